@@ -1,0 +1,36 @@
+# make run    open the workbench           make test   everything a change must pass
+# make bench  ratios to peers, as JSON     make lint | types | contracts   one check alone
+# The first call makes .venv; PYTHON=/path/to/python3 chooses the interpreter, ARGS="..." is passed on.
+
+BIN := .venv/bin
+ARGS ?=
+SET_UP := pyproject.toml constraints.txt .ci/set-up
+
+.PHONY: run test bench lint types contracts venv
+
+run: .venv/ready-to-run
+	$(BIN)/python main.py $(ARGS)
+
+test: .venv/ready-to-test
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m pytest $(ARGS)
+
+bench: .venv/ready-to-bench
+	$(BIN)/python -m tests.bench $(ARGS)
+
+lint: .venv/ready-to-test
+	$(BIN)/ruff check .
+
+types: .venv/ready-to-test
+	$(BIN)/mypy
+
+contracts: .venv/ready-to-test
+	$(BIN)/lint-imports --no-cache
+
+venv: .venv/ready-to-test
+
+.venv/ready-to-%: $(SET_UP)
+	sh .ci/set-up $*
+	touch $@
