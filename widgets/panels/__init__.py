@@ -1,0 +1,69 @@
+"""The panels: one dock a file, and one line here.
+
+A line says what the window has to know before the panel's module is imported, which happens when the panel is first shown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Area = Literal["left", "centre", "right", "bottom"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One panel: where its class is, and what its dock shows without it.
+
+    Attributes
+    ----------
+    target
+        ``module:Class``, the module below `widgets.panels`.
+    title
+        Title of the dock, and what menus call it.
+    area
+        Where it stands at first.
+    help
+        One or two sentences: what it shows and what one does in it.
+    """
+
+    target: str
+    title: str
+    area: Area
+    help: str
+
+
+PANELS: dict[str, Entry] = {
+    "model_loader": Entry(
+        "model_loader:ModelLoaderPanel",
+        "Model",
+        "left",
+        "Choose a network and images; see what the network is made of and pick a layer.",
+    ),
+    "neuron_grid": Entry(
+        "neuron_grid:NeuronGridPanel",
+        "Neurons",
+        "centre",
+        "Every unit of the layer as the image that it responds to most. Click one to inspect it.",
+    ),
+    "inspector": Entry(
+        "inspector:InspectorPanel",
+        "Inspector",
+        "right",
+        "One unit: feature visualizations, dataset examples by activation range, histogram, response to your own image.",
+    ),
+    "problems": Entry(
+        "problems:ProblemsPanel",
+        "Problems",
+        "bottom",
+        "The 18 open problems in image model interpretability: search, read, start one.",
+    ),
+    "jobs": Entry(
+        "jobs:JobsPanel",
+        "Jobs",
+        "bottom",
+        "What is being computed, how far it is, and what failed. Cancel or retry here.",
+    ),
+    "notes": Entry("notes:NotesPanel", "Notes", "bottom", "Your notes of this investigation; saved with the project."),
+}
+"""Panel id -> entry. The order gives the shortcuts Ctrl+1, Ctrl+2 ... and the order of the tabs."""

@@ -1,0 +1,268 @@
+"""Panels and the docks that hold them; the only place that names `QDockWidget`.
+
+A panel is one file in `widgets/panels` and one line in `widgets.panels.PANELS`. All docks exist from the start, empty; a panel is
+imported and built when its dock is first seen, so that the window opens at once and a panel nobody opens costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import traceback
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from PySide6.QtCore import QObject, Qt, QTimer, Signal
+from PySide6.QtWidgets import QDockWidget, QLabel, QMainWindow, QVBoxLayout, QWidget
+
+from widgets.panels import PANELS, Area, Entry
+
+if TYPE_CHECKING:
+    from widgets.commands import Command
+    from widgets.export import View
+    from widgets.session import Session
+
+
+class Panel(QWidget):
+    """Base of every panel.
+
+    A subclass names its `id`; `title`, `area` and `help` come from its line in `PANELS` (a class that is not listed there
+    declares them itself). It is built with the session, reads what is open from it, connects to its signals, and must be
+    useful with nothing open: an empty panel says what to do next. What a panel asks of the engine goes through
+    ``session.relay.submit(request, self.some_method)``. Panels never import one another.
+    """
+
+    id: ClassVar[str]
+    title: ClassVar[str]
+    area: ClassVar[Area]
+    help: ClassVar[str]
+    icon: ClassVar[str]
+    """Name of an SVG in ``resources/icons``; the panel's id unless given."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        id = cls.__dict__.get("id")
+        if id in PANELS:
+            cls.title, cls.area, cls.help = PANELS[id].title, PANELS[id].area, PANELS[id].help
+        if id is not None and "icon" not in cls.__dict__:
+            cls.icon = id
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.session = session
+        self.setObjectName(f"{self.id}_panel")
+        self.setAccessibleName(self.title)
+
+    def save_state(self) -> dict[str, Any]:
+        """Return what should be as it was after the window is closed and opened: plain data that JSON can hold."""
+        return {}
+
+    def restore_state(self, state: dict[str, Any]) -> None:
+        """Take back what `save_state` returned, in this or an earlier version; ignore what does not fit."""
+
+    def views(self) -> list[View]:
+        """Return the drawings that can be exported now, the most important first."""
+        return []
+
+    def commands(self) -> tuple[Command, ...]:
+        """Return further commands of this panel; they join the menus and the palette when the panel is first shown."""
+        return ()
+
+
+class Docks(QObject):
+    """The docks of one window, by panel id.
+
+    The areas: left and right take the full height, the centre stands above the bottom, which is tabbed. There is no central
+    widget, so that every panel can be moved, floated and closed alike.
+    """
+
+    panel_made = Signal(object)
+    """A `Panel` was built, when its dock was first seen."""
+    panel_failed = Signal(str, str, str)
+    """A panel could not be built: its id, one line, the traceback."""
+
+    _AREAS: ClassVar = {
+        "left": Qt.DockWidgetArea.LeftDockWidgetArea,
+        "centre": Qt.DockWidgetArea.TopDockWidgetArea,
+        "right": Qt.DockWidgetArea.RightDockWidgetArea,
+        "bottom": Qt.DockWidgetArea.BottomDockWidgetArea,
+    }
+
+    def __init__(self, window: QMainWindow, session: Session, entries: dict[str, Entry] | None = None) -> None:
+        super().__init__(window)
+        self._window = window
+        self._session = session
+        self.entries = PANELS if entries is None else entries
+        self._panels: dict[str, Panel] = {}
+        self._failed: set[str] = set()
+        self._saved: dict[str, dict[str, Any]] = {}  # states of panels that are not built yet
+        self._waiting: list[str] = []
+        self._next = QTimer(self, singleShot=True, interval=0)
+        self._next.timeout.connect(self._make_next)
+        self._started = False
+
+        window.setDockNestingEnabled(True)
+        window.setDockOptions(QMainWindow.DockOption.AllowNestedDocks | QMainWindow.DockOption.AllowTabbedDocks)
+        window.setTabPosition(
+            Qt.DockWidgetArea.AllDockWidgetAreas, window.tabPosition(Qt.DockWidgetArea.TopDockWidgetArea)
+        )
+        for corner in (Qt.Corner.TopLeftCorner, Qt.Corner.BottomLeftCorner):
+            window.setCorner(corner, Qt.DockWidgetArea.LeftDockWidgetArea)
+        for corner in (Qt.Corner.TopRightCorner, Qt.Corner.BottomRightCorner):
+            window.setCorner(corner, Qt.DockWidgetArea.RightDockWidgetArea)
+        self._docks = {id: self._make_dock(id, entry) for id, entry in self.entries.items()}
+        self.reset()
+
+    def _make_dock(self, id: str, entry: Entry) -> QDockWidget:
+        dock = QDockWidget(entry.title, self._window)
+        dock.setObjectName(id)  # saveState goes by it
+        dock.setToolTip(entry.help)
+        dock.setWidget(QWidget())
+        dock.visibilityChanged.connect(self._see_what_is_visible)
+        return dock
+
+    def start(self) -> None:
+        """Build panels from now on: first those that are visible, one for each turn of the event loop."""
+        self._started = True
+        self._see_what_is_visible()
+
+    def reset(self) -> None:
+        """Put every dock where it stands at first."""
+        for id, dock in self._docks.items():
+            dock.setFloating(False)
+            self._window.addDockWidget(self._AREAS[self.entries[id].area], dock)
+            dock.show()
+        for area in self._AREAS:
+            group = [dock for id, dock in self._docks.items() if self.entries[id].area == area]
+            for left, right in itertools.pairwise(group):
+                self._window.tabifyDockWidget(left, right)
+            if group:
+                group[0].raise_()
+        self._resize_areas()
+
+    def _resize_areas(self) -> None:
+        first = {
+            area: next((d for id, d in self._docks.items() if self.entries[id].area == area), None)
+            for area in self._AREAS
+        }
+        width, height = self._window.width(), self._window.height()
+        for area, share in (("left", 0.20), ("centre", 0.53), ("right", 0.27)):
+            if dock := first[area]:
+                self._window.resizeDocks([dock], [round(width * share)], Qt.Orientation.Horizontal)
+        for area, share in (("centre", 0.66), ("bottom", 0.34)):
+            if dock := first[area]:
+                self._window.resizeDocks([dock], [round(height * share)], Qt.Orientation.Vertical)
+
+    def panel(self, id: str) -> Panel | None:
+        """Return a panel, building it when it is not there yet; None when it could not be built.
+
+        Raises
+        ------
+        KeyError
+            When there is no panel of that id.
+        """
+        if id not in self._docks:
+            raise KeyError(f"no panel {id!r}; there are {', '.join(self._docks)}")
+        if id not in self._panels and id not in self._failed:
+            self._make_panel(id)
+        return self._panels.get(id)
+
+    def panels(self) -> list[Panel]:
+        """Return the panels built so far."""
+        return list(self._panels.values())
+
+    def is_visible(self, id: str) -> bool:
+        """Whether the dock is open (it may be behind another tab)."""
+        return not self._docks[id].isHidden()
+
+    def reveal(self, id: str) -> None:
+        """Open a dock, bring it to the front and give its panel the keyboard."""
+        dock = self._docks[id]
+        dock.show()
+        dock.raise_()
+        panel = self.panel(id)
+        if panel is not None:
+            focus_first(panel)
+
+    def close(self, id: str) -> None:
+        """Close a dock; the panel in it stays as it is."""
+        self._docks[id].close()
+
+    def current(self) -> Panel | None:
+        """Return the panel that has the keyboard, or None."""
+        widget = self._window.focusWidget()
+        while widget is not None and not isinstance(widget, Panel):
+            widget = widget.parentWidget()
+        return widget
+
+    def cycle(self, step: int) -> None:
+        """Give the keyboard to the next (1) or previous (-1) dock that is open."""
+        open_ids = [id for id in self._docks if self.is_visible(id)]
+        if not open_ids:
+            return
+        current = self.current()
+        at = open_ids.index(current.id) if current is not None and current.id in open_ids else -(step > 0)
+        self.reveal(open_ids[(at + step) % len(open_ids)])
+
+    def save(self) -> dict[str, dict[str, Any]]:
+        """Return the state of every panel by id, also of those that were restored but never looked at."""
+        return self._saved | {id: panel.save_state() for id, panel in self._panels.items()}
+
+    def restore(self, states: dict[str, dict[str, Any]]) -> None:
+        """Give every panel its state back, now or when it is built."""
+        self._saved = dict(states)
+        for id, panel in self._panels.items():
+            if id in states:
+                panel.restore_state(states[id])
+
+    def _see_what_is_visible(self, _visible: bool = True) -> None:
+        if not self._started:
+            return
+        for id, dock in self._docks.items():
+            shown = dock.isVisible() and not dock.visibleRegion().isEmpty()
+            if shown and id not in self._panels and id not in self._failed and id not in self._waiting:
+                self._waiting.append(id)
+                self._next.start()
+
+    def _make_next(self) -> None:
+        if self._waiting:
+            self.panel(self._waiting.pop(0))
+        if self._waiting:
+            self._next.start()
+
+    def _make_panel(self, id: str) -> None:
+        module, _, name = self.entries[id].target.partition(":")
+        try:
+            kind = getattr(importlib.import_module(f"widgets.panels.{module}"), name)
+            panel = kind(self._session)
+        except Exception as error:  # one broken panel must not take the window with it; it is shown in its place
+            self._failed.add(id)
+            self._docks[id].setWidget(failure(self.entries[id].title, error))
+            self.panel_failed.emit(id, f"{self.entries[id].title}: {error}", traceback.format_exc())
+            return
+        self._panels[id] = panel
+        self._docks[id].setWidget(panel)
+        if id in self._saved:
+            panel.restore_state(self._saved.pop(id))
+        self.panel_made.emit(panel)
+
+
+def failure(title: str, error: Exception) -> QWidget:
+    """Make what stands in a dock whose panel could not be built."""
+    label = QLabel(f"The panel {title} could not be opened.\n\n{type(error).__name__}: {error}")
+    label.setWordWrap(True)
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    label.setAlignment(Qt.AlignmentFlag.AlignCenter)
+    holder = QWidget()
+    QVBoxLayout(holder).addWidget(label)
+    return holder
+
+
+def focus_first(panel: QWidget) -> None:
+    """Give the keyboard to the panel: to its focus proxy, or to the first thing in it that takes the keyboard."""
+    target = panel.focusProxy()
+    if target is None:
+        fields = [
+            w for w in panel.findChildren(QWidget) if w.focusPolicy() & Qt.FocusPolicy.TabFocus and w.isVisibleTo(panel)
+        ]
+        target = fields[0] if fields else panel
+    target.setFocus(Qt.FocusReason.ShortcutFocusReason)

@@ -1,0 +1,110 @@
+"""The only thread crossing between the window and the worker.
+
+`Relay` lives in the main thread. The worker calls `deliver`, which only emits a signal that is connected as queued; from there on
+everything runs in the main thread. Nothing else may connect across threads: a lambda or a plain method connected to a signal of an
+object in another thread runs *there*, and touches widgets from the wrong side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QObject, Qt, Signal, Slot
+from shiboken6 import isValid
+
+if TYPE_CHECKING:
+    from workbench.jobs.job import JobEvent, Request
+    from workbench.jobs.runner import Runner
+
+OnEvent = Callable[["JobEvent"], None]
+
+
+class Relay(QObject):
+    """Sends requests to the worker and brings its news back into the main thread.
+
+    Parameters
+    ----------
+    start
+        Called with `deliver` at the first request; returns the running `Runner`. So no thread starts, and nothing heavy is
+        imported, before somebody asks for something.
+    """
+
+    event = Signal(object)
+    """Every `JobEvent`, in the main thread, in the order in which the worker sent them."""
+
+    _arrived = Signal(object)
+
+    def __init__(self, start: Callable[[OnEvent], Runner], parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._start = start
+        self._runner: Runner | None = None
+        self._closed = False
+        self._listeners: dict[int, OnEvent] = {}
+        self._arrived.connect(self._dispatch, Qt.ConnectionType.QueuedConnection)
+
+    def deliver(self, event: JobEvent) -> None:
+        """Take one event from any thread; it is handed on in the main thread."""
+        self._arrived.emit(event)
+
+    def submit(self, request: Request, on_event: OnEvent | None = None) -> int:
+        """Ask for something and return its job number.
+
+        Parameters
+        ----------
+        request
+            What to do.
+        on_event
+            Called in the main thread with every event of this job, until its end. Give a method of the widget that asked:
+            events of a widget that was deleted meanwhile are dropped.
+
+        Raises
+        ------
+        RuntimeError
+            When the relay is closed.
+        """
+        number = self._running().submit(request)
+        if on_event is not None:  # no event can have been dispatched yet: that happens in this thread, later
+            self._listeners[number] = on_event
+        return number
+
+    def cancel(self, job: int) -> None:
+        """Ask a job to stop; its ``cancelled`` event follows."""
+        if self._runner is not None:
+            self._runner.cancel(job)
+
+    def retry(self, job: int, on_event: OnEvent | None = None) -> int:
+        """Submit the request of a failed or cancelled job again and return the new job's number."""
+        number = self._running().retry(job)
+        if on_event is not None:
+            self._listeners[number] = on_event
+        return number
+
+    def close(self, timeout: float = 10.0) -> None:
+        """Cancel all jobs, wait for the worker to end, then stop listening. Later events are dropped."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._runner is not None:
+            self._runner.close(timeout)
+        self._arrived.disconnect(self._dispatch)
+        self._listeners.clear()
+
+    def _running(self) -> Runner:
+        if self._closed:
+            raise RuntimeError("the window is closing; no further job can be started")
+        if self._runner is None:
+            self._runner = self._start(self.deliver)
+        return self._runner
+
+    @Slot(object)
+    def _dispatch(self, event: JobEvent) -> None:
+        listener = self._listeners.get(event.job)
+        if event.ended:
+            self._listeners.pop(event.job, None)
+        self.event.emit(event)
+        if listener is None:
+            return
+        owner = getattr(listener, "__self__", None)
+        if not isinstance(owner, QObject) or isValid(owner):
+            listener(event)

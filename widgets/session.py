@@ -1,0 +1,275 @@
+"""What is open and selected. Panels meet here and nowhere else: they read it, change it, and listen to its signals.
+
+The session knows models and image sets by the plain cards that the worker sends back; networks and arrays of theirs stay in the
+worker. It also holds the project (what is saved), the undo stack of edits to it, and the relay to the worker.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from PySide6.QtCore import QObject, Signal
+from PySide6.QtGui import QUndoStack
+
+from workbench.models.layer import Layer, Unit
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from widgets.relay import Relay
+    from workbench.jobs.job import JobEvent
+    from workbench.jobs.requests import ImageSetCard, ModelCard
+    from workbench.project import Project
+
+
+@dataclass(frozen=True)
+class Message:
+    """Something the user should know, for the message bar: one line, and details that can be copied."""
+
+    text: str
+    details: str = ""
+    level: Literal["error", "info"] = "error"
+
+
+class Session(QObject):
+    """What one window works on.
+
+    Attributes
+    ----------
+    relay
+        The way to the worker.
+    undo_stack
+        Edits of the project (notes, labels, weights); push `QUndoCommand` objects whose `redo` and `undo` change
+        `project` and call `touch`.
+    model, images
+        Cards of what is open, or None.
+    layer
+        Name of the selected layer, empty for none.
+    unit
+        The selected unit, or None.
+    image
+        The image dropped onto the window: uint8 ``[y, x, 3]``, read-only, or None.
+    """
+
+    model_changed = Signal(object)
+    """A `ModelCard`, or None. `layer_changed` and `unit_changed` follow."""
+    layer_changed = Signal(str)
+    unit_changed = Signal(object)
+    """A `Unit`, or None."""
+    images_changed = Signal(object)
+    """An `ImageSetCard`, or None."""
+    image_changed = Signal(object)
+    """A uint8 array ``[y, x, 3]``, or None."""
+    project_changed = Signal()
+    """Another project is open: read everything from `project` again."""
+    modified_changed = Signal(bool)
+    """Whether the project has changes since it was last saved to its file."""
+    touched = Signal()
+    """The content of the project was changed just now."""
+    loading = Signal(object)
+    """A `JobEvent` of the model or image set that is being opened."""
+    message = Signal(object)
+    """A `Message` for the message bar."""
+    consent_needed = Signal(str)
+    """A ``python:`` reference is to be opened: ask the user, then call `open_model` with `allow_code`."""
+
+    def __init__(self, relay: Relay, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.relay = relay
+        self.undo_stack = QUndoStack(self)
+        self.model: ModelCard | None = None
+        self.images: ImageSetCard | None = None
+        self.layer = ""
+        self.unit: Unit | None = None
+        self.image: np.ndarray | None = None
+        self.layers: dict[str, Layer] = {}
+        self.modified = False
+        self._project: Project | None = None
+        self._wanted: tuple[str, Unit | None] = ("", None)  # to be selected once the model is there
+        self._model_job = self._images_job = 0
+
+    # What is open
+
+    def open_model(self, ref: str, allow_code: bool = False, *, layer: str = "", unit: Unit | None = None) -> None:
+        """Load a network in the background; `model_changed` follows, or a message when it cannot be opened.
+
+        What is open stays until the new one is there. A ``python:`` reference runs the user's code, so it is asked for first.
+
+        Parameters
+        ----------
+        ref
+            Such as ``bundled:efficientnet-lite0`` or ``timm:resnet18``.
+        allow_code
+            The user agreed that the code behind this reference is run.
+        layer, unit
+            What to select when it is there; a sensible layer otherwise.
+        """
+        self._wanted = (layer, unit)
+        if ref.startswith("python:") and not allow_code:
+            self.consent_needed.emit(ref)
+            return
+        from workbench.jobs.requests import LoadModel
+
+        self.relay.cancel(self._model_job)
+        self._model_job = self.relay.submit(LoadModel(ref, allow_code), self._on_model)
+
+    def open_images(self, ref: str) -> None:
+        """Open an image set in the background; `images_changed` follows, or a message when it cannot be opened."""
+        from workbench.jobs.requests import OpenImages
+
+        self.relay.cancel(self._images_job)
+        self._images_job = self.relay.submit(OpenImages(ref), self._on_images)
+
+    def cancel_loading(self) -> None:
+        """Stop opening the model and the image set; what was open before stays."""
+        self.relay.cancel(self._model_job)
+        self.relay.cancel(self._images_job)
+
+    def _on_model(self, event: JobEvent) -> None:
+        self.loading.emit(event)
+        if event.job != self._model_job:
+            return
+        if event.state == "failed":
+            self.report(event.error, event.details)
+        elif event.state == "done":
+            self.set_model(event.result)
+
+    def set_model(self, card: ModelCard | None) -> None:
+        """Make a loaded model the open one and select a layer of it."""
+        self.model = card
+        self.layers = {layer.name: layer for layer in card.layers} if card is not None else {}
+        layer, unit = self._wanted
+        self._wanted = ("", None)
+        self.layer = layer if layer in self.layers else self.sensible_layer()
+        self.unit = unit if unit is not None and unit.layer == self.layer and self._exists(unit) else None
+        if card is not None:
+            self._record(model=card.ref)
+        self.model_changed.emit(card)
+        self._announce_selection()
+
+    def _on_images(self, event: JobEvent) -> None:
+        self.loading.emit(event)
+        if event.job != self._images_job:
+            return
+        if event.state == "failed":
+            self.report(event.error, event.details)
+        elif event.state == "done":
+            self.images = event.result
+            self._record(images=event.result.ref)
+            self.images_changed.emit(self.images)
+
+    def drop_image(self, image: np.ndarray | None) -> None:
+        """Take an image the user dropped, pasted or opened; None takes it away.
+
+        Raises
+        ------
+        ValueError
+            When it is not uint8 ``[y, x, 3]``.
+        """
+        if image is not None:
+            if image.ndim != 3 or image.shape[2] != 3 or image.dtype != "uint8":
+                raise ValueError(f"an image is uint8 [y, x, 3], got {image.dtype} {list(image.shape)}")
+            image.setflags(write=False)
+        self.image = image
+        self.image_changed.emit(image)
+
+    # What is selected
+
+    def select_layer(self, name: str) -> None:
+        """Select a layer of the open model; the unit is deselected when it belongs to another.
+
+        Raises
+        ------
+        ValueError
+            When the model has no such layer; the nearest name is suggested.
+        """
+        if name == self.layer:
+            return
+        if name not in self.layers:
+            near = difflib.get_close_matches(name, self.layers, n=1)
+            raise ValueError(f"no layer {name!r} in this model" + (f"; did you mean {near[0]}?" if near else ""))
+        self.layer = name
+        self.unit = None
+        self._announce_selection()
+
+    def select_unit(self, unit: Unit | None) -> None:
+        """Select a unit, and with it its layer; None deselects.
+
+        Raises
+        ------
+        ValueError
+            When the model has no such unit.
+        """
+        if unit == self.unit:
+            return
+        if unit is not None:
+            if unit.layer != self.layer:
+                self.select_layer(unit.layer)
+            if not self._exists(unit):
+                raise ValueError(
+                    f"{unit} does not exist: {unit.layer} has units 0 to {self.layers[unit.layer].units - 1}"
+                )
+        self.unit = unit
+        self._record(unit=str(unit) if unit is not None else "")
+        self.unit_changed.emit(unit)
+
+    def sensible_layer(self) -> str:
+        """Name the layer to begin with: a feature map two fifths into the network, behind a non-linearity where there is one."""
+        candidates = [layer for layer in self.layers.values() if layer.units > 3] or list(self.layers.values())
+        maps = [layer for layer in candidates if len(layer.positions) == 2] or candidates
+        candidates = [layer for layer in maps if layer.role == "post"] or maps
+        return candidates[len(candidates) * 2 // 5].name if candidates else ""
+
+    def _exists(self, unit: Unit) -> bool:
+        return unit.layer in self.layers and 0 <= unit.index < self.layers[unit.layer].units
+
+    def _announce_selection(self) -> None:
+        self._record(layer=self.layer, unit=str(self.unit) if self.unit is not None else "")
+        self.layer_changed.emit(self.layer)
+        self.unit_changed.emit(self.unit)
+
+    # What is saved
+
+    @property
+    def project(self) -> Project:
+        """The investigation that is saved; made on first use, after the window shows, since it needs pydantic."""
+        if self._project is None:
+            from workbench.project import Project
+
+            self._project = Project()
+        return self._project
+
+    @project.setter
+    def project(self, project: Project) -> None:
+        self._project = project
+        self.undo_stack.clear()
+        self.set_modified(False)
+        self.project_changed.emit()
+
+    def touch(self) -> None:
+        """Say that the content of the project was changed: it is saved soon, and the title shows the mark."""
+        self.set_modified(True)
+        self.touched.emit()
+
+    def set_modified(self, modified: bool) -> None:
+        """Set whether the project differs from its file."""
+        if modified != self.modified:
+            self.modified = modified
+            self.modified_changed.emit(modified)
+
+    def _record(self, **opened: Any) -> None:
+        for name, value in opened.items():
+            setattr(self.project, name, value)
+        self.touched.emit()
+
+    # What the user is told
+
+    def report(self, text: str, details: str = "") -> None:
+        """Show an error in the message bar."""
+        self.message.emit(Message(text, details))
+
+    def inform(self, text: str) -> None:
+        """Show a remark in the message bar."""
+        self.message.emit(Message(text, level="info"))
