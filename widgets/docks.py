@@ -18,7 +18,7 @@ from widgets.panels import PANELS, Area, Entry
 
 if TYPE_CHECKING:
     from widgets.commands import Command
-    from widgets.export import View
+    from widgets.views.view import View
     from widgets.session import Session
 
 
