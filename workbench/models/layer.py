@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Role = Literal["pre", "post", ""]
 
@@ -26,6 +29,10 @@ class Layer:
         ``pre`` when the layer feeds a non-linearity, ``post`` when it is the output of one, else empty.
     aliases
         Further names of the same node.
+    batch_axis
+        Axis of the full tensor that counts examples.
+    rows
+        Rows of that axis per example: 1, or the number of windows where attention works in windows.
     """
 
     name: str
@@ -34,6 +41,8 @@ class Layer:
     unit_axis: int
     role: Role = ""
     aliases: tuple[str, ...] = ()
+    batch_axis: int = 0
+    rows: int = 1
 
     @property
     def units(self) -> int:
@@ -42,9 +51,25 @@ class Layer:
 
     @property
     def positions(self) -> tuple[int, ...]:
-        """Shape without the unit axis: ``(y, x)`` of a feature map, ``(tokens,)`` of a sequence, ``()`` of a vector."""
+        """Shape without the unit axis: ``(y, x)`` of a feature map, ``(tokens,)`` of a sequence, ``()`` of a vector.
+
+        Where an example has several rows (windows), their number stands first.
+        """
         axis = self.unit_axis % len(self.shape) if self.shape else 0
-        return tuple(size for i, size in enumerate(self.shape) if i != axis)
+        rest = tuple(size for i, size in enumerate(self.shape) if i != axis)
+        return (self.rows, *rest) if self.rows > 1 else rest
+
+    def arrange(self, activation: Tensor) -> Tensor:
+        """View an activation of this layer as ``batch unit *position``, whatever order its axes have.
+
+        The size of the position axes is that of the activation, which differs from `positions` at another input size.
+        """
+        full = activation.movedim(self.batch_axis, 0)
+        unit = self.unit_axis % len(self.shape) + 1 if self.shape else 0
+        if self.rows > 1:
+            full = full.unflatten(0, (-1, self.rows))
+            unit += 1
+        return full.movedim(unit, 1) if self.shape else full.unsqueeze(1)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,296 @@
+"""The graph is the model: named nodes, and one function, `cut`, that makes a runnable piece of it.
+
+``cut(sources, targets)`` computes the targets from the values of the sources and nothing else. Capturing is the cut from the input
+to a layer, patching the cut from a layer to the output; what the second reads beside its source (the other branches) is its
+`frontier`, clean values that enter as further sources.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from workbench.models.capture import VIEWS, Capture, batch_of, describe, is_tensor, kind, multiple
+from workbench.models.layer import Layer
+
+Reduction = Callable[[Tensor], Any]
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A runnable piece of the graph.
+
+    Attributes
+    ----------
+    sources
+        Names whose values it takes, in order.
+    targets
+        Names whose values it returns, in order.
+    module
+        The piece itself; its parameters are the network's own.
+    """
+
+    sources: tuple[str, ...]
+    targets: tuple[str, ...]
+    module: fx.GraphModule
+
+    def __call__(self, *values: Tensor) -> tuple[Any, ...]:
+        """Return the targets' values (or what their reductions made of them) for the sources' `values`."""
+        result: tuple[Any, ...] = self.module(*values)
+        return result
+
+
+class ModelGraph:
+    """The flat graph of a network, its layers by name, and the pieces cut from it.
+
+    Attributes
+    ----------
+    layers
+        Layers by their shortest name, in the order they are computed.
+    inputs, outputs
+        Nodes of the network's inputs and of what it returns.
+    """
+
+    def __init__(self, capture: Capture) -> None:
+        self._capture = capture
+        self.root: nn.Module = capture.root
+        self.graph: fx.Graph = capture.graph
+        self._place = {node: i for i, node in enumerate(self.graph.nodes)}
+        self.inputs: tuple[fx.Node, ...] = tuple(node for node in self.graph.nodes if node.op == "placeholder")
+        (output,) = (node for node in self.graph.nodes if node.op == "output")
+        self.outputs: tuple[fx.Node | None, ...] = tuple(
+            leaf if isinstance(leaf, fx.Node) else None for leaf in _leaves(output.args[0])
+        )
+        self._nodes: dict[str, fx.Node] = {}
+        for node, names in capture.names.items():
+            for name in names:
+                self._nodes.setdefault(name, node)
+        self.layers: dict[str, Layer] = {}
+        for node, names in capture.names.items():
+            shown = kind(node) not in VIEWS or node in capture.module_outputs
+            layer = describe(node, names, capture.unit_axes[node]) if shown else None
+            if layer is not None:
+                self.layers[layer.name] = layer
+        self._aliases = {alias: layer for layer in self.layers.values() for alias in layer.aliases}
+        self._cuts: dict[tuple[tuple[str, ...], tuple[str, ...]], Cut] = {}
+
+    @property
+    def capture(self) -> Capture:
+        """What the graph was made from."""
+        return self._capture
+
+    @property
+    def output(self) -> str:
+        """Name of the network's first output."""
+        return self.name(next(node for node in self.outputs if node is not None))
+
+    def layer(self, name: str) -> Layer:
+        """Return a layer by any of its names.
+
+        Raises
+        ------
+        ValueError
+            When the network has no such layer; the nearest names are suggested.
+        """
+        found = self.layers.get(name) or self._aliases.get(name)
+        if found is None:
+            close = get_close_matches(name, [*self.layers, *self._aliases], n=3, cutoff=0.5)
+            hint = f"did you mean {' or '.join(close)}?" if close else f"the first of its {len(self.layers)} layers are {', '.join(list(self.layers)[:5])}"
+            raise ValueError(f"no layer named {name!r}; {hint}")
+        return found
+
+    def node(self, name: str) -> fx.Node:
+        """Return the node of a layer, or of any other named tensor of the graph.
+
+        Raises
+        ------
+        ValueError
+            When there is none of that name.
+        """
+        return self._nodes[name] if name in self._nodes else self._nodes[self.layer(name).name]
+
+    def name(self, node: fx.Node) -> str:
+        """Return the shortest name of a tensor node."""
+        return self._capture.names[node][0]
+
+    def sort(self, names: Iterable[str]) -> list[str]:
+        """Order layers as they are computed, each once."""
+        nodes = {self.node(name) for name in names}
+        return [self.name(node) for node in sorted(nodes, key=self._place.__getitem__)]
+
+    def downstream(self, sources: Iterable[str]) -> set[fx.Node]:
+        """Return all nodes that depend on the sources, the sources not included."""
+        reached = {self.node(name) for name in sources}
+        start = set(reached)
+        for node in self.graph.nodes:
+            if any(source in reached for source in node.all_input_nodes):
+                reached.add(node)
+        return reached - start
+
+    def frontier(self, sources: Sequence[str], targets: Sequence[str]) -> list[str]:
+        """Name the clean values a cut from `sources` to `targets` reads beside its sources, in the order they are computed."""
+        held = {self.node(name) for name in sources}
+        changed = self.downstream(sources)
+        found: set[fx.Node] = set()
+        for target in targets:
+            node = self.node(target)
+            if node not in changed and node not in held:
+                found.add(node)
+        for node in self._needed([self.node(target) for target in targets], held):
+            if node in changed:
+                found.update(
+                    read
+                    for read in node.all_input_nodes
+                    if read not in changed and read not in held and is_tensor(read) and batch_of(read) is not None
+                )
+        return [self.name(node) for node in sorted(found, key=self._place.__getitem__)]
+
+    def cut(
+        self,
+        sources: Sequence[str],
+        targets: Sequence[str],
+        *,
+        reductions: Mapping[str, Reduction] | None = None,
+        edits: Mapping[str, Callable[[Tensor], Tensor]] | None = None,
+    ) -> Cut:
+        """Return the runnable piece from `sources` to `targets`.
+
+        Parameters
+        ----------
+        reductions
+            For some targets a function of the activation, run right after its layer; the cut then returns what it returns, and
+            the activation itself is freed as soon as nobody reads it.
+        edits
+            For some layers inside the cut a function that replaces the value all later nodes read.
+
+        Raises
+        ------
+        ValueError
+            When a name is unknown, or the targets need values that do not come from the sources (they are named).
+        """
+        sources = [self.name(self.node(name)) for name in sources]
+        targets = [self.name(self.node(name)) for name in targets]
+        key = (tuple(sources), tuple(targets))
+        plain = not reductions and not edits
+        if plain and key in self._cuts:
+            return self._cuts[key]
+        made = self._build(key[0], key[1], reductions or {}, edits or {})
+        if plain:
+            self._cuts[key] = made
+        return made
+
+    def _needed(self, targets: Iterable[fx.Node], held: set[fx.Node]) -> list[fx.Node]:
+        """Return the nodes to compute, in order: back from the targets to the sources, parameters and constants."""
+        needed: set[fx.Node] = set()
+        waiting = [node for node in targets if node not in held]
+        while waiting:
+            node = waiting.pop()
+            if node in needed:
+                continue
+            needed.add(node)
+            if not _counts_batch(node):
+                waiting.extend(read for read in node.all_input_nodes if read not in held)
+        return sorted(needed, key=self._place.__getitem__)
+
+    def _build(
+        self,
+        sources: tuple[str, ...],
+        targets: tuple[str, ...],
+        reductions: Mapping[str, Reduction],
+        edits: Mapping[str, Callable[[Tensor], Tensor]],
+    ) -> Cut:
+        held = {self.node(name): name for name in sources}
+        reduce = {self.node(name): function for name, function in reductions.items()}
+        edit = {self.node(name): function for name, function in edits.items()}
+        wanted = [self.node(name) for name in targets]
+        piece = fx.Graph()
+        copies: dict[fx.Node, fx.Node] = {}
+        for i, node in enumerate(held):
+            copies[node] = piece.placeholder(f"source_{i}")
+        batch = self._batch(piece, copies, held)
+        reduced: dict[fx.Node, fx.Node] = {}
+
+        def finish(node: fx.Node) -> None:
+            if node in edit:
+                copies[node] = piece.call_function(_named(edit[node], "edit"), (copies[node],))
+            if node in reduce:
+                reduced[node] = piece.call_function(_named(reduce[node], "reduction"), (copies[node],))
+
+        for node in held:
+            finish(node)
+        for node in self._needed(wanted, set(held)):
+            if node.op == "placeholder":
+                raise ValueError(
+                    f"a cut from {', '.join(sources)} to {', '.join(targets)} also reads the network's input; "
+                    f"add its frontier to the sources: {', '.join(self.frontier(sources, targets))}"
+                )
+            if _counts_batch(node):
+                factor = multiple(node.meta["val"])
+                copies[node] = piece.call_function(_times, (batch(), factor)) if factor != 1 else batch()
+            else:
+                copies[node] = piece.node_copy(node, copies.__getitem__)
+                finish(node)
+        piece.output(tuple(reduced.get(node, copies[node]) for node in wanted))
+        unread = [held[node] for node in held if not copies[node].users and node not in wanted]
+        if unread and len(unread) == len(held):
+            raise ValueError(f"{', '.join(targets)} does not depend on {', '.join(sources)}")
+        return Cut(sources, targets, fx.GraphModule(self.root, piece))
+
+    @staticmethod
+    def _batch(
+        piece: fx.Graph, copies: Mapping[fx.Node, fx.Node], held: Mapping[fx.Node, str]
+    ) -> Callable[[], fx.Node]:
+        """Return a function that gives the node of the batch size, rebuilt from the first source that knows it."""
+        known: list[fx.Node] = []
+        first = next(((node, *place) for node in held if (place := batch_of(node)) is not None), None)
+        source = copies[first[0]] if first is not None else None
+
+        def batch() -> fx.Node:
+            if not known:
+                if first is None or source is None:
+                    raise ValueError(f"none of {', '.join(held.values())} tells the batch size that this cut needs")
+                size = piece.call_function(torch.ops.aten.sym_size.int, (source, first[1]))
+                known.append(piece.call_function(_divided, (size, first[2])) if first[2] != 1 else size)
+            return known[0]
+
+        return batch
+
+    def expose_attention(self) -> ModelGraph:
+        """Return a derived graph in which every attention pattern is a layer, ``PATH:pattern`` (see `workbench.models.attention`)."""
+        from workbench.models.attention import expose
+
+        return ModelGraph(expose(self._capture))
+
+
+def _counts_batch(node: fx.Node) -> bool:
+    """Whether the node reads a size that depends on the batch: rebuilt in every cut, never computed from its tensor."""
+    return node.op == "call_function" and kind(node) == "size" and isinstance(node.meta.get("val"), torch.SymInt) or (
+        node.op == "call_function" and "sym_size" in str(node.target)
+    )
+
+
+def _times(batch: int, factor: int) -> int:
+    return batch * factor
+
+
+def _divided(size: int, rows: int) -> int:
+    return size // rows
+
+
+def _named(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """Wrap any callable as a plain function, which is what a graph can hold."""
+
+    def call(value: Tensor) -> Any:
+        return function(value)
+
+    call.__name__ = call.__qualname__ = name
+    return call
+
+
+def _leaves(value: Any) -> list[Any]:
+    return [leaf for item in value for leaf in _leaves(item)] if isinstance(value, (list, tuple)) else [value]

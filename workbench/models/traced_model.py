@@ -1,0 +1,369 @@
+"""`TracedModel`: an image network one can read, edit and differentiate at any layer."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from workbench.models.capture import capture, collector_off
+from workbench.models.graph import Cut, ModelGraph, Reduction
+from workbench.models.layer import Layer
+from workbench.task import Task
+
+Edit = Tensor | Callable[[Tensor], Tensor]
+Edits = Mapping[str, Edit]
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What the network wants its images to be.
+
+    Attributes
+    ----------
+    size
+        Height and width in pixels.
+    mean, std
+        Per channel, in the range [0, 1] of images: the network reads (image - mean) / std.
+    channels
+        Number of image channels; images of three channels are averaged to one or repeated where it differs.
+    interpolation
+        How images are resized: ``bicubic`` or ``bilinear``.
+    crop
+        Part of the shorter side that the centre crop keeps, in (0, 1].
+    """
+
+    size: tuple[int, int]
+    mean: tuple[float, ...] = (0.5, 0.5, 0.5)
+    std: tuple[float, ...] = (0.5, 0.5, 0.5)
+    channels: int = 3
+    interpolation: str = "bicubic"
+    crop: float = 1.0
+
+
+class TracedModel:
+    """A network captured as a graph, with the names of its layers and classes, its preprocessing and where it came from.
+
+    Attributes
+    ----------
+    graph
+        The network itself (see `workbench.models.graph`).
+    ref
+        The reference it was loaded by.
+    labels
+        Class names in the order of the output, empty where unknown.
+    weight_hash
+        SHA-256 over names, shapes and bytes of all parameters and buffers, 64 hexadecimal digits.
+    warnings
+        What a user must know before believing a number, such as ``random weights``.
+    """
+
+    def __init__(
+        self,
+        graph: ModelGraph,
+        *,
+        preprocessing: Preprocessing,
+        labels: Sequence[str] = (),
+        ref: str = "",
+        name: str = "",
+        architecture: str = "",
+        licence: str = "",
+        origin: str = "",
+        warnings: Sequence[str] = (),
+        weight_hash: str = "",
+        parameter_count: int = 0,
+        output_spec: Any = None,
+    ) -> None:
+        self.graph = graph
+        self.preprocessing = preprocessing
+        self.labels = tuple(labels)
+        self.ref, self.name, self.architecture = ref, name, architecture
+        self.licence, self.origin = licence, origin
+        self.warnings = tuple(warnings)
+        self.weight_hash, self.parameter_count = weight_hash, parameter_count
+        self._output_spec = output_spec
+
+    @classmethod
+    def from_module(
+        cls,
+        module: nn.Module,
+        example_input: Tensor | tuple[Any, ...],
+        labels: Sequence[str] | None = None,
+        *,
+        preprocessing: Preprocessing | None = None,
+        ref: str = "",
+        name: str | None = None,
+        architecture: str = "",
+        licence: str = "",
+        origin: str = "",
+        warnings: Sequence[str] = (),
+        task: Task | None = None,
+    ) -> TracedModel:
+        """Capture any module (it is put into eval mode).
+
+        Parameters
+        ----------
+        example_input
+            What the network reads, ``batch channel y x``; a batch of one is doubled. Its device and type become the model's.
+        preprocessing
+            How images become input; by default the example's size and the range [-1, 1].
+
+        Raises
+        ------
+        workbench.models.capture.CaptureError
+            When the network cannot be captured as one graph.
+        """
+        inputs = example_input if isinstance(example_input, tuple) else (example_input,)
+        inputs = tuple(
+            value.expand(2, *value.shape[1:]).clone() if isinstance(value, Tensor) and value.dim() and value.shape[0] == 1 else value
+            for value in inputs
+        )
+        image = next((value for value in inputs if isinstance(value, Tensor) and value.dim() == 4), None)
+        if preprocessing is None:
+            size, channels = ((int(image.shape[2]), int(image.shape[3])), int(image.shape[1])) if image is not None else ((1, 1), 3)
+            preprocessing = Preprocessing(size, (0.5,) * channels, (0.5,) * channels, channels)
+        module.requires_grad_(False)
+        with collector_off():
+            captured = capture(module, inputs, task)
+        state = module.state_dict()
+        return cls(
+            ModelGraph(captured),
+            preprocessing=preprocessing,
+            labels=labels or (),
+            ref=ref or f"python:{type(module).__module__}:{type(module).__name__}",
+            name=name or type(module).__name__,
+            architecture=architecture or type(module).__name__,
+            licence=licence,
+            origin=origin,
+            warnings=warnings,
+            weight_hash=hash_weights(state),
+            parameter_count=sum(parameter.numel() for parameter in module.parameters()),
+            output_spec=captured.output_spec,
+        )
+
+    # --- what it is ------------------------------------------------------------------------------------------------------------
+
+    @property
+    def layers(self) -> Mapping[str, Layer]:
+        """Layers by name, in the order they are computed."""
+        return self.graph.layers
+
+    def layer(self, name: str) -> Layer:
+        """Return a layer by any of its names; ValueError suggests the nearest where there is none."""
+        return self.graph.layer(name)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next((p.device for p in self.graph.root.parameters()), torch.device("cpu"))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Number type of the weights."""
+        return next((p.dtype for p in self.graph.root.parameters() if p.is_floating_point()), torch.float32)
+
+    # --- what it reads ---------------------------------------------------------------------------------------------------------
+
+    def normalise(self, images: Float[Tensor, "batch channel y x"]) -> Float[Tensor, "batch channel2 y x"]:
+        """Turn images in [0, 1] into network input: fit the channels, subtract the mean, divide by the deviation; differentiable."""
+        wanted = self.preprocessing.channels
+        if images.shape[1] != wanted and images.shape[1] == 3 and wanted == 1:
+            images = images.mean(1, keepdim=True)
+        elif images.shape[1] != wanted and images.shape[1] == 1:
+            images = images.expand(-1, wanted, -1, -1)
+        elif images.shape[1] != wanted:
+            raise ValueError(f"{self.name} reads {wanted} channels, the images have {images.shape[1]}")
+        mean = torch.tensor(self.preprocessing.mean, device=images.device, dtype=images.dtype)[:, None, None]
+        std = torch.tensor(self.preprocessing.std, device=images.device, dtype=images.dtype)[:, None, None]
+        return (images - mean) / std
+
+    def preprocess(self, images: np.ndarray | Tensor) -> Float[Tensor, "batch channel y x"]:
+        """Turn images of any size into network input.
+
+        Parameters
+        ----------
+        images
+            uint8 ``batch y x channel`` (numpy or tensor), or float in [0, 1] ``batch channel y x``.
+        """
+        tensor = torch.as_tensor(images).to(self.device)
+        if tensor.dtype == torch.uint8:
+            if tensor.dim() != 4 or tensor.shape[-1] not in (1, 3, self.preprocessing.channels):
+                raise ValueError(f"uint8 images must be batch y x channel, got the shape {tuple(tensor.shape)}")
+            tensor = tensor.permute(0, 3, 1, 2).to(torch.float32).div_(255)
+        if tuple(tensor.shape[2:]) != self.preprocessing.size:
+            tensor = self._resize(tensor)
+        return self.normalise(tensor).to(self.dtype).contiguous(memory_format=torch.channels_last)
+
+    def _resize(self, images: Float[Tensor, "batch channel y x"]) -> Float[Tensor, "batch channel y2 x2"]:
+        """Scale the shorter side to size / crop, and cut out the centre."""
+        height, width = self.preprocessing.size
+        scale = max(height / images.shape[2], width / images.shape[3]) / self.preprocessing.crop
+        rows, columns = max(height, round(images.shape[2] * scale)), max(width, round(images.shape[3] * scale))
+        images = torch.nn.functional.interpolate(
+            images, (rows, columns), mode=self.preprocessing.interpolation, antialias=True, align_corners=False
+        )
+        top, left = (rows - height) // 2, (columns - width) // 2
+        return images[:, :, top : top + height, left : left + width].clamp(0, 1)
+
+    # --- running it ------------------------------------------------------------------------------------------------------------
+
+    def __call__(self, *inputs: Tensor) -> Any:
+        """Run the whole network; the output is packed as the network packs it."""
+        found = [node for node in self.graph.outputs if node is not None]
+        values = dict(zip(found, self._cut_from_input([self.graph.name(node) for node in found])(*inputs), strict=True))
+        flat = [values[node] if node is not None else None for node in self.graph.outputs]
+        return pytree.tree_unflatten(flat, self._output_spec) if self._output_spec is not None else flat[0]
+
+    def forward_to(self, layers: Sequence[str], reductions: Mapping[str, Reduction] | None = None) -> Cut:
+        """Return the network truncated after `layers`; call it on the input for their activations, in the order given.
+
+        A reduction given for a layer runs right after it and its result stands in the activation's place.
+        """
+        return self._cut_from_input(layers, reductions)
+
+    def _cut_from_input(self, layers: Sequence[str], reductions: Mapping[str, Reduction] | None = None) -> Cut:
+        return self.graph.cut([self.graph.name(node) for node in self.graph.inputs], layers, reductions=reductions)
+
+    def activations(self, x: Tensor | tuple[Tensor, ...], layers: Sequence[str]) -> dict[str, Tensor]:
+        """Return the activation of each layer on the network input `x`, bit-identical to what a cloned forward hook gives.
+
+        Raises
+        ------
+        ValueError
+            When a layer is unknown.
+        """
+        inputs = x if isinstance(x, tuple) else (x,)
+        return dict(zip(layers, self.forward_to(layers)(*inputs), strict=True))
+
+    def edited(
+        self,
+        x: Tensor | tuple[Tensor, ...],
+        edits: Edits | Sequence[Edits],
+        *,
+        target: str | None = None,
+        max_examples: int = 256,
+    ) -> Tensor:
+        """Return the output when some layers are edited; only what lies downstream of the edits is computed again.
+
+        Parameters
+        ----------
+        x
+            Network input, a batch of B.
+        edits
+            One edit per layer, or K such mappings, which become rows of one batch. An edit is the new activation (it is expanded to
+            the clean one's shape) or a function of the activation at that place, earlier edits of the same row included. An
+            empty mapping is the clean run: put references into the same batch, since only within one batch are equal
+            computations equal to the last bit.
+        target
+            Layer to read instead of the network's first output.
+        max_examples
+            Largest batch (K x B is cut into pieces of whole rows); rows are padded to a multiple of 8 examples.
+
+        Returns
+        -------
+        Tensor
+            ``B ...`` for one mapping, ``K B ...`` for several.
+
+        Raises
+        ------
+        ValueError
+            When a layer is unknown, or an activation does not fit.
+        """
+        rows = [edits] if isinstance(edits, Mapping) else list(edits)
+        if not rows:
+            raise ValueError("no edits given; an empty mapping {} is the clean run")
+        rows = [{self.graph.name(self.graph.node(layer)): edit for layer, edit in row.items()} for row in rows]
+        inputs = x if isinstance(x, tuple) else (x,)
+        target = target or self.graph.output
+        edited = self.graph.sort({layer for row in rows for layer in row} or {target})
+        inner = {self.graph.name(n) for n in self.graph.downstream(edited) if n in self.graph.capture.names}
+        roots = [layer for layer in edited if layer not in inner]
+        frontier = self.graph.frontier(roots, [target])
+        clean = dict(zip([*roots, *frontier], self.forward_to([*roots, *frontier])(*inputs), strict=True))
+        batch = int(inputs[0].shape[0])
+        step = max(1, max_examples // batch)
+        pieces = [
+            self._edited_rows(rows[i : i + step], roots, [n for n in edited if n in inner], frontier, clean, target, batch)
+            for i in range(0, len(rows), step)
+        ]
+        result = torch.cat(pieces)
+        return result[0] if isinstance(edits, Mapping) else result
+
+    def _edited_rows(
+        self,
+        rows: Sequence[Edits],
+        roots: Sequence[str],
+        inner: Sequence[str],
+        frontier: Sequence[str],
+        clean: Mapping[str, Tensor],
+        target: str,
+        batch: int,
+    ) -> Tensor:
+        padding = -len(rows) * batch % 8
+
+        def stack(layer: str, values: list[Tensor]) -> Tensor:
+            place = self._place(layer)
+            if padding:
+                repeats = -(-padding // batch)
+                values = [*values, torch.cat([values[-1]] * repeats, place[0]).narrow(place[0], 0, padding * place[1])]
+            return torch.cat(values, place[0])
+
+        def edit_inside(layer: str) -> Callable[[Tensor], Tensor]:
+            axis, per_example = self._place(layer)
+
+            def edit(value: Tensor) -> Tensor:
+                sizes = [batch * per_example] * len(rows)
+                parts = value.split([*sizes, value.shape[axis] - sum(sizes)], axis)
+                changed = [_apply(row.get(layer), part, layer) for row, part in zip(rows, parts, strict=False)]
+                return torch.cat([*changed, parts[-1]], axis)
+
+            return edit
+
+        values = [stack(layer, [_apply(row.get(layer), clean[layer], layer) for row in rows]) for layer in roots]
+        values += [stack(layer, [clean[layer]] * len(rows)) for layer in frontier]
+        piece = self.graph.cut([*roots, *frontier], [target], edits={layer: edit_inside(layer) for layer in inner})
+        (output,) = piece(*values)
+        axis, per_example = self._place(target)
+        kept = output.narrow(axis, 0, len(rows) * batch * per_example)
+        return torch.stack(kept.split(batch * per_example, axis))
+
+    def _place(self, layer: str) -> tuple[int, int]:
+        """Axis of the examples, and rows per example."""
+        from workbench.models.capture import batch_of
+
+        place = batch_of(self.graph.node(layer))
+        if place is None:
+            raise ValueError(f"{layer} does not depend on the input; there is nothing to edit or to read there")
+        return place
+
+
+def _apply(edit: Edit | None, activation: Tensor, layer: str) -> Tensor:
+    if edit is None:
+        return activation
+    changed = edit(activation) if callable(edit) and not isinstance(edit, Tensor) else edit
+    if not isinstance(changed, Tensor):
+        raise ValueError(f"the edit of {layer} returned {type(changed).__name__}, not a tensor")
+    try:
+        return changed.to(activation.dtype).expand_as(activation)
+    except RuntimeError:
+        raise ValueError(
+            f"the edit of {layer} has the shape {tuple(changed.shape)}, the activation {tuple(activation.shape)}"
+        ) from None
+
+
+def hash_weights(state: Mapping[str, Any]) -> str:
+    """Return the SHA-256 over names, shapes, types and bytes of a state dictionary's tensors, as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        tensor = state[name]
+        if isinstance(tensor, Tensor):
+            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
+            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
