@@ -1,0 +1,125 @@
+"""Image files: a folder of any size, searched through once and then streamed, or single files."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from workbench.images.image_file import ENDINGS, read_image
+from workbench.images.image_set import ImageSet, ImageSetError, Pixels, Reference, Size, register
+from workbench.task import Task
+
+
+class ImageFiles(ImageSet):
+    """Files below one folder; their ids are paths relative to it.
+
+    Names are all that is held: about 120 bytes an image.
+    """
+
+    def __init__(
+        self,
+        ref: str,
+        name: str,
+        root: Path,
+        ids: Sequence[str],
+        columns: Mapping[str, Sequence[str]],
+        content_hash: str,
+    ) -> None:
+        super().__init__(ref, name, ids, columns)
+        self.root = root
+        self._content_hash = content_hash
+
+    @property
+    def content_hash(self) -> str:
+        """Digest of every file's path, size and time of change; the pixels are not read for it."""
+        return self._content_hash
+
+    def _read(self, index: int, size: Size | None) -> Pixels:
+        return read_image(self.root / self.ids[index], size)
+
+
+@register("folder", "A folder of images", ["folder:PATH"])
+def open_folder(reference: Reference, task: Task) -> ImageFiles:
+    """Open every image file below a folder, in the order of their names; sub-folders become the column ``label``."""
+    root = Path(reference.target).expanduser().absolute()
+    if not root.is_dir():
+        raise ImageSetError(f"{root} is not a folder" if root.exists() else f"there is no folder {root}")
+    ids: list[str] = []
+    labels: list[str] = []
+    digest = hashlib.sha256()
+    others = 0
+    for path, size, changed in _files(root):
+        if not path.lower().endswith(tuple(ENDINGS)):
+            others += 1
+            continue
+        label = os.path.dirname(path)
+        ids.append(path)
+        labels.append(labels[-1] if labels and labels[-1] == label else label)
+        digest.update(f"{path}\0{size}\0{changed}\0".encode("utf-8", "surrogateescape"))
+        if len(ids) % 500 == 0:
+            task.step(len(ids), 0, note=f"{len(ids):,} images found in {root.name}")
+    task.step(len(ids), len(ids), note=f"{len(ids):,} images found in {root.name}")
+    if not ids:
+        raise ImageSetError(f"no image in {root}: looked for {' '.join(ENDINGS)}, found {others:,} other files")
+    columns = {"label": labels} if any(labels) else {}
+    return ImageFiles(reference.text, root.name, root, ids, columns, digest.hexdigest()[:32])
+
+
+def _files(root: Path) -> Iterator[tuple[str, int, int]]:
+    """Yield relative path, bytes and time of change (ns) of every file, folder by folder in the order of names.
+
+    Hidden files are left out, and a folder that a link leads to is entered once.
+    """
+    entered: set[tuple[int, int]] = set()
+
+    def search(folder: Path, prefix: str) -> Iterator[tuple[str, int, int]]:
+        status = folder.stat()
+        if (status.st_dev, status.st_ino) in entered:
+            return
+        entered.add((status.st_dev, status.st_ino))
+        try:
+            with os.scandir(folder) as listing:
+                entries = sorted(listing, key=lambda entry: entry.name)
+        except PermissionError:
+            raise ImageSetError(
+                f"the folder {folder} may not be read; change its permissions or leave it out"
+            ) from None
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                yield from search(folder / entry.name, f"{prefix}{entry.name}/")
+            elif entry.is_file():
+                status = entry.stat()
+                yield f"{prefix}{entry.name}", status.st_size, status.st_mtime_ns
+
+    return search(root, "")
+
+
+@register("files", "Single images", ["files:PATH;PATH"])
+def open_files(reference: Reference, task: Task) -> ImageFiles:
+    """Open single files, their paths separated by semicolons."""
+    paths = [Path(path).expanduser().absolute() for path in _split(reference.target)]
+    if not paths:
+        raise ImageSetError("no file was named; write files:PATH, or files:PATH;PATH for several")
+    digest = hashlib.sha256()
+    for path in paths:
+        if not path.is_file():
+            raise ImageSetError(f"there is no file {path}")
+        status = path.stat()
+        digest.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\0".encode("utf-8", "surrogateescape"))
+    name = paths[0].name if len(paths) == 1 else f"{len(paths)} files"
+    return ImageFiles(reference.text, name, Path(), list(map(str, paths)), {}, digest.hexdigest()[:32])
+
+
+def _split(target: str) -> list[str]:
+    """Split at semicolons, but not at one that belongs to an existing file's name."""
+    paths: list[str] = []
+    parts = [part for part in target.split(";") if part]
+    while parts:
+        taken = next((n for n in range(1, len(parts) + 1) if Path(";".join(parts[:n])).expanduser().exists()), 1)
+        paths.append(";".join(parts[:taken]))
+        del parts[:taken]
+    return paths
