@@ -1,0 +1,93 @@
+"""Circuit Workbench. Without arguments it opens the window; ``list`` and ``run`` do the same work without a screen."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from workbench import __version__, cli
+from workbench.task import Task
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """A parser that says in one line what is wrong."""
+
+    def error(self, message: str) -> NoReturn:
+        """Leave with exit code 2."""
+        self.exit(cli.BAD_INPUT, f"error: {message}; see {self.prog} --help\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Declare the command line."""
+    top = OneLineParser(
+        prog="main.py",
+        description="Open an image network and see what its units respond to. Without a command the window opens.",
+        epilog="Exit codes: 0 done, 2 bad input (one line on stderr says what), 130 interrupted.",
+    )
+    top.add_argument("--version", action="version", version=f"Circuit Workbench {__version__}")
+    top.add_argument(
+        "--screenshot", metavar="FILE", help="paint the window without a screen into this PNG file, and leave"
+    )
+    top.add_argument("--problem", metavar="N", help="start with the docks of this open problem, such as 7.9")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=OneLineParser)
+
+    model = OneLineParser(add_help=False)
+    model.add_argument(
+        "--model", metavar="REF", help="network, such as bundled:efficientnet-lite0 or timm:resnet18?pretrained=false"
+    )
+    model.add_argument(
+        "--allow-code", action="store_true", help="run the file behind a python:FILE.py:FACTORY reference"
+    )
+    model.add_argument(
+        "--traceback", action="store_true", help="on bad input show where it was noticed, not just one line"
+    )
+
+    listing = commands.add_parser("list", parents=[model], help="list what there is")
+    listing.add_argument("kind", choices=cli.KINDS)
+    listing.add_argument("pattern", nargs="?", default="*", help="wildcard, such as 'timm:convnext*' (in quotes)")
+    listing.add_argument("--json", action="store_true", help="write a JSON list with all details")
+
+    run = commands.add_parser("run", parents=[model], help="run an analysis and write its result into a folder")
+    run.add_argument("analysis", metavar="ANALYSIS", help="name as in 'list analyses', such as FeatureVisualization")
+    run.add_argument("--images", metavar="REF", help="image set, such as emoji or folder:PATH")
+    run.add_argument(
+        "--set",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="a parameter, as JSON or a string, lists with commas: --set layer=layer2 --set units=5,9",
+    )
+    run.add_argument("--out", metavar="DIR", required=True, help="folder for result.json, arrays.npz and figures/")
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Do what the arguments say and return the exit code."""
+    top = parser()
+    given = top.parse_args(argv)
+    if given.command == "list":
+
+        def list_entries(task: Task) -> None:
+            cli.list_entries(given.kind, given.pattern, given.model, given.json, given.allow_code, task)
+
+        return cli.guarded(list_entries, traceback=given.traceback)
+    if given.command == "run":
+        if given.model is None:
+            top.error("run needs --model REF")
+
+        def run(task: Task) -> None:
+            cli.run(given.analysis, given.set, given.model, given.images, given.out, given.allow_code, task)
+
+        return cli.guarded(run, traceback=given.traceback)
+
+    from widgets import app
+
+    window = ["--screenshot", given.screenshot] if given.screenshot else []
+    window += ["--problem", given.problem] if given.problem else []
+    return app.main(window)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,375 @@
+"""The workbench without a screen: `list_entries` and `run` are what ``python main.py list`` and ``python main.py run`` call.
+
+Exit codes: 0 when all went well, 2 when what was asked for makes no sense (one line on stderr says why and what to do), 130 when
+interrupted with Ctrl+C. A run writes its folder at the very end and ``result.json`` last, so a folder with a ``result.json`` is whole.
+Results and unfinished sweeps are kept in the same store as the window's: what was computed once is read again, and an interrupted sweep
+goes on where it stopped.
+
+The file behind a ``python:`` reference is run only with ``--allow-code``, though its path was typed: references are also pasted from
+project files and messages, and opening one of those must not run a stranger's code.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from workbench.jobs.progress import Progress
+from workbench.task import Task
+
+if TYPE_CHECKING:
+    from workbench.analyses.analysis import Result
+    from workbench.models.traced_model import TracedModel
+
+BAD_INPUT = 2
+INTERRUPTED = 130
+KINDS = ("models", "layers", "images", "analyses", "problems")
+
+
+class TerminalTask(Task):
+    """Draws a progress bar with rate and time left on a terminal; elsewhere (a log file) writes a plain line now and then."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._terminal = stream.isatty()
+        self._interval = 0.1 if self._terminal else 5.0
+        self._progress = Progress()
+        self._last = -self._interval
+        self._said = ""
+        self._width = 0
+
+    def step(self, done: float, total: float, partial: object = None, note: str = "") -> None:
+        """Redraw the bar, not too often."""
+        now = time.monotonic()
+        self._progress.add(now, done, total, note)
+        if now - self._last < self._interval and not (note != self._said and not self._terminal):
+            return
+        self._last, self._said = now, note
+        line = describe(self._progress, bar=self._terminal)
+        if self._terminal:
+            line = line[: shutil.get_terminal_size().columns - 1]
+            self._stream.write("\r" + line.ljust(self._width))
+            self._width = len(line)
+        else:
+            self._stream.write(line + "\n")
+        self._stream.flush()
+
+    def clear(self) -> None:
+        """Wipe the bar away, so that the next line stands alone."""
+        if self._width:
+            self._stream.write("\r" + " " * self._width + "\r")
+            self._stream.flush()
+            self._width = 0
+
+
+def describe(progress: Progress, *, bar: bool) -> str:
+    """Say in one line how far the work is, such as ``42 %, 128 of 305, 12.5/s, 14 s left, rendering``."""
+    parts = []
+    if progress.total:
+        share = min(1.0, max(0.0, progress.done / progress.total))
+        drawing = f"[{'#' * round(24 * share):-<24}] " if bar else ""
+        parts.append(f"{drawing}{share:4.0%}")
+    if progress.rate:
+        count = f"{progress.done:.0f} of {progress.total:.0f}" if progress.total else f"{progress.done:.0f}"
+        parts += [count, f"{progress.rate:.3g}/s"]
+    if progress.seconds_left is not None:
+        parts.append(f"{duration(progress.seconds_left)} left")
+    if progress.note:
+        parts.append(progress.note)
+    return ", ".join(parts) or "working"
+
+
+def duration(seconds: float) -> str:
+    """Write a time as ``42 s``, ``3 min 05 s`` or ``2 h 07 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def guarded(command: Callable[[Task], None], *, traceback: bool = False) -> int:
+    """Do a command with a progress bar and return the exit code; bad input becomes one line on stderr.
+
+    Parameters
+    ----------
+    traceback
+        Let bad input raise, to see where it was noticed.
+    """
+    task = TerminalTask(sys.stderr)
+    try:
+        try:
+            command(task)
+            sys.stdout.flush()
+        finally:
+            task.clear()
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader (`| head`) has seen enough; what Python flushes at exit must have somewhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (ValueError, OSError) as error:
+        if traceback:
+            raise
+        from workbench.jobs.runner import one_line
+
+        sys.stderr.write(f"error: {one_line(error)}\n")
+        return BAD_INPUT
+    return 0
+
+
+# What there is
+
+
+def list_entries(kind: str, pattern: str, model: str | None, as_json: bool, allow_code: bool, task: Task) -> None:
+    """Write what there is of one kind to stdout, one line each or as a JSON list.
+
+    Parameters
+    ----------
+    kind
+        One of `KINDS`.
+    pattern
+        Wildcard on the name or reference; a problem's number, title and category are searched too.
+    model
+        Reference of the network whose layers are listed.
+
+    Raises
+    ------
+    ValueError
+        When layers are asked for without a model, or the model cannot be opened.
+    """
+    if kind == "models":
+        from workbench.models.loading import list_models
+
+        entries: list[dict[str, Any]] = [{"ref": ref} for ref in list_models(pattern)]
+        lines = [entry["ref"] for entry in entries]
+    elif kind == "layers":
+        if model is None:
+            raise ValueError("list layers needs a network; add --model REF, such as --model bundled:efficientnet-lite0")
+        entries = _layers(_open(model, allow_code, task), pattern)
+        lines = _columns(
+            (e["name"], e["kind"], "x".join(map(str, e["shape"])), f"{e['units']} units", e["role"]) for e in entries
+        )
+    elif kind == "images":
+        from workbench.images.image_set import list_image_sets
+
+        entries = [{"ref": ref} for ref in list_image_sets(pattern)]
+        lines = [entry["ref"] for entry in entries]
+    elif kind == "analyses":
+        entries = _analyses(pattern)
+        lines = [line for entry in entries for line in _analysis_lines(entry)]
+    elif kind == "problems":
+        entries = _problems(pattern)
+        lines = _columns((e["number"], e["difficulty"], e["title"]) for e in entries)
+    else:
+        raise ValueError(f"there is nothing to list named {kind!r}; there are {', '.join(KINDS)}")
+    if as_json:
+        sys.stdout.write(json.dumps(entries, indent=2, ensure_ascii=False) + "\n")
+    else:
+        sys.stdout.writelines(f"{line}\n" for line in lines)
+
+
+def _open(ref: str, allow_code: bool, task: Task) -> TracedModel:
+    from workbench.models.loading import load
+
+    return load(ref, allow_code=allow_code, task=task)
+
+
+def _layers(model: TracedModel, pattern: str) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": layer.name,
+            "kind": layer.kind,
+            "shape": list(layer.shape),
+            "units": layer.units,
+            "role": layer.role,
+            "aliases": list(layer.aliases),
+        }
+        for layer in model.layers.values()
+        if any(fnmatchcase(name, pattern) for name in (layer.name, *layer.aliases))
+    ]
+
+
+def _analyses(pattern: str) -> list[dict[str, Any]]:
+    import inspect
+
+    from workbench.analyses.analysis import discover
+
+    return [
+        {
+            "name": name,
+            "title": analysis.title,
+            "help": inspect.getdoc(analysis) or "",
+            "needs_images": analysis.needs_images,
+            "parameters": analysis.model_json_schema(),
+        }
+        for name, analysis in discover().items()
+        if fnmatchcase(name, pattern)
+    ]
+
+
+def _analysis_lines(entry: Mapping[str, Any]) -> list[str]:
+    """Describe one analysis and its parameters for a reader."""
+    needed = entry["parameters"].get("required", ())
+    lines = [f"{entry['name']}: {entry['help'].splitlines()[0] if entry['help'] else entry['title']}"]
+    for name, field in entry["parameters"].get("properties", {}).items():
+        default = "needed" if name in needed else f"default {json.dumps(field.get('default'))}"
+        lines.append(f"    {name} ({default}{_range(field)}) {field.get('description', '')}".rstrip())
+    return lines
+
+
+def _range(field: Mapping[str, Any]) -> str:
+    signs = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
+    rules = [f"{sign} {field[name]}" for name, sign in signs.items() if name in field]
+    rules += [f"one of {', '.join(map(str, field['enum']))}"] if "enum" in field else []
+    return "".join(f", {rule}" for rule in rules)
+
+
+def _problems(pattern: str) -> list[dict[str, Any]]:
+    from dataclasses import asdict
+
+    from workbench.problems import load
+
+    return [
+        asdict(problem)
+        for problem in load()
+        if any(
+            fnmatchcase(text.lower(), pattern.lower())
+            for text in (problem.number, problem.title, problem.category, problem.sub_category)
+        )
+    ]
+
+
+def _columns(rows: Iterable[Sequence[str]]) -> list[str]:
+    """Align the cells of each column to the left."""
+    table = [[str(cell) for cell in row] for row in rows]
+    if not table:
+        return []
+    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
+
+
+# Running an analysis
+
+
+def run(
+    analysis: str, settings: Sequence[str], model: str, images: str | None, out: str, allow_code: bool, task: Task
+) -> None:
+    """Run an analysis and write ``result.json``, ``arrays.npz`` and ``figures/`` into the folder `out`.
+
+    Parameters
+    ----------
+    settings
+        Parameters as ``NAME=VALUE``; see `parse_settings`.
+    out
+        A new or empty folder, or one with an earlier result, which is replaced.
+
+    Raises
+    ------
+    ValueError
+        When anything given is wrong; nothing was computed or written then.
+    """
+    from workbench.jobs.engine import Engine, configured
+    from workbench.jobs.requests import RunAnalysis
+
+    folder = check_folder(Path(out))
+    parameters = parse_settings(analysis, settings)
+    configured(analysis, parameters)  # wrong parameters are said before a network is loaded
+    engine = Engine()
+    engine.model(model, allow_code=allow_code, task=task)
+    result = RunAnalysis(analysis, parameters, model, images).run(engine, task)
+    write(result, folder)
+    sys.stdout.write(f"{folder}\n")
+
+
+def parse_settings(analysis: str, settings: Sequence[str]) -> dict[str, Any]:
+    """Read parameters given as ``NAME=VALUE``.
+
+    A value is JSON where it can be read as that, else a string; a parameter that is a list may be written with commas
+    (``units=5,9``), and one that is a string is taken as it stands (``layer=1``).
+
+    Raises
+    ------
+    ValueError
+        When there is no such analysis, a setting has no ``=``, or a name is given twice.
+    """
+    from workbench.analyses.analysis import find
+
+    schema = find(analysis).model_json_schema()
+    values: dict[str, Any] = {}
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if not equals or not name:
+            raise ValueError(f"--set {setting} is not NAME=VALUE, such as --set units=5,9")
+        if name in values:
+            raise ValueError(f"--set {name} is given twice; lists are written with commas, such as --set units=5,9")
+        values[name] = _value(text, _alternatives(schema.get("properties", {}).get(name, {}), schema))
+    return values
+
+
+def _alternatives(field: Mapping[str, Any], schema: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the plain JSON schemas, one of which a field's value must fit."""
+    if "$ref" in field:
+        return _alternatives(schema["$defs"][field["$ref"].rpartition("/")[2]], schema)
+    if "anyOf" in field:
+        return [plain for one in field["anyOf"] for plain in _alternatives(one, schema)]
+    return [field]
+
+
+def _value(text: str, alternatives: Sequence[Mapping[str, Any]]) -> Any:
+    kinds = {one.get("type") for one in alternatives}
+    if kinds == {"string"}:
+        return text
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError:
+        value = text
+    if "array" not in kinds or isinstance(value, list):
+        return value
+    if "," not in text and kinds & {"string" if isinstance(value, str) else "integer", "number"}:
+        return value
+    items = next(one for one in alternatives if one.get("type") == "array").get("items", {})
+    return [_value(part.strip(), [items]) for part in text.split(",") if part.strip()]
+
+
+def check_folder(folder: Path) -> Path:
+    """Return `folder` when a result can be written there.
+
+    Raises
+    ------
+    ValueError
+        When it is a file, cannot be written, or holds something that is not a result of ours.
+    """
+    if folder.exists():
+        if not folder.is_dir():
+            raise ValueError(f"--out {folder} is a file; give a folder")
+        if not (folder / "result.json").exists() and any(folder.iterdir()):
+            raise ValueError(f"--out {folder} is not empty and holds no earlier result; give a new folder")
+    parent = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        raise ValueError(f"--out {folder} cannot be written: {parent} is not a folder one may write to")
+    return folder
+
+
+def write(result: Result, folder: Path) -> None:
+    """Write a result beside its place and move it there, ``result.json`` last; an earlier result is replaced."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
+        new = result.save(Path(temporary) / folder.name)
+        folder.mkdir(exist_ok=True)
+        (folder / "result.json").unlink(missing_ok=True)
+        if (folder / "figures").exists():
+            shutil.rmtree(folder / "figures")
+        for path in sorted(new.iterdir(), key=lambda path: path.name == "result.json"):
+            os.replace(path, folder / path.name)

@@ -1,0 +1,200 @@
+"""The engine: what the worker thread keeps between jobs: the open networks, the open image sets, the store.
+
+It imports torch with the first network that is opened, in the worker thread, so a window has long been on the screen by then. The stops
+that an import of this size causes are full passes of the garbage collector: it rests while something is imported or exported, and what
+is there afterwards is frozen, so that later passes do not visit it.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from workbench.jobs.store import Store
+from workbench.task import Task
+
+if TYPE_CHECKING:
+    from workbench.analyses.analysis import Analysis, Result
+    from workbench.images.image_set import ImageSet
+    from workbench.models.traced_model import TracedModel
+
+KEPT_MODELS = 2
+"""Networks kept open: the one that is looked at, and the one it is compared with or a long job works on."""
+KEPT_IMAGE_SETS = 4
+
+
+class Engine:
+    """Opens networks and image sets by reference, once, and keeps the last few; lives in one thread.
+
+    Parameters
+    ----------
+    store
+        Where results are kept; the user's own by default.
+    """
+
+    def __init__(self, store: Store | None = None) -> None:
+        self.store = store or Store()
+        self._models: OrderedDict[str, TracedModel] = OrderedDict()
+        self._images: OrderedDict[str, ImageSet] = OrderedDict()
+        self._allowed: set[str] = set()
+
+    def warm_up(self) -> None:
+        """Import torch and all analyses, if that was not done yet."""
+        if "workbench.analyses.feature_visualization" not in sys.modules:
+            with collector_at_rest():
+                from workbench.analyses.analysis import discover
+
+                discover()
+
+    def model(self, ref: str, *, allow_code: bool = False, task: Task | None = None) -> TracedModel:
+        """Return a network, loaded when it is not open.
+
+        Parameters
+        ----------
+        allow_code
+            The user agreed that a ``python:`` file is run; asked once per reference and session.
+
+        Raises
+        ------
+        workbench.models.loading.LoadError
+            When it cannot be loaded; one line says why.
+        """
+        if allow_code:
+            self._allowed.add(ref)
+        if ref not in self._models:
+            with collector_at_rest():
+                from workbench.models.loading import load
+
+                model = load(ref, allow_code=ref in self._allowed, task=task or Task())
+                self._models[ref] = model
+                while len(self._models) > KEPT_MODELS:
+                    self._models.popitem(last=False)
+        self._models.move_to_end(ref)
+        return self._models[ref]
+
+    def forget(self, ref: str) -> None:
+        """Let go of a network or image set, so that it is read from its file again."""
+        self._models.pop(ref, None)
+        self._images.pop(ref, None)
+
+    def images(self, ref: str, task: Task | None = None) -> ImageSet:
+        """Return an image set, opened when it is not open.
+
+        Raises
+        ------
+        workbench.images.image_set.ImageSetError
+            When it cannot be opened; one line says why.
+        """
+        if ref not in self._images:
+            from workbench.images.image_set import load_images
+
+            self._images[ref] = load_images(ref, task or Task())
+            while len(self._images) > KEPT_IMAGE_SETS:
+                self._images.popitem(last=False)
+        self._images.move_to_end(ref)
+        return self._images[ref]
+
+    def run(self, analysis: Analysis, model: str, images: str | None, task: Task) -> Result:
+        """Return an analysis' result: from the store when it is there, else computed and kept.
+
+        Raises
+        ------
+        ValueError
+            When the analysis does not fit the network or the images.
+        """
+        network = self.model(model, task=task)
+        image_set = self.images(images, task) if images is not None else None
+        key = analysis.key(network, image_set)
+        result = self.store.load(key)
+        if result is None:
+            result = analysis.run(network, image_set, task)
+            self.store.save(key, result)
+        return result
+
+    @contextmanager
+    def isolated(self) -> Iterator[None]:
+        """Surround a job that runs inside another one's step: that one's inference mode and random numbers are not its own."""
+        if "torch" not in sys.modules:
+            yield
+            return
+        import torch
+
+        with torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(devices=[]):
+            yield
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self._models.clear()
+        self._images.clear()
+
+
+@contextmanager
+def collector_at_rest() -> Iterator[None]:
+    """Keep the garbage collector from stopping all threads meanwhile, then collect once and freeze what is left.
+
+    What an earlier call froze takes part in that one collection, so a network that was let go is freed.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+            gc.unfreeze()
+            gc.collect()
+            gc.freeze()
+
+
+def configured(name: str, parameters: Mapping[str, Any]) -> Analysis:
+    """Return the analysis of that name with these parameters.
+
+    Raises
+    ------
+    ValueError
+        In one line: no such analysis (the nearest is suggested), or the parameter that is wrong with its bounds.
+    """
+    from pydantic import ValidationError
+
+    from workbench.analyses.analysis import find
+
+    analysis = find(name)
+    try:
+        return analysis(**parameters)
+    except ValidationError as error:
+        raise ValueError("; ".join(_complaint(analysis, one) for one in error.errors())) from None
+
+
+def _complaint(analysis: type[Analysis], error: Mapping[str, Any]) -> str:
+    """Say what is wrong with one parameter: its name, the value, the rule, and what is allowed."""
+    from difflib import get_close_matches
+
+    place = ".".join(str(part) for part in error["loc"])
+    fields = analysis.model_fields
+    if error["type"] == "extra_forbidden":
+        close = get_close_matches(place, fields, n=1, cutoff=0.5)
+        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(fields)}"
+        return f"{analysis.__name__} has no parameter {place!r}; {hint}"
+    if error["type"] == "missing":
+        return f"{analysis.__name__} needs the parameter {place}"
+    message = str(error["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    value = f" = {error['input']!r}" if place else ""
+    return f"{place or analysis.__name__}{value}: {message[:1].lower()}{message[1:]}{_bounds(analysis, error['loc'])}"
+
+
+def _bounds(analysis: type[Analysis], place: tuple[Any, ...]) -> str:
+    """Say between which values a parameter may lie, from the field's constraints, or nothing."""
+    if not place or place[0] not in analysis.model_fields:
+        return ""
+    signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<", "multiple_of": "a multiple of"}
+    rules = [
+        f"{sign} {getattr(rule, name)}"
+        for rule in analysis.model_fields[str(place[0])].metadata
+        for name, sign in signs.items()
+        if getattr(rule, name, None) is not None
+    ]
+    return f" (allowed: {' and '.join(rules)})" if rules else ""
