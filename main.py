@@ -1,4 +1,4 @@
-"""Circuit Workbench. Without arguments it opens the window; ``list`` and ``run`` do the same work without a screen."""
+"""Circuit Workbench. Without a command it opens the window; ``list`` and ``run`` do the same work without a screen."""
 
 from __future__ import annotations
 
@@ -27,29 +27,17 @@ def parser() -> argparse.ArgumentParser:
         epilog="Exit codes: 0 done, 2 bad input (one line on stderr says what), 130 interrupted.",
     )
     top.add_argument("--version", action="version", version=f"Circuit Workbench {__version__}")
-    top.add_argument(
-        "--screenshot", metavar="FILE", help="paint the window without a screen into this PNG file, and leave"
-    )
-    top.add_argument("--problem", metavar="N", help="start with the docks of this open problem, such as 7.9")
-    commands = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=OneLineParser)
-
-    model = OneLineParser(add_help=False)
-    model.add_argument(
-        "--model", metavar="REF", help="network, such as bundled:efficientnet-lite0 or timm:resnet18?pretrained=false"
-    )
-    model.add_argument(
-        "--allow-code", action="store_true", help="run the file behind a python:FILE.py:FACTORY reference"
-    )
-    model.add_argument(
-        "--traceback", action="store_true", help="on bad input show where it was noticed, not just one line"
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    commands.add_parser(
+        "window", add_help=False, help="open the window; 'window --help' says with what, such as --screenshot FILE"
     )
 
-    listing = commands.add_parser("list", parents=[model], help="list what there is")
+    listing = commands.add_parser("list", parents=[network(required=False)], help="list what there is")
     listing.add_argument("kind", choices=cli.KINDS)
     listing.add_argument("pattern", nargs="?", default="*", help="wildcard, such as 'timm:convnext*' (in quotes)")
     listing.add_argument("--json", action="store_true", help="write a JSON list with all details")
 
-    run = commands.add_parser("run", parents=[model], help="run an analysis and write its result into a folder")
+    run = commands.add_parser("run", parents=[network(required=True)], help="write an analysis' result into a folder")
     run.add_argument("analysis", metavar="ANALYSIS", help="name as in 'list analyses', such as FeatureVisualization")
     run.add_argument("--images", metavar="REF", help="image set, such as emoji or folder:PATH")
     run.add_argument(
@@ -63,31 +51,36 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Do what the arguments say and return the exit code."""
-    top = parser()
-    given = top.parse_args(argv)
-    if given.command == "list":
+def network(*, required: bool) -> argparse.ArgumentParser:
+    """Declare the arguments that name a network."""
+    shared = OneLineParser(add_help=False)
+    shared.add_argument(
+        "--model",
+        metavar="REF",
+        required=required,
+        help="network, such as bundled:efficientnet-lite0 or timm:resnet18?pretrained=false",
+    )
+    shared.add_argument("--allow-code", action="store_true", help="run the file behind python:FILE.py:FACTORY")
+    shared.add_argument("--traceback", action="store_true", help="on bad input show where it was noticed, not one line")
+    return shared
 
-        def list_entries(task: Task) -> None:
-            cli.list_entries(given.kind, given.pattern, given.model, given.json, given.allow_code, task)
 
-        return cli.guarded(list_entries, traceback=given.traceback)
-    if given.command == "run":
-        if given.model is None:
-            top.error("run needs --model REF")
+def main(argv: Sequence[str]) -> int:
+    """Do what the arguments say and return the exit code; what is no command is an argument of the window."""
+    if not argv or argv[0] not in ("list", "run", "-h", "--help", "--version"):
+        from widgets import app
 
-        def run(task: Task) -> None:
-            cli.run(given.analysis, given.set, given.model, given.images, given.out, given.allow_code, task)
+        return app.main(argv[1:] if argv[:1] == ["window"] else argv)
+    given = parser().parse_args(argv)
 
-        return cli.guarded(run, traceback=given.traceback)
+    def list_entries(task: Task) -> None:
+        cli.list_entries(given.kind, given.pattern, given.model, given.json, given.allow_code, task)
 
-    from widgets import app
+    def run(task: Task) -> None:
+        cli.run(given.analysis, given.set, given.model, given.images, given.out, given.allow_code, task)
 
-    window = ["--screenshot", given.screenshot] if given.screenshot else []
-    window += ["--problem", given.problem] if given.problem else []
-    return app.main(window)
+    return cli.guarded(list_entries if given.command == "list" else run, traceback=given.traceback)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -5,32 +5,29 @@ This module is imported by the window before the first network is open, so it im
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from workbench.jobs.job import Lane, Request
 from workbench.models.layer import Layer
+from workbench.models.loading import SourceEntry, entries
 from workbench.task import Task
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from workbench.analyses.analysis import Result
     from workbench.jobs.engine import Engine
+    from workbench.models.traced_model import TracedModel
 
+Pixels = npt.NDArray[np.uint8]
 Level = Literal["coarse", "fine"]
 
 # Opening
-
-
-@dataclass(frozen=True)
-class SourceEntry:
-    """One network that can be opened: its reference, the group it is listed under, and what to call it there."""
-
-    ref: str
-    group: str
-    title: str
 
 
 @dataclass(frozen=True)
@@ -52,13 +49,7 @@ class ListSources(Request):
 
     def run(self, engine: Engine, task: Task) -> tuple[SourceEntry, ...]:
         """Ask every source."""
-        from workbench.models.loading import list_models
-
-        entries = []
-        for ref in list_models(self.pattern):
-            group, _, name = ref.partition(":")
-            entries.append(SourceEntry(ref, group, name or ref))
-        return tuple(entries)
+        return tuple(entries(self.pattern))
 
 
 @dataclass(frozen=True)
@@ -282,3 +273,178 @@ class RunAnalysis(Request):
         from workbench.jobs.engine import configured
 
         return engine.run(configured(self.analysis, self.parameters), self.model, self.images, task)
+
+
+# Looking at units
+
+
+@dataclass(frozen=True)
+class Thumbnails(Request):
+    """Visualize units -> ``{unit: uint8 [seed, y, x, 3]}``, those in the store first, the others in the order given.
+
+    Partial results have the units finished since the last one. A new request of the same level (and sign) supersedes the old one, so
+    give what is on the screen, and give it again when something else is.
+
+    Attributes
+    ----------
+    model
+        Reference.
+    level
+        ``coarse`` tells units apart and takes a moment, ``fine`` is a picture to look at.
+    negative
+        What the units are most inhibited by.
+    seeds
+        Images per unit, from different noise.
+    purpose
+        Only requests of the same purpose supersede one another: the grid has one, the inspector another.
+    """
+
+    model: str
+    layer: str
+    units: tuple[int, ...]
+    level: Level = "coarse"
+    negative: bool = False
+    seeds: int = 1
+    purpose: str = "grid"
+    rank: ClassVar[int] = 1
+
+    @property
+    def title(self) -> str:
+        """What the jobs panel calls it."""
+        count = f"unit {self.units[0]}" if len(self.units) == 1 else f"{len(self.units)} units"
+        return f"Visualize {count} of {self.layer} ({self.level})"
+
+    @property
+    def key(self) -> str:
+        """The range that is on the screen now wins."""
+        return f"thumbnails {self.purpose} {self.level} {'negative' if self.negative else 'positive'}"
+
+    def run(self, engine: Engine, task: Task) -> dict[int, Pixels]:
+        """Read what the store has, then render the rest, `BATCH` units at a time."""
+        engine.warm_up()
+        from workbench.analyses.feature_visualization import COARSE, FINE, FeatureVisualization
+
+        model = engine.model(self.model, task=task)
+        parameters = COARSE if self.level == "coarse" else FINE
+
+        def analysis(units: tuple[int, ...]) -> FeatureVisualization:
+            return FeatureVisualization(
+                layer=self.layer, units=units, negative=self.negative, seeds=self.seeds, **parameters
+            )
+
+        total = len(self.units)
+        keys = {unit: analysis((unit,)).key(model) for unit in self.units}
+        finished: dict[int, Pixels] = {}
+        for unit, key in keys.items():
+            kept = engine.store.load_thumbnail(key, self.seeds)
+            if kept is not None:
+                finished[unit] = kept
+                task.step(len(finished), total, {unit: kept})
+        missing = [unit for unit in keys if unit not in finished]
+        for start in range(0, len(missing), BATCH):
+            batch = tuple(missing[start : start + BATCH])
+            images = analysis(batch).run(model, task=Part(task, len(finished), len(batch), total)).arrays["images"]
+            new = dict(zip(batch, to_pixels(images), strict=True))
+            for unit, pixels in new.items():
+                engine.store.save_thumbnail(keys[unit], pixels)
+            finished |= new
+            task.step(len(finished), total, new)
+        return finished
+
+
+@dataclass(frozen=True)
+class UnitOnImage(Request):
+    """What one unit does on one image -> mapping, see below.
+
+    * ``input`` uint8 ``[y, x, 3]``: what the network was shown, the image scaled and cropped as the network wants it;
+    * ``map`` float32: the unit's activation at every position, ``[y, x]``, ``[token]`` or ``[]``;
+    * ``value``: the largest of it;
+    * ``top_classes``: up to five pairs of label and probability, the likeliest first; empty when the network does not classify;
+    * ``percentile``: the part of the images of a finished sweep on which the unit's largest activation is smaller, in
+      [0, 1]; None when `images` is None or the sweep does not hold this layer.
+    """
+
+    model: str
+    layer: str
+    unit: int
+    image: Pixels = field(compare=False)
+    images: str | None = None
+    lane: ClassVar[Lane] = "interactive"
+
+    @property
+    def title(self) -> str:
+        """What the jobs panel calls it."""
+        return f"{self.layer}:{self.unit} on an image"
+
+    @property
+    def key(self) -> str:
+        """The unit looked at now wins."""
+        return "unit on image"
+
+    def run(self, engine: Engine, task: Task) -> dict[str, Any]:
+        """Run the network once, read the layer and the output."""
+        import torch
+
+        model = engine.model(self.model, task=task)
+        layer = model.layer(self.layer)
+        if not 0 <= self.unit < layer.units:
+            raise ValueError(f"{self.layer}:{self.unit} does not exist; {self.layer} has units 0 to {layer.units - 1}")
+        with torch.inference_mode():
+            shown = model.preprocess(np.array(self.image[None]))
+            activation, output = model.forward_to([layer.name, model.graph.output])(shown)
+            response = layer.arrange(activation)[0, self.unit].float().cpu().numpy()
+            probabilities = output[0].float().softmax(-1).cpu().numpy() if output.dim() == 2 else np.empty(0)
+            seen = unnormalised(model, shown)
+        value = float(response.max())
+        return {
+            "input": seen,
+            "map": np.array(response),
+            "value": value,
+            "top_classes": top_classes(probabilities, model.labels),
+            "percentile": None,
+        }
+
+
+BATCH = 8
+"""Units rendered together."""
+
+
+class Part(Task):
+    """The steps of one part of a piece of work, told as steps of the whole.
+
+    Parameters
+    ----------
+    whole
+        Task of the whole.
+    before, size, total
+        How much was done before this part, how much this part is, and how much there is.
+    """
+
+    def __init__(self, whole: Task, before: float, size: float, total: float) -> None:
+        self._whole, self._before, self._size, self._total = whole, before, size, total
+
+    def step(self, done: float, total: float, partial: object = None, note: str = "") -> None:
+        """Pass the step on, without the partial result: it is one of the part."""
+        share = min(1.0, done / total) if total else 0.0
+        self._whole.step(self._before + self._size * share, self._total, note=note)
+
+
+def to_pixels(images: npt.NDArray[np.float32]) -> Pixels:
+    """Turn images in [0, 1] into uint8."""
+    return np.rint(images * 255).clip(0, 255).astype(np.uint8)
+
+
+def unnormalised(model: TracedModel, shown: Tensor) -> Pixels:
+    """Turn the first image of a network input back into pixels, ``y x 3``."""
+    preprocessing = model.preprocessing
+    image = shown[0].float().cpu().permute(1, 2, 0).numpy() * preprocessing.std + preprocessing.mean
+    if preprocessing.channels == 1:
+        image = image.repeat(3, -1)
+    return to_pixels(image[..., :3].astype(np.float32))
+
+
+def top_classes(probabilities: npt.NDArray[np.floating[Any]], labels: Sequence[str]) -> tuple[tuple[str, float], ...]:
+    """Return the five likeliest classes with their probabilities; a class without a label is called by its number."""
+    best = np.argsort(-probabilities, kind="stable")[:5]
+    names = labels if len(labels) == len(probabilities) else [f"class {i}" for i in range(len(probabilities))]
+    return tuple((names[i], float(probabilities[i])) for i in best)
