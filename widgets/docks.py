@@ -11,15 +11,27 @@ import itertools
 import traceback
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from PySide6.QtCore import QObject, Qt, QTimer, Signal
-from PySide6.QtWidgets import QDockWidget, QLabel, QMainWindow, QVBoxLayout, QWidget
+from PySide6.QtCore import QEvent, QObject, QSize, Qt, QTimer, Signal
+from PySide6.QtGui import QPainter, QPaintEvent
+from PySide6.QtWidgets import (
+    QApplication,
+    QDockWidget,
+    QHBoxLayout,
+    QLabel,
+    QMainWindow,
+    QTabWidget,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from widgets.panels import PANELS, Area, Entry
+from widgets.theme import icon, set_icon
 
 if TYPE_CHECKING:
     from widgets.commands import Command
-    from widgets.views.view import View
     from widgets.session import Session
+    from widgets.views.view import View
 
 
 class Panel(QWidget):
@@ -68,6 +80,57 @@ class Panel(QWidget):
         return ()
 
 
+class DockTitle(QWidget):
+    """Title bar of a dock: icon, title, float and close; a stripe marks the dock that has the keyboard."""
+
+    def __init__(self, dock: QDockWidget, picture: str) -> None:
+        super().__init__(dock)
+        self._active = False
+        self._picture = QLabel()
+        self._picture_name = picture
+        name = QLabel(f"<b>{dock.windowTitle()}</b>")
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(8, 3, 3, 3)
+        layout.setSpacing(2)
+        layout.addWidget(self._picture)
+        layout.addSpacing(4)
+        layout.addWidget(name)
+        layout.addStretch(1)
+        for action, tip, run in (
+            ("float", "Float in a window of its own, or dock again", lambda: dock.setFloating(not dock.isFloating())),
+            ("close", "Close; View › Panels opens it again", dock.close),
+        ):
+            button = QToolButton(autoRaise=True, toolTip=tip, focusPolicy=Qt.FocusPolicy.NoFocus)
+            button.setAccessibleName(f"{tip.split()[0]} {dock.windowTitle()}")
+            button.setIconSize(QSize(12, 12))
+            set_icon(button, action)
+            button.clicked.connect(run)
+            layout.addWidget(button)
+        self._refresh_picture()
+
+    def set_active(self, active: bool) -> None:
+        """Mark whether this dock has the keyboard."""
+        if active != self._active:
+            self._active = active
+            self.update()
+
+    def _refresh_picture(self) -> None:
+        self._picture.setPixmap(icon(self._picture_name).pixmap(QSize(16, 16), self.devicePixelRatio()))
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Draw the icon again in the new colour."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.PaletteChange:
+            self._refresh_picture()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Paint the bar, and the stripe of the active dock."""
+        painter = QPainter(self)
+        painter.fillRect(self.rect(), self.palette().midlight())
+        if self._active:
+            painter.fillRect(0, self.height() - 2, self.width(), 2, self.palette().highlight())
+
+
 class Docks(QObject):
     """The docks of one window, by panel id.
 
@@ -102,20 +165,20 @@ class Docks(QObject):
 
         window.setDockNestingEnabled(True)
         window.setDockOptions(QMainWindow.DockOption.AllowNestedDocks | QMainWindow.DockOption.AllowTabbedDocks)
-        window.setTabPosition(
-            Qt.DockWidgetArea.AllDockWidgetAreas, window.tabPosition(Qt.DockWidgetArea.TopDockWidgetArea)
-        )
+        window.setTabPosition(Qt.DockWidgetArea.AllDockWidgetAreas, QTabWidget.TabPosition.North)
         for corner in (Qt.Corner.TopLeftCorner, Qt.Corner.BottomLeftCorner):
             window.setCorner(corner, Qt.DockWidgetArea.LeftDockWidgetArea)
         for corner in (Qt.Corner.TopRightCorner, Qt.Corner.BottomRightCorner):
             window.setCorner(corner, Qt.DockWidgetArea.RightDockWidgetArea)
         self._docks = {id: self._make_dock(id, entry) for id, entry in self.entries.items()}
         self.reset()
+        QApplication.instance().focusChanged.connect(self._mark_active)
 
     def _make_dock(self, id: str, entry: Entry) -> QDockWidget:
         dock = QDockWidget(entry.title, self._window)
         dock.setObjectName(id)  # saveState goes by it
-        dock.setToolTip(entry.help)
+        dock.setTitleBarWidget(DockTitle(dock, id))
+        dock.titleBarWidget().setToolTip(entry.help)
         dock.setWidget(QWidget())
         dock.visibilityChanged.connect(self._see_what_is_visible)
         return dock
@@ -193,6 +256,11 @@ class Docks(QObject):
         while widget is not None and not isinstance(widget, Panel):
             widget = widget.parentWidget()
         return widget
+
+    def _mark_active(self) -> None:
+        current = self.current()
+        for id, dock in self._docks.items():
+            dock.titleBarWidget().set_active(current is not None and current.id == id)
 
     def cycle(self, step: int) -> None:
         """Give the keyboard to the next (1) or previous (-1) dock that is open."""

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QUndoStack
 
 from workbench.models.layer import Layer, Unit
+from workbench.project import Project
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from widgets.relay import Relay
     from workbench.jobs.job import JobEvent
     from workbench.jobs.requests import ImageSetCard, ModelCard
-    from workbench.project import Project
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Session(QObject):
         self.image: np.ndarray | None = None
         self.layers: dict[str, Layer] = {}
         self.modified = False
-        self._project: Project | None = None
+        self._project = Project()
         self._wanted: tuple[str, Unit | None] = ("", None)  # to be selected once the model is there
         self._model_job = self._images_job = 0
 
@@ -215,6 +215,13 @@ class Session(QObject):
         self._record(unit=str(unit) if unit is not None else "")
         self.unit_changed.emit(unit)
 
+    def select(self, layer: str, unit: Unit | None) -> None:
+        """Select a layer and a unit of it where the open model has them; what it has not stays unselected."""
+        if layer in self.layers:
+            self.select_layer(layer)
+        if unit is None or self._exists(unit):
+            self.select_unit(unit)
+
     def sensible_layer(self) -> str:
         """Name the layer to begin with: a feature map two fifths into the network, behind a non-linearity where there is one."""
         candidates = [layer for layer in self.layers.values() if layer.units > 3] or list(self.layers.values())
@@ -234,11 +241,7 @@ class Session(QObject):
 
     @property
     def project(self) -> Project:
-        """The investigation that is saved; made on first use, after the window shows, since it needs pydantic."""
-        if self._project is None:
-            from workbench.project import Project
-
-            self._project = Project()
+        """The investigation that is saved. Whoever changes its content calls `touch` afterwards."""
         return self._project
 
     @project.setter
@@ -259,10 +262,23 @@ class Session(QObject):
             self.modified = modified
             self.modified_changed.emit(modified)
 
-    def _record(self, **opened: Any) -> None:
+    def record_open(self) -> None:
+        """Note in the project what is open and selected."""
+        self._record(
+            model=self.model.ref if self.model is not None else "",
+            images=self.images.ref if self.images is not None else "",
+            layer=self.layer,
+            unit=str(self.unit) if self.unit is not None else "",
+        )
+
+    def _record(self, **opened: str) -> None:
         for name, value in opened.items():
             setattr(self.project, name, value)
         self.touched.emit()
+
+    def close(self, timeout: float) -> None:
+        """Cancel all jobs, wait for the worker at most `timeout` seconds, and let go of everything."""
+        self.relay.close(timeout)
 
     # What the user is told
 

@@ -1,0 +1,170 @@
+"""Starting the window, on a screen or without one.
+
+Only Qt's core, gui and widgets modules are imported before the window shows; torch comes in the worker thread with the first network.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QElapsedTimer, QObject, QSize, QTimer
+from PySide6.QtWidgets import QApplication
+
+from widgets.main_window import DEFAULT_IMAGES, DEFAULT_MODEL, MainWindow
+from widgets.relay import OnEvent, Relay
+from widgets.session import Session
+from widgets.settings import Settings
+from widgets.theme import Theme
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from workbench.jobs.engine import Engine
+    from workbench.jobs.job import JobEvent
+    from workbench.jobs.runner import Runner
+
+SWITCH = 0.0005
+"""Seconds a thread may keep the interpreter while another waits: the worker's Python code must not make the window stutter."""
+PICTURE = QSize(1600, 1000)
+PATIENCE = 120.0
+"""Seconds that ``--screenshot`` waits for the network and the first thumbnails before it paints what is there."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Open the window and return the exit code when it is closed.
+
+    Parameters
+    ----------
+    argv
+        Without the program's name: ``[--screenshot FILE] [--problem N] [--model REF] [--images REF] [--scheme light|dark] [FILE]``.
+    """
+    options = parser().parse_args(argv)
+    if options.screenshot:
+        os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    application = make_application()
+    settings = Settings(options.data)
+    theme = Theme(application, options.scheme or settings.scheme)
+    session = Session(Relay(start_worker))
+    window = MainWindow(session, settings, theme, (options.model, options.images), remember=not options.screenshot)
+    sys.setswitchinterval(SWITCH)
+    sys.excepthook = Excepthook(session)
+    if options.problem:
+        window.ready.connect(lambda: window.show_problem(options.problem))
+    if options.screenshot:
+        camera = Camera(window, options.screenshot)
+        window.resize(PICTURE)
+    elif options.file:
+        window.ready.connect(lambda: window.take([options.file]))
+    window.show()
+    code = application.exec()
+    return camera.code if options.screenshot else code
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the arguments of the window."""
+    made = argparse.ArgumentParser(prog="main.py", description="Open the Circuit Workbench.")
+    made.add_argument(
+        "file", nargs="?", type=Path, help="an investigation, an image, a folder of images, or a network to open"
+    )
+    made.add_argument(
+        "--screenshot", type=Path, metavar="FILE", help="paint the window without a screen into a PNG, then end"
+    )
+    made.add_argument("--problem", metavar="N", help="start the open problem of that number, such as 7.10")
+    made.add_argument(
+        "--model", default=DEFAULT_MODEL, metavar="REF", help="network to open when the investigation names none"
+    )
+    made.add_argument(
+        "--images", default=DEFAULT_IMAGES, metavar="REF", help="image set to open when the investigation names none"
+    )
+    made.add_argument("--scheme", choices=("system", "light", "dark"), help="colours, instead of what was chosen last")
+    made.add_argument("--data", type=Path, metavar="FOLDER", help="where settings and the running copy are kept")
+    return made
+
+
+def make_application() -> QApplication:
+    """Make the application object with the names that settings and window managers go by."""
+    application = QApplication(sys.argv[:1])
+    application.setApplicationName("circuit-workbench")
+    application.setApplicationDisplayName("Circuit Workbench")
+    application.setDesktopFileName("circuit-workbench")
+    return application
+
+
+def start_worker(deliver: OnEvent) -> Runner:
+    """Start the worker thread; it makes its engine itself, so that nothing heavy is imported here."""
+    from workbench.jobs.runner import Runner
+
+    return Runner(deliver, make_engine)
+
+
+def make_engine() -> Engine:
+    """Make the engine, in the worker thread."""
+    from workbench.jobs.engine import Engine
+
+    return Engine()
+
+
+class Excepthook:
+    """Shows an exception nobody caught in the message bar and on the terminal; the window lives on."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def __call__(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        """Take the place of `sys.excepthook`."""
+        sys.__excepthook__(kind, error, trace)
+        if isinstance(error, Exception):
+            details = "".join(traceback.format_exception(kind, error, trace))
+            self._session.report(f"Something went wrong in the window: {kind.__name__}: {error}", details)
+
+
+class Camera(QObject):
+    """Paints the window into a file when the network is open and the first thumbnails are there, then ends the application.
+
+    Attributes
+    ----------
+    code
+        Exit code: 0, or 1 when the file could not be written.
+    """
+
+    def __init__(self, window: MainWindow, path: Path) -> None:
+        super().__init__(window)
+        self.code = 1
+        self._window = window
+        self._path = path
+        self._seen: dict[str, int] = {}
+        self._clock = QElapsedTimer()
+        self._clock.start()
+        window.session.relay.event.connect(self._watch)
+        self._look = QTimer(self, interval=200)
+        self._look.timeout.connect(self._shoot_when_ready)
+        self._look.start()
+
+    def _watch(self, event: JobEvent) -> None:
+        name = type(event.request).__name__
+        if event.state == "done" or event.partial is not None:
+            self._seen[name] = self._seen.get(name, 0) + 1
+        elif event.state == "failed":
+            self._seen["failed"] = 1
+
+    def _ready(self) -> bool:
+        return "failed" in self._seen or ("LoadModel" in self._seen and self._seen.get("Thumbnails", 0) >= 3)
+
+    def _shoot_when_ready(self) -> None:
+        if not self._ready() and self._clock.elapsed() < 1000 * PATIENCE:
+            return
+        self._look.stop()
+        QTimer.singleShot(300, self._shoot)  # what came last is laid out and painted first
+
+    def _shoot(self) -> None:
+        if self._window.grab().save(str(self._path), "PNG"):
+            self.code = 0
+        else:
+            sys.stderr.write(f"{self._path} could not be written\n")
+        self._window.close()

@@ -1,0 +1,85 @@
+"""The line at the bottom: what is selected, and how far the work in hand is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QFontMetrics
+from PySide6.QtWidgets import QLabel, QProgressBar, QStatusBar, QToolButton, QWidget
+
+from widgets.session import Session
+from widgets.theme import set_icon
+
+if TYPE_CHECKING:
+    from workbench.jobs.job import JobEvent
+
+
+class StatusLine(QStatusBar):
+    """Model, layer, unit and images at the left; the running job with its progress at the right."""
+
+    jobs_wanted = Signal()
+    """The running job was clicked."""
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._running: dict[int, JobEvent] = {}
+        self._waiting: set[int] = set()
+        self._selected = QLabel()
+        self._selected.setAccessibleName("Selected")
+        self._job = QToolButton(autoRaise=True, toolTip="Show the jobs panel")
+        self._job.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self._job.clicked.connect(self.jobs_wanted)
+        set_icon(self._job, "jobs")
+        self._bar = QProgressBar(textVisible=False)
+        self._bar.setFixedWidth(130)
+        self._bar.setMaximumHeight(10)
+        self.addWidget(self._selected)
+        self.addPermanentWidget(self._bar)
+        self.addPermanentWidget(self._job)
+        session.model_changed.connect(self._show_selected)
+        session.layer_changed.connect(self._show_selected)
+        session.unit_changed.connect(self._show_selected)
+        session.images_changed.connect(self._show_selected)
+        session.relay.event.connect(self._on_event)
+        self._show_selected()
+        self._show_job()
+
+    def _show_selected(self) -> None:
+        session = self._session
+        parts = [session.model.name if session.model is not None else "No network open"]
+        if layer := session.layers.get(session.layer):
+            role = {"pre": ", pre-activation", "post": ", post-activation", "": ""}[layer.role]
+            parts.append(f"{layer.name} ({layer.units} units{role})")
+        if session.unit is not None:
+            parts.append(f"unit {session.unit.index}")
+        parts.append(f"images: {session.images.name}" if session.images is not None else "no images open")
+        self._selected.setText("  ·  ".join(parts))
+
+    def _on_event(self, event: JobEvent) -> None:
+        if event.request.lane == "interactive":
+            return
+        if event.state == "queued":
+            self._waiting.add(event.job)
+        else:
+            self._waiting.discard(event.job)
+            if event.ended:
+                self._running.pop(event.job, None)
+            else:
+                self._running[event.job] = event
+        self._show_job()
+
+    def _show_job(self) -> None:
+        self._bar.setVisible(bool(self._running))
+        if not self._running:
+            self._job.setText("Idle" if not self._waiting else f"{len(self._waiting)} waiting")
+            return
+        event = next(reversed(self._running.values()))
+        more = len(self._running) + len(self._waiting) - 1
+        text = event.request.title + (f", {more} more" if more else "")
+        self._job.setText(QFontMetrics(self._job.font()).elidedText(text, Qt.TextElideMode.ElideMiddle, 380))
+        self._job.setToolTip(f"{event.request.title}\n{event.note}\nClick to show the jobs panel".replace("\n\n", "\n"))
+        self._bar.setRange(0, 1000 if event.total else 0)
+        if event.total:
+            self._bar.setValue(round(1000 * event.done / event.total))
