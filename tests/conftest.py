@@ -35,4 +35,6 @@ early = sorted(name for name in sys.modules if name.split(".")[0] == "workbench"
 assert not early, f"imported before the run-time checks were on: {early}"
 from jaxtyping import install_import_hook  # noqa: E402
 
-install_import_hook("workbench", "beartype.beartype")
+import tests.typechecker  # noqa: E402, F401
+
+install_import_hook("workbench", "tests.typechecker.check")

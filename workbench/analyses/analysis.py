@@ -57,7 +57,7 @@ class Result:
         """Write ``result.json``, ``arrays.npz`` and ``figures/`` into `folder` (made if missing); return the folder."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(folder / "arrays.npz", **dict(self.arrays))
+        np.savez_compressed(folder / "arrays.npz", **dict(self.arrays))  # type: ignore[arg-type]
         for name, figure in self.figures().items():
             path = folder / "figures" / name
             path.parent.mkdir(exist_ok=True)
@@ -99,7 +99,9 @@ class Analysis(BaseModel, ABC):
             When `task` was cancelled.
         """
         if self.needs_images and images is None:
-            raise ValueError(f"{type(self).__name__} needs images; give an image set such as workbench.load_images('emoji')")
+            raise ValueError(
+                f"{type(self).__name__} needs images; give an image set such as workbench.load_images('emoji')"
+            )
         started = time.perf_counter()
         arrays, summary = self.compute(model, images, task or Task())
         provenance = self.provenance(model, images) | {"seconds": round(time.perf_counter() - started, 3)}

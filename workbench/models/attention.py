@@ -74,7 +74,8 @@ def expose(capture: Capture) -> Capture:
             copied = graph.node_copy(node, copies.__getitem__)
         copies[node] = copied
         if node in capture.names:
-            pattern_name = (unique(f"{stem(node)}:pattern"),) if _is_pattern(node) else ()
+            reader = _reader_of_pattern(node)
+            pattern_name = (unique(f"{stem(reader)}:pattern"),) if reader is not None else ()
             names[copied] = (*capture.names[node], *pattern_name)
             axes[copied] = 1 if pattern_name else capture.unit_axes[node]
         if node in capture.module_outputs:
@@ -91,8 +92,8 @@ def fake_mode(node: fx.Node) -> Any:
 
 def _arguments(node: fx.Node) -> tuple[Any, ...]:
     defaults = {"attn_mask": None, "dropout_p": 0.0, "is_causal": False, "scale": None, "enable_gqa": False}
-    given = dict(zip(("query", "key", "value", *defaults), node.args, strict=False)) | dict(node.kwargs)
-    settings = defaults | given
+    given: dict[str, Any] = dict(zip(("query", "key", "value", *defaults), node.args, strict=False)) | dict(node.kwargs)
+    settings: dict[str, Any] = defaults | given
     scale = settings["scale"]
     if scale is None:
         scale = 1 / math.sqrt(int(settings["query"].meta["val"].shape[-1]))
@@ -100,15 +101,13 @@ def _arguments(node: fx.Node) -> tuple[Any, ...]:
     return (*parts, settings["is_causal"], scale, settings["enable_gqa"])
 
 
-def _is_pattern(node: fx.Node) -> bool:
-    """Whether the node is a softmax whose result multiplies the values."""
-    if kind(node) not in ("softmax", "_softmax") or not is_tensor(node):
-        return False
-    waiting = list(node.users)
+def _reader_of_pattern(node: fx.Node) -> fx.Node | None:
+    """Return the product with the values that reads this softmax, if there is one: then the softmax is an attention pattern."""
+    waiting = list(node.users) if kind(node) in ("softmax", "_softmax") and is_tensor(node) else []
     while waiting:
         user = waiting.pop()
         if kind(user) in ("matmul", "bmm", "einsum"):
-            return True
+            return user
         if kind(user) in SAME_VALUES | VIEWS:
             waiting.extend(user.users)
-    return False
+    return None

@@ -108,7 +108,9 @@ def capture(module: nn.Module, inputs: tuple[Any, ...], task: Task | None = None
     task.step(3, 4, note="comparing the graph with the network")
     with torch.no_grad():
         if not _same(reference, _clone(fx.GraphModule(root, root.graph)(*pytree.tree_leaves(inputs)))):
-            raise CaptureError(f"the exported graph of {type(module).__name__} gives another output than the network itself")
+            raise CaptureError(
+                f"the exported graph of {type(module).__name__} gives another output than the network itself"
+            )
     return result
 
 
@@ -178,7 +180,8 @@ def _clone(output: Any) -> list[Tensor]:
 def _same(first: list[Tensor], second: Any) -> bool:
     others = [leaf for leaf in pytree.tree_leaves(second) if isinstance(leaf, Tensor)]
     return len(first) == len(others) and all(
-        a.shape == b.shape and torch.equal(torch.nan_to_num(a), torch.nan_to_num(b)) for a, b in zip(first, others, strict=True)
+        a.shape == b.shape and torch.equal(torch.nan_to_num(a), torch.nan_to_num(b))
+        for a, b in zip(first, others, strict=True)
     )
 
 
@@ -233,7 +236,11 @@ def multiple(size: torch.SymInt) -> int:
 
 def _written(node: fx.Node) -> fx.Node | None:
     """Return the node whose storage `node` overwrites, if it does."""
-    if node.op != "call_function" or not isinstance(node.target, torch._ops.OpOverload) or not node.target._schema.is_mutable:
+    if (
+        node.op != "call_function"
+        or not isinstance(node.target, torch._ops.OpOverload)
+        or not node.target._schema.is_mutable
+    ):
         return None
     for argument, value in zip(node.target._schema.arguments, node.args, strict=False):
         if argument.alias_info is not None and argument.alias_info.is_write and isinstance(value, fx.Node):
@@ -301,12 +308,16 @@ def _lift_writes(graph: fx.Graph) -> None:
     values = {node: _value(node) for node in graph.nodes}
     for node, written in writes:
         for other in sharing[owner[node]]:
-            if other is not node and place[other] < place[node] and (other is written or values[other] is values[written]):
+            if (
+                other is not node
+                and place[other] < place[node]
+                and (other is written or values[other] is values[written])
+            ):
                 for user in list(other.users):
                     if place[user] > place[node]:
                         user.replace_input_with(other, node)
     for node, _ in writes:
-        node.target = _out_of_place(node)  # type: ignore[assignment]
+        node.target = _out_of_place(node)
     graph.eliminate_dead_code()
 
 
@@ -347,7 +358,7 @@ def _module_names(graph: fx.Graph) -> tuple[defaultdict[fx.Node, list[str]], set
         for call in calls[node]:
             if call:
                 inside[call].append(node)
-    names: dict[fx.Node, list[str]] = defaultdict(list)
+    names: defaultdict[fx.Node, list[str]] = defaultdict(list)
     outputs: set[fx.Node] = set()
     for call, nodes in inside.items():
         read_outside = [
@@ -372,7 +383,9 @@ def _all_names(graph: fx.Graph, module_names: dict[fx.Node, list[str]]) -> dict[
         if not is_tensor(node):
             continue
         if node.op == "placeholder":
-            names[node] = ("input",) if not any("input" in known for known in names.values()) else (f"input:{node.name}",)
+            names[node] = (
+                ("input",) if not any("input" in known for known in names.values()) else (f"input:{node.name}",)
+            )
         elif node.op == "call_function":
             calls = _calls(node)
             path = calls[-1] if calls else ""
@@ -405,8 +418,8 @@ def _unit_axes(graph: fx.Graph) -> dict[fx.Node, int]:
 
 def unit_axis(node: fx.Node, axes: dict[fx.Node, int]) -> int:
     """Axis of the node's full tensor that counts units, given the axes of the nodes before it."""
-    value, name = node.meta["val"], kind(node)
-    rank = value.dim()
+    value: Tensor = node.meta["val"]
+    name, rank = kind(node), value.dim()
     default = 1 if rank >= 4 or node.op == "placeholder" else max(rank - 1, 0)
     if name in _CHANNELS_FIRST:
         return min(1, rank - 1)
@@ -423,7 +436,19 @@ def unit_axis(node: fx.Node, axes: dict[fx.Node, int]) -> int:
         return _order(node, before.dim()).index(axis)
     if rank == before.dim() and name not in ("view", "reshape", "_unsafe_view"):
         return axis
-    if name in ("select", "squeeze", "mean", "sum", "amax", "unsqueeze", "getitem", "view", "reshape", "flatten", "_unsafe_view"):
+    if name in (
+        "select",
+        "squeeze",
+        "mean",
+        "sum",
+        "amax",
+        "unsqueeze",
+        "getitem",
+        "view",
+        "reshape",
+        "flatten",
+        "_unsafe_view",
+    ):
         found = _axis_of_same_place(before.shape, axis, value.shape)
         if found is not None:
             return found

@@ -10,13 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, fx, nn
 
 from workbench.models.capture import VIEWS, Capture, batch_of, describe, is_tensor, kind, multiple
 from workbench.models.layer import Layer
+
+if TYPE_CHECKING:
+    from workbench.models.linearise import Gate, LinearCut
 
 Reduction = Callable[[Tensor], Any]
 
@@ -100,7 +103,11 @@ class ModelGraph:
         found = self.layers.get(name) or self._aliases.get(name)
         if found is None:
             close = get_close_matches(name, [*self.layers, *self._aliases], n=3, cutoff=0.5)
-            hint = f"did you mean {' or '.join(close)}?" if close else f"the first of its {len(self.layers)} layers are {', '.join(list(self.layers)[:5])}"
+            hint = (
+                f"did you mean {' or '.join(close)}?"
+                if close
+                else f"the first of its {len(self.layers)} layers are {', '.join(list(self.layers)[:5])}"
+            )
             raise ValueError(f"no layer named {name!r}; {hint}")
         return found
 
@@ -124,13 +131,13 @@ class ModelGraph:
         return [self.name(node) for node in sorted(nodes, key=self._place.__getitem__)]
 
     def downstream(self, sources: Iterable[str]) -> set[fx.Node]:
-        """Return all nodes that depend on the sources, the sources not included."""
-        reached = {self.node(name) for name in sources}
-        start = set(reached)
+        """Return all nodes that depend on any of the sources; a source that depends on another is among them."""
+        start = {self.node(name) for name in sources}
+        reached: set[fx.Node] = set()
         for node in self.graph.nodes:
-            if any(source in reached for source in node.all_input_nodes):
+            if any(read in reached or read in start for read in node.all_input_nodes):
                 reached.add(node)
-        return reached - start
+        return reached
 
     def frontier(self, sources: Sequence[str], targets: Sequence[str]) -> list[str]:
         """Name the clean values a cut from `sources` to `targets` reads beside its sources, in the order they are computed."""
@@ -141,7 +148,7 @@ class ModelGraph:
             node = self.node(target)
             if node not in changed and node not in held:
                 found.add(node)
-        for node in self._needed([self.node(target) for target in targets], held):
+        for node in self.needed([self.node(target) for target in targets], held):
             if node in changed:
                 found.update(
                     read
@@ -184,7 +191,7 @@ class ModelGraph:
             self._cuts[key] = made
         return made
 
-    def _needed(self, targets: Iterable[fx.Node], held: set[fx.Node]) -> list[fx.Node]:
+    def needed(self, targets: Iterable[fx.Node], held: set[fx.Node]) -> list[fx.Node]:
         """Return the nodes to compute, in order: back from the targets to the sources, parameters and constants."""
         needed: set[fx.Node] = set()
         waiting = [node for node in targets if node not in held]
@@ -193,7 +200,7 @@ class ModelGraph:
             if node in needed:
                 continue
             needed.add(node)
-            if not _counts_batch(node):
+            if not counts_batch(node):
                 waiting.extend(read for read in node.all_input_nodes if read not in held)
         return sorted(needed, key=self._place.__getitem__)
 
@@ -212,7 +219,7 @@ class ModelGraph:
         copies: dict[fx.Node, fx.Node] = {}
         for i, node in enumerate(held):
             copies[node] = piece.placeholder(f"source_{i}")
-        batch = self._batch(piece, copies, held)
+        batch = self.batch_size(piece, copies, held)
         reduced: dict[fx.Node, fx.Node] = {}
 
         def finish(node: fx.Node) -> None:
@@ -223,15 +230,15 @@ class ModelGraph:
 
         for node in held:
             finish(node)
-        for node in self._needed(wanted, set(held)):
+        for node in self.needed(wanted, set(held)):
             if node.op == "placeholder":
                 raise ValueError(
                     f"a cut from {', '.join(sources)} to {', '.join(targets)} also reads the network's input; "
                     f"add its frontier to the sources: {', '.join(self.frontier(sources, targets))}"
                 )
-            if _counts_batch(node):
+            if counts_batch(node):
                 factor = multiple(node.meta["val"])
-                copies[node] = piece.call_function(_times, (batch(), factor)) if factor != 1 else batch()
+                copies[node] = piece.call_function(scaled, (batch(), factor)) if factor != 1 else batch()
             else:
                 copies[node] = piece.node_copy(node, copies.__getitem__)
                 finish(node)
@@ -242,7 +249,7 @@ class ModelGraph:
         return Cut(sources, targets, fx.GraphModule(self.root, piece))
 
     @staticmethod
-    def _batch(
+    def batch_size(
         piece: fx.Graph, copies: Mapping[fx.Node, fx.Node], held: Mapping[fx.Node, str]
     ) -> Callable[[], fx.Node]:
         """Return a function that gives the node of the batch size, rebuilt from the first source that knows it."""
@@ -255,10 +262,22 @@ class ModelGraph:
                 if first is None or source is None:
                     raise ValueError(f"none of {', '.join(held.values())} tells the batch size that this cut needs")
                 size = piece.call_function(torch.ops.aten.sym_size.int, (source, first[1]))
-                known.append(piece.call_function(_divided, (size, first[2])) if first[2] != 1 else size)
+                known.append(piece.call_function(divided, (size, first[2])) if first[2] != 1 else size)
             return known[0]
 
         return batch
+
+    def linearise(self, sources: Sequence[str], targets: Sequence[str], *, gate: Gate = "derivative") -> LinearCut:
+        """Return the cut from `sources` to `targets` made linear at a clean run (see `workbench.models.linearise`).
+
+        Raises
+        ------
+        ValueError
+            When an operation between them has no linearisation; it is named.
+        """
+        from workbench.models.linearise import linearise
+
+        return linearise(self, sources, targets, gate)
 
     def expose_attention(self) -> ModelGraph:
         """Return a derived graph in which every attention pattern is a layer, ``PATH:pattern`` (see `workbench.models.attention`)."""
@@ -267,18 +286,18 @@ class ModelGraph:
         return ModelGraph(expose(self._capture))
 
 
-def _counts_batch(node: fx.Node) -> bool:
-    """Whether the node reads a size that depends on the batch: rebuilt in every cut, never computed from its tensor."""
-    return node.op == "call_function" and kind(node) == "size" and isinstance(node.meta.get("val"), torch.SymInt) or (
-        node.op == "call_function" and "sym_size" in str(node.target)
-    )
+def counts_batch(node: fx.Node) -> bool:
+    """Tell whether the node reads a size that depends on the batch: rebuilt in every cut, never computed from its tensor."""
+    return kind(node) == "sym_size" and isinstance(node.meta.get("val"), torch.SymInt)
 
 
-def _times(batch: int, factor: int) -> int:
+def scaled(batch: int, factor: int) -> int:
+    """Rows of a tensor that has `factor` rows an example."""
     return batch * factor
 
 
-def _divided(size: int, rows: int) -> int:
+def divided(size: int, rows: int) -> int:
+    """Examples in a tensor of `size` rows."""
     return size // rows
 
 

@@ -122,12 +122,16 @@ class TracedModel:
         """
         inputs = example_input if isinstance(example_input, tuple) else (example_input,)
         inputs = tuple(
-            value.expand(2, *value.shape[1:]).clone() if isinstance(value, Tensor) and value.dim() and value.shape[0] == 1 else value
+            value.expand(2, *value.shape[1:]).clone()
+            if isinstance(value, Tensor) and value.dim() and value.shape[0] == 1
+            else value
             for value in inputs
         )
         image = next((value for value in inputs if isinstance(value, Tensor) and value.dim() == 4), None)
         if preprocessing is None:
-            size, channels = ((int(image.shape[2]), int(image.shape[3])), int(image.shape[1])) if image is not None else ((1, 1), 3)
+            size, channels = (
+                ((int(image.shape[2]), int(image.shape[3])), int(image.shape[1])) if image is not None else ((1, 1), 3)
+            )
             preprocessing = Preprocessing(size, (0.5,) * channels, (0.5,) * channels, channels)
         module.requires_grad_(False)
         with collector_off():
@@ -290,7 +294,9 @@ class TracedModel:
         batch = int(inputs[0].shape[0])
         step = max(1, max_examples // batch)
         pieces = [
-            self._edited_rows(rows[i : i + step], roots, [n for n in edited if n in inner], frontier, clean, target, batch)
+            self._edited_rows(
+                rows[i : i + step], roots, [n for n in edited if n in inner], frontier, clean, target, batch
+            )
             for i in range(0, len(rows), step)
         ]
         result = torch.cat(pieces)
@@ -365,5 +371,5 @@ def hash_weights(state: Mapping[str, Any]) -> str:
         tensor = state[name]
         if isinstance(tensor, Tensor):
             digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
-            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()

@@ -1,0 +1,93 @@
+"""An architecture without its weights: what a weight file needs to be read into."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from workbench.models.loading import LoadError, Reference
+from workbench.models.traced_model import Preprocessing
+
+State = Mapping[str, Tensor]
+
+
+class Architecture(ABC):
+    """A library's network that can be built with any number of classes and input channels.
+
+    Attributes
+    ----------
+    ref
+        ``timm:resnet18`` or ``torchvision:googlenet``.
+    """
+
+    ref: str
+
+    @abstractmethod
+    def build(self, *, classes: int | None = None, channels: int = 3, size: int | None = None) -> nn.Module:
+        """Build it with random weights.
+
+        Raises
+        ------
+        LoadError
+            When the library refuses these sizes.
+        """
+
+    @abstractmethod
+    def head(self, module: nn.Module) -> tuple[str, ...]:
+        """Name the weights whose first axis counts the classes."""
+
+    @abstractmethod
+    def stem(self, module: nn.Module) -> str:
+        """Name the weight whose second axis counts the image's channels; empty where there is none."""
+
+    @abstractmethod
+    def translate(self, state: State, module: nn.Module) -> State:
+        """Rename what older releases, or the authors' own code, call differently."""
+
+    @abstractmethod
+    def preprocessing(self, size: int | None, channels: int) -> Preprocessing:
+        """Return what its usual weights want the images to be."""
+
+
+def find_architecture(ref: str) -> Architecture:
+    """Return an architecture by its reference, ``timm:NAME`` or ``torchvision:NAME``.
+
+    Raises
+    ------
+    LoadError
+        When there is none of that name.
+    """
+    from workbench.models.sources.timm import TimmArchitecture
+    from workbench.models.sources.torchvision import TorchvisionArchitecture
+
+    reference = Reference.parse(ref)
+    if reference.options:
+        raise LoadError(f"architecture={ref}: give the architecture without options, {reference.scheme}:{reference.name}")
+    if reference.scheme == "timm":
+        return TimmArchitecture(reference.name)
+    if reference.scheme == "torchvision":
+        return TorchvisionArchitecture(reference.name)
+    raise LoadError(f"architecture={ref}: an architecture is timm:NAME or torchvision:NAME")
+
+
+def mismatches(wanted: State, given: State) -> list[str]:
+    """Say in words where two state dictionaries differ; counters of batches are not compared."""
+    found = [
+        f"{name} is {_shape(given[name])} and not {_shape(tensor)}"
+        for name, tensor in wanted.items()
+        if name in given and given[name].shape != tensor.shape
+    ]
+    found += [f"{name} {_shape(tensor)} is missing" for name, tensor in wanted.items() if name not in given and not counter(name)]
+    found += [f"{name} {_shape(tensor)} has no place" for name, tensor in given.items() if name not in wanted and not counter(name)]
+    return found
+
+
+def counter(name: str) -> bool:
+    """Whether a tensor is BatchNorm's count of batches, which old files lack and which changes nothing in eval mode."""
+    return name.endswith("num_batches_tracked")
+
+
+def _shape(tensor: Tensor) -> str:
+    return "x".join(str(size) for size in tensor.shape) or "a single number"

@@ -1,0 +1,108 @@
+"""The last step of every source: look at the numbers, then capture the network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from workbench.models.loading import LoadError
+from workbench.models.traced_model import Preprocessing, TracedModel
+from workbench.task import Task
+
+_SAME_NAME = {134: "crane (bird)", 517: "crane (machine)", 638: "maillot", 639: "maillot (tank suit)"}
+"""ImageNet-1k has two cranes and two maillots."""
+
+
+def trace(module: nn.Module, preprocessing: Preprocessing, *, task: Task, **card: Any) -> TracedModel:
+    """Refuse broken numbers, then capture `module` on noise of its input size; `card` goes to `TracedModel.from_module`.
+
+    Raises
+    ------
+    LoadError
+        When a weight is NaN or infinite, or the network cannot run on that input.
+    workbench.models.capture.CaptureError
+        When it cannot be captured as one graph.
+    """
+    task.step(0, 4, note="looking at the weights")
+    refuse_broken_numbers(module)
+    height, width = preprocessing.size
+    noise = torch.Generator().manual_seed(0)
+    example = torch.randn(2, preprocessing.channels, height, width, generator=noise)
+    module.eval()
+    try:
+        with torch.no_grad():
+            module(example[:1])
+    except Exception as error:
+        raise LoadError(
+            f"{type(module).__name__} does not run on an image of {preprocessing.channels} x {height} x {width}: {brief(error)}"
+        ) from error
+    return TracedModel.from_module(module, example, preprocessing=preprocessing, task=task, **card)
+
+
+def refuse_broken_numbers(module: nn.Module) -> None:
+    """Raise LoadError naming the tensors that hold NaN or infinite values (minus infinity may stand in a buffer: masks do that)."""
+    parameters = dict(module.named_parameters())
+    broken = []
+    for name, tensor in module.state_dict().items():
+        if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
+            continue
+        finite = torch.isfinite(tensor)
+        if finite.all():
+            continue
+        bad = ~finite if name in parameters else ~finite & (tensor != -torch.inf)
+        if count := int(bad.sum()):
+            broken.append(f"{name} ({count:,} of {tensor.numel():,})")
+    if broken:
+        more = f" and {len(broken) - 3} more tensors" if len(broken) > 3 else ""
+        raise LoadError(f"the weights hold NaN or infinite values in {', '.join(broken[:3])}{more}; nothing was run")
+
+
+def class_names(classes: int) -> tuple[str, ...]:
+    """Return short readable names where the number of classes tells which ImageNet it is (1,000: ImageNet-1k), else nothing."""
+    from timm.data import infer_imagenet_subset
+
+    subset = infer_imagenet_subset({"num_classes": classes})
+    return _imagenet_names(subset) if subset else ()
+
+
+@cache
+def _imagenet_names(subset: str) -> tuple[str, ...]:
+    from timm.data import ImageNetInfo
+
+    names = [description.split(",")[0].strip() for description in ImageNetInfo(subset).label_descriptions()]
+    if subset == "imagenet-1k":
+        for place, name in _SAME_NAME.items():
+            names[place] = name
+    return tuple(names)
+
+
+def random_weights(seed: int) -> str:
+    """Say in the model's warnings that its weights are random."""
+    return f"random weights (seed {seed}): this network has learned nothing"
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Draw random numbers from `seed` and leave the generator outside as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+def brief(error: BaseException) -> str:
+    """Return what an exception says in one line of at most 200 characters, with its type where that tells more."""
+    lines = str(error).strip().splitlines()
+    text = lines[0].strip() if lines else ""
+    if not isinstance(error, RuntimeError | OSError) or not text:
+        text = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return text if len(text) <= 200 else f"{text[:199]}…"
+
+
+def per_channel(values: Sequence[float], channels: int) -> tuple[float, ...]:
+    """Fit a mean or deviation per colour to another number of channels: the average of the colours for each."""
+    return tuple(values) if len(values) == channels else (sum(values) / len(values),) * channels
