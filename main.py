@@ -51,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def network(*, required: bool) -> argparse.ArgumentParser:
+def network(*, required: bool) -> OneLineParser:
     """Declare the arguments that name a network."""
     shared = OneLineParser(add_help=False)
     shared.add_argument(
