@@ -1,0 +1,192 @@
+"""Figures as files: PNG at four times the screen's resolution, SVG and PDF as vectors, painted by the view itself.
+
+Beside every figure go its numbers (``NAME.npz``) and where they came from (``NAME.json``), so that a figure in a paper can be redrawn
+and traced back to a model and its weights.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import PySide6
+from PySide6.QtCore import QMarginsF, QRect, QRectF, QSize, QSizeF, Qt
+from PySide6.QtGui import QGuiApplication, QImage, QPageLayout, QPageSize, QPaintDevice, QPainter, QPdfWriter
+from PySide6.QtSvg import QSvgGenerator
+from PySide6.QtWidgets import QFileDialog, QMenu, QMessageBox, QWidget
+
+import workbench
+from widgets.views.view import View, figure_font
+
+ENLARGED = 4
+MOST_PIXELS = 60e6  # Qt itself refuses to read images of more than 256 MB; PDF and SVG have no such limit
+FILTERS = {".pdf": "PDF, vector (*.pdf)", ".svg": "SVG, vector (*.svg)", ".png": "PNG, 384 dots per inch (*.png)"}
+
+
+def export_view(
+    view: View,
+    path: str | Path,
+    data: Mapping[str, np.ndarray] | None = None,
+    provenance: Mapping[str, object] | None = None,
+) -> tuple[Path, Path, Path]:
+    """Write a figure, its data and its provenance; return the three paths (figure, ``.npz``, ``.json``).
+
+    Parameters
+    ----------
+    view
+        What is drawn: black on white, at its `figure_size`.
+    path
+        Ends in ``.png`` (4 pixels per 1/96 inch), ``.svg`` or ``.pdf``.
+    data, provenance
+        Instead of what the view gives of itself.
+
+    Raises
+    ------
+    ValueError
+        When the ending is none of the three.
+    OSError
+        When a file cannot be written.
+    """
+    path = Path(path)
+    draw = {".png": _draw_png, ".svg": _draw_svg, ".pdf": _draw_pdf}.get(path.suffix.lower())
+    if draw is None:
+        raise ValueError(f"a figure ends in .png, .svg or .pdf, not {path.suffix!r}: {path.name}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.open("wb").close()  # says plainly why a file cannot be written; Qt does not
+    with view.on_paper():
+        draw(view, path)
+    arrays = dict(view.data() if data is None else data)
+    np.savez(path.with_suffix(".npz"), **arrays)
+    document = {
+        "figure": path.name,
+        **(view.provenance() if provenance is None else provenance),
+        "arrays": {name: {"shape": list(array.shape), "dtype": str(array.dtype)} for name, array in arrays.items()},
+        "exported": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {
+            "workbench": workbench.__version__,
+            "python": sys.version.split()[0],
+            "numpy": np.__version__,
+            "pyside6": PySide6.__version__,
+        },
+    }
+    text = json.dumps(document, indent=2, ensure_ascii=False, default=_plain)
+    path.with_suffix(".json").write_text(text + "\n", encoding="utf-8")
+    return path, path.with_suffix(".npz"), path.with_suffix(".json")
+
+
+def figure_image(view: View) -> QImage:
+    """Paint a view on white, four pixels to 1/96 inch; fewer for a figure so large that it would exceed `MOST_PIXELS`."""
+    size = view.figure_size()
+    enlarged = min(ENLARGED, math.sqrt(MOST_PIXELS / (size.width() * size.height())))
+    image = QImage(round(size.width() * enlarged), round(size.height() * enlarged), QImage.Format.Format_RGB32)
+    image.setDevicePixelRatio(enlarged)
+    image.setDotsPerMeterX(round(96 * enlarged / 0.0254))
+    image.setDotsPerMeterY(round(96 * enlarged / 0.0254))
+    with view.on_paper():
+        _paint(view, image, size)
+    return image
+
+
+def copy_image(view: View) -> None:
+    """Put the figure on the clipboard, at the resolution of an exported PNG."""
+    QGuiApplication.clipboard().setImage(figure_image(view))
+
+
+def ask_and_export(view: View, parent: QWidget) -> None:
+    """Ask for a file without stopping the window, then export into it."""
+    name = re.sub(r"[^\w.+-]+", "-", view.title).strip("-.") or "figure"
+    dialog = QFileDialog(parent, "Export figure with data and provenance", str(Path.home() / f"{name}.pdf"))
+    dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+    dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+    dialog.setNameFilters(list(FILTERS.values()))
+
+    def write(chosen: str) -> None:
+        path = Path(chosen)
+        if path.suffix.lower() not in FILTERS:
+            ending = next(ending for ending, text in FILTERS.items() if text == dialog.selectedNameFilter())
+            path = path.with_name(path.name + ending)
+        try:
+            export_view(view, path)
+        except OSError as error:
+            box = QMessageBox(
+                QMessageBox.Icon.Warning, "Not exported", f"{path} could not be written: {error.strerror or error}"
+            )
+            box.setParent(parent, box.windowFlags())
+            box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+            box.open()
+
+    dialog.fileSelected.connect(write)
+    dialog.open()
+
+
+def add_export_actions(menu: QMenu, view: View, parent: QWidget) -> None:
+    """Add *Export…* and *Copy image* to a view's menu."""
+    if not menu.isEmpty():
+        menu.addSeparator()
+    export = menu.addAction("Export…")
+    export.setToolTip("Write the figure as PDF, SVG or PNG, with its data (.npz) and provenance (.json) beside it")
+    export.triggered.connect(lambda: ask_and_export(view, parent))
+    copy = menu.addAction("Copy image")
+    copy.triggered.connect(lambda: copy_image(view))
+
+
+def _paint(view: View, device: QPaintDevice, size: QSizeF) -> None:
+    painter = QPainter(device)
+    rect = QRectF(0, 0, size.width(), size.height())
+    painter.setRenderHints(
+        QPainter.RenderHint.Antialiasing
+        | QPainter.RenderHint.TextAntialiasing
+        | QPainter.RenderHint.LosslessImageRendering
+    )
+    painter.fillRect(rect, view.ink.paper)
+    painter.setFont(figure_font())
+    view.paint(painter, rect)
+    painter.end()
+
+
+def _draw_png(view: View, path: Path) -> None:
+    if not figure_image(view).save(str(path), "PNG"):
+        raise OSError(f"{path} cannot be written")
+
+
+def _draw_svg(view: View, path: Path) -> None:
+    size = view.figure_size()
+    generator = QSvgGenerator(QSvgGenerator.SvgVersion.Svg11)
+    generator.setFileName(str(path))
+    generator.setResolution(96)
+    whole = QSize(round(size.width()), round(size.height()))
+    generator.setSize(whole)
+    generator.setViewBox(QRect(0, 0, whole.width(), whole.height()))
+    generator.setTitle(view.title)
+    generator.setDescription("Circuit Workbench; data and provenance are in the files of the same name")
+    _paint(view, generator, size)
+
+
+def _draw_pdf(view: View, path: Path) -> None:
+    size = view.figure_size()
+    writer = QPdfWriter(str(path))
+    writer.setResolution(96)
+    writer.setCreator("Circuit Workbench")
+    writer.setTitle(view.title)
+    page = QPageSize(
+        QSizeF(size.width() * 0.75, size.height() * 0.75),
+        QPageSize.Unit.Point,
+        "",
+        QPageSize.SizeMatchPolicy.ExactMatch,
+    )
+    writer.setPageLayout(QPageLayout(page, QPageLayout.Orientation.Portrait, QMarginsF(0, 0, 0, 0)))
+    _paint(view, writer, size)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray | tuple | set | frozenset):
+        return list(value)
+    return str(value)
