@@ -8,11 +8,15 @@ is there afterwards is frozen, so that later passes do not visit it.
 from __future__ import annotations
 
 import gc
+import hashlib
+import json
 import sys
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from workbench.jobs.store import Store
 from workbench.task import Task
@@ -25,6 +29,14 @@ if TYPE_CHECKING:
 KEPT_MODELS = 2
 """Networks kept open: the one that is looked at, and the one it is compared with or a long job works on."""
 KEPT_IMAGE_SETS = 4
+
+
+@runtime_checkable
+class Resumable(Protocol):
+    """An analysis that can be given a folder in which it resumes, and where its finished arrays stay."""
+
+    def kept_in(self, folder: str | Path) -> Analysis:
+        """Return the same analysis with that folder."""
 
 
 class Engine:
@@ -41,6 +53,7 @@ class Engine:
         self._models: OrderedDict[str, TracedModel] = OrderedDict()
         self._images: OrderedDict[str, ImageSet] = OrderedDict()
         self._allowed: set[str] = set()
+        self._fields: dict[tuple[str, str], tuple[int, int]] = {}
 
     def warm_up(self) -> None:
         """Import torch and all analyses, if that was not done yet."""
@@ -109,11 +122,45 @@ class Engine:
         network = self.model(model, task=task)
         image_set = self.images(images, task) if images is not None else None
         key = analysis.key(network, image_set)
-        result = self.store.load(key)
-        if result is None:
-            result = analysis.run(network, image_set, task)
-            self.store.save(key, result)
-        return result
+        known = self.store.load(key)
+        if isinstance(analysis, Resumable):
+            # It keeps its arrays in its folder, where they can be read one unit at a time; the store keeps the rest.
+            kept = analysis.kept_in(self.store.folder(f"{subject(network, image_set)}/{key}"))
+            result = kept.run(network, image_set, task)
+            if known is not None:
+                return replace(result, provenance=known.provenance)
+            self.store.save(key, replace(result, arrays={}))
+            return result
+        if known is None:
+            known = analysis.run(network, image_set, task)
+            self.store.save(key, known)
+        return known
+
+    def unit_examples(self, model: TracedModel, images: ImageSet, layer: str, unit: int) -> dict[str, Any] | None:
+        """Return what the newest sweep of the layer found of one unit (see `DatasetExamples`), or None when there is no sweep.
+
+        A sweep that is still running gives what it has found so far.
+        """
+        from workbench.analyses.dataset_examples import unit_examples
+
+        known = model.layer(layer)
+        folders = self.store.folder(subject(model, images)).iterdir()
+        for folder in sorted(folders, key=lambda folder: folder.stat().st_mtime_ns, reverse=True):
+            for name in dict.fromkeys((layer, known.name, *known.aliases)):
+                try:
+                    return unit_examples(folder, name, unit)
+                except (FileNotFoundError, ValueError):  # nothing done yet, or a sweep of other layers
+                    continue
+        return None
+
+    def receptive_field(self, model: TracedModel, layer: str) -> tuple[int, int]:
+        """Return height and width in pixels of what the layer's centre position reads, at most the network's input."""
+        from workbench.analyses.feature_visualization.render import receptive_field
+
+        place = (model.weight_hash, model.layer(layer).name)
+        if place not in self._fields:
+            self._fields[place] = receptive_field(model, model.layer(layer))
+        return self._fields[place]
 
     @contextmanager
     def isolated(self) -> Iterator[None]:
@@ -130,6 +177,12 @@ class Engine:
         """Let go of everything."""
         self._models.clear()
         self._images.clear()
+
+
+def subject(model: TracedModel, images: ImageSet | None) -> str:
+    """Return the content key of a network with its preprocessing and the images shown to it: what several sweeps have in common."""
+    content = [model.weight_hash, repr(model.preprocessing), images.content_hash if images is not None else None]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
 
 
 @contextmanager

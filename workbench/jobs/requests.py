@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from workbench.jobs.job import Lane, Request
-from workbench.models.layer import Layer
+from workbench.models.layer import Layer, Unit
 from workbench.models.loading import SourceEntry, entries
 from workbench.task import Task
 
@@ -275,6 +275,28 @@ class RunAnalysis(Request):
         return engine.run(configured(self.analysis, self.parameters), self.model, self.images, task)
 
 
+@dataclass(frozen=True)
+class Sweep(Request):
+    """Show all images to a network and keep what each unit of some layers responds to -> `Result` of `DatasetExamples`.
+
+    A sweep that was cancelled or killed goes on where it stopped when it is asked for again.
+    """
+
+    model: str
+    images: str
+    layers: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        """What the jobs panel calls it."""
+        what = self.layers[0] if len(self.layers) == 1 else f"{len(self.layers)} layers"
+        return f"Dataset examples of {what}, {self.images}"
+
+    def run(self, engine: Engine, task: Task) -> Result:
+        """Run or resume it."""
+        return RunAnalysis("DatasetExamples", {"layers": list(self.layers)}, self.model, self.images).run(engine, task)
+
+
 # Looking at units
 
 
@@ -353,6 +375,85 @@ class Thumbnails(Request):
 
 
 @dataclass(frozen=True)
+class UnitExamples(Request):
+    """What a sweep found of one unit -> mapping, or None when no sweep of this layer has begun.
+
+    The mapping has all arrays of `DatasetExamples` for this unit by their names (``top_values`` ``[k]``, ``sample_values``
+    ``[range, samples]``, ``histogram``, ``mean`` …), and
+
+    * ``top_images`` uint8 ``[k, y, x, 3]``, ``bottom_images``, ``sample_images`` ``[range, samples, y, x, 3]``: what the unit saw where its
+      activation was largest, cut out of the image at the size of the receptive field; grey where there was no image;
+    * ``top_boxes`` int32 ``[k, 4]``, ``bottom_boxes``, ``sample_boxes``: top, left, bottom, right of that in pixels of ``size``;
+    * ``top_names``, ``bottom_names``, ``sample_names``: tuples of the images' ids in the order of the flattened index;
+    * ``size``: height and width of the image the network read.
+
+    Each of the three sets of images is a partial result as well, the top ones first. A sweep that is still running shows what it has
+    found so far.
+
+    Attributes
+    ----------
+    model, images
+        References.
+    unit
+        Address, ``layer:index``.
+    """
+
+    model: str
+    images: str
+    unit: str
+    lane: ClassVar[Lane] = "interactive"
+
+    @property
+    def title(self) -> str:
+        """What the jobs panel calls it."""
+        return f"Examples of {self.unit} in {self.images}"
+
+    @property
+    def key(self) -> str:
+        """The unit looked at now wins."""
+        return "unit examples"
+
+    def run(self, engine: Engine, task: Task) -> dict[str, Any] | None:
+        """Read the unit's part of the sweep, then decode and crop the images."""
+        engine.warm_up()
+        model, images = engine.model(self.model, task=task), engine.images(self.images, task)
+        unit = Unit.parse(self.unit)
+        layer = model.layer(unit.layer)
+        found = engine.unit_examples(model, images, unit.layer, unit.index)
+        if found is None:
+            return None
+        size = model.preprocessing.size
+        field = engine.receptive_field(model, unit.layer)
+        found["size"] = size
+        total = sum(int((found[f"{end}_index"] >= 0).sum()) for end in ENDS)
+        read = 0
+        for end in ENDS:
+            index = found[f"{end}_index"]
+            boxes = receptive_boxes(found[f"{end}_position"], layer.positions, field, size)
+            crops = np.full((index.size, *field, 3), GREY, np.uint8)
+            places: dict[int, list[int]] = {}
+            for place, image in enumerate(index.flat):
+                if image >= 0:
+                    places.setdefault(int(image), []).append(place)
+            for batch in images.batches(size, 16, list(places)):
+                for image, pixels in zip(batch.indices.tolist(), batch.images, strict=True):
+                    for place in places[image]:
+                        top, left, bottom, right = boxes.reshape(-1, 4)[place]
+                        crops[place] = pixels[top:bottom, left:right]
+                        read += 1
+                task.step(read, total)
+            names = tuple(images.ids[image] if image >= 0 else "" for image in index.flat)
+            new = {
+                f"{end}_images": crops.reshape(*index.shape, *field, 3),
+                f"{end}_boxes": boxes,
+                f"{end}_names": names,
+            }
+            found |= new
+            task.step(read, total, {**new, f"{end}_values": found[f"{end}_values"], "size": size})
+        return found
+
+
+@dataclass(frozen=True)
 class UnitOnImage(Request):
     """What one unit does on one image -> mapping, see below.
 
@@ -401,12 +502,23 @@ class UnitOnImage(Request):
             "map": np.array(response),
             "value": value,
             "top_classes": top_classes(probabilities, model.labels),
-            "percentile": None,
+            "percentile": self._percentile(engine, model, value),
         }
+
+    def _percentile(self, engine: Engine, model: TracedModel, value: float) -> float | None:
+        if self.images is None:
+            return None
+        from workbench.analyses.dataset_examples import percentile
+
+        found = engine.unit_examples(model, engine.images(self.images), self.layer, self.unit)
+        return percentile(found, value) if found is not None else None
 
 
 BATCH = 8
 """Units rendered together."""
+ENDS = ("top", "sample", "bottom")
+"""Which examples of a unit there are, the ones looked at first before the others."""
+GREY = 128
 
 
 class Part(Task):
@@ -432,6 +544,27 @@ class Part(Task):
 def to_pixels(images: npt.NDArray[np.float32]) -> Pixels:
     """Turn images in [0, 1] into uint8."""
     return np.rint(images * 255).clip(0, 255).astype(np.uint8)
+
+
+def receptive_boxes(
+    positions: npt.NDArray[np.integer[Any]], grid: tuple[int, ...], field: tuple[int, int], size: tuple[int, int]
+) -> npt.NDArray[np.int32]:
+    """Return what lies before each position: top, left, bottom, right in pixels, all of the size `field` and inside the image.
+
+    Parameters
+    ----------
+    positions
+        ``... 2``, row and column in the layer's grid.
+    grid
+        Height and width of the layer; anything else than two numbers has no place in the image, and sees all of it.
+    field, size
+        Height and width in pixels of the receptive field and of the image.
+    """
+    rows = grid if len(grid) == 2 else (1, 1)
+    place = positions if len(grid) == 2 else np.zeros_like(positions)
+    centre = (place + 0.5) * (np.array(size) / rows)
+    start = np.clip(np.rint(centre - np.array(field) / 2), 0, np.array(size) - field).astype(np.int32)
+    return np.concatenate([start, start + np.array(field, np.int32)], -1)
 
 
 def unnormalised(model: TracedModel, shown: Tensor) -> Pixels:
