@@ -1,0 +1,352 @@
+"""Gradient ascent on images: parameterization -> transforms -> network, truncated after the last layer read -> objective -> Adam.
+
+Everything but the network is kept small beside it: one leaf tensor and one fused Adam for the whole batch, one batched inverse FFT, one
+resampling for all transforms together, normalisation as one multiply-add. The weights take no gradient.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from workbench.analyses.feature_visualization.objectives import Neuron, Objective, Rows
+from workbench.analyses.feature_visualization.parameterization import Maco, Parameterization
+from workbench.analyses.feature_visualization.transforms import Robustness, crops, resample
+
+if TYPE_CHECKING:
+    from workbench.models.layer import Layer
+    from workbench.models.traced_model import TracedModel
+
+GREY = 0.5
+"""What lies outside a moved image (Lucid pads with it)."""
+REDIRECTED_STEPS = 16
+MACO_NOISE = 0.08
+
+
+@dataclass(frozen=True)
+class Subjects:
+    """What each row of a batch is rendered for.
+
+    Attributes
+    ----------
+    units
+        One per row; the seeds of a unit stand together.
+    seeds
+        Rows per unit.
+    directions
+        One per row, where rows are rendered for directions.
+    pictures
+        One per row in [0, 1] at the size rendered, where rows are caricatures.
+    """
+
+    units: Int[Tensor, "row"]
+    seeds: int = 1
+    directions: Float[Tensor, "row unit"] | None = None
+    pictures: Float[Tensor, "row channel y x"] | None = None
+
+
+class Scene:
+    """The plain network as a function of images in [0, 1]: what the objective reads, for one batch of subjects.
+
+    Parameters
+    ----------
+    bf16
+        Run the network's convolutions and products in bfloat16; the objective itself is always taken in float32.
+    """
+
+    def __init__(self, model: TracedModel, objective: Objective, subjects: Subjects, *, bf16: bool = False) -> None:
+        self.objective = objective
+        self.subjects = subjects
+        self.layers = [model.layer(name) for name in objective.layers]
+        self.cut = model.forward_to([layer.name for layer in self.layers])
+        self.bf16 = bf16
+        self.device = model.device
+        channels = model.preprocessing.channels
+        # Normalisation is affine per channel: as one multiply-add of (image - grey), which resampling pads with 0.
+        flat = torch.full((1, channels, 1, 1), GREY, device=self.device)
+        self.shift = model.normalise(flat)
+        self.scale = (model.normalise(flat + GREY) - self.shift) / GREY
+
+    def rows(
+        self,
+        images: Float[Tensor, "row channel y x"],
+        maps: Float[Tensor, "map 2 3"] | None = None,
+        size: tuple[int, int] | None = None,
+        noise: Float[Tensor, "map_and_row channel y2 x2"] | None = None,
+    ) -> Rows:
+        """Run the network on the images, each seen through every map.
+
+        Parameters
+        ----------
+        maps
+            From `transforms`; None shows the images as they are.
+        size
+            Of the network's input; by default that of the images.
+        noise
+            Added to what the maps show, in units of the image's range.
+        """
+        size = size or (int(images.shape[2]), int(images.shape[3]))
+        count = 1 if maps is None else len(maps)
+        subjects = self.subjects
+        references = None
+        if subjects.pictures is not None:
+            with torch.no_grad():
+                references = self._activations(subjects.pictures, maps, size, noise)
+        return Rows(
+            self._activations(images, maps, size, noise),
+            subjects.units.repeat(count),
+            subjects.seeds,
+            subjects.directions.repeat(count, 1) if subjects.directions is not None else None,
+            references,
+        )
+
+    def _activations(
+        self, images: Tensor, maps: Tensor | None, size: tuple[int, int], noise: Tensor | None
+    ) -> Mapping[str, Tensor]:
+        shown = images - GREY
+        if maps is not None:
+            shown = resample(shown, maps, size)
+        if noise is not None:
+            shown = shown + noise
+        network_input = torch.addcmul(self.shift, shown, self.scale).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            values = self.cut(network_input)
+        return {
+            name: layer.arrange(value)
+            for name, layer, value in zip(self.objective.layers, self.layers, values, strict=True)
+        }
+
+    def score(
+        self,
+        images: Float[Tensor, "row channel y x"],
+        maps: Float[Tensor, "map 2 3"] | None = None,
+        size: tuple[int, int] | None = None,
+    ) -> Float[Tensor, "row"]:
+        """Return the objective in float32, as a mean over the maps, one map at a time."""
+        bf16, self.bf16 = self.bf16, False
+        try:
+            with torch.no_grad():
+                each = [None] if maps is None else list(maps.split(1))
+                return torch.stack([self.objective.value(self.rows(images, one, size)) for one in each]).mean(0)
+        finally:
+            self.bf16 = bf16
+
+
+def computes_bf16(device: torch.device) -> bool:
+    """Whether the device computes in bfloat16 natively; emulated, it is slower than float32."""
+    if device.type == "cpu":
+        return bool(torch.cpu.get_capabilities().get("avx512_bf16") or torch.cpu.get_capabilities().get("amx_bf16"))
+    return device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+def fitting_size(model: TracedModel, objective: Objective, size: tuple[int, int]) -> tuple[int, int]:
+    """Return the input size to render at: `size` where the layers read can be computed at it, else the network's own.
+
+    Convolutions take any size; position embeddings, windows and flattened maps do not.
+    """
+    if size == model.preprocessing.size:
+        return size
+    blank = torch.full((2, model.preprocessing.channels, *size), GREY, device=model.device)
+    try:
+        with torch.no_grad():
+            values = model.forward_to(objective.layers)(model.normalise(blank))
+    except (RuntimeError, AssertionError):
+        return model.preprocessing.size
+    return size if all(value.numel() for value in values) else model.preprocessing.size
+
+
+def receptive_field(model: TracedModel, layer: Layer) -> tuple[int, int]:
+    """Return height and width in pixels of what the layer's centre position reads, at most the network's input.
+
+    Taken from the gradient on noise, so a connection of weight zero is not counted, and global pooling or attention counts as all.
+    """
+    generator = torch.Generator().manual_seed(0)
+    image = torch.rand((2, model.preprocessing.channels, *model.preprocessing.size), generator=generator)
+    network_input = model.normalise(image.to(model.device)).requires_grad_(True)
+    activation = layer.arrange(model.forward_to([layer.name])(network_input)[0])
+    centre = activation
+    while centre.dim() > 2:
+        centre = centre[:, :, centre.shape[2] // 2]
+    weights = torch.randn(centre.shape, generator=generator).to(centre)
+    (gradient,) = torch.autograd.grad((centre * weights).sum(), network_input)
+    seen = (gradient != 0).any(0).any(0)
+    if not seen.any():
+        return model.preprocessing.size
+    rows, columns = seen.any(1).nonzero(), seen.any(0).nonzero()
+    return int(rows.max() - rows.min()) + 1, int(columns.max() - columns.min()) + 1
+
+
+def suggested_size(model: TracedModel, layer: Layer, objective: Objective) -> tuple[int, int]:
+    """Return an image size that shows the layer whole and wastes nothing, at most the network's input.
+
+    A single neuron sees its receptive field, and the transforms a margin beside it; a channel is given twice the field, so that its feature
+    can stand in it, in multiples of 32 pixels.
+    """
+    native = model.preprocessing.size
+    neuron = all(isinstance(term, Neuron) for _, term in objective.terms)
+    field = receptive_field(model, layer)
+    wanted = [32 * math.ceil((side * 1.2 if neuron else side * 2) / 32) for side in field]
+    return min(wanted[0], native[0]), min(wanted[1], native[1])
+
+
+class _Redirected(torch.autograd.Function):
+    """A clamp whose gradient, where it would be zero for a whole image, leads back into the open range."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, low: float, high: float) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.range = low, high
+        return x.clamp(low, high)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (x,), (gradient,) = ctx.saved_tensors, gradients
+        low, high = ctx.range
+        plain = gradient * ((x > low) & (x < high))
+        blocked = (plain == 0).flatten(1).all(1).view(-1, *[1] * (x.dim() - 1))
+        # The optimiser goes against the gradient: below the range only what pushes up may pass, above it only what pushes down.
+        outwards = ((x <= low) & (gradient > 0)) | ((x >= high) & (gradient < 0))
+        return torch.where(blocked, gradient.masked_fill(outwards, 0), plain), None, None
+
+
+class RedirectedRelu(TorchFunctionMode):
+    """While this is on, a ReLU that would block an image's whole gradient lets pass what pushes back into its open range.
+
+    Source: Lucid, misc/redirected_relu_grad.py. Also for ReLU6 and hard-tanh.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Replace the clamping operations, run all others as they are."""
+        if func is torch.ops.aten.relu.default:
+            return _Redirected.apply(args[0], 0.0, float("inf"))
+        if func is torch.ops.aten.relu6.default:
+            return _Redirected.apply(args[0], 0.0, 6.0)
+        if func is torch.ops.aten.hardtanh.default:
+            low, high = args[1:3] if len(args) == 3 else (-1.0, 1.0)
+            return _Redirected.apply(args[0], float(low), float(high))
+        return func(*args, **(kwargs or {}))
+
+
+@dataclass(frozen=True)
+class Ascent:
+    """How the images are optimised.
+
+    Attributes
+    ----------
+    steps
+        Optimisation steps.
+    learning_rate
+        Of Adam.
+    robustness
+        Transforms, drawn anew at each step; None for none.
+    crops
+        Crops per image and step, for MACO in place of `robustness`.
+    size
+        Of the network's input (the image is resampled where it differs).
+    tolerance
+        Stop when no image's objective grew by more than this part of itself between the last 16 steps and the 16 before; 0 never stops.
+    seed
+        Of the transforms.
+    """
+
+    steps: int
+    learning_rate: float
+    robustness: Robustness | None
+    crops: int
+    size: tuple[int, int]
+    tolerance: float = 0.0
+    seed: int = 0
+
+    def run(
+        self,
+        scene: Scene,
+        parameterization: Parameterization,
+        step: Callable[[int], None] = lambda done: None,
+    ) -> tuple[Float[Tensor, "step row"], Float[Tensor, "row y x"] | None]:
+        """Optimise the variables in place, calling `step` with the number of steps done after each.
+
+        Returns
+        -------
+        history
+            The objective at each step, through that step's transforms.
+        attention
+            For MACO the absolute gradient of the image, summed over steps and channels: where the objective looked; else None.
+        """
+        optimiser = torch.optim.Adam(
+            [parameterization.variables], self.learning_rate, eps=1e-20, maximize=True, fused=True
+        )
+        generator = torch.Generator().manual_seed(self.seed)
+        history: list[Tensor] = []
+        attention = None
+        for done in range(1, self.steps + 1):
+            maps, noise = self._maps(done, parameterization, generator)
+            image = parameterization.image()
+            value = self._value(scene, image, maps, noise)
+            wanted = [parameterization.variables]
+            if isinstance(parameterization, Maco):
+                wanted.append(image)
+            gradients = torch.autograd.grad(value.sum(), wanted)
+            gradient = gradients[0]
+            if done <= REDIRECTED_STEPS:
+                blocked = (gradient == 0).flatten(1).all(1)
+                if blocked.any():
+                    gradient = self._redirected(scene, parameterization, maps, noise, gradient, blocked)
+            if len(gradients) == 2:
+                seen = gradients[1].abs().sum(1)
+                attention = seen if attention is None else attention + seen
+            parameterization.variables.grad = gradient
+            optimiser.step()
+            history.append(value.detach())
+            step(done)
+            if self._settled(history):
+                break
+        return torch.stack(history), attention
+
+    def _maps(
+        self, done: int, parameterization: Parameterization, generator: torch.Generator
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Draw this step's maps, and the noise that MACO adds to its crops."""
+        if isinstance(parameterization, Maco):
+            width = 0.5 + (0.05 - 0.5) * (done - 1) / max(1, self.steps - 1)
+            maps = crops(self.crops, width, generator)
+            shape = (self.crops, parameterization.channels, *self.size)
+            drawn = torch.randn(shape, generator=generator) + torch.rand(shape, generator=generator) - 0.5
+            return maps, MACO_NOISE * drawn.repeat_interleave(len(parameterization.variables), 0)
+        if self.robustness is not None:
+            return self.robustness.draw(1, generator, self.size[1] / self.size[0]), None
+        return (None if parameterization.size == self.size else torch.eye(2, 3)[None]), None
+
+    def _value(self, scene: Scene, image: Tensor, maps: Tensor | None, noise: Tensor | None) -> Float[Tensor, "row"]:
+        value = scene.objective.value(scene.rows(image, maps, self.size, noise))
+        return value.view(-1, len(image)).mean(0)
+
+    def _redirected(
+        self,
+        scene: Scene,
+        parameterization: Parameterization,
+        maps: Tensor | None,
+        noise: Tensor | None,
+        gradient: Tensor,
+        blocked: Tensor,
+    ) -> Tensor:
+        """Return the gradient with the rows that got none replaced by what `RedirectedRelu` lets through."""
+        with RedirectedRelu():
+            value = self._value(scene, parameterization.image(), maps, noise)
+            # `_Redirected` is written for a loss, which the optimiser would decrease.
+            (loss_gradient,) = torch.autograd.grad(-value.sum(), parameterization.variables)
+        return torch.where(blocked.view(-1, *[1] * (gradient.dim() - 1)), -loss_gradient, gradient)
+
+    def _settled(self, history: Sequence[Tensor]) -> bool:
+        if not self.tolerance or len(history) < 48 or len(history) % 8:
+            return False
+        before, now = torch.stack(list(history[-32:-16])).mean(0), torch.stack(list(history[-16:])).mean(0)
+        return bool((now - before <= self.tolerance * before.abs()).all())
