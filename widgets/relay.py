@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 OnEvent = Callable[["JobEvent"], None]
 
+REPEATABLE = 100
+"""Jobs that failed or were cancelled whose listeners are remembered, in case they are retried."""
+
 
 class Relay(QObject):
     """Sends requests to the worker and brings its news back into the main thread.
@@ -41,6 +44,7 @@ class Relay(QObject):
         self._runner: Runner | None = None
         self._closed = False
         self._listeners: dict[int, OnEvent] = {}
+        self._repeatable: dict[int, OnEvent] = {}  # of jobs that failed or were cancelled
         self._arrived.connect(self._dispatch, Qt.ConnectionType.QueuedConnection)
 
     def deliver(self, event: JobEvent) -> None:
@@ -73,11 +77,17 @@ class Relay(QObject):
         if self._runner is not None:
             self._runner.cancel(job)
 
-    def retry(self, job: int, on_event: OnEvent | None = None) -> int:
-        """Submit the request of a failed or cancelled job again and return the new job's number."""
+    def retry(self, job: int) -> int:
+        """Submit the request of a failed or cancelled job again, for whoever asked first, and return the new job's number.
+
+        Raises
+        ------
+        ValueError
+            When it has not failed and was not cancelled, or that was too long ago.
+        """
         number = self._running().retry(job)
-        if on_event is not None:
-            self._listeners[number] = on_event
+        if job in self._repeatable:
+            self._listeners[number] = self._repeatable.pop(job)
         return number
 
     def close(self, timeout: float = 10.0) -> None:
@@ -89,6 +99,7 @@ class Relay(QObject):
             self._runner.close(timeout)
         self._arrived.disconnect(self._dispatch)
         self._listeners.clear()
+        self._repeatable.clear()
 
     def _running(self) -> Runner:
         if self._closed:
@@ -102,6 +113,10 @@ class Relay(QObject):
         listener = self._listeners.get(event.job)
         if event.ended:
             self._listeners.pop(event.job, None)
+            if listener is not None and event.state != "done":
+                self._repeatable[event.job] = listener
+                while len(self._repeatable) > REPEATABLE:
+                    del self._repeatable[next(iter(self._repeatable))]
         self.event.emit(event)
         if listener is None:
             return

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Literal
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QUndoStack
 
+from widgets.job_log import JobLog
+from widgets.relay import Relay
 from workbench.models.layer import Layer, Unit
 from workbench.project import Project
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from widgets.relay import Relay
     from workbench.jobs.job import JobEvent
     from workbench.jobs.requests import ImageSetCard, ModelCard
 
@@ -40,6 +41,8 @@ class Session(QObject):
     ----------
     relay
         The way to the worker.
+    jobs
+        What became of every job.
     undo_stack
         Edits of the project (notes, labels, weights); push `QUndoCommand` objects whose `redo` and `undo` change
         `project` and call `touch`.
@@ -78,6 +81,7 @@ class Session(QObject):
     def __init__(self, relay: Relay, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.relay = relay
+        self.jobs = JobLog(relay, self)
         self.undo_stack = QUndoStack(self)
         self.model: ModelCard | None = None
         self.images: ImageSetCard | None = None
@@ -129,8 +133,9 @@ class Session(QObject):
 
     def _on_model(self, event: JobEvent) -> None:
         self.loading.emit(event)
-        if event.job != self._model_job:
+        if event.job < self._model_job:  # another was asked for meanwhile
             return
+        self._model_job = event.job  # a job that is retried has a new number
         if event.state == "failed":
             self.report(event.error, event.details)
         elif event.state == "done":
@@ -151,8 +156,9 @@ class Session(QObject):
 
     def _on_images(self, event: JobEvent) -> None:
         self.loading.emit(event)
-        if event.job != self._images_job:
+        if event.job < self._images_job:
             return
+        self._images_job = event.job
         if event.state == "failed":
             self.report(event.error, event.details)
         elif event.state == "done":

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QFontMetrics
 from PySide6.QtWidgets import QLabel, QProgressBar, QStatusBar, QToolButton, QWidget
 
 from widgets.session import Session
 from widgets.theme import set_icon
-
-if TYPE_CHECKING:
-    from workbench.jobs.job import JobEvent
 
 
 class StatusLine(QStatusBar):
@@ -24,8 +19,6 @@ class StatusLine(QStatusBar):
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._session = session
-        self._running: dict[int, JobEvent] = {}
-        self._waiting: set[int] = set()
         self._selected = QLabel()
         self._selected.setAccessibleName("Selected")
         self._job = QToolButton(autoRaise=True, toolTip="Show the jobs panel")
@@ -42,7 +35,7 @@ class StatusLine(QStatusBar):
         session.layer_changed.connect(self._show_selected)
         session.unit_changed.connect(self._show_selected)
         session.images_changed.connect(self._show_selected)
-        session.relay.event.connect(self._on_event)
+        session.jobs.changed.connect(self._show_job)
         self._show_selected()
         self._show_job()
 
@@ -57,26 +50,14 @@ class StatusLine(QStatusBar):
         parts.append(f"images: {session.images.name}" if session.images is not None else "no images open")
         self._selected.setText("  ·  ".join(parts))
 
-    def _on_event(self, event: JobEvent) -> None:
-        if event.request.lane == "interactive":
-            return
-        if event.state == "queued":
-            self._waiting.add(event.job)
-        else:
-            self._waiting.discard(event.job)
-            if event.ended:
-                self._running.pop(event.job, None)
-            else:
-                self._running[event.job] = event
-        self._show_job()
-
     def _show_job(self) -> None:
-        self._bar.setVisible(bool(self._running))
-        if not self._running:
-            self._job.setText("Idle" if not self._waiting else f"{len(self._waiting)} waiting")
+        running, waiting = self._session.jobs.running(), len(self._session.jobs.waiting())
+        self._bar.setVisible(bool(running))
+        if not running:
+            self._job.setText(f"{waiting} waiting" if waiting else "Idle")
             return
-        event = next(reversed(self._running.values()))
-        more = len(self._running) + len(self._waiting) - 1
+        event = running[-1].event
+        more = len(running) + waiting - 1
         text = event.request.title + (f", {more} more" if more else "")
         self._job.setText(QFontMetrics(self._job.font()).elidedText(text, Qt.TextElideMode.ElideMiddle, 380))
         self._job.setToolTip(f"{event.request.title}\n{event.note}\nClick to show the jobs panel".replace("\n\n", "\n"))

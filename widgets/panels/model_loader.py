@@ -1,0 +1,310 @@
+"""The model panel: choose a network and images; see what the network is and what it is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QFont, QGuiApplication
+from PySide6.QtWidgets import (
+    QComboBox,
+    QFileDialog,
+    QFormLayout,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QSizePolicy,
+    QSplitter,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from widgets.docks import Panel
+from widgets.layer_tree import LayerTree
+from widgets.session import Session
+from widgets.source_tree import SourceTree
+from widgets.theme import set_icon, signal_colour
+
+if TYPE_CHECKING:
+    from workbench.jobs.job import JobEvent
+    from workbench.jobs.requests import ImageSetCard, ModelCard
+
+IMAGE_SETS = (
+    ("Emoji", "emoji"),
+    ("Emoji on random backgrounds", "emoji?background=random"),
+    ("Sample photos", "photos"),
+    ("Stimuli: lines", "stimuli:lines"),
+    ("Stimuli: curves", "stimuli:curves"),
+    ("Stimuli: gratings", "stimuli:gratings"),
+    ("Stimuli: colours", "stimuli:colours"),
+)
+
+
+class ModelLoaderPanel(Panel):
+    """Sources as a searchable tree, what is loading, the model card, the image set, and the layers."""
+
+    id = "model_loader"
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(session, parent)
+        self.sources = SourceTree()
+        self.sources.chosen.connect(session.open_model)
+        self.loading = Loading(session)
+        self.images = ImageChooser(session)
+        self.card = Card()
+        self.layers = LayerTree(session)
+        top = QWidget()
+        column = QVBoxLayout(top)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.sources, 1)
+        column.addWidget(self.loading)
+        middle = QWidget()
+        column = QVBoxLayout(middle)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(6)
+        column.addWidget(self.card)
+        column.addWidget(self.images)
+        self.splitter = QSplitter(Qt.Orientation.Vertical, childrenCollapsible=False)
+        for part, stretch in ((top, 2), (middle, 0), (self.layers, 5)):
+            self.splitter.addWidget(part)
+            self.splitter.setStretchFactor(self.splitter.count() - 1, stretch)
+        self.splitter.setSizes([230, 250, 450])
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(6, 6, 6, 6)
+        layout.addWidget(self.splitter)
+        self.setFocusProxy(self.sources.field)
+
+        session.model_changed.connect(self._show_model)
+        self._show_model(session.model)
+        from workbench.jobs.requests import ListSources
+
+        session.relay.submit(ListSources(), self._on_sources)
+
+    def _show_model(self, card: ModelCard | None) -> None:
+        self.card.show_card(card)
+        self.layers.show_layers(card.layers if card is not None else ())
+
+    def _on_sources(self, event: JobEvent) -> None:
+        if event.state == "done":
+            self.sources.fill(event.result)
+        elif event.state == "failed":
+            self.sources.say(f"The list of networks is not available: {event.error}")
+
+    def save_state(self) -> dict[str, Any]:
+        """Remember how the panel is divided and what the layers are filtered by."""
+        return {"sizes": self.splitter.sizes(), "layer_filter": self.layers.field.text()}
+
+    def restore_state(self, state: dict[str, Any]) -> None:
+        """Divide the panel as it was."""
+        sizes = state.get("sizes")
+        if isinstance(sizes, list) and len(sizes) == self.splitter.count():
+            self.splitter.setSizes(sizes)
+        self.layers.field.setText(str(state.get("layer_filter", "")))
+
+
+class Loading(QWidget):
+    """What is being opened, how far it is, and a way to stop it; hidden when nothing is."""
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._shown: dict[int, JobEvent] = {}
+        self._text = QLabel(wordWrap=True)
+        self.bar = QProgressBar(maximumHeight=12, textVisible=False)
+        self.cancel = QToolButton(text="Cancel", toolTip="Stop opening; what was open stays")
+        self.cancel.clicked.connect(session.cancel_loading)
+        line = QHBoxLayout()
+        line.addWidget(self.bar, 1)
+        line.addWidget(self.cancel)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 2, 0, 2)
+        layout.setSpacing(3)
+        layout.addWidget(self._text)
+        layout.addLayout(line)
+        self.hide()
+        session.loading.connect(self._show_event)
+
+    def _show_event(self, event: JobEvent) -> None:
+        if event.ended:
+            self._shown.pop(event.job, None)
+        else:
+            self._shown[event.job] = event
+        self.setVisible(bool(self._shown))
+        if not self._shown:
+            return
+        event = next(iter(self._shown.values()))
+        note = event.note or {"queued": "waiting", "running": "starting"}.get(event.state, "")
+        self._text.setText(f"{event.request.title}: {note}" if note else event.request.title)
+        self.bar.setRange(0, 1000 if event.total else 0)
+        if event.total:
+            self.bar.setValue(round(1000 * event.done / event.total))
+
+
+class Card(QFrame):
+    """What is known of the open network."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setFrameShape(QFrame.Shape.StyledPanel)
+        self.setAccessibleName("Model card")
+        self._hash = ""
+        self.title = QLabel(wordWrap=True)
+        font = QFont(self.title.font())
+        font.setPointSizeF(font.pointSizeF() * 1.15)
+        font.setBold(True)
+        self.title.setFont(font)
+        self.warning = QLabel(wordWrap=True)
+        self.rows = {
+            name: value_label()
+            for name in ("Reference", "Parameters", "Input", "Mean, std", "Classes", "Origin", "Licence", "Weights")
+        }
+        self.rows["Weights"].setToolTip("First digits of the SHA-256 of the weights; the button copies all of it")
+        self.copy = QToolButton(autoRaise=True, toolTip="Copy the whole hash of the weights")
+        self.copy.setAccessibleName("Copy the hash of the weights")
+        set_icon(self.copy, "copy")
+        self.copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(self._hash))
+        form = QFormLayout()
+        form.setContentsMargins(0, 0, 0, 0)
+        form.setHorizontalSpacing(10)
+        form.setVerticalSpacing(2)
+        for name, label in self.rows.items():
+            caption = QLabel(name)
+            caption.setForegroundRole(caption.palette().ColorRole.PlaceholderText)
+            if name == "Weights":
+                line = QHBoxLayout()
+                line.setContentsMargins(0, 0, 0, 0)
+                line.addWidget(label)
+                line.addWidget(self.copy)
+                line.addStretch(1)
+                form.addRow(caption, line)
+            else:
+                form.addRow(caption, label)
+        self._form = QWidget()
+        self._form.setLayout(form)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(8, 6, 8, 6)
+        layout.setSpacing(4)
+        layout.addWidget(self.title)
+        layout.addWidget(self.warning)
+        layout.addWidget(self._form)
+
+    def show_card(self, card: ModelCard | None) -> None:
+        """Show a network, or what to do while there is none."""
+        self._form.setVisible(card is not None)
+        self.warning.setVisible(card is not None and bool(card.warnings))
+        if card is None:
+            self.title.setText("No network open")
+            self._form.hide()
+            return
+        self._hash = card.weight_hash
+        self.title.setText(card.name)
+        self.warning.setText("\n".join(f"⚠ {warning}" for warning in card.warnings))
+        palette = self.warning.palette()
+        palette.setColor(palette.ColorRole.WindowText, signal_colour("warning", palette))
+        self.warning.setPalette(palette)
+        height, width = card.size
+        texts = {
+            "Reference": card.ref,
+            "Parameters": count(card.parameters),
+            "Input": f"{height} x {width} px, {card.channels} channels",
+            "Mean, std": f"{numbers(card.mean)}, {numbers(card.std)}",
+            "Classes": f"{len(card.labels):,}" if card.labels else "not named",
+            "Origin": card.origin or "unknown",
+            "Licence": card.licence or "unknown",
+            "Weights": card.weight_hash[:12],
+        }
+        for name, text in texts.items():
+            self.rows[name].setText(text)
+            if name != "Weights":
+                self.rows[name].setToolTip(text)
+
+
+class ImageChooser(QFrame):
+    """Chooses what is shown to the network."""
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setFrameShape(QFrame.Shape.StyledPanel)
+        self._session = session
+        self.box = QComboBox(editable=True)
+        self.box.setAccessibleName("Image set")
+        self.box.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
+        self.box.setToolTip(
+            "Choose a set, or type a reference and press Enter:\n"
+            "folder:PATH, files:PATH;PATH, torchvision:CIFAR10?root=PATH, emoji?styles=noto"
+        )
+        self.box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.box.setMinimumContentsLength(12)
+        for title, ref in IMAGE_SETS:
+            self.box.addItem(title, ref)
+        self.box.activated.connect(lambda place: session.open_images(self.box.itemData(place)))
+        self.box.lineEdit().returnPressed.connect(self._typed)
+        folder = QToolButton(toolTip="Use a folder of images (Ctrl+Shift+I), or drop it onto the window")
+        folder.setAccessibleName("Open a folder of images")
+        set_icon(folder, "images")
+        folder.clicked.connect(self._ask_for_folder)
+        self.about = value_label()
+        line = QHBoxLayout()
+        line.setSpacing(4)
+        line.addWidget(QLabel("<b>Images</b>"))
+        line.addWidget(self.box, 1)
+        line.addWidget(folder)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(8, 6, 8, 6)
+        layout.setSpacing(4)
+        layout.addLayout(line)
+        layout.addWidget(self.about)
+        session.images_changed.connect(self._show_images)
+        self._show_images(session.images)
+
+    def _typed(self) -> None:
+        text = self.box.currentText().strip()
+        place = self.box.findText(text, Qt.MatchFlag.MatchFixedString)
+        if text and place < 0:
+            self._session.open_images(text)
+
+    def _show_images(self, card: ImageSetCard | None) -> None:
+        if card is None:
+            self.box.setCurrentIndex(-1)
+            self.about.setText("No images open: choose a set, or drop a folder onto the window.")
+            return
+        place = self.box.findData(card.ref)
+        self.box.setCurrentIndex(place)
+        if place < 0:
+            self.box.setEditText(card.ref)
+        columns = ", ".join(f"{n:,} {name}" for name, n in card.columns.items() if 1 < n < card.length)
+        text = f"{card.length:,} images" + (f" ({columns})" if columns else "")
+        self.about.setText(f"{text}; {card.licence}" if card.licence else text)
+        self.about.setToolTip(
+            f"{card.ref}\n{text}\nLicence: {card.licence or 'unknown'}\nContent: {card.content_hash[:12]}"
+        )
+
+    def _ask_for_folder(self) -> None:
+        dialog = QFileDialog(self, "Open a folder of images")
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.setFileMode(QFileDialog.FileMode.Directory)
+        dialog.fileSelected.connect(lambda path: self._session.open_images(f"folder:{path}"))
+        dialog.open()
+
+
+def count(number: int) -> str:
+    """Write a large number: ``4.65 million (4,652,008)``."""
+    for size, word in ((10**9, "billion"), (10**6, "million")):
+        if number >= size:
+            return f"{number / size:.3g} {word} ({number:,})"
+    return f"{number:,}"
+
+
+def numbers(values: Sequence[float]) -> str:
+    """Write a value per channel, once when all are equal: ``0.5`` or ``0.485 0.456 0.406``."""
+    return f"{values[0]:.3g}" if len(set(values)) == 1 else " ".join(f"{value:.3g}" for value in values)
+
+
+def value_label() -> QLabel:
+    """Make a label whose text can be selected and wraps where it must."""
+    label = QLabel(wordWrap=True, textFormat=Qt.TextFormat.PlainText)
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    label.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
+    return label
