@@ -12,7 +12,7 @@ import hashlib
 import json
 import sys
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -143,12 +143,24 @@ class Engine:
         """
         from workbench.analyses.dataset_examples import unit_examples
 
+        return self._from_sweep(model, images, layer, lambda folder, name: unit_examples(folder, name, unit))
+
+    def layer_statistics(self, model: TracedModel, images: ImageSet, layer: str) -> dict[str, Any] | None:
+        """Return mean, largest activation, sparsity … of all units of a layer from its newest finished sweep, or None."""
+        from workbench.analyses.dataset_examples import layer_statistics
+
+        return self._from_sweep(model, images, layer, layer_statistics)
+
+    def _from_sweep(
+        self, model: TracedModel, images: ImageSet, layer: str, read: Callable[[Path, str], dict[str, Any]]
+    ) -> dict[str, Any] | None:
+        """Read from the newest sweep that has the layer, under any of its names."""
         known = model.layer(layer)
         folders = self.store.folder(subject(model, images)).iterdir()
         for folder in sorted(folders, key=lambda folder: folder.stat().st_mtime_ns, reverse=True):
             for name in dict.fromkeys((layer, known.name, *known.aliases)):
                 try:
-                    return unit_examples(folder, name, unit)
+                    return read(folder, name)
                 except (FileNotFoundError, ValueError):  # nothing done yet, or a sweep of other layers
                     continue
         return None

@@ -43,7 +43,7 @@ class Request(ABC):
         return ""
 
     @property
-    def precedence(self) -> int:
+    def precedence(self) -> float:
         """Smaller goes first, and runs inside the steps of a running job whose number is larger; -1 is interactive."""
         return -1 if self.lane == "interactive" else self.rank
 

@@ -341,6 +341,11 @@ class Thumbnails(Request):
         """The range that is on the screen now wins."""
         return f"thumbnails {self.purpose} {self.level} {'negative' if self.negative else 'positive'}"
 
+    @property
+    def precedence(self) -> float:
+        """Coarse goes before fine and inside it, what the inspector asks for before what the grid does."""
+        return self.rank + 0.5 * (self.level == "fine") + 0.25 * (self.purpose == "grid")
+
     def run(self, engine: Engine, task: Task) -> dict[int, Pixels]:
         """Read what the store has, then render the rest, `BATCH` units at a time."""
         engine.warm_up()
@@ -451,6 +456,35 @@ class UnitExamples(Request):
             found |= new
             task.step(read, total, {**new, f"{end}_values": found[f"{end}_values"], "size": size})
         return found
+
+
+@dataclass(frozen=True)
+class LayerStatistics(Request):
+    """Numbers to compare the units of a layer by -> mapping of name to ``[unit]``, or None when no sweep of it has finished.
+
+    The names are those of `DatasetExamples`: ``mean``, ``max``, ``min``, ``std``, ``sparsity``, ``active_images``, ``treves_rolls``.
+    """
+
+    model: str
+    images: str
+    layer: str
+    lane: ClassVar[Lane] = "interactive"
+
+    @property
+    def title(self) -> str:
+        """What the jobs panel calls it."""
+        return f"Statistics of {self.layer} in {self.images}"
+
+    @property
+    def key(self) -> str:
+        """The layer looked at now wins."""
+        return "layer statistics"
+
+    def run(self, engine: Engine, task: Task) -> dict[str, Any] | None:
+        """Read them from the sweep."""
+        engine.warm_up()
+        model, images = engine.model(self.model, task=task), engine.images(self.images, task)
+        return engine.layer_statistics(model, images, self.layer)
 
 
 @dataclass(frozen=True)
