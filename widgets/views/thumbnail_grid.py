@@ -141,7 +141,7 @@ class ThumbnailGrid(QListView):
 
         self._settle = QTimer(self, singleShot=True, interval=80)
         self._settle.timeout.connect(self._report_visible)
-        self.verticalScrollBar().valueChanged.connect(self._settle.start)
+        self.verticalScrollBar().valueChanged.connect(lambda _value: self._settle.start())
         self.entered.connect(self._hover)
         self.viewportEntered.connect(self._hover)
         self.activated.connect(self._activated)
