@@ -15,15 +15,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QObject, QTimer, Signal
-from PySide6.QtWidgets import QVBoxLayout, QWidget
+from PySide6.QtCore import QObject, QSize, Qt, QTimer, Signal
+from PySide6.QtWidgets import QHeaderView, QLabel, QVBoxLayout, QWidget
 
-from widgets.theme import signal_colour
+from widgets.theme import set_icon, signal_colour
 
 if TYPE_CHECKING:
     from pyqtgraph.parametertree import Parameter
 
 TREE = "pyqtgraph.parametertree"
+ROW = 24
+"""Height of a field in pixels."""
 MOST_UNITS = 100_000
 """Numbers that a range such as 0-99 may stand for."""
 
@@ -302,13 +304,28 @@ class Form(QWidget):
         given = values or {}
         shown = [self._declare(field, given.get(name, field.default)) for name, field in self.fields.items()]
         self._group = Parameter.create(name="parameters", type="group", children=shown)
-        self.tree = ParameterTree(showHeader=False)
+        self.tree = ParameterTree()
         self.tree.setParameters(self._group, showTop=False)
-        self.tree.setAlternatingRowColors(False)
+        self.tree.setHeaderLabels(["Parameter", "Value"])
+        self.tree.setAlternatingRowColors(True)
         self.tree.setAccessibleName("Parameters")
+        self.tree.setIndentation(8)
+        self.tree.header().setSectionResizeMode(0, QHeaderView.ResizeMode.ResizeToContents)
+        self.tree.currentItemChanged.connect(self._explain)
+        self.help = QLabel(wordWrap=True, textFormat=Qt.TextFormat.PlainText)
+        self.help.setMinimumHeight(4 * self.fontMetrics().lineSpacing())
+        self.help.setAlignment(Qt.AlignmentFlag.AlignTop)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.tree)
+        layout.addWidget(self.tree, 1)
+        layout.addWidget(self.help)
+        for parameter in self._group.children():
+            for item in parameter.items:
+                item.setSizeHint(0, QSize(0, ROW))
+                if button := getattr(item, "defaultBtn", None):
+                    button.setFlat(True)
+                    button.setToolTip("Back to the default")
+                    set_icon(button, "retry")
         self._group.sigTreeStateChanged.connect(self._on_change)
         self._validate()
 
@@ -351,6 +368,13 @@ class Form(QWidget):
         words = field.name.replace("_", " ")
         return words[:1].upper() + words[1:]
 
+    def _explain(self) -> None:
+        parameter = getattr(self.tree.currentItem(), "param", None)
+        if parameter is not None and parameter.name() in self.fields:
+            name = parameter.name()
+            said = [self._errors[name]] if name in self._errors else []
+            self.help.setText("\n".join([*said, self.fields[name].tooltip]))
+
     @property
     def errors(self) -> dict[str, str]:
         """What is wrong, by field; empty when `values` can be had."""
@@ -391,6 +415,7 @@ class Form(QWidget):
     def _on_change(self, _group: Parameter, changes: Sequence[tuple[Parameter, str, Any]]) -> None:
         if any(what == "value" for _, what, _ in changes):
             self._validate()
+            self._explain()
             self.changed.emit()
 
     def _validate(self) -> None:
