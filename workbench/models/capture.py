@@ -8,11 +8,9 @@ the module ``layer1.0.conv1`` is called just that, its k-th further call ``layer
 
 from __future__ import annotations
 
-import gc
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -114,18 +112,6 @@ def capture(module: nn.Module, inputs: tuple[Any, ...], task: Task | None = None
     return result
 
 
-@contextmanager
-def collector_off() -> Iterator[None]:
-    """Keep the garbage collector out of the way (its full passes stop every thread, the window's too), then freeze what is left."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
-
-
 def _export(module: nn.Module, inputs: tuple[Any, ...]) -> torch.export.ExportedProgram:
     fast_path = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
@@ -133,7 +119,7 @@ def _export(module: nn.Module, inputs: tuple[Any, ...]) -> torch.export.Exported
         lambda leaf: {0: torch.export.Dim.DYNAMIC} if isinstance(leaf, Tensor) and leaf.dim() else None, inputs
     )
     try:
-        with collector_off(), warnings.catch_warnings(), torch.no_grad():
+        with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
             return torch.export.export(module, inputs, dynamic_shapes=shapes, strict=False)
     except Exception as error:

@@ -69,7 +69,9 @@ class Reference:
         """
         scheme, colon, rest = text.strip().partition(":")
         if not colon or not scheme.isidentifier():
-            hint = f"file:{text}" if Path(text).suffix in (".safetensors", ".pt", ".pth") else f"timm:{text or 'resnet18'}"
+            hint = (
+                f"file:{text}" if Path(text).suffix in (".safetensors", ".pt", ".pth") else f"timm:{text or 'resnet18'}"
+            )
             raise LoadError(f"{text!r} is not a reference to a network; write scheme:NAME, such as {hint}")
         name, mark, tail = rest.rpartition("?")
         if not mark or not _OPTIONS.fullmatch(tail):

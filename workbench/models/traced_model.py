@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from workbench.models.capture import capture, collector_off
+from workbench.models.capture import batch_of, capture
 from workbench.models.graph import Cut, ModelGraph, Reduction
 from workbench.models.layer import Layer
 from workbench.task import Task
@@ -134,8 +134,7 @@ class TracedModel:
             )
             preprocessing = Preprocessing(size, (0.5,) * channels, (0.5,) * channels, channels)
         module.requires_grad_(False)
-        with collector_off():
-            captured = capture(module, inputs, task)
+        captured = capture(module, inputs, task)
         state = module.state_dict()
         return cls(
             ModelGraph(captured),
@@ -342,8 +341,6 @@ class TracedModel:
 
     def _place(self, layer: str) -> tuple[int, int]:
         """Axis of the examples, and rows per example."""
-        from workbench.models.capture import batch_of
-
         place = batch_of(self.graph.node(layer))
         if place is None:
             raise ValueError(f"{layer} does not depend on the input; there is nothing to edit or to read there")
