@@ -2,7 +2,7 @@
 
 It imports torch with the first network that is opened, in the worker thread, so a window has long been on the screen by then. The stops
 that an import of this size causes are full passes of the garbage collector: it rests while something is imported or exported, and what
-is there afterwards is frozen, so that later passes do not visit it.
+was imported is frozen, so that later passes do not visit it.
 """
 
 from __future__ import annotations
@@ -56,12 +56,19 @@ class Engine:
         self._fields: dict[tuple[str, str], tuple[int, int]] = {}
 
     def warm_up(self) -> None:
-        """Import torch and all analyses, if that was not done yet."""
-        if "workbench.analyses.feature_visualization" not in sys.modules:
+        """Import torch, the libraries of networks, and all analyses, if that was not done yet.
+
+        What they bring is frozen as it is: to collect 400,000 objects once would stop all threads for a third of a second, and frees
+        nothing to speak of.
+        """
+        if "timm" not in sys.modules:
             with collector_at_rest():
+                import timm  # noqa: F401 - it brings torch and torchvision
+
                 from workbench.analyses.analysis import discover
 
                 discover()
+                gc.freeze()
 
     def model(self, ref: str, *, allow_code: bool = False, task: Task | None = None) -> TracedModel:
         """Return a network, loaded when it is not open.
@@ -79,13 +86,14 @@ class Engine:
         if allow_code:
             self._allowed.add(ref)
         if ref not in self._models:
+            self.warm_up()
             with collector_at_rest():
                 from workbench.models.loading import load
 
-                model = load(ref, allow_code=ref in self._allowed, task=task or Task())
-                self._models[ref] = model
+                self._models[ref] = load(ref, allow_code=ref in self._allowed, task=task or Task())
                 while len(self._models) > KEPT_MODELS:
                     self._models.popitem(last=False)
+            gc.collect()  # what the export left, and the network that was let go: some 60 ms
         self._models.move_to_end(ref)
         return self._models[ref]
 
@@ -199,10 +207,7 @@ def subject(model: TracedModel, images: ImageSet | None) -> str:
 
 @contextmanager
 def collector_at_rest() -> Iterator[None]:
-    """Keep the garbage collector from stopping all threads meanwhile, then collect once and freeze what is left.
-
-    What an earlier call froze takes part in that one collection, so a network that was let go is freed.
-    """
+    """Keep the garbage collector from stopping all threads meanwhile; it may be nested."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -210,9 +215,6 @@ def collector_at_rest() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
-            gc.unfreeze()
-            gc.collect()
-            gc.freeze()
 
 
 def configured(name: str, parameters: Mapping[str, Any]) -> Analysis:

@@ -423,7 +423,7 @@ class UnitExamples(Request):
         engine.warm_up()
         model, images = engine.model(self.model, task=task), engine.images(self.images, task)
         unit = Unit.parse(self.unit)
-        layer = model.layer(unit.layer)
+        layer = layer_of(model, unit)
         found = engine.unit_examples(model, images, unit.layer, unit.index)
         if found is None:
             return None
@@ -521,9 +521,7 @@ class UnitOnImage(Request):
         import torch
 
         model = engine.model(self.model, task=task)
-        layer = model.layer(self.layer)
-        if not 0 <= self.unit < layer.units:
-            raise ValueError(f"{self.layer}:{self.unit} does not exist; {self.layer} has units 0 to {layer.units - 1}")
+        layer = layer_of(model, Unit(self.layer, self.unit))
         with torch.inference_mode():
             shown = model.preprocess(np.array(self.image[None]))
             activation, output = model.forward_to([layer.name, model.graph.output])(shown)
@@ -573,6 +571,14 @@ class Part(Task):
         """Pass the step on, without the partial result: it is one of the part."""
         share = min(1.0, done / total) if total else 0.0
         self._whole.step(self._before + self._size * share, self._total, note=note)
+
+
+def layer_of(model: TracedModel, unit: Unit) -> Layer:
+    """Return a unit's layer; ValueError when there is no such layer or unit."""
+    layer = model.layer(unit.layer)
+    if unit.index >= layer.units:
+        raise ValueError(f"{unit} does not exist; {unit.layer} has units 0 to {layer.units - 1}")
+    return layer
 
 
 def to_pixels(images: npt.NDArray[np.float32]) -> Pixels:
