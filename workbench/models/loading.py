@@ -4,7 +4,7 @@ A reference is ``scheme:NAME?option=value&option=value``. Each scheme is one fil
 options it takes, the networks it can list and how one is loaded, made known by `register_source`. What goes wrong on the way (a
 name mistyped, a file cut short, a network that will not export) becomes a `LoadError` of one line that says what to do.
 
-This module itself imports no torch, so that listing and parsing cost nothing.
+This module itself imports no torch: the window may parse references and catch its errors.
 """
 
 from __future__ import annotations
@@ -239,10 +239,8 @@ def entries(pattern: str = "*") -> list[SourceEntry]:
         When the pattern names a source that does not exist.
     """
     scheme, colon, _ = pattern.partition(":")
-    if colon and not any(sign in scheme for sign in "*?["):
-        chosen = [_source(scheme)]
-    else:
-        chosen = list(sources().values())
+    named = bool(colon) and not any(sign in scheme for sign in "*?[")
+    chosen = [_source(scheme)] if named else list(sources().values())
     return [entry for source in chosen for entry in source.entries() if _fits(entry.ref, pattern)]
 
 

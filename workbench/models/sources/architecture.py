@@ -64,7 +64,9 @@ def find_architecture(ref: str) -> Architecture:
 
     reference = Reference.parse(ref)
     if reference.options:
-        raise LoadError(f"architecture={ref}: give the architecture without options, {reference.scheme}:{reference.name}")
+        raise LoadError(
+            f"architecture={ref}: give the architecture without options, {reference.scheme}:{reference.name}"
+        )
     if reference.scheme == "timm":
         return TimmArchitecture(reference.name)
     if reference.scheme == "torchvision":
@@ -79,8 +81,16 @@ def mismatches(wanted: State, given: State) -> list[str]:
         for name, tensor in wanted.items()
         if name in given and given[name].shape != tensor.shape
     ]
-    found += [f"{name} {_shape(tensor)} is missing" for name, tensor in wanted.items() if name not in given and not counter(name)]
-    found += [f"{name} {_shape(tensor)} has no place" for name, tensor in given.items() if name not in wanted and not counter(name)]
+    found += [
+        f"{name} {_shape(tensor)} is missing"
+        for name, tensor in wanted.items()
+        if name not in given and not counter(name)
+    ]
+    found += [
+        f"{name} {_shape(tensor)} has no place"
+        for name, tensor in given.items()
+        if name not in wanted and not counter(name)
+    ]
     return found
 
 

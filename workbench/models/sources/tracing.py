@@ -10,38 +10,51 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from workbench.models.capture import CaptureError
 from workbench.models.loading import LoadError
 from workbench.models.traced_model import Preprocessing, TracedModel
-from workbench.task import Task
+from workbench.task import Cancelled, Task
 
 _SAME_NAME = {134: "crane (bird)", 517: "crane (machine)", 638: "maillot", 639: "maillot (tank suit)"}
 """ImageNet-1k has two cranes and two maillots."""
 
 
-def trace(module: nn.Module, preprocessing: Preprocessing, *, task: Task, **card: Any) -> TracedModel:
-    """Refuse broken numbers, then capture `module` on noise of its input size; `card` goes to `TracedModel.from_module`.
+def trace(
+    module: nn.Module,
+    preprocessing: Preprocessing | None,
+    *,
+    task: Task,
+    example: Tensor | tuple[Any, ...] | None = None,
+    **card: Any,
+) -> TracedModel:
+    """Refuse broken numbers, then capture `module`; `card` goes to `TracedModel.from_module`.
+
+    Parameters
+    ----------
+    example
+        What it is captured on: by default noise of the size `preprocessing` gives.
 
     Raises
     ------
     LoadError
-        When a weight is NaN or infinite, or the network cannot run on that input.
+        When a weight is NaN or infinite, or the network does not run on the example.
     workbench.models.capture.CaptureError
         When it cannot be captured as one graph.
     """
     task.step(0, 4, note="looking at the weights")
     refuse_broken_numbers(module)
-    height, width = preprocessing.size
-    noise = torch.Generator().manual_seed(0)
-    example = torch.randn(2, preprocessing.channels, height, width, generator=noise)
-    module.eval()
+    if example is None:
+        assert preprocessing is not None
+        noise = torch.Generator().manual_seed(0)
+        example = torch.randn(2, preprocessing.channels, *preprocessing.size, generator=noise)
+    inputs = example if isinstance(example, tuple) else (example,)
     try:
-        with torch.no_grad():
-            module(example[:1])
+        return TracedModel.from_module(module, example, preprocessing=preprocessing, task=task, **card)
+    except (CaptureError, Cancelled):
+        raise
     except Exception as error:
-        raise LoadError(
-            f"{type(module).__name__} does not run on an image of {preprocessing.channels} x {height} x {width}: {brief(error)}"
-        ) from error
-    return TracedModel.from_module(module, example, preprocessing=preprocessing, task=task, **card)
+        shapes = ", ".join("x".join(map(str, value.shape)) for value in inputs if isinstance(value, Tensor))
+        raise LoadError(f"{type(module).__name__} does not run on an input of {shapes}: {brief(error)}") from error
 
 
 def refuse_broken_numbers(module: nn.Module) -> None:
@@ -64,7 +77,7 @@ def refuse_broken_numbers(module: nn.Module) -> None:
 
 def class_names(classes: int) -> tuple[str, ...]:
     """Return short readable names where the number of classes tells which ImageNet it is (1,000: ImageNet-1k), else nothing."""
-    from timm.data import infer_imagenet_subset
+    from timm.data.imagenet_info import infer_imagenet_subset
 
     subset = infer_imagenet_subset({"num_classes": classes})
     return _imagenet_names(subset) if subset else ()
@@ -72,7 +85,7 @@ def class_names(classes: int) -> tuple[str, ...]:
 
 @cache
 def _imagenet_names(subset: str) -> tuple[str, ...]:
-    from timm.data import ImageNetInfo
+    from timm.data.imagenet_info import ImageNetInfo
 
     names = [description.split(",")[0].strip() for description in ImageNetInfo(subset).label_descriptions()]
     if subset == "imagenet-1k":
