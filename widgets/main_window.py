@@ -133,6 +133,7 @@ class MainWindow(QMainWindow):
         session.modified_changed.connect(self._show_title)
         session.project_changed.connect(self._show_title)
         session.consent_needed.connect(self.ask_to_run_code)
+        session.panels_wanted.connect(self.open_panels)
         session.loading.connect(self._remember_opened)
         self._show_title()
         FirstPaint(self).painted.connect(self._begin)
@@ -447,6 +448,11 @@ class MainWindow(QMainWindow):
         panel = self.docks.panel("problems")
         if panel is not None:
             panel.start_problem(number)
+
+    def open_panels(self, ids: tuple[str, ...]) -> None:
+        """Open panels, the first of them last, so that it ends in front with the keyboard."""
+        for id in reversed(ids):
+            self.docks.reveal(id)
 
     def run_analysis(self) -> None:
         """Open the dialog in which an analysis is chosen, set up and started."""

@@ -75,6 +75,8 @@ class Session(QObject):
     """A `JobEvent` of the model or image set that is being opened."""
     message = Signal(object)
     """A `Message` for the message bar."""
+    panels_wanted = Signal(object)
+    """Ids of panels that a panel asks to open, as a tuple; the first is to get the keyboard."""
     consent_needed = Signal(str)
     """A ``python:`` reference is to be opened: ask the user, then call `open_model` with `allow_code`."""
 
