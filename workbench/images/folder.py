@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -80,20 +81,22 @@ def _files(root: Path) -> Iterator[tuple[str, int, int]]:
             return
         entered.add((status.st_dev, status.st_ino))
         try:
-            with os.scandir(folder) as listing:
-                entries = sorted(listing, key=lambda entry: entry.name)
+            names = sorted(os.listdir(folder))
         except PermissionError:
             raise ImageSetError(
                 f"the folder {folder} may not be read; change its permissions or leave it out"
             ) from None
-        for entry in entries:
-            if entry.name.startswith("."):
+        for name in names:
+            if name.startswith("."):
                 continue
-            if entry.is_dir():
-                yield from search(folder / entry.name, f"{prefix}{entry.name}/")
-            elif entry.is_file():
-                status = entry.stat()
-                yield f"{prefix}{entry.name}", status.st_size, status.st_mtime_ns
+            try:
+                status = (folder / name).stat()
+            except OSError:  # a link to nowhere, or a file just deleted: not a file any more
+                continue
+            if stat.S_ISDIR(status.st_mode):
+                yield from search(folder / name, f"{prefix}{name}/")
+            elif stat.S_ISREG(status.st_mode):
+                yield f"{prefix}{name}", status.st_size, status.st_mtime_ns
 
     return search(root, "")
 

@@ -23,8 +23,10 @@ ENDINGS = ".jpg .jpeg .jpe .jfif .png .apng .webp .gif .bmp .dib .tif .tiff .ppm
 LARGEST = Image.MAX_IMAGE_PIXELS or 89_478_485
 """Pixels of the largest picture that is decoded (268 MB as RGB); Pillow's own limit, by default 89,478,485."""
 
-# Between its limit and twice its limit Pillow only warns; made an exception here, the refusal below covers both.
-warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
+# What Pillow warns of while it reads (a picture somewhat above its limit, damaged EXIF data) is either refused below or harmless. The
+# filter is set once because threads cannot each have their own.
+warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 def read_image(source: Path | BinaryIO, size: Size | None = None) -> Pixels:
@@ -47,7 +49,7 @@ def read_image(source: Path | BinaryIO, size: Size | None = None) -> Pixels:
             if picture.width * picture.height > LARGEST:
                 raise Image.DecompressionBombError
             return _decode(picture, size)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+    except Image.DecompressionBombError:
         raise UnreadableImageError(
             f"has more than {LARGEST / 1e6:.0f} million pixels, the most that is decoded; shrink it first"
         ) from None
@@ -60,7 +62,8 @@ def read_image(source: Path | BinaryIO, size: Size | None = None) -> Pixels:
     # Damaged files make Pillow's readers raise nearly anything (OSError, SyntaxError, struct.error, IndexError ...); each means
     # the same here: this file cannot be read.
     except Exception as error:
-        raise UnreadableImageError(f"is damaged: {error or type(error).__name__}") from error
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UnreadableImageError(f"is damaged: {reason}") from error
 
 
 def _decode(picture: ImageFile.ImageFile, size: Size | None) -> Pixels:

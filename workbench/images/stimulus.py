@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,11 +26,14 @@ from torch import Tensor
 from workbench.images.colour import oklch_to_srgb
 from workbench.images.image_set import Size, suggestion
 
-Table = npt.NDArray[np.void]
+Table = npt.NDArray[Any]
 """Rows of parameters: a structured array with one float64 field a parameter."""
 
-BLUR = 0.5
-"""Standard deviation (pixels) of the Gaussian that edges are sampled with: the same softness in every direction, little aliasing."""
+BLUR = 0.7
+"""Standard deviation (pixels) of the Gaussian that edges are sampled with: the same softness in every direction.
+
+With 0.5 a one-pixel line along the grid would carry 10 % less energy than an oblique one; with this, 1 %.
+"""
 
 
 @dataclass(frozen=True)
@@ -174,7 +177,7 @@ class StimulusFamily(ABC):
         ink, ground = (oklch_to_srgb(*(parameters[part.name] for part in paint)) for paint in (INK, GROUND))
         return ink, ground
 
-    def grid(self, **values: float | Sequence[float] | npt.NDArray[np.float64]) -> Table:
+    def grid(self, **values: float | Sequence[float] | npt.NDArray[Any]) -> Table:
         """Return every combination of the given values as rows, the last one given changing fastest; the others at their default.
 
         A singular name gives values (``radius=[0.1, 0.2]``), a plural a count (``orientations=16``). Without any, `counts` is used.
