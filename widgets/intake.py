@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
 from PySide6.QtCore import QMimeData, Qt
 from PySide6.QtGui import QImage, QImageReader, QPainter
+
+if TYPE_CHECKING:
+    import numpy as np
 
 WEIGHTS = frozenset((".safetensors", ".pt", ".pth"))
 PROJECT = ".workbench"
@@ -97,6 +99,8 @@ _COMMON = ("bmp", "gif", "jpeg", "png", "svg", "tiff", "webp", "ppm")
 
 def to_array(image: QImage) -> np.ndarray:
     """Turn a `QImage` into uint8 ``[y, x, 3]``, transparent parts over white."""
+    import numpy as np  # not needed for the window to show
+
     flat = QImage(image.size(), QImage.Format.Format_RGB32)
     flat.fill(Qt.GlobalColor.white)
     painter = QPainter(flat)

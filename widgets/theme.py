@@ -98,12 +98,12 @@ class Theme(QObject):
     """The palette and the icons are other ones now."""
 
     def __init__(self, application: QApplication, scheme: Scheme = "system") -> None:
-        super().__init__(application)
+        super().__init__()
         self._application = application
-        self._scheme: Scheme = scheme
+        self._system = Qt.ColorScheme.Unknown
         application.setStyle("Fusion")
-        application.styleHints().colorSchemeChanged.connect(self._apply)
-        self._apply()
+        application.styleHints().colorSchemeChanged.connect(self._follow)
+        self.choose(scheme)
 
     @property
     def scheme(self) -> Scheme:
@@ -121,21 +121,26 @@ class Theme(QObject):
         if scheme not in get_args(Scheme):
             raise ValueError(f"{scheme!r} is no colour scheme; choose {', '.join(get_args(Scheme))}")
         self._scheme = scheme
+        wanted = {"light": Qt.ColorScheme.Light, "dark": Qt.ColorScheme.Dark, "system": Qt.ColorScheme.Unknown}
+        hints = self._application.styleHints()
+        hints.blockSignals(True)  # the platform's title bars follow; its answer must not start this again
+        hints.setColorScheme(wanted[scheme])
+        hints.blockSignals(False)
+        self._system = hints.colorScheme()
         self._apply()
 
     @property
     def dark(self) -> bool:
         """Whether the window is dark now."""
         if self._scheme == "system":
-            return self._application.styleHints().colorScheme() == Qt.ColorScheme.Dark
+            return self._system == Qt.ColorScheme.Dark
         return self._scheme == "dark"
 
+    def _follow(self, scheme: Qt.ColorScheme) -> None:
+        self._system = scheme
+        self._apply()
+
     def _apply(self) -> None:
-        wanted = {"light": Qt.ColorScheme.Light, "dark": Qt.ColorScheme.Dark, "system": Qt.ColorScheme.Unknown}
-        hints = self._application.styleHints()
-        hints.blockSignals(True)  # the platform's title bars follow; its answer must not start this again
-        hints.setColorScheme(wanted[self._scheme])
-        hints.blockSignals(False)
         self._application.setPalette(palette(self.dark))
         _tinted.cache_clear()
         for widget in self._application.allWidgets():

@@ -7,12 +7,23 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from PySide6.QtCore import QCoreApplication, QEvent, QThread, QTimer
 from PySide6.QtWidgets import QApplication, QWidget
 from shiboken6 import isValid
+
+from widgets.app import make_engine
+from widgets.main_window import MainWindow
+from widgets.relay import OnEvent, Relay
+from widgets.session import Session
+from widgets.settings import Settings
+from widgets.theme import Theme
+from workbench.jobs.job import JobEvent, Request
+from workbench.jobs.requests import DescribeAnalyses, ImageSetCard, ListSources, LoadModel, ModelCard, OpenImages
+from workbench.models.layer import Layer
 
 GRACE = 3.0
 """Seconds that what is on its way out may take to go."""
@@ -59,3 +70,140 @@ def nothing_left_behind(monkeypatch: pytest.MonkeyPatch, qapp: QApplication) -> 
         time.sleep(0.02)
     remains = left()
     assert not remains, "left behind: " + "; ".join(remains)
+
+
+CARD = ModelCard(
+    ref="test:small",
+    name="Small",
+    architecture="small",
+    parameters=4_652_008,
+    size=(224, 224),
+    channels=3,
+    mean=(0.5, 0.5, 0.5),
+    std=(0.5, 0.5, 0.5),
+    origin="made for tests",
+    licence="Apache-2.0",
+    weight_hash="0123456789abcdef" * 4,
+    labels=("cat", "dog"),
+    layers=(
+        Layer("stem.conv", "conv2d", (16, 56, 56), 0, "pre"),
+        Layer("stem.act", "relu", (16, 56, 56), 0, "post"),
+        Layer("blocks.0.conv", "conv2d", (32, 28, 28), 0, "pre"),
+        Layer("blocks.0.act", "relu", (32, 28, 28), 0, "post"),
+        Layer("blocks.0:add", "add", (32, 28, 28), 0),
+        Layer("blocks.1.act", "relu", (64, 14, 14), 0, "post"),
+        Layer("head", "linear", (10,), 0),
+    ),
+    warnings=(),
+)
+IMAGES = ImageSetCard("test:images", "Test images", 100, {"group": 4}, "CC0", "fedcba9876543210")
+
+
+class ScriptedRunner:
+    """Stands in for the worker: answers at once what it knows the answer of; a test ends the other jobs by hand.
+
+    `answers` maps a kind of request to its result, or to a function of the request; an exception fails the job.
+    """
+
+    def __init__(self, deliver: OnEvent) -> None:
+        self.deliver = deliver
+        self.answers: dict[type[Request], Any] = {LoadModel: CARD, OpenImages: IMAGES, ListSources: (), DescribeAnalyses: ()}
+        self.requests: dict[int, Request] = {}
+        self.open: set[int] = set()
+        self.closed = False
+
+    def submit(self, request: Request) -> int:
+        assert not self.closed
+        job = len(self.requests) + 1
+        self.requests[job] = request
+        self.open.add(job)
+        self.tell(job, "queued")
+        if type(request) in self.answers:
+            answer = self.answers[type(request)]
+            answer = answer(request) if callable(answer) else answer
+            self.tell(job, "running")
+            if isinstance(answer, Exception):
+                self.tell(job, "failed", error=str(answer), details="Traceback of a test")
+            else:
+                self.tell(job, "done", result=answer)
+        return job
+
+    def tell(self, job: int, state: Any, **news: Any) -> None:
+        """Send an event of a job."""
+        event = JobEvent(job, self.requests[job], state, **news)
+        if event.ended:
+            self.open.discard(job)
+        self.deliver(event)
+
+    def cancel(self, job: int) -> None:
+        if job in self.open:
+            self.tell(job, "cancelled")
+
+    def retry(self, job: int) -> int:
+        return self.submit(self.requests[job])
+
+    def close(self, timeout: float = 10.0) -> bool:
+        self.closed = True
+        for job in sorted(self.open):
+            self.cancel(job)
+        return True
+
+    def asked(self, kind: type[Request]) -> list[Any]:
+        """Return the requests of one kind, oldest first."""
+        return [request for request in self.requests.values() if isinstance(request, kind)]
+
+
+@pytest.fixture
+def runner() -> ScriptedRunner:
+    """Give the stand-in for the worker that `session` and `make_window` are connected to."""
+    return ScriptedRunner(lambda event: None)
+
+
+def _relay(runner: ScriptedRunner) -> Relay:
+    def start(deliver: OnEvent) -> Any:
+        runner.deliver = deliver
+        return runner
+
+    return Relay(start)
+
+
+@pytest.fixture
+def session(runner: ScriptedRunner, qapp: QApplication) -> Iterator[Session]:
+    """Give a session with nothing open."""
+    session = Session(_relay(runner))
+    yield session
+    session.close(1)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Give settings in a folder of their own."""
+    return Settings(tmp_path / "data")
+
+
+@pytest.fixture
+def make_window(qapp: QApplication, qtbot: Any, runner: ScriptedRunner, settings: Settings) -> Iterator[Callable[..., MainWindow]]:
+    """Give a function that opens the window as the application does and waits until all visible panels are built.
+
+    The worker is `runner`, unless a real one is asked for with ``worker=True``.
+    """
+    made: list[MainWindow] = []
+
+    def make(worker: bool = False, show: bool = True, **options: Any) -> MainWindow:
+        from workbench.jobs.runner import Runner
+
+        relay = Relay(lambda deliver: Runner(deliver, make_engine)) if worker else _relay(runner)
+        runner.closed = False
+        theme = Theme(qapp, settings.scheme)
+        window = MainWindow(Session(relay), settings, theme, **{"defaults": ("test:small", "test:images")} | options)
+        made.append(window)
+        if show:
+            with qtbot.waitSignal(window.ready, timeout=10_000):
+                window.show()
+            qtbot.waitUntil(lambda: window.docks.panel("jobs") is not None)
+        return window
+
+    yield make
+    for window in made:
+        window.close()
+        window.deleteLater()

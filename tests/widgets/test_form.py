@@ -1,0 +1,174 @@
+"""Forms from schemas: every kind of parameter there and back, and what is wrong said at its field."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pytest
+from pydantic import BaseModel, Field
+
+from widgets.form import Form, Preload, read_integers, write_integers
+
+Pair = tuple[float, float]
+
+
+class Parameters(BaseModel):
+    layer: str
+    units: list[Annotated[int, Field(ge=0)]] = Field(default=[], description="Which units.")
+    objective: Literal["channel", "neuron"] = "channel"
+    steps: int = Field(default=256, ge=1, le=8192, description="Optimisation steps.")
+    rate: float = Field(default=0.05, gt=0, le=2, description="Step size.", json_schema_extra={"unit": "px"})
+    transforms: bool = True
+    names: list[str] = []
+    limit: int | None = Field(default=None, ge=1)
+    vectors: list[list[float]] = []
+
+
+@pytest.fixture
+def form(qapp, qtbot):
+    made = Form(Parameters.model_json_schema(), {"layer": ["stem", "head"]}, {"layer": "head", "units": [1, 2, 3, 7]})
+    qtbot.addWidget(made)
+    return made
+
+
+def test_values_go_in_and_come_back_as_the_analysis_takes_them(form):
+    values = form.values()
+    assert values == {
+        "layer": "head",
+        "units": [1, 2, 3, 7],
+        "objective": "channel",
+        "steps": 256,
+        "rate": 0.05,
+        "transforms": True,
+        "names": [],
+        "limit": None,
+        "vectors": [],
+    }
+    assert Parameters(**json.loads(json.dumps(values))).units == [1, 2, 3, 7]
+
+
+def test_every_field_can_be_set(form):
+    new = {
+        "layer": "stem",
+        "units": [0, 1, 2],
+        "objective": "neuron",
+        "steps": 10,
+        "rate": 0.5,
+        "transforms": False,
+        "names": ["a", "b"],
+        "limit": 3,
+        "vectors": [[0.5, 1.0]],
+    }
+    for name, value in new.items():
+        form.set_value(name, value)
+    assert form.errors == {}
+    assert form.values() == new
+
+
+def test_bounds_help_and_units_are_in_the_tooltip(form):
+    assert form.fields["steps"].tooltip == "Optimisation steps.\nAt least 1, at most 8192\nDefault: 256"
+    assert "Unit: px\nMore than 0, at most 2" in form.fields["rate"].tooltip
+    item = next(iter(form._group.child("rate").items))
+    assert item.widget.opts["suffix"] == " px"
+
+
+def test_numbers_stay_within_their_bounds(form):
+    form.set_value("steps", 100_000)
+    assert form.values()["steps"] == 8192
+
+
+@pytest.mark.parametrize(
+    ("name", "typed", "said"),
+    [
+        ("units", "1, x", "'x' is no whole number and no range such as 0-7"),
+        ("units", "5-2", "'5-2' is not a range from a smaller to a larger number"),
+        ("limit", "0", "0 is not allowed: at least 1"),
+        ("limit", "many", "'many' is no whole number"),
+        ("vectors", "[[1", "is not JSON"),
+    ],
+)
+def test_what_is_wrong_is_said_at_its_field(form, qtbot, name, typed, said):
+    with qtbot.waitSignal(form.changed):
+        form._group.child(name).setValue(typed)
+    assert said in form.errors[name]
+    assert said in form._group.child(name).title()
+    with pytest.raises(ValueError, match=f"^{name}: "):
+        form.values()
+    form._group.child(name).setValue("")
+    assert form.errors == {}
+    assert "–" not in form._group.child(name).title()
+
+
+def test_an_exclusive_bound_is_kept(form):
+    form.set_value("rate", 0.0)
+    assert form.errors["rate"] == "0 is not allowed: more than 0, at most 2"
+
+
+def test_what_must_be_given_is_asked_for(qtbot):
+    form = Form(Parameters.model_json_schema())
+    qtbot.addWidget(form)
+    assert form.errors == {"layer": "needed"}
+
+
+def test_a_complaint_of_the_engine_stands_at_its_field(form):
+    assert form.show_complaint("steps = 5: must be more (allowed: >= 6)")
+    assert "must be more" in form._group.child("steps").title()
+    assert not form.show_complaint("the network could not be opened")
+
+
+@pytest.mark.parametrize(("text", "numbers"), [("", []), ("3", [3]), ("0-3, 7", [0, 1, 2, 3, 7]), ("7;1 , 2", [7, 1, 2])])
+def test_ranges_of_integers(text: str, numbers: list[int]):
+    assert read_integers(text) == numbers
+    assert read_integers(write_integers(numbers)) == numbers
+
+
+def test_forms_of_all_analyses_can_be_made(qtbot):
+    from workbench.analyses.analysis import discover
+
+    for kind in discover().values():
+        form = Form(kind.model_json_schema(), {"layer": ["stem"]}, {"layer": "stem", "layers": ["stem"]})
+        qtbot.addWidget(form)
+        assert form.errors == {}, kind
+        kind(**form.values())
+
+
+IMPORTS = """
+import os, sys, threading
+os.environ["QT_QPA_PLATFORM"] = "offscreen"
+from PySide6.QtWidgets import QApplication
+from PySide6.QtCore import QObject
+app = QApplication([])
+from widgets.form import Form, Preload
+assert "pyqtgraph" not in sys.modules
+owner = QObject()
+preload = Preload(owner)
+preload.ready.connect(app.quit)
+preload.start()
+app.exec()
+form = Form({"properties": {"a": {"type": "integer", "default": 1}}})
+form.show()
+form.set_value("a", 3)
+app.processEvents()
+assert form.values() == {"a": 3}
+assert threading.active_count() == 1
+"""
+
+
+def test_pyqtgraph_is_imported_in_a_thread_of_its_own_and_works_afterwards():
+    root = Path(__file__).resolve().parents[2]
+    run = subprocess.run([sys.executable, "-c", IMPORTS], cwd=root, capture_output=True, text=True, timeout=60)
+    assert run.returncode == 0, run.stderr
+    assert "thread" not in run.stderr.lower(), run.stderr
+
+
+def test_preload_is_ready_at_once_the_second_time(qapp, qtbot):
+    from PySide6.QtCore import QObject
+
+    owner = QObject()
+    preload = Preload(owner)
+    with qtbot.waitSignal(preload.ready, timeout=500):
+        preload.start()

@@ -1,0 +1,434 @@
+"""The window from its opening to its end: docks, projects, drops, messages, and the order in which it closes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from PySide6.QtGui import QDropEvent, QGuiApplication, QImage
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QMessageBox
+
+from widgets.code_consent import CodeConsent
+from widgets.panels import PANELS
+from workbench.jobs.job import Request
+from workbench.jobs.requests import LoadModel, OpenImages
+from workbench.models.layer import Unit
+from workbench.project import Note, Project
+
+ROOT = Path(__file__).resolve().parents[2]
+CONTROL = Qt.KeyboardModifier.ControlModifier
+
+
+# Opening
+
+
+def test_it_opens_with_every_dock_and_the_defaults(make_window, runner):
+    window = make_window()
+    assert set(PANELS) == {"model_loader", "neuron_grid", "inspector", "problems", "jobs", "notes"}
+    assert all(window.docks.is_visible(id) for id in PANELS)
+    assert window.messages.messages == []
+    assert runner.asked(LoadModel) == [LoadModel("test:small")]
+    assert runner.asked(OpenImages) == [OpenImages("test:images")]
+
+
+def test_panels_are_built_when_they_are_first_seen(make_window, qtbot):
+    window = make_window(defaults=("", ""))
+    built = {panel.id for panel in window.docks.panels()}
+    assert "notes" not in built  # behind the tab of the problems
+    window.docks.reveal("notes")
+    assert "notes" in {panel.id for panel in window.docks.panels()}
+
+
+def test_every_panel_works_with_nothing_open(make_window, qtbot):
+    window = make_window(defaults=("", ""))
+    for id in PANELS:
+        window.docks.reveal(id)
+        qtbot.wait(1)
+    assert {panel.id for panel in window.docks.panels()} == set(PANELS)
+    assert window.messages.messages == []
+    assert not window.grab().isNull()
+    for panel in window.docks.panels():
+        json.dumps(panel.save_state())
+        panel.restore_state({})
+        panel.views()
+
+
+def test_a_panel_that_cannot_be_built_leaves_the_others(make_window, monkeypatch):
+    import widgets.panels.jobs as jobs
+
+    def broken(*_):
+        raise RuntimeError("no such thing")
+
+    monkeypatch.setattr(jobs.JobsPanel, "__init__", broken)
+    window = make_window(show=False)
+    window.show()
+    window.docks.reveal("jobs")
+    assert window.messages.messages[-1].text == "Jobs: no such thing"
+    assert "Traceback" in window.messages.messages[-1].details
+    assert window.docks.panel("model_loader") is not None
+
+
+def test_only_light_imports_before_the_window_shows():
+    code = (
+        "import sys, widgets.app\n"
+        "heavy = [m for m in ('torch', 'timm', 'numpy', 'pydantic', 'pyqtgraph', 'zarr', 'PySide6.QtSvg') if m in sys.modules]\n"
+        "assert not heavy, heavy"
+    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert run.returncode == 0, run.stderr
+
+
+# Keyboard
+
+
+def test_every_dock_is_reached_by_its_number(make_window, qtbot):
+    window = make_window()
+    for number, id in enumerate(PANELS, 1):
+        QTest.keyClick(window, Qt.Key(Qt.Key.Key_0 + number), CONTROL)
+        assert window.docks.current() is not None, f"Ctrl+{number} gives the keyboard to nothing in {id}"
+        assert window.docks.current().id == id
+    QTest.keyClick(window, Qt.Key(Qt.Key.Key_0 + number), CONTROL)
+    assert not window.docks.is_visible(id)  # once more closes it
+    QTest.keyClick(window, Qt.Key(Qt.Key.Key_0 + number), CONTROL)
+    assert window.docks.is_visible(id)
+
+
+def test_f6_goes_round(make_window, qtbot):
+    window = make_window()
+    window.docks.reveal("model_loader")
+    seen = []
+    for _ in PANELS:
+        QTest.keyClick(window, Qt.Key.Key_F6)
+        seen.append(window.docks.current().id)
+    assert sorted(seen) == sorted(PANELS) and seen[-1] == "model_loader"
+
+
+def test_units_and_layers_step_by_keyboard(make_window, qtbot):
+    window = make_window()
+    qtbot.waitUntil(lambda: window.session.model is not None)
+    assert window.session.layer == "blocks.0.act"
+    for id, unit in (("model.next_unit", 0), ("model.next_unit", 1), ("model.previous_unit", 0), ("model.previous_unit", 31)):
+        window.registry.find(id).run()
+        assert window.session.unit == Unit("blocks.0.act", unit)
+    window.registry.find("model.next_layer").run()
+    assert window.session.layer == "blocks.0:add"
+
+
+def test_going_to_a_unit_by_its_address(make_window, qtbot):
+    from widgets.address_box import AddressBox
+
+    window = make_window()
+    qtbot.waitUntil(lambda: window.session.model is not None)
+    window.registry.find("model.unit").run()
+    box = window.findChild(AddressBox)
+    box.field.setText("head:99")
+    QTest.keyClick(box.field, Qt.Key.Key_Return)
+    assert box.complaint.text() == "head:99 does not exist: head has units 0 to 9"
+    box.field.setText("head:3")
+    QTest.keyClick(box.field, Qt.Key.Key_Return)
+    assert window.session.unit == Unit("head", 3)
+
+
+# Closing and opening again
+
+
+def test_reopening_restores_window_docks_and_investigation(make_window, qtbot):
+    window = make_window()
+    qtbot.waitUntil(lambda: window.session.images is not None and window.session.model is not None)
+    window.session.select_unit(Unit("blocks.1.act", 7))
+    window.session.project.notes.append(Note("Curves", "Unit 7 follows curves."))
+    window.session.touch()
+    window.docks.close("inspector")
+    window.resize(1300, 820)
+    window.docks.panel("model_loader").layers.field.setText("act")
+    assert window.isWindowModified()
+    window.close()
+
+    again = make_window()
+    qtbot.waitUntil(lambda: again.session.model is not None)
+    assert (again.width(), again.height()) == (1300, 820)
+    assert not again.docks.is_visible("inspector")
+    assert again.docks.is_visible("notes")
+    assert again.session.unit == Unit("blocks.1.act", 7)
+    assert again.session.project.notes[0].text == "Unit 7 follows curves."
+    assert again.docks.panel("model_loader").layers.field.text() == "act"
+    assert again.isWindowModified()  # still not saved to a file of the user's
+
+
+def test_changes_are_kept_soon_even_without_closing(make_window, qtbot, settings):
+    window = make_window()
+    window._autosave.setInterval(10)
+    window.session.project.labels["m"] = {"a:1": "curve"}
+    window.session.touch()
+    qtbot.waitUntil(lambda: settings.running_copy.exists() and Project.load(settings.running_copy).labels != {})
+    assert settings.modified
+
+
+def test_an_unreadable_running_copy_is_put_aside(make_window, settings, qtbot):
+    settings.running_copy.parent.mkdir(parents=True)
+    settings.running_copy.write_text("{ broken", encoding="utf-8")
+    window = make_window()
+    assert "could not be opened and was put aside" in window.messages.messages[-1].text
+    assert (settings.folder / "investigation.unreadable.json").read_text(encoding="utf-8") == "{ broken"
+    qtbot.waitUntil(lambda: window.session.model is not None)
+
+
+@dataclass(frozen=True)
+class Slow(Request):
+    @property
+    def title(self) -> str:
+        return "Slow"
+
+    def run(self, engine, task):
+        while True:
+            time.sleep(0.002)
+            task.step(0, 0)
+
+
+def test_closing_while_a_job_runs_ends_the_worker_first(make_window, qtbot):
+    window = make_window(worker=True, defaults=("", ""))
+    order = []
+    window.session.relay.event.connect(lambda event: order.append(event.state))
+    window.session.relay.submit(Slow())
+    qtbot.waitUntil(lambda: "running" in order)
+    began = time.monotonic()
+    window.close()
+    assert time.monotonic() - began < 2
+    assert window.isHidden()
+    assert "workbench worker" not in {thread.name for thread in threading.enumerate()}
+    with pytest.raises(RuntimeError, match="closing"):
+        window.session.relay.submit(Slow())
+
+
+# Projects
+
+
+def test_saving_and_opening_a_project(make_window, qtbot, tmp_path, runner):
+    window = make_window()
+    qtbot.waitUntil(lambda: window.session.model is not None and window.session.images is not None)
+    window.session.select_unit(Unit("head", 2))
+    window.session.project.notes.append(Note("A", "first"))
+    window.session.touch()
+    window.docks.close("jobs")
+    path = tmp_path / "curves.workbench"
+    window.settings.project_file = path
+    window.registry.find("file.save").run()
+    assert not window.isWindowModified()
+    assert window.windowTitle().startswith("curves")
+    assert Project.load(path).notes[0].text == "first"
+
+    window.registry.find("file.new").run()
+    assert window.session.project.notes == []
+    assert window.windowTitle().startswith("Untitled investigation")
+    assert window.session.project.model == "test:small"  # what is open stays open
+    window.docks.reveal("jobs")
+    window.session.select_unit(None)
+
+    loads = len(runner.asked(LoadModel))
+    window.open_project(path)
+    assert window.session.project.notes[0].text == "first"
+    assert window.session.unit == Unit("head", 2)
+    assert not window.docks.is_visible("jobs")
+    assert not window.isWindowModified()
+    assert len(runner.asked(LoadModel)) == loads  # it was open already
+    assert window.settings.recent("projects") == [str(path)]
+
+
+def test_unsaved_changes_are_asked_about(make_window, qtbot, tmp_path):
+    window = make_window()
+    window.session.project.notes.append(Note("A", "precious"))
+    window.session.touch()
+    window.new_project()
+    box = window.findChild(QMessageBox)
+    assert box is not None and box.isVisible() and "Save the changes to Untitled investigation?" in box.text()
+    assert window.session.project.notes  # nothing is lost while it asks
+    box.button(QMessageBox.StandardButton.Cancel).click()
+    assert window.session.project.notes
+    window.settings.project_file = tmp_path / "kept.workbench"
+    window.new_project()
+    window.findChildren(QMessageBox)[-1].button(QMessageBox.StandardButton.Save).click()
+    assert Project.load(tmp_path / "kept.workbench").notes[0].text == "precious"
+    assert window.session.project.notes == []
+
+
+def test_a_bad_project_file_is_one_message_and_nothing_lost(make_window, tmp_path):
+    window = make_window()
+    window.session.project.notes.append(Note("A", "mine"))
+    bad = tmp_path / "bad.workbench"
+    bad.write_text("not json", encoding="utf-8")
+    window.open_project(bad)
+    assert len(window.messages.messages) == 1
+    assert "bad.workbench" in window.messages.messages[0].text
+    assert window.session.project.notes[0].text == "mine"
+
+
+def test_a_project_that_cannot_be_written_is_reported(make_window, tmp_path):
+    window = make_window()
+    (tmp_path / "file").write_text("x", encoding="utf-8")
+    window.settings.project_file = tmp_path / "file" / "inside.workbench"
+    window.session.touch()
+    window.save_project()
+    assert "could not be written" in window.messages.messages[-1].text
+    assert window.isWindowModified()
+    window.settings.project_file = None
+
+
+# Bringing things in
+
+
+def drop(window, mime: QMimeData) -> None:
+    place = QPointF(window.rect().center())
+    actions = Qt.DropAction.CopyAction
+    window.dropEvent(QDropEvent(place, actions, mime, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier))
+
+
+def files(*paths: Path) -> QMimeData:
+    mime = QMimeData()
+    mime.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
+    return mime
+
+
+def picture() -> QImage:
+    image = QImage(12, 8, QImage.Format.Format_RGB32)
+    image.fill(0xFFFF0000)
+    return image
+
+
+def test_an_image_is_dropped_pasted_and_removed(make_window, tmp_path, qtbot):
+    window = make_window()
+    picture().save(str(tmp_path / "red.png"))
+    drop(window, files(tmp_path / "red.png"))
+    assert window.session.image.shape == (8, 12, 3)
+    assert np.array_equal(window.session.image[0, 0], [255, 0, 0])
+    window.registry.find("edit.remove_image").run()
+    assert window.session.image is None
+    QGuiApplication.clipboard().setImage(picture())
+    window.registry.find("edit.paste").run()
+    assert window.session.image.shape == (8, 12, 3)
+    window.session.drop_image(None)
+    mime = QMimeData()
+    mime.setImageData(picture())
+    drop(window, mime)
+    assert window.session.image.shape == (8, 12, 3)
+    QGuiApplication.clipboard().setText("words")
+    window.registry.find("edit.paste").run()
+    assert window.messages.messages[-1].text == "The clipboard holds no image and no file."
+
+
+def test_a_bad_image_is_one_message_and_the_good_one_stays(make_window, tmp_path):
+    window = make_window()
+    picture().save(str(tmp_path / "red.png"))
+    drop(window, files(tmp_path / "red.png"))
+    before = window.session.image
+    (tmp_path / "empty.png").write_bytes(b"")
+    drop(window, files(tmp_path / "empty.png"))
+    assert [m.text for m in window.messages.messages] == ["empty.png is empty (0 bytes)"]
+    assert window._message_bar.isVisible()
+    assert window.session.image is before
+    window.registry.find("view.close_message").run()
+    assert not window._message_bar.isVisible()
+
+
+def test_folders_weights_and_several_images(make_window, tmp_path, runner):
+    window = make_window(defaults=("", ""))
+    (tmp_path / "w.safetensors").write_bytes(b"x")
+    drop(window, files(tmp_path / "w.safetensors"))
+    drop(window, files(tmp_path))
+    for name in ("a.png", "b.png"):
+        picture().save(str(tmp_path / name))
+    drop(window, files(tmp_path / "a.png", tmp_path / "b.png"))
+    assert runner.asked(LoadModel) == [LoadModel(f"file:{tmp_path / 'w.safetensors'}")]
+    assert [r.ref for r in runner.asked(OpenImages)] == [f"folder:{tmp_path}", f"files:{tmp_path / 'a.png'};{tmp_path / 'b.png'}"]
+
+
+def test_a_python_file_is_shown_and_asked_about_before_it_runs(make_window, tmp_path, runner, qtbot):
+    window = make_window(defaults=("", ""))
+    path = tmp_path / "net.py"
+    path.write_text("def make_net():\n    return 1\n", encoding="utf-8")
+    drop(window, files(path))
+    dialog = window.findChild(CodeConsent)
+    assert dialog.isVisible()
+    assert runner.asked(LoadModel) == []
+    dialog.reject()
+    qtbot.waitUntil(lambda: window.findChild(CodeConsent) is None)
+    assert runner.asked(LoadModel) == []
+    window.session.open_model(f"python:{path}:make_net")
+    dialog = window.findChild(CodeConsent)
+    assert dialog.factory.currentText() == "make_net"
+    dialog.accept()
+    assert runner.asked(LoadModel) == [LoadModel(f"python:{path}:make_net", True)]
+
+
+def test_a_python_reference_to_nothing_is_one_message(make_window):
+    window = make_window(defaults=("", ""))
+    window.session.open_model("python:/nowhere/net.py:make")
+    assert "/nowhere/net.py does not exist" in window.messages.messages[-1].text
+
+
+# Messages
+
+
+def test_messages_stack_and_are_copied_with_details(make_window, qtbot):
+    window = make_window()
+    window.session.report("first", "where it happened")
+    window.session.report("second")
+    window.session.report("first", "where it happened")
+    assert [m.text for m in window.messages.messages] == ["second", "first"]
+    window.messages.copy()
+    assert QGuiApplication.clipboard().text() == "first\n\nwhere it happened"
+    window.messages._more.click()
+    assert window.messages._details.isVisible()
+    assert window.messages._details.toPlainText() == "where it happened"
+    window.messages.dismiss()
+    assert window.messages._text.text() == "second"
+    window.messages.dismiss()
+    assert not window._message_bar.isVisible()
+    for i in range(50):
+        window.session.report(f"error {i}")
+    assert len(window.messages.messages) == 20 and window.messages.messages[-1].text == "error 49"
+
+
+def test_an_exception_nobody_caught_leaves_the_window_alive(make_window, monkeypatch):
+    from widgets.app import Excepthook
+
+    window = make_window()
+    monkeypatch.setattr(sys, "__excepthook__", lambda *_: None)
+    try:
+        raise KeyError("lost")
+    except KeyError as error:
+        Excepthook(window.session)(KeyError, error, error.__traceback__)
+    assert window.messages.messages[-1].text == "Something went wrong in the window: KeyError: 'lost'"
+    assert "Traceback" in window.messages.messages[-1].details
+
+
+# Layout
+
+
+def test_reset_brings_everything_back(make_window):
+    window = make_window()
+    for id in PANELS:
+        window.docks.close(id)
+    assert not any(window.docks.is_visible(id) for id in PANELS)
+    window.registry.find("view.reset").run()
+    assert all(window.docks.is_visible(id) for id in PANELS)
+    grid, loader, inspector, problems = (
+        window.docks.panel(id).mapTo(window, QPoint(0, 0)) for id in ("neuron_grid", "model_loader", "inspector", "problems")
+    )
+    assert loader.x() < grid.x() < inspector.x()
+    assert grid.y() < problems.y()
+
+
+def test_the_keyboard_is_visible_in_the_title(make_window):
+    window = make_window()
+    window.docks.reveal("model_loader")
+    titles = {id: dock.titleBarWidget()._active for id, dock in window.docks._docks.items()}
+    assert [id for id, active in titles.items() if active] == ["model_loader"]

@@ -1,0 +1,134 @@
+"""What is open and selected: opening, selecting, recording in the project, refusing what does not exist."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from workbench.jobs.requests import LoadModel, OpenImages
+from workbench.models.layer import Unit
+from workbench.project import Project
+
+
+def signals(session) -> list[tuple[str, object]]:
+    seen: list[tuple[str, object]] = []
+    for name in ("model_changed", "layer_changed", "unit_changed", "images_changed", "message", "consent_needed"):
+        getattr(session, name).connect(lambda *what, name=name: seen.append((name, *what)))
+    return seen
+
+
+@pytest.fixture
+def opened(session, qtbot):
+    with qtbot.waitSignal(session.model_changed):
+        session.open_model("test:small")
+    return session
+
+
+def test_opening_a_model_selects_a_sensible_layer(session, qtbot):
+    seen = signals(session)
+    with qtbot.waitSignal(session.model_changed):
+        session.open_model("test:small")
+    assert session.model.name == "Small"
+    assert session.layer == "blocks.0.act"  # a feature map behind a non-linearity, in the middle
+    assert [name for name, *_ in seen] == ["model_changed", "layer_changed", "unit_changed"]
+    assert (session.project.model, session.project.layer) == ("test:small", "blocks.0.act")
+    assert not session.modified  # opening something is no edit
+
+
+def test_a_wanted_layer_and_unit_are_selected(session, qtbot):
+    with qtbot.waitSignal(session.unit_changed):
+        session.open_model("test:small", layer="blocks.1.act", unit=Unit("blocks.1.act", 5))
+    assert (session.layer, session.unit) == ("blocks.1.act", Unit("blocks.1.act", 5))
+
+
+def test_a_wanted_unit_that_does_not_exist_is_left_out(session, qtbot):
+    with qtbot.waitSignal(session.unit_changed):
+        session.open_model("test:small", layer="gone", unit=Unit("gone", 5))
+    assert (session.layer, session.unit) == ("blocks.0.act", None)
+
+
+def test_selecting_checks_that_it_exists(opened):
+    with pytest.raises(ValueError, match=r"no layer 'blocks\.0\.akt' in this model; did you mean blocks\.0\.act"):
+        opened.select_layer("blocks.0.akt")
+    with pytest.raises(ValueError, match=r"blocks\.0\.act:32 does not exist: blocks\.0\.act has units 0 to 31"):
+        opened.select_unit(Unit("blocks.0.act", 32))
+    opened.select_unit(Unit("head", 9))
+    assert (opened.layer, opened.unit) == ("head", Unit("head", 9))
+    opened.select_layer("stem.act")
+    assert opened.unit is None
+    assert (opened.project.layer, opened.project.unit) == ("stem.act", "")
+
+
+def test_the_newest_request_wins(session, runner, qtbot):
+    card = runner.answers.pop(LoadModel)
+    session.open_model("test:one")
+    session.open_model("test:two")
+    first, second = (job for job, request in runner.requests.items() if isinstance(request, LoadModel))
+    assert first not in runner.open  # cancelled
+    runner.tell(second, "done", result=replace(card, ref="test:two"))
+    qtbot.waitUntil(lambda: session.model is not None)
+    assert session.model.ref == "test:two"
+
+
+def test_a_network_that_fails_is_reported_and_what_was_open_stays(opened, runner, qtbot):
+    runner.answers[LoadModel] = ValueError("no network named 'x' in timm; did you mean y?")
+    with qtbot.waitSignal(opened.message) as said:
+        opened.open_model("timm:x")
+    assert said.args[0].text == "no network named 'x' in timm; did you mean y?"
+    assert said.args[0].details == "Traceback of a test"
+    assert opened.model.ref == "test:small"
+
+
+def test_a_failed_open_that_is_retried_still_opens(session, runner, qtbot):
+    card = runner.answers[LoadModel]
+    runner.answers[LoadModel] = ValueError("offline")
+    with qtbot.waitSignal(session.message):
+        session.open_model("timm:x")
+    runner.answers[LoadModel] = card
+    with qtbot.waitSignal(session.model_changed):
+        session.relay.retry(1)
+    assert session.model is card
+
+
+def test_python_references_ask_first(session, runner, qtbot):
+    with qtbot.waitSignal(session.consent_needed) as asked:
+        session.open_model("python:/tmp/net.py:make")
+    assert asked.args == ["python:/tmp/net.py:make"]
+    assert runner.asked(LoadModel) == []
+    session.open_model("python:/tmp/net.py:make", allow_code=True)
+    assert runner.asked(LoadModel) == [LoadModel("python:/tmp/net.py:make", True)]
+
+
+def test_images_open_and_are_recorded(session, runner, qtbot):
+    with qtbot.waitSignal(session.images_changed):
+        session.open_images("emoji")
+    assert session.images.length == 100
+    assert session.project.images == session.images.ref
+    assert runner.asked(OpenImages) == [OpenImages("emoji")]
+
+
+def test_a_dropped_image_is_checked_and_read_only(session):
+    seen = []
+    session.image_changed.connect(seen.append)
+    session.drop_image(np.zeros((4, 5, 3), np.uint8))
+    assert seen[0] is session.image and not session.image.flags.writeable
+    with pytest.raises(ValueError, match=r"an image is uint8 \[y, x, 3\], got float64 \[4, 5\]"):
+        session.drop_image(np.zeros((4, 5)))
+    session.drop_image(None)
+    assert session.image is None
+
+
+def test_touching_marks_as_modified_and_another_project_clears_it(session):
+    marks, touched = [], []
+    session.modified_changed.connect(marks.append)
+    session.touched.connect(lambda: touched.append(1))
+    session.project.labels.setdefault("m", {})["u:1"] = "curve"
+    session.touch()
+    session.touch()
+    assert marks == [True] and len(touched) == 2
+    changed = []
+    session.project_changed.connect(lambda: changed.append(1))
+    session.project = Project(model="x")
+    assert marks == [True, False] and changed == [1] and session.undo_stack.count() == 0
