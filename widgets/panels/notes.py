@@ -1,0 +1,383 @@
+"""The notes panel: what the user found, each note with a title, a text and the unit it is about; saved with the investigation."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from html import escape
+from typing import Any
+
+from PySide6.QtCore import QDateTime, QEvent, QLocale, Qt
+from PySide6.QtGui import QAction, QKeySequence, QResizeEvent, QTextCursor
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QHBoxLayout,
+    QHeaderView,
+    QLabel,
+    QLineEdit,
+    QPlainTextEdit,
+    QSplitter,
+    QStackedWidget,
+    QToolButton,
+    QTreeWidget,
+    QTreeWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from widgets.commands import Command
+from widgets.docks import Panel
+from widgets.project_edit import ProjectEdit, UndoKeys
+from widgets.session import Session
+from widgets.theme import set_icon
+from workbench.models.layer import Unit
+from workbench.project import Note, Project
+
+TITLE, UNIT, CHANGED = range(3)
+NARROW = 520
+"""Width in pixels below which a note stands under the list instead of beside it."""
+
+
+class NotesPanel(Panel):
+    """The notes of the investigation as a list, and the chosen one to write in."""
+
+    id = "notes"
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(session, parent)
+        self._notes: list[Note] = []
+        self.field = QLineEdit(placeholderText="Search notes", clearButtonEnabled=True)
+        self.field.setAccessibleName("Search notes")
+        self.field.textChanged.connect(self._filter)
+        self.list = QTreeWidget(columnCount=3, rootIsDecorated=False, uniformRowHeights=True, allColumnsShowFocus=True)
+        self.list.setAccessibleName("Notes")
+        self.list.setAlternatingRowColors(True)
+        self.list.setTextElideMode(Qt.TextElideMode.ElideMiddle)  # the index at the end of an address tells most
+        self.list.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.list.setHeaderLabels(["Note", "Unit", "Changed"])
+        header = self.list.header()
+        header.setStretchLastSection(False)
+        header.setSectionResizeMode(TITLE, QHeaderView.ResizeMode.Stretch)
+        for column, width in ((UNIT, 130), (CHANGED, 92)):
+            header.resizeSection(column, width)
+        self.list.currentItemChanged.connect(self._show_current)
+
+        self.add = self._action("New note", "notes", "Begin a note; it is linked to the selected unit", self.add_note)
+        self.delete = self._action("Delete", "clear", "Delete the chosen note (Del); undo brings it back", self.delete_note)
+        remove = QAction("Delete note", self.list, shortcut=QKeySequence(QKeySequence.StandardKey.Delete))
+        remove.setShortcutContext(Qt.ShortcutContext.WidgetShortcut)  # in the text, Del deletes a letter
+        remove.triggered.connect(self.delete_note)
+        self.list.addAction(remove)
+        self.list.setContextMenuPolicy(Qt.ContextMenuPolicy.ActionsContextMenu)
+        self.page = NotePage(session)
+        self.empty = QLabel(
+            "No notes yet.\nWrite down what you find: New note begins one about the selected unit (Ctrl+Shift+N).",
+            alignment=Qt.AlignmentFlag.AlignCenter,
+            wordWrap=True,
+        )
+        self._right = QStackedWidget()
+        self._right.addWidget(self.page)
+        self._right.addWidget(self.empty)
+
+        bar = QHBoxLayout()
+        bar.setSpacing(2)
+        bar.addWidget(self._button(self.add))
+        bar.addWidget(self._button(self.delete))
+        bar.addWidget(self.field, 1)
+        left = QWidget()
+        column = QVBoxLayout(left)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(4)
+        column.addLayout(bar)
+        column.addWidget(self.list, 1)
+        self.splitter = QSplitter(childrenCollapsible=False)
+        self.splitter.addWidget(left)
+        self.splitter.addWidget(self._right)
+        self.splitter.setSizes([1000, 1200])
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(6, 4, 6, 6)
+        layout.addWidget(self.splitter)
+        self.setMinimumSize(280, 160)
+        self.setFocusProxy(self.list)
+
+        session.touched.connect(self._refresh)
+        session.project_changed.connect(self._refresh)
+        self._refresh()
+
+    def _action(self, text: str, picture: str, tip: str, run: Callable[[], None]) -> QAction:
+        action = QAction(text, self, toolTip=tip)
+        set_icon(action, picture)
+        action.triggered.connect(lambda: run())
+        return action
+
+    def _button(self, action: QAction) -> QToolButton:
+        button = QToolButton(autoRaise=True)
+        button.setDefaultAction(action)
+        button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        return button
+
+    # What is shown
+
+    def current(self) -> Note | None:
+        """Return the chosen note."""
+        row = self.list.indexOfTopLevelItem(self.list.currentItem()) if self.list.currentItem() else -1
+        return self._notes[row] if 0 <= row < len(self._notes) else None
+
+    def select(self, note: Note) -> None:
+        """Choose a note of the project."""
+        row = next(i for i, known in enumerate(self._notes) if known is note)
+        self.list.setCurrentItem(self.list.topLevelItem(row))
+
+    def _refresh(self) -> None:
+        notes = self.session.project.notes
+        if len(notes) != len(self._notes) or any(a is not b for a, b in zip(notes, self._notes, strict=True)):
+            self._list_again(notes)
+        for row, note in enumerate(notes):
+            self._write(self.list.topLevelItem(row), note)
+        self._filter(self.field.text())
+        self.page.show_note(self.current())
+        self._right.setCurrentWidget(self.page if self.current() is not None else self.empty)
+        self.delete.setEnabled(self.current() is not None)
+
+    def _list_again(self, notes: list[Note]) -> None:
+        """List other notes than before; choose one that is new, else the chosen one, else the one in its place."""
+        chosen = self.current()
+        place = self.list.indexOfTopLevelItem(self.list.currentItem()) if chosen is not None else 0
+        new = [note for note in notes if not any(note is known for known in self._notes)]
+        kept = [note for note in notes if note is chosen]
+        self.list.blockSignals(True)
+        self.list.clear()
+        self.list.addTopLevelItems([QTreeWidgetItem() for _ in notes])
+        self._notes = list(notes)
+        if notes:
+            wanted = (new[:1] if len(new) == 1 or not kept else kept) or kept or [notes[min(place, len(notes) - 1)]]
+            self.select(wanted[0])
+        self.list.blockSignals(False)
+
+    def _write(self, item: QTreeWidgetItem, note: Note) -> None:
+        title = note.title or first_line(note.text) or "Untitled"
+        changed = QDateTime.fromSecsSinceEpoch(int(note.changed))
+        for column, text in ((TITLE, title), (UNIT, note.unit), (CHANGED, when(changed))):
+            if item.text(column) != text:
+                item.setText(column, text)
+        item.setToolTip(TITLE, f"{title}\n{note.text}".strip()[:600])
+        item.setToolTip(UNIT, f"{note.unit} of {note.model}" if note.unit else "")
+        item.setToolTip(CHANGED, QLocale().toString(changed, QLocale.FormatType.LongFormat))
+
+    def _filter(self, text: str) -> None:
+        words = text.casefold().split()
+        for row, note in enumerate(self._notes):
+            searched = f"{note.title} {note.text} {note.unit} {note.model}".casefold()
+            self.list.topLevelItem(row).setHidden(not all(word in searched for word in words))
+
+    def _show_current(self) -> None:
+        self.page.show_note(self.current())
+        self._right.setCurrentWidget(self.page if self.current() is not None else self.empty)
+        self.delete.setEnabled(self.current() is not None)
+
+    # What one can do
+
+    def add_note(self) -> None:
+        """Begin a note about the selected unit and give its title the keyboard."""
+        unit, model = self.session.unit, self.session.model
+        about = (model.ref, str(unit)) if unit is not None and model is not None else ("", "")
+        note = Note(model=about[0], unit=about[1])
+        place = len(self.session.project.notes)
+        self.field.clear()
+        self._push("new note", lambda project: project.notes.insert(place, note), lambda project: project.notes.pop(place))
+        self.select(note)
+        self.page.title.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def delete_note(self) -> None:
+        """Delete the chosen note."""
+        note = self.current()
+        if note is None:
+            return
+        place = self.list.indexOfTopLevelItem(self.list.currentItem())
+        self._push("delete note", lambda project: project.notes.pop(place), lambda project: project.notes.insert(place, note))
+
+    def _push(self, text: str, do: Callable[[Project], object], undo: Callable[[Project], object]) -> None:
+        self.session.undo_stack.push(ProjectEdit(self.session, text, do, undo))
+
+    def commands(self) -> tuple[Command, ...]:
+        """Offer to begin a note from anywhere."""
+
+        def begin() -> None:
+            self.session.panels_wanted.emit((self.id,))
+            self.add_note()
+
+        return (
+            Command(
+                "notes.new",
+                "New note",
+                begin,
+                "Begin a note about the selected unit; notes are saved with the investigation.",
+                "Edit",
+                "Ctrl+Shift+N",
+                "notes",
+            ),
+        )
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Put the note beside the list, or below it where there is no room."""
+        super().resizeEvent(event)
+        narrow = event.size().width() < NARROW
+        self.list.setColumnHidden(CHANGED, narrow)
+        wanted = Qt.Orientation.Vertical if narrow else Qt.Orientation.Horizontal
+        if self.splitter.orientation() != wanted:
+            self.splitter.setOrientation(wanted)
+
+    def save_state(self) -> dict[str, Any]:
+        """Remember the chosen note and how the panel is divided."""
+        chosen = self.list.indexOfTopLevelItem(self.list.currentItem()) if self.current() is not None else -1
+        return {"note": chosen, "sizes": self.splitter.sizes()}
+
+    def restore_state(self, state: dict[str, Any]) -> None:
+        """Take them back."""
+        sizes, row = state.get("sizes"), state.get("note")
+        if isinstance(sizes, list) and len(sizes) == 2 and all(isinstance(size, int) for size in sizes):
+            self.splitter.setSizes(sizes)
+        if isinstance(row, int) and 0 <= row < len(self._notes):
+            self.list.setCurrentItem(self.list.topLevelItem(row))
+
+
+class NotePage(QWidget):
+    """One note to write in, and the unit it is about."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self._session = session
+        self.note: Note | None = None
+        self.title = QLineEdit(placeholderText="Title")
+        self.title.setAccessibleName("Title of the note")
+        self.text = QPlainTextEdit(placeholderText="What you found, and how you know", tabChangesFocus=True)
+        self.text.setAccessibleName("Text of the note")
+        self.text.setUndoRedoEnabled(False)  # the session's undo stack holds it
+        UndoKeys(session, self.title, self.text)
+        self.title.textEdited.connect(lambda text: self.edit("title", text))
+        self.text.textChanged.connect(self._take_text)
+        self.unit = QLabel()
+        self.unit.setTextInteractionFlags(Qt.TextInteractionFlag.LinksAccessibleByMouse | Qt.TextInteractionFlag.LinksAccessibleByKeyboard)
+        self.unit.linkActivated.connect(self.go_to_unit)
+        self.link = QToolButton(text="Link selected unit", toolTip="Make this note one about the selected unit")
+        self.link.clicked.connect(self.link_unit)
+        self.unlink = QToolButton(text="Unlink", toolTip="Make this a note about no unit in particular")
+        self.unlink.clicked.connect(lambda: self._set_unit("", ""))
+        line = QHBoxLayout()
+        line.addWidget(self.unit, 1)
+        line.addWidget(self.link)
+        line.addWidget(self.unlink)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(6, 0, 0, 0)
+        layout.setSpacing(4)
+        layout.addWidget(self.title)
+        layout.addWidget(self.text, 1)
+        layout.addLayout(line)
+        session.unit_changed.connect(self._show_unit)
+        session.model_changed.connect(self._show_unit)
+        self.show_note(None)
+
+    def show_note(self, note: Note | None) -> None:
+        """Show a note; a field that shows it already keeps its cursor."""
+        self.note = note
+        title, text = (note.title, note.text) if note is not None else ("", "")
+        if self.title.text() != title:
+            self.title.setText(title)
+        if self.text.toPlainText() != text:
+            place = self.text.textCursor().position()
+            self.text.blockSignals(True)
+            self.text.setPlainText(text)
+            self.text.blockSignals(False)
+            cursor = self.text.textCursor()
+            cursor.setPosition(min(place, len(text)), QTextCursor.MoveMode.MoveAnchor)
+            self.text.setTextCursor(cursor)
+        self._show_unit()
+
+    def _show_unit(self) -> None:
+        note = self.note
+        linked = note is not None and bool(note.unit)
+        colour = self.palette().color(self.palette().ColorRole.Link).name()
+        open_ref = self._session.model.ref if self._session.model is not None else ""
+        elsewhere = linked and note.model != open_ref
+        if linked:
+            address = self.fontMetrics().elidedText(note.unit, Qt.TextElideMode.ElideMiddle, max(80, self.width() - 250))
+            self.unit.setText(f"About <a style='color:{colour}' href='unit'>{escape(address)}</a>")
+            self.unit.setToolTip(f"Select {note.unit}" + (f", opening {note.model}" if elsewhere else ""))
+        else:
+            self.unit.setText("About no unit in particular")
+            self.unit.setToolTip("")
+        self.unlink.setVisible(linked)
+        unit = self._session.unit
+        self.link.setEnabled(unit is not None)
+        self.link.setVisible(note is not None and (unit is None or str(unit) != note.unit or elsewhere))
+
+    def _take_text(self) -> None:
+        if self.note is not None:
+            self.edit("text", self.text.toPlainText())
+
+    def edit(self, name: str, value: str) -> None:
+        """Set the title or the text; it can be taken back, a burst of typing at once."""
+        note = self.note
+        if note is None or getattr(note, name) == value:
+            return
+        self._change(note, f"edit note: {name}", {name: value}, typing=(id(note), name))
+
+    def link_unit(self) -> None:
+        """Make the note one about the selected unit."""
+        if self._session.unit is not None and self._session.model is not None:
+            self._set_unit(self._session.model.ref, str(self._session.unit))
+
+    def _set_unit(self, model: str, unit: str) -> None:
+        if self.note is not None:
+            self._change(self.note, "link note" if unit else "unlink note", {"model": model, "unit": unit})
+
+    def _change(self, note: Note, said: str, values: dict[str, str], typing: tuple | None = None) -> None:
+        before = {name: getattr(note, name) for name in (*values, "changed")}
+        after = {**values, "changed": time.time()}
+
+        def put(wanted: dict[str, Any]) -> Callable[[Project], None]:
+            def change(_project: Project) -> None:
+                for name, value in wanted.items():
+                    setattr(note, name, value)
+
+            return change
+
+        self._session.undo_stack.push(ProjectEdit(self._session, said, put(after), put(before), typing))
+
+    def go_to_unit(self) -> None:
+        """Select the unit the note is about, opening its network when it is not the open one."""
+        note = self.note
+        if note is None or not note.unit:
+            return
+        try:
+            unit = Unit.parse(note.unit)
+            if self._session.model is not None and self._session.model.ref == note.model:
+                self._session.select_unit(unit)
+            else:
+                self._session.open_model(note.model, layer=unit.layer, unit=unit)
+        except ValueError as error:
+            self._session.report(str(error))
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Fit the address into its line."""
+        super().resizeEvent(event)
+        self._show_unit()
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Write the link in the new colours when they change."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.PaletteChange and hasattr(self, "unlink"):
+            self._show_unit()
+
+
+def first_line(text: str) -> str:
+    """Return the first line that says something."""
+    return next((line.strip() for line in text.splitlines() if line.strip()), "")
+
+
+def when(moment: QDateTime) -> str:
+    """Write a moment briefly: the time when it was today, else the date."""
+    if moment.date() == QDateTime.currentDateTime().date():
+        return QLocale().toString(moment.time(), QLocale.FormatType.ShortFormat)
+    return QLocale().toString(moment.date(), QLocale.FormatType.ShortFormat)
