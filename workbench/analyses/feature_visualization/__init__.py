@@ -187,13 +187,12 @@ class FeatureVisualization(Analysis):
         layer = model.layer(self.layer).name
         subjects = self._subjects(model, images, units, stage.size)
         parameterization = self._parameterization(units, stage, model.device)
-        scene = Scene(model, self.composed(layer), subjects, bf16=stage.bf16)
+        scene = Scene(model, self.composed(layer), subjects, stage.network_size, bf16=stage.bf16)
         ascent = Ascent(
             self.steps,
             self.learning_rate,
             Robustness() if self.transforms else None,
             self.crops,
-            stage.network_size,
             self.tolerance,
             self.seed,
         )
@@ -209,18 +208,18 @@ class FeatureVisualization(Analysis):
         history, attention = ascent.run(scene, parameterization, step)
         with torch.no_grad():
             image = parameterization.image()
-        plain = Scene(model, self._scored(layer), subjects)
+        plain = Scene(model, self._scored(layer), subjects, stage.network_size)
         missing = self.steps - len(history)
         rows = {
             "channels": image.permute(0, 2, 3, 1),
-            "scores": plain.score(image, size=stage.network_size),
-            "noise_scores": plain.score(start, size=stage.network_size),
+            "scores": plain.score(image),
+            "noise_scores": plain.score(start),
             "history": torch.nn.functional.pad(history, (0, 0, 0, missing), value=float("nan")).T,
         }
         if self.held_out:
             generator = torch.Generator().manual_seed(HELD_OUT_SEED + self.seed)
             maps = Robustness().draw(self.held_out, generator, stage.size[1] / stage.size[0])
-            rows["robust_scores"] = plain.score(image, maps, stage.network_size)
+            rows["robust_scores"] = plain.score(image, maps)
         if attention is not None:
             rows["attention"] = attention / attention.amax((1, 2), keepdim=True).clamp(min=1e-30)
         return {name: values.unflatten(0, (len(units), self.seeds)).cpu().numpy() for name, values in rows.items()}

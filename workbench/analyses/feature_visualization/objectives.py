@@ -173,7 +173,7 @@ class Caricature(Term):
         reference = rows.references[self.layer].float().reshape(len(activation), -1)
         reference = reference / (reference.norm(dim=1, keepdim=True) + EPSILON)
         dot: Tensor = (activation * reference).sum(1)
-        cosine = dot / (activation.norm(dim=1) + EPSILON)
+        cosine: Tensor = dot / (activation.norm(dim=1) + EPSILON)
         return dot * cosine.clamp(min=0.1).pow(self.power)
 
 

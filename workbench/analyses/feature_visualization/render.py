@@ -18,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 
 from workbench.analyses.feature_visualization.objectives import Neuron, Objective, Rows
 from workbench.analyses.feature_visualization.parameterization import Maco, Parameterization
-from workbench.analyses.feature_visualization.transforms import Robustness, crops, resample
+from workbench.analyses.feature_visualization.transforms import Robustness, crops, identity, resample
 
 if TYPE_CHECKING:
     from workbench.models.layer import Layer
@@ -57,12 +57,23 @@ class Scene:
 
     Parameters
     ----------
+    size
+        Of the network's input; images of another size are resampled to it.
     bf16
         Run the network's convolutions and products in bfloat16; the objective itself is always taken in float32.
     """
 
-    def __init__(self, model: TracedModel, objective: Objective, subjects: Subjects, *, bf16: bool = False) -> None:
+    def __init__(
+        self,
+        model: TracedModel,
+        objective: Objective,
+        subjects: Subjects,
+        size: tuple[int, int],
+        *,
+        bf16: bool = False,
+    ) -> None:
         self.objective = objective
+        self.size = size
         self.subjects = subjects
         self.layers = [model.layer(name) for name in objective.layers]
         self.cut = model.forward_to([layer.name for layer in self.layers])
@@ -78,7 +89,6 @@ class Scene:
         self,
         images: Float[Tensor, "row channel y x"],
         maps: Float[Tensor, "map 2 3"] | None = None,
-        size: tuple[int, int] | None = None,
         noise: Float[Tensor, "map_and_row channel y2 x2"] | None = None,
     ) -> Rows:
         """Run the network on the images, each seen through every map.
@@ -87,32 +97,29 @@ class Scene:
         ----------
         maps
             From `transforms`; None shows the images as they are.
-        size
-            Of the network's input; by default that of the images.
         noise
             Added to what the maps show, in units of the image's range.
         """
-        size = size or (int(images.shape[2]), int(images.shape[3]))
+        if maps is None and tuple(images.shape[2:]) != self.size:
+            maps = identity()
         count = 1 if maps is None else len(maps)
         subjects = self.subjects
         references = None
         if subjects.pictures is not None:
             with torch.no_grad():
-                references = self._activations(subjects.pictures, maps, size, noise)
+                references = self._activations(subjects.pictures, maps, noise)
         return Rows(
-            self._activations(images, maps, size, noise),
+            self._activations(images, maps, noise),
             subjects.units.repeat(count),
             subjects.seeds,
             subjects.directions.repeat(count, 1) if subjects.directions is not None else None,
             references,
         )
 
-    def _activations(
-        self, images: Tensor, maps: Tensor | None, size: tuple[int, int], noise: Tensor | None
-    ) -> Mapping[str, Tensor]:
+    def _activations(self, images: Tensor, maps: Tensor | None, noise: Tensor | None) -> Mapping[str, Tensor]:
         shown = images - GREY
         if maps is not None:
-            shown = resample(shown, maps, size)
+            shown = resample(shown, maps, self.size)
         if noise is not None:
             shown = shown + noise
         network_input = torch.addcmul(self.shift, shown, self.scale).contiguous(memory_format=torch.channels_last)
@@ -127,14 +134,13 @@ class Scene:
         self,
         images: Float[Tensor, "row channel y x"],
         maps: Float[Tensor, "map 2 3"] | None = None,
-        size: tuple[int, int] | None = None,
     ) -> Float[Tensor, "row"]:
         """Return the objective in float32, as a mean over the maps, one map at a time."""
         bf16, self.bf16 = self.bf16, False
         try:
             with torch.no_grad():
                 each = [None] if maps is None else list(maps.split(1))
-                return torch.stack([self.objective.value(self.rows(images, one, size)) for one in each]).mean(0)
+                return torch.stack([self.objective.value(self.rows(images, one)) for one in each]).mean(0)
         finally:
             self.bf16 = bf16
 
@@ -250,8 +256,6 @@ class Ascent:
         Transforms, drawn anew at each step; None for none.
     crops
         Crops per image and step, for MACO in place of `robustness`.
-    size
-        Of the network's input (the image is resampled where it differs).
     tolerance
         Stop when no image's objective grew by more than this part of itself between the last 16 steps and the 16 before; 0 never stops.
     seed
@@ -262,7 +266,6 @@ class Ascent:
     learning_rate: float
     robustness: Robustness | None
     crops: int
-    size: tuple[int, int]
     tolerance: float = 0.0
     seed: int = 0
 
@@ -288,7 +291,7 @@ class Ascent:
         history: list[Tensor] = []
         attention = None
         for done in range(1, self.steps + 1):
-            maps, noise = self._maps(done, parameterization, generator)
+            maps, noise = self._maps(done, scene, parameterization, generator)
             image = parameterization.image()
             value = self._value(scene, image, maps, noise)
             wanted = [parameterization.variables]
@@ -312,21 +315,21 @@ class Ascent:
         return torch.stack(history), attention
 
     def _maps(
-        self, done: int, parameterization: Parameterization, generator: torch.Generator
+        self, done: int, scene: Scene, parameterization: Parameterization, generator: torch.Generator
     ) -> tuple[Tensor | None, Tensor | None]:
         """Draw this step's maps, and the noise that MACO adds to its crops."""
         if isinstance(parameterization, Maco):
             width = 0.5 + (0.05 - 0.5) * (done - 1) / max(1, self.steps - 1)
             maps = crops(self.crops, width, generator)
-            shape = (self.crops, parameterization.channels, *self.size)
+            shape = (self.crops, parameterization.channels, *scene.size)
             drawn = torch.randn(shape, generator=generator) + torch.rand(shape, generator=generator) - 0.5
             return maps, MACO_NOISE * drawn.repeat_interleave(len(parameterization.variables), 0)
         if self.robustness is not None:
-            return self.robustness.draw(1, generator, self.size[1] / self.size[0]), None
-        return (None if parameterization.size == self.size else torch.eye(2, 3)[None]), None
+            return self.robustness.draw(1, generator, scene.size[1] / scene.size[0]), None
+        return None, None
 
     def _value(self, scene: Scene, image: Tensor, maps: Tensor | None, noise: Tensor | None) -> Float[Tensor, "row"]:
-        value = scene.objective.value(scene.rows(image, maps, self.size, noise))
+        value = scene.objective.value(scene.rows(image, maps, noise))
         return value.view(-1, len(image)).mean(0)
 
     def _redirected(
