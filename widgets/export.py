@@ -80,10 +80,10 @@ def export_view(
     return path, path.with_suffix(".npz"), path.with_suffix(".json")
 
 
-def figure_image(view: View) -> QImage:
-    """Paint a view on white, four pixels to 1/96 inch; fewer for a figure so large that it would exceed `MOST_PIXELS`."""
+def figure_image(view: View, enlarged: float = ENLARGED) -> QImage:
+    """Paint a view on white, `enlarged` pixels to 1/96 inch; fewer for a figure so large that it would exceed `MOST_PIXELS`."""
     size = view.figure_size()
-    enlarged = min(ENLARGED, math.sqrt(MOST_PIXELS / (size.width() * size.height())))
+    enlarged = min(enlarged, math.sqrt(MOST_PIXELS / (size.width() * size.height())))
     image = QImage(round(size.width() * enlarged), round(size.height() * enlarged), QImage.Format.Format_RGB32)
     image.setDevicePixelRatio(enlarged)
     image.setDotsPerMeterX(round(96 * enlarged / 0.0254))

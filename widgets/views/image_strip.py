@@ -49,33 +49,30 @@ class Picture:
 
 @dataclass(frozen=True)
 class Row:
-    """A labelled row of images; `note` stands at the right of its heading."""
+    """A labelled row of images; `note` stands at the right of its heading. It may wrap into so many lines; what is left is not drawn."""
 
     label: str
     pictures: tuple[Picture, ...]
     note: str = ""
+    lines: int = 1
 
 
 class ImageStrip(ViewWidget):
-    """Rows of images under one another. As many images stand side by side as the width allows; rows do not wrap unless asked.
+    """Rows of images under one another, as many side by side as the width allows.
 
     Parameters
     ----------
     smallest, largest
-        Width of an image in pixels: rows shrink to the smallest before images are left out or wrapped.
-    lines
-        How many lines a row may wrap into.
+        Width of an image in pixels: rows shrink to the smallest before images are wrapped or left out.
     """
 
     picked = Signal(int, int)
     """Row and place of the image that was clicked, or chosen with Enter."""
 
-    def __init__(
-        self, parent: QWidget | None = None, *, smallest: int = 60, largest: int = 112, lines: int = 1
-    ) -> None:
+    def __init__(self, parent: QWidget | None = None, *, smallest: int = 60, largest: int = 112) -> None:
         super().__init__(parent)
         self._rows: tuple[Row, ...] = ()
-        self._smallest, self._largest, self._lines = smallest, largest, lines
+        self._smallest, self._largest = smallest, largest
         self._focused = (0, 0)
         self.message = ""
         self.setMouseTracking(True)
@@ -123,7 +120,7 @@ class ImageStrip(ViewWidget):
         for row in self._rows:
             head = QRectF(8, y, width - 16, HEADER)
             y += HEADER if row.label or row.note else 0
-            shown = min(len(row.pictures), columns * self._lines)
+            shown = min(len(row.pictures), columns * row.lines)
             rects = [
                 QRectF(8 + place % columns * (side + GAP), y + place // columns * (side + below + GAP), side, side)
                 for place in range(shown)
@@ -216,7 +213,7 @@ class ImageStrip(ViewWidget):
                     Qt.TransformationMode.SmoothTransformation,
                 )
             painted = fit(place, image.width(), image.height())
-            draw_image(painter, painted, image, smooth=True)
+            draw_image(painter, painted, image, smooth=2 * image.width() > place.width())
             if picture.mark is not None:
                 centre = painted.topLeft() + QPointF(
                     picture.mark[1] * painted.width(), picture.mark[0] * painted.height()

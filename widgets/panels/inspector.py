@@ -1,0 +1,243 @@
+"""One unit, from all sides: what it looks for, what it responds to at every strength, how often, and what it does on your image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QGuiApplication, QUndoCommand
+from PySide6.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QScrollArea,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from widgets.docks import Panel
+from widgets.theme import set_icon
+from widgets.unit_card.distribution import Distribution
+from widgets.unit_card.examples import Examples
+from widgets.unit_card.response import Response
+from widgets.unit_card.section import Section
+from widgets.unit_card.visualizations import Visualizations
+from workbench.models.layer import Unit
+
+if TYPE_CHECKING:
+    from PySide6.QtGui import QShowEvent
+
+    from widgets.session import Session
+    from widgets.views.view import View
+
+
+class InspectorPanel(Panel):
+    """The card of the selected unit. Every request is superseded by that of the next unit, so the newest click wins."""
+
+    id: ClassVar[str] = "inspector"
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._unit: Unit | None = None
+        self._model = ""  # reference of the network that the unit is of
+        self._unasked: list[Section] = []
+        self.visualizations = Visualizations(session)
+        self.examples = Examples(session)
+        self.distribution = Distribution(session)
+        self.response = Response(session)
+        self.sections: dict[str, Section] = {
+            "visualizations": self.visualizations,
+            "examples": self.examples,
+            "histogram": self.distribution,
+            "image": self.response,
+        }
+        self._build()
+        self.examples.found.connect(self.distribution.show_found)
+        self.response.measured.connect(self.distribution.mark)
+        self.examples.picked.connect(session.drop_image)
+        self.visualizations.picked.connect(session.drop_image)
+        session.unit_changed.connect(self._on_unit)
+        session.images_changed.connect(lambda _card: self._renew(self.examples))
+        session.image_changed.connect(lambda _image: self._renew(self.response))
+        session.project_changed.connect(self._show_label)
+        session.touched.connect(self._show_label)
+        self._on_unit(session.unit)
+
+    def _build(self) -> None:
+        self.address = QLabel(self)
+        self.address.setTextInteractionFlags(
+            Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
+        )
+        font = self.address.font()
+        font.setBold(True)
+        font.setPointSizeF(font.pointSizeF() * 1.15)
+        self.address.setFont(font)
+        self.address.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.copy = QToolButton(self)
+        set_icon(self.copy, "copy")
+        self.copy.setAutoRaise(True)
+        self.copy.setToolTip("Copy the unit's address")
+        self.copy.setAccessibleName("Copy the unit's address")
+        self.copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(str(self._unit)))
+        self.about = QLabel(self)
+        self.about.setWordWrap(True)
+        self.label = QLineEdit(self)
+        self.label.setPlaceholderText("Label, such as “curves, 45°”")
+        self.label.setToolTip(
+            "What you call this unit; saved with the investigation, found by the filter of the panel Neurons"
+        )
+        self.label.setAccessibleName("Label of the unit")
+        self.label.editingFinished.connect(self._set_label)
+        line = QHBoxLayout()
+        line.setSpacing(4)
+        line.addWidget(self.address, 1)
+        line.addWidget(self.copy)
+        self.header = QWidget(self)
+        header = QVBoxLayout(self.header)
+        header.setContentsMargins(8, 6, 8, 2)
+        header.setSpacing(3)
+        header.addLayout(line)
+        header.addWidget(self.about)
+        header.addWidget(self.label)
+
+        content = QWidget()
+        column = QVBoxLayout(content)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(2)
+        for section in self.sections.values():
+            column.addWidget(section)
+        column.addStretch(1)
+        self.scroll = QScrollArea(self)
+        self.scroll.setFrameShape(QFrame.Shape.NoFrame)
+        self.scroll.setWidgetResizable(True)
+        self.scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.scroll.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)  # else widths would swing
+        self.scroll.setWidget(content)
+        self.empty = QLabel(self)
+        self.empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.empty.setWordWrap(True)
+        self.empty.setMargin(24)
+        whole = QVBoxLayout(self)
+        whole.setContentsMargins(0, 0, 0, 0)
+        whole.setSpacing(2)
+        whole.addWidget(self.header)
+        whole.addWidget(self.scroll, 1)
+        whole.addWidget(self.empty, 1)
+
+    # ------------------------------------------------------------------------------------------------ the unit
+
+    def _on_unit(self, unit: Unit | None) -> None:
+        """Turn to another unit."""
+        self._set_label()  # of the last one, if it was being typed
+        self._unit, self._model = unit, self.session.model.ref if self.session.model is not None else ""
+        for part in (self.header, self.scroll):
+            part.setVisible(unit is not None)
+        self.empty.setVisible(unit is None)
+        if unit is None:
+            self._unasked.clear()
+            self.empty.setText(
+                "Click a unit in the panel Neurons to see what it responds to."
+                if self.session.model is not None
+                else "No network is open. Choose one in the panel Model."
+            )
+            return
+        layer = self.session.layers[unit.layer]
+        self.address.setText(str(unit))
+        self.address.setToolTip(str(unit))
+        positions = " × ".join(map(str, layer.positions))
+        parts = (
+            layer.kind,
+            f"{layer.role}-activation" if layer.role else "",
+            f"unit {unit.index:,} of {layer.units:,}",
+            f"{positions} positions" if positions else "",
+        )
+        self.about.setText(" · ".join(part for part in parts if part))
+        self._show_label()
+        for section in self.sections.values():
+            section.show_unit(unit)
+        self._unasked = list(self.sections.values())
+        self._ask()
+
+    def _renew(self, section: Section) -> None:
+        """Let a section begin anew for the same unit: other images, another image."""
+        if self._unit is not None:
+            section.begin()
+            self._unasked.append(section)
+            self._ask()
+
+    def _ask(self) -> None:
+        """Ask for what is to be shown, unless nobody can see it."""
+        if self.isVisible():
+            waiting, self._unasked = self._unasked, []
+            for section in waiting:
+                section.ask()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Ask for what was not asked while the panel was hidden."""
+        super().showEvent(event)
+        self._ask()
+
+    # ------------------------------------------------------------------------------------------------ label
+
+    def _given_label(self) -> str:
+        return self.session.project.labels.get(self._model, {}).get(str(self._unit), "")
+
+    def _show_label(self) -> None:
+        if not (self.label.hasFocus() and self.label.isModified()):
+            self.label.setText(self._given_label())
+
+    def _set_label(self) -> None:
+        if not self.label.isModified():
+            return
+        self.label.setModified(False)
+        text = self.label.text().strip()
+        if self._unit is not None and text != self._given_label():
+            self.session.undo_stack.push(LabelUnit(self.session, self._model, self._unit, text))
+
+    # ------------------------------------------------------------------------------------------------ the panel's contract
+
+    def save_state(self) -> dict[str, Any]:
+        """Keep which sections are folded, and what each of them keeps."""
+        return {name: {"open": section.open, **section.save_state()} for name, section in self.sections.items()}
+
+    def restore_state(self, state: dict[str, Any]) -> None:
+        """Take them back."""
+        for name, section in self.sections.items():
+            of_section = state.get(name, {})
+            section.open = bool(of_section.get("open", True))
+            section.restore_state(of_section)
+
+    def views(self) -> list[View]:
+        """What is shown now: visualizations, examples, histogram, image, classes."""
+        return (
+            [view for section in self.sections.values() for view in section.views()] if self._unit is not None else []
+        )
+
+
+class LabelUnit(QUndoCommand):
+    """Change what the user calls a unit."""
+
+    def __init__(self, session: Session, model: str, unit: Unit, label: str) -> None:
+        super().__init__(f"Label {unit}")
+        self._session, self._model, self._unit = session, model, str(unit)
+        self._new = label
+        self._old = session.project.labels.get(model, {}).get(self._unit, "")
+
+    def redo(self) -> None:
+        """Set the new label."""
+        self._set(self._new)
+
+    def undo(self) -> None:
+        """Bring the old one back."""
+        self._set(self._old)
+
+    def _set(self, label: str) -> None:
+        labels = self._session.project.labels.setdefault(self._model, {})
+        if label:
+            labels[self._unit] = label
+        else:
+            labels.pop(self._unit, None)
+        self._session.touch()

@@ -1,0 +1,513 @@
+"""The units of a layer, each as the image that it responds to most: what is on screen first, coarse before fine."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from PySide6.QtCore import QSignalBlocker, Qt, QTimer
+from PySide6.QtWidgets import (
+    QComboBox,
+    QCompleter,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QProgressBar,
+    QSizePolicy,
+    QSlider,
+    QToolButton,
+    QVBoxLayout,
+)
+
+from widgets.docks import Panel
+from widgets.theme import signal_colour
+from widgets.views.axes import number
+from widgets.views.contact_sheet import ContactSheet
+from widgets.views.thumbnail_grid import LARGEST, SMALLEST, ThumbnailGrid
+from workbench.jobs.requests import LayerStatistics, Sweep, Thumbnails
+from workbench.models.layer import Unit
+
+if TYPE_CHECKING:
+    from widgets.session import Session
+    from widgets.views.view import View
+    from workbench.jobs.job import JobEvent
+    from workbench.jobs.requests import ModelCard
+
+SORTS = {
+    "mean": "Mean activation",
+    "max": "Largest activation",
+    "min": "Smallest activation",
+    "std": "Standard deviation",
+    "sparsity": "Positions active",
+    "active_images": "Images active",
+    "treves_rolls": "Treves–Rolls sparseness",
+}
+"""Statistics of a sweep that units can be sorted by, by their names in `DatasetExamples`."""
+SHARES = ("sparsity", "active_images")  # in [0, 1], whatever the activation's unit
+
+
+def units_matching(text: str, count: int, label: Callable[[int], str]) -> list[int]:
+    """Return the units a filter names: ``0-31, 40`` by number, words by label; empty text names all.
+
+    Numbers and ranges add up; every word must occur in the label (any case). A range that is not closed, such as ``128-``, goes to
+    the end.
+
+    Parameters
+    ----------
+    text
+        What the user typed.
+    count
+        Number of units.
+    label
+        Gives a unit's label, empty for none.
+    """
+    parts = [part for part in re.split(r"[,;\s]+", re.sub(r"\s*[-–]\s*", "-", text.strip())) if part]
+    ranges = [match for part in parts if (match := re.fullmatch(r"(\d+)(-(\d*))?", part))]
+    words = [part.casefold() for part in parts if not re.fullmatch(r"\d+(-\d*)?", part)]
+    units = range(count)
+    if ranges:
+        named: set[int] = set()
+        for match in ranges:
+            first = int(match[1])
+            last = first if match[2] is None else int(match[3]) if match[3] else count - 1
+            named.update(range(first, min(last, count - 1) + 1))
+        units = [unit for unit in units if unit in named]
+    return [unit for unit in units if all(word in label(unit).casefold() for word in words)] if words else list(units)
+
+
+class NeuronGridPanel(Panel):
+    """Choose a layer, see all of its units, sort and filter them; a click selects one."""
+
+    id: ClassVar[str] = "neuron_grid"
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self.grid = ThumbnailGrid(self)
+        self._statistics: Mapping[str, np.ndarray] = {}
+        self._sampled = ""
+        self._jobs: dict[str, tuple[int, tuple[int, ...]]] = {}  # level -> job and its units
+        self._long_jobs: set[int] = set()
+        self._stopped = False
+        self._wanted_state: dict[str, Any] = {}
+        self._build()
+        self._connect()
+        self._on_model(session.model)
+
+    # ------------------------------------------------------------------------------------------------ widgets
+
+    def _build(self) -> None:
+        self.layers = QComboBox(self)
+        self.layers.setEditable(True)
+        self.layers.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
+        self.layers.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.layers.setMinimumContentsLength(12)
+        self.layers.setMaxVisibleItems(24)
+        self.layers.setToolTip("Layer. Type a part of its name to find it (Ctrl+PgUp, Ctrl+PgDown: previous, next)")
+        self.layers.setAccessibleName("Layer")
+        self.layers.lineEdit().setPlaceholderText("Layer")
+        completer = self.layers.completer()
+        completer.setFilterMode(Qt.MatchFlag.MatchContains)
+        completer.setCompletionMode(QCompleter.CompletionMode.PopupCompletion)
+        completer.setMaxVisibleItems(16)
+
+        self.previous = self._arrow(Qt.ArrowType.LeftArrow, "Previous layer (Ctrl+PgUp)")
+        self.next = self._arrow(Qt.ArrowType.RightArrow, "Next layer (Ctrl+PgDown)")
+
+        self.filter = QLineEdit(self)
+        self.filter.setClearButtonEnabled(True)
+        self.filter.setPlaceholderText("Filter: 0-31, 40 or label")
+        self.filter.setToolTip(
+            "Show only some units: numbers and ranges such as 0-31, 40, 128- and words of their labels"
+        )
+        self.filter.setAccessibleName("Filter units")
+        self.filter.setMinimumWidth(90)
+
+        self.sort = QComboBox(self)
+        self.sort.setToolTip(
+            "Order of the units. All but the number need dataset examples: start a sweep in the inspector"
+        )
+        self.sort.setAccessibleName("Sort units by")
+        self.sort.addItem("Unit number", "")
+        for name, title in SORTS.items():
+            self.sort.addItem(title, name)
+        self.descending = self._arrow(Qt.ArrowType.DownArrow, "")
+        self.descending.setCheckable(True)
+        self.descending.setChecked(True)
+
+        self.size = QSlider(Qt.Orientation.Horizontal, self)
+        self.size.setRange(SMALLEST, LARGEST)
+        self.size.setValue(self.grid.tile_size)
+        self.size.setFixedWidth(90)
+        self.size.setToolTip("Size of the thumbnails in pixels (Ctrl+wheel, Ctrl+Plus, Ctrl+Minus)")
+        self.size.setAccessibleName("Size of the thumbnails")
+
+        self.summary = QLabel(self)
+        self.summary.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.summary.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.status = QLabel(self)
+        self.progress = QProgressBar(self)
+        self.progress.setTextVisible(False)
+        self.progress.setFixedSize(110, 8)
+        self.progress.hide()
+
+        top = QHBoxLayout()
+        top.setSpacing(4)
+        for widget, stretch in (
+            (self.previous, 0),
+            (self.layers, 3),
+            (self.next, 0),
+            (self.filter, 2),
+            (self.sort, 0),
+            (self.descending, 0),
+            (self.size, 0),
+        ):
+            top.addWidget(widget, stretch)
+        bottom = QHBoxLayout()
+        bottom.setSpacing(8)
+        bottom.addWidget(self.summary, 1)
+        bottom.addWidget(self.status)
+        bottom.addWidget(self.progress)
+        whole = QVBoxLayout(self)
+        whole.setContentsMargins(6, 6, 6, 4)
+        whole.setSpacing(4)
+        whole.addLayout(top)
+        whole.addWidget(self.grid, 1)
+        whole.addLayout(bottom)
+        self.setFocusProxy(self.grid)
+
+    def _arrow(self, arrow: Qt.ArrowType, tip: str) -> QToolButton:
+        button = QToolButton(self)
+        button.setArrowType(arrow)
+        button.setAutoRaise(True)
+        button.setToolTip(tip)
+        button.setAccessibleName(tip.partition(" (")[0])
+        return button
+
+    def _connect(self) -> None:
+        session, grid = self.session, self.grid
+        self._typed = QTimer(self, singleShot=True, interval=120)
+        self._typed.timeout.connect(self._arrange)
+        self._soon = QTimer(self, singleShot=True, interval=0)
+        self._soon.timeout.connect(self._ask)
+        self.filter.textChanged.connect(lambda _text: self._typed.start())
+        self.sort.currentIndexChanged.connect(lambda _index: self._arrange())
+        self.descending.toggled.connect(lambda _on: self._arrange())
+        self.layers.activated.connect(lambda index: self._choose_layer(self.layers.itemText(index)))
+        self.layers.lineEdit().editingFinished.connect(self._finish_typing_layer)
+        self.previous.clicked.connect(lambda: self.step_layer(-1))
+        self.next.clicked.connect(lambda: self.step_layer(1))
+        self.size.valueChanged.connect(lambda size: setattr(grid, "tile_size", size))
+        grid.tile_size_changed.connect(self.size.setValue)
+        grid.visible_range.connect(self._look_elsewhere)
+        grid.unit_selected.connect(self._select)
+        grid.unit_activated.connect(self._select)
+        grid.selectionModel().selectionChanged.connect(lambda _new, _old: self._soon.start())
+        session.model_changed.connect(self._on_model)
+        session.layer_changed.connect(self._on_layer)
+        session.unit_changed.connect(self._on_unit)
+        session.images_changed.connect(lambda _card: self._ask_statistics())
+        session.touched.connect(self._on_labels)
+        session.loading.connect(self._on_loading)
+        session.relay.event.connect(self._on_any_job)
+
+    # ------------------------------------------------------------------------------------------------ what is shown
+
+    def _on_model(self, card: ModelCard | None) -> None:
+        with QSignalBlocker(self.layers):
+            self.layers.clear()
+            for layer in card.layers if card is not None else ():
+                self.layers.addItem(layer.name)
+                about = f"{layer.kind} · {_shape(layer.shape)}" + (f" · {layer.role}-activation" if layer.role else "")
+                self.layers.setItemData(self.layers.count() - 1, about, Qt.ItemDataRole.ToolTipRole)
+        for widget in (self.layers, self.previous, self.next, self.filter, self.sort, self.descending, self.size):
+            widget.setEnabled(card is not None)
+        self._on_layer(self.session.layer)
+
+    def _on_layer(self, name: str) -> None:
+        self._cancel_jobs()
+        self._statistics = {}
+        self.grid.forget_images()
+        with QSignalBlocker(self.layers):
+            self.layers.setCurrentIndex(self.layers.findText(name))
+            self.layers.setEditText(name)
+        self.previous.setEnabled(self.layers.currentIndex() > 0)
+        self.next.setEnabled(0 <= self.layers.currentIndex() < self.layers.count() - 1)
+        layer = self.session.layers.get(name)
+        model = self.session.model
+        if layer is None or model is None:
+            self.summary.clear()
+            self.grid.show_units([])
+            self.grid.set_message(
+                "No network is open.\nChoose one in the panel Model, or drop a weights file onto the window."
+            )
+            self._show_progress()
+            return
+        role = f" · {layer.role}-activation" if layer.role else ""
+        self.summary.setText(
+            f"{layer.units:,} units · {_shape(layer.positions) or 'one value each'} · {layer.kind}{role}"
+        )
+        self.grid.title = f"{layer.name} of {model.name}"
+        self.grid.made_from = {
+            "model": model.ref,
+            "weights": model.weight_hash,
+            "layer": layer.name,
+            "role": f"{layer.role}-activation" if layer.role else "",
+            "method": "feature visualization of each unit, one seed",
+        }
+        self._arrange()
+        self.grid.verticalScrollBar().setValue(0)
+        self._on_unit(self.session.unit)
+        self._ask_statistics()
+        self._look_elsewhere()
+
+    def _on_unit(self, unit: Unit | None) -> None:
+        if unit is not None and unit.layer == self.session.layer:
+            self.grid.select_unit(unit.index)
+
+    def _on_labels(self) -> None:
+        if self.filter.text():
+            self._typed.start()
+
+    def _on_loading(self, event: JobEvent) -> None:
+        if self.session.model is None and not event.ended:
+            self.grid.set_message(f"{event.request.title} …\n{event.note}".strip())
+        elif self.session.model is None:
+            self.grid.set_message(event.error or "No network is open.\nChoose one in the panel Model.")
+
+    def _label(self, unit: int) -> str:
+        """What the user calls a unit, and the class it stands for."""
+        model = self.session.model
+        if model is None:
+            return ""
+        given = self.session.project.labels.get(model.ref, {}).get(str(Unit(self.session.layer, unit)), "")
+        layer = self.session.layers[self.session.layer]
+        is_output = layer.name == model.layers[-1].name and layer.units == len(model.labels) and not layer.positions
+        return " · ".join(part for part in (given, model.labels[unit] if is_output else "") if part)
+
+    def _describe(self, unit: int) -> str:
+        """The tooltip: address, label, statistics."""
+        lines = [str(Unit(self.session.layer, unit)), self._label(unit)]
+        for name, title in SORTS.items():
+            if name in self._statistics:
+                lines.append(f"{title}: {number(float(self._statistics[name][unit]))}")
+        if self._statistics:
+            lines.append(self._sampled)
+        elif self.grid.level(unit) != "fine":
+            lines.append({"": "not rendered yet", "coarse": "coarse image; a finer one follows"}[self.grid.level(unit)])
+        return "\n".join(line for line in lines if line)
+
+    def _arrange(self) -> None:
+        """Filter and sort, and say so."""
+        layer = self.session.layers.get(self.session.layer)
+        if layer is None:
+            return
+        units: Sequence[int] = units_matching(self.filter.text(), layer.units, self._label)
+        by = self.sort.currentData()
+        values = self._statistics.get(by)
+        down = self.descending.isChecked() if by else not self.descending.isChecked()
+        self.descending.setArrowType(Qt.ArrowType.DownArrow if self.descending.isChecked() else Qt.ArrowType.UpArrow)
+        order = "largest first" if by else "first to last"
+        opposite = "smallest first" if by else "last to first"
+        self.descending.setToolTip(f"Order: {order if self.descending.isChecked() else opposite}")
+        if values is not None:
+            ranked = np.argsort(values[list(units)], kind="stable") if units else np.zeros(0, int)
+            units = [units[place] for place in (ranked[::-1] if down else ranked)]
+            self.grid.set_values({unit: float(values[unit]) for unit in range(layer.units)})
+        else:
+            units = units[::-1] if down and not by else units
+            self.grid.set_values({})
+        role = f"{layer.role}-activation" if layer.role else "activation"
+        self.grid.value_name = "" if values is None else SORTS[by].lower() + ("" if by in SHARES else f" ({role})")
+        sampled = f" · {self._sampled}" if values is not None else ""
+        method = "Feature visualization of each unit" + (f" · {role}" if layer.role else "")
+        self.grid.subtitle = method + sampled
+        self.grid.show_units(units, self._describe)
+        self.grid.set_message("" if units else f"No unit of {layer.name} matches “{self.filter.text().strip()}”.")
+        if len(units) < layer.units:
+            self.filter.setToolTip(f"{len(units):,} of {layer.units:,} units")
+        self._soon.start()
+
+    # ------------------------------------------------------------------------------------------------ choosing
+
+    def _choose_layer(self, name: str) -> None:
+        if name in self.session.layers:
+            self.session.select_layer(name)
+
+    def _finish_typing_layer(self) -> None:
+        """Take a layer's whole name; anything else goes back to what is shown."""
+        text = self.layers.lineEdit().text()
+        if text in self.session.layers:
+            self.session.select_layer(text)
+        else:
+            self.layers.setEditText(self.session.layer)
+
+    def step_layer(self, step: int) -> None:
+        """Show the next (1) or previous (-1) layer."""
+        index = self.layers.findText(self.session.layer) + step
+        if 0 <= index < self.layers.count():
+            self.session.select_layer(self.layers.itemText(index))
+
+    def _select(self, unit: int) -> None:
+        self.session.select_unit(Unit(self.session.layer, unit))
+
+    # ------------------------------------------------------------------------------------------------ asking for images
+
+    def _look_elsewhere(self, _units: object = None) -> None:
+        self._stopped = False
+        self._soon.start()
+
+    def _cancel_jobs(self) -> None:
+        for job, _ in self._jobs.values():
+            self.session.relay.cancel(job)
+        self._jobs.clear()
+        self._stopped = False
+
+    def _ask(self) -> None:
+        """Ask for what is missing: coarse on screen and one screen around it, then fine on screen, then coarse everywhere.
+
+        What was asked before goes on while most of it is still wanted; asking anew would throw away the batch at work.
+        """
+        model = self.session.model
+        if model is None or self._stopped or not self.isVisible():
+            return
+        grid = self.grid
+        visible = grid.visible_units()
+        selected = grid.selected_units()
+        coarse = [unit for unit in (*visible, *self._around(visible)) if not grid.level(unit)]
+        fine = [unit for unit in dict.fromkeys((*visible, *selected)) if grid.level(unit) != "fine"]
+        if not coarse and not fine and not self._jobs and not self._long_jobs:
+            coarse = [unit for unit in grid.units if not grid.level(unit)]
+        for level, units in (("coarse", coarse), ("fine", fine)):
+            _, asked = self._jobs.get(level, (0, ()))
+            left = [unit for unit in asked if grid.level(unit) not in (level, "fine")]
+            wanted = set(units)
+            if left and 2 * len(wanted.intersection(left)) >= len(left) and self._begins_alike(left, units):
+                continue
+            if units:
+                request = Thumbnails(model.ref, self.session.layer, tuple(units), level)
+                self._jobs[level] = (self.session.relay.submit(request, self._on_thumbnails), request.units)
+        self._show_progress()
+
+    def _begins_alike(self, left: Sequence[int], wanted: Sequence[int]) -> bool:
+        """Whether what is rendered next is on screen; a coarse image there must not wait for one that is not."""
+        return not wanted or left[0] in set(wanted[: max(8, len(self.grid.visible_units()))])
+
+    def _around(self, visible: Sequence[int]) -> list[int]:
+        """One screen below, then one above."""
+        if not visible:
+            return []
+        units, first = self.grid.units, self.grid.units.index(visible[0])
+        last = first + len(visible)
+        return [*units[last : last + len(visible)], *units[max(0, first - len(visible)) : first]]
+
+    def _on_thumbnails(self, event: JobEvent) -> None:
+        request = event.request
+        assert isinstance(request, Thumbnails)
+        model = self.session.model
+        if model is None or request.model != model.ref or request.layer != self.session.layer:
+            return
+        images = event.partial or event.result
+        if images:
+            self.grid.set_images({unit: pixels[0] for unit, pixels in images.items()}, fine=request.level == "fine")
+        current = self._jobs.get(request.level, (0, ()))[0] == event.job
+        if event.ended and current:
+            del self._jobs[request.level]
+            self._stopped = event.state != "done"
+            if event.state == "done":
+                self._soon.start()
+        self._show_progress(event if event.state == "failed" else None)
+
+    def _show_progress(self, failed: JobEvent | None = None) -> None:
+        """Say how much of what is asked for is there."""
+        asked = [(level, unit) for level, (_, units) in self._jobs.items() for unit in units]
+        done = sum(self.grid.level(unit) in (level, "fine") for level, unit in asked)
+        self.progress.setVisible(bool(asked))
+        self.progress.setRange(0, len(asked) or 1)
+        self.progress.setValue(done)
+        self.status.setStyleSheet("")
+        self.status.setToolTip("")
+        if failed is not None:
+            self.status.setText(failed.error)
+            self.status.setToolTip(failed.details)
+            self.status.setStyleSheet(f"color: {signal_colour('error', self.palette()).name()}")
+        elif asked:
+            self.status.setText(f"rendering, {done:,} of {len(asked):,}")
+        elif self._stopped:
+            self.status.setText("rendering was stopped; scroll to go on")
+        else:
+            self.status.clear()
+
+    def _on_any_job(self, event: JobEvent) -> None:
+        """Leave the machine to work that was started on purpose, and take the statistics of a sweep that has ended."""
+        if event.request.precedence >= Sweep.rank:
+            if event.ended:
+                self._long_jobs.discard(event.job)
+                self._soon.start()
+            else:
+                self._long_jobs.add(event.job)
+        if isinstance(event.request, Sweep) and event.state == "done":
+            self._ask_statistics()
+
+    # ------------------------------------------------------------------------------------------------ statistics
+
+    def _ask_statistics(self) -> None:
+        model, images = self.session.model, self.session.images
+        if model is None or images is None or not self.session.layer:
+            self._take_statistics({})
+            return
+        request = LayerStatistics(model.ref, images.ref, self.session.layer)
+        self.session.relay.submit(request, self._on_statistics)
+
+    def _on_statistics(self, event: JobEvent) -> None:
+        request, model, images = event.request, self.session.model, self.session.images
+        assert isinstance(request, LayerStatistics)
+        if model is None or images is None:
+            return
+        if (request.model, request.images, request.layer) != (model.ref, images.ref, self.session.layer):
+            return
+        if event.state == "done":
+            self._take_statistics(event.result or {})
+
+    def _take_statistics(self, found: Mapping[str, np.ndarray]) -> None:
+        self._statistics = found
+        images = self.session.images
+        self._sampled = f"{images.length:,} images of {images.name}" if images is not None and found else ""
+        for index in range(1, self.sort.count()):
+            item = self.sort.model().item(index)
+            item.setEnabled(self.sort.itemData(index) in found)
+        if self.session.layer:
+            self._arrange()
+
+    # ------------------------------------------------------------------------------------------------ the panel's contract
+
+    def showEvent(self, event: object) -> None:
+        """Begin to render what was not while the panel was hidden."""
+        super().showEvent(event)
+        self._soon.start()
+
+    def save_state(self) -> dict[str, Any]:
+        """Keep tile size, order and filter."""
+        return {
+            "tile": self.grid.tile_size,
+            "sort": self.sort.currentData(),
+            "descending": self.descending.isChecked(),
+            "filter": self.filter.text(),
+        }
+
+    def restore_state(self, state: dict[str, Any]) -> None:
+        """Take them back."""
+        if isinstance(state.get("tile"), int):
+            self.grid.tile_size = state["tile"]
+        self.sort.setCurrentIndex(max(0, self.sort.findData(state.get("sort", ""))))
+        self.descending.setChecked(bool(state.get("descending", True)))
+        self.filter.setText(str(state.get("filter", "")))
+
+    def views(self) -> list[View]:
+        """A contact sheet of the selected units, or of those on screen."""
+        return [ContactSheet.of(self.grid)] if self.grid.units else []
+
+
+def _shape(sizes: Sequence[int]) -> str:
+    return " × ".join(str(size) for size in sizes)

@@ -1,0 +1,140 @@
+"""Where a unit is active in the user's own image, and what the network takes that image for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QSlider, QToolButton
+
+from widgets.theme import set_icon
+from widgets.unit_card.section import Section
+from widgets.views.axes import number
+from widgets.views.bar_list import BarList
+from widgets.views.image_view import ImageView
+from workbench.jobs.requests import UnitOnImage
+from workbench.models.layer import Unit
+
+if TYPE_CHECKING:
+    from widgets.session import Session
+    from widgets.views.view import View
+    from workbench.jobs.job import JobEvent
+
+INVITATION = "Drop an image onto the window, paste one (Ctrl+V), or click a dataset example."
+
+
+class Response(Section):
+    """The dropped image with the unit's activation map over it, and the likeliest classes."""
+
+    measured = Signal(object)
+    """The unit's largest activation on the image (float), or None when there is no image."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session, "On your image", "Where the unit is active in the image you dropped")
+        self.image = ImageView()
+        self.classes = BarList()
+        self.classes.setAccessibleName("Likeliest classes")
+        self.opacity = QSlider(Qt.Orientation.Horizontal, self)
+        self.opacity.setRange(0, 100)
+        self.opacity.setValue(round(100 * self.image.opacity))
+        self.opacity.setFixedWidth(80)
+        self.opacity.setToolTip("How much the activation map covers the image")
+        self.opacity.setAccessibleName("Opacity of the activation map")
+        self.opacity.valueChanged.connect(self._set_opacity)
+        self.forget = QToolButton(self)
+        set_icon(self.forget, "close")
+        self.forget.setAutoRaise(True)
+        self.forget.setToolTip("Put the image away")
+        self.forget.setAccessibleName("Put the image away")
+        self.forget.clicked.connect(lambda: session.drop_image(None))
+        self.head.addWidget(self.opacity)
+        self.head.addWidget(self.forget)
+        self.add(self.image, self.classes)
+        self._answered = False
+
+    def begin(self) -> None:
+        """Keep the image, but not what the last unit did on it."""
+        self._answered = False
+        image = self.session.image
+        for widget in (self.opacity, self.forget):
+            widget.setVisible(image is not None)
+        self.note.clear()
+        if image is None:
+            self.image.clear(INVITATION)
+            self.image.setFixedHeight(48)
+            self.classes.show_shares(())
+        else:
+            self.image.setFixedHeight(250)
+            self.image.show_map(None, caption="…")
+        self.measured.emit(None)
+
+    def ask(self) -> None:
+        """Ask for the activation of this unit on the image."""
+        model, unit, image = self.session.model, self.unit, self.session.image
+        if model is not None and unit is not None and image is not None:
+            images = self.session.images.ref if self.session.images is not None else None
+            self.session.relay.submit(UnitOnImage(model.ref, unit.layer, unit.index, image, images), self._take)
+
+    def _take(self, event: JobEvent) -> None:
+        request = event.request
+        assert isinstance(request, UnitOnImage)
+        if request.image is not self.session.image or not self.shows(request.model, Unit(request.layer, request.unit)):
+            return
+        if event.state == "failed":
+            self.image.clear(event.error)
+        elif event.state == "done":
+            self._answered = True
+            self._show(event.result)
+            self.measured.emit(event.result["value"])
+
+    def _show(self, found: Mapping[str, Any]) -> None:
+        origin = self.made_from(image="given by the user", value=found["value"], percentile=found["percentile"])
+        values = np.asarray(found["map"])
+        title = f"{self.unit} ({self.role})"
+        self.image.show_image(found["input"], title=title)
+        self.image.show_map(as_map(values), label=self.role, caption=self._caption(values, found), made_from=origin)
+        self.classes.show_shares(found["top_classes"], title="Likeliest classes", made_from=origin)
+        self.note.setText(f"activation {number(found['value'])}")
+
+    def _caption(self, values: np.ndarray, found: Mapping[str, Any]) -> str:
+        """One line: how much, where, and how that compares with the open images."""
+        parts = [f"largest {number(found['value'])}"]
+        if values.ndim and np.isfinite(values).any():
+            at = np.unravel_index(int(np.nanargmax(values)), values.shape)
+            parts[0] += f" at ({', '.join(str(int(a)) for a in at)}) of {' × '.join(map(str, values.shape))}"
+        images, share = self.session.images, found["percentile"]
+        if images is not None and share is not None and math.isfinite(share):
+            parts.append(f"above {100 * share:.1f} % of {images.name}")
+        return " · ".join(parts)
+
+    def _set_opacity(self, percent: int) -> None:
+        self.image.opacity = percent / 100
+
+    def views(self) -> list[View]:
+        """The image, and the classes where the network has some."""
+        classes = [self.classes] if self.classes.data()["shares"].size else []
+        return [self.image, *classes] if self._answered else []
+
+    def save_state(self) -> dict[str, Any]:
+        """Keep how the image is drawn."""
+        return {"opacity": self.opacity.value(), "smooth": self.image.smooth}
+
+    def restore_state(self, state: dict[str, Any]) -> None:
+        """Take it back."""
+        self.opacity.setValue(int(state.get("opacity", self.opacity.value())))
+        self.image.smooth = bool(state.get("smooth", True))
+
+
+def as_map(values: np.ndarray) -> np.ndarray | None:
+    """Lay activations out over the image: a map as it is, a square number of tokens as a square (without a class token), else None."""
+    if values.ndim == 2:
+        return values
+    if values.ndim == 1 and len(values) > 3:
+        for extra in (0, 1):
+            side = math.isqrt(len(values) - extra)
+            if side * side == len(values) - extra:
+                return values[extra:].reshape(side, side)
+    return None

@@ -1,0 +1,130 @@
+"""A part of a unit's card: a heading that folds what is below it, and what all parts have in common."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+
+from workbench.models.layer import Layer, Unit
+
+if TYPE_CHECKING:
+    from widgets.session import Session
+    from widgets.views.view import View
+
+
+class Section(QWidget):
+    """Base of the parts: shows one unit of the open network under a heading that folds.
+
+    A subclass adds its widgets with `add`, forgets the last unit in `begin`, and asks the worker in `ask`, which the card calls only
+    while somebody can see it.
+    """
+
+    def __init__(self, session: Session, title: str, help: str) -> None:
+        super().__init__()
+        self.session = session
+        self.unit: Unit | None = None
+        self._button = QToolButton(self)
+        self._button.setText(title)
+        self._button.setToolTip(help)
+        self._button.setCheckable(True)
+        self._button.setChecked(True)
+        self._button.setAutoRaise(True)
+        self._button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self._button.setArrowType(Qt.ArrowType.DownArrow)
+        font = self._button.font()
+        font.setBold(True)
+        self._button.setFont(font)
+        self._button.toggled.connect(self._fold)
+        self.note = QLabel(self)
+        self.note.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.note.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        self.note.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.head = QHBoxLayout()
+        self.head.setContentsMargins(0, 0, 6, 0)
+        self.head.addWidget(self._button)
+        self.head.addWidget(self.note, 1)
+        self._body = QWidget(self)
+        self._content = QVBoxLayout(self._body)
+        self._content.setContentsMargins(0, 0, 0, 0)
+        self._content.setSpacing(2)
+        whole = QVBoxLayout(self)
+        whole.setContentsMargins(0, 0, 0, 4)
+        whole.setSpacing(2)
+        whole.addLayout(self.head)
+        whole.addWidget(self._body)
+
+    def add(self, *content: QWidget) -> None:
+        """Put widgets under one another below the heading."""
+        for widget in content:
+            self._content.addWidget(widget)
+
+    @property
+    def open(self) -> bool:
+        """Whether the content is shown."""
+        return self._button.isChecked()
+
+    @open.setter
+    def open(self, shown: bool) -> None:
+        self._button.setChecked(shown)
+
+    def _fold(self, shown: bool) -> None:
+        self._body.setVisible(shown)
+        self._button.setArrowType(Qt.ArrowType.DownArrow if shown else Qt.ArrowType.RightArrow)
+
+    # ------------------------------------------------------------------------------------------------ the unit
+
+    def show_unit(self, unit: Unit) -> None:
+        """Turn to another unit of the open network; nothing is asked for yet."""
+        self.unit = unit
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget what was shown of the last unit."""
+        raise NotImplementedError
+
+    def ask(self) -> None:
+        """Ask the worker for what is shown of the unit."""
+
+    def views(self) -> list[View]:
+        """Return what can be exported now."""
+        return []
+
+    def save_state(self) -> dict[str, Any]:
+        """Return how things are drawn, as plain data."""
+        return {}
+
+    def restore_state(self, state: dict[str, Any]) -> None:
+        """Take back what `save_state` returned."""
+
+    # ------------------------------------------------------------------------------------------------ said in every figure
+
+    @property
+    def layer(self) -> Layer:
+        """The unit's layer."""
+        assert self.unit is not None
+        return self.session.layers[self.unit.layer]
+
+    @property
+    def role(self) -> str:
+        """``pre-activation``, ``post-activation``, or ``activation`` where there is no non-linearity."""
+        return f"{self.layer.role}-activation" if self.layer.role else "activation"
+
+    def shows(self, model: str, unit: Unit | str) -> bool:
+        """Whether this is still the unit that is shown; an answer about another one comes too late."""
+        return self.session.model is not None and model == self.session.model.ref and str(unit) == str(self.unit)
+
+    def made_from(self, **more: object) -> dict[str, object]:
+        """Return the provenance of a figure of this unit."""
+        model = self.session.model
+        assert model is not None
+        label = self.session.project.labels.get(model.ref, {}).get(str(self.unit), "")
+        return {
+            "model": model.ref,
+            "weights": model.weight_hash,
+            "unit": str(self.unit),
+            "role": self.role,
+            "label": label,
+            **more,
+        }

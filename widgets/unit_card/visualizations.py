@@ -1,0 +1,104 @@
+"""What excites and what inhibits a unit most: feature visualizations from several seeds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PySide6.QtCore import QTimer, Signal
+
+from widgets.unit_card.section import Section
+from widgets.views.image_strip import ImageStrip, Picture, Row
+from workbench.jobs.requests import Thumbnails
+from workbench.models.layer import Unit
+
+if TYPE_CHECKING:
+    from widgets.session import Session
+    from widgets.views.view import View
+    from workbench.jobs.job import JobEvent
+
+SEEDS = 4
+SETTLE = 120  # ms that a unit must stay selected before images are rendered for it: arrow keys may be held down
+
+
+class Visualizations(Section):
+    """Positive and negative images of the unit, coarse ones first."""
+
+    picked = Signal(object)
+    """Pixels of the image that was clicked."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(
+            session,
+            "Feature visualization",
+            "Images optimized until the unit is as active (positive) or as inhibited (negative) as possible, from several seeds",
+        )
+        self.strip = ImageStrip(smallest=64, largest=150)
+        self.strip.setAccessibleName("Feature visualizations")
+        self.strip.picked.connect(self._pick)
+        self.add(self.strip)
+        self._found: dict[tuple[bool, str], np.ndarray] = {}  # negative, level -> seed y x 3
+        self._settled = QTimer(self, singleShot=True, interval=SETTLE)
+        self._settled.timeout.connect(self._submit)
+
+    def begin(self) -> None:
+        """Show placeholders."""
+        self._settled.stop()
+        self._found.clear()
+        self._show()
+
+    def ask(self) -> None:
+        """Ask for all images once the unit stays selected."""
+        self._settled.start()
+
+    def _submit(self) -> None:
+        model, unit = self.session.model, self.unit
+        if model is None or unit is None:
+            return
+        for level in ("coarse", "fine"):
+            for negative in (False, True):
+                request = Thumbnails(
+                    model.ref, unit.layer, (unit.index,), level, negative, seeds=SEEDS, purpose="inspector"
+                )
+                self.session.relay.submit(request, self._take)
+
+    def _take(self, event: JobEvent) -> None:
+        request = event.request
+        assert isinstance(request, Thumbnails)
+        if not self.shows(request.model, Unit(request.layer, request.units[0])):
+            return
+        images = event.partial or event.result
+        if images and request.units[0] in images:
+            self._found[request.negative, request.level] = images[request.units[0]]
+            self._show()
+        elif event.state == "failed":
+            self.strip.clear(event.error)
+
+    def _show(self) -> None:
+        rows = [self._row("positive", "excites", False), self._row("negative", "inhibits", True)]
+        title = f"Feature visualization of {self.unit} ({self.role})"
+        self.strip.show_rows(rows, title=title, made_from=self.made_from(method="feature visualization", seeds=SEEDS))
+
+    def _row(self, name: str, does: str, negative: bool) -> Row:
+        fine = self._found.get((negative, "fine"))
+        found = fine if fine is not None else self._found.get((negative, "coarse"))
+        pictures = tuple(
+            Picture(
+                None if found is None else found[seed],
+                f"seed {seed}",
+                tip=f"What {does} {self.unit} most, from seed {seed}. Click to show it to the network.",
+            )
+            for seed in range(SEEDS)
+        )
+        if found is None:
+            return Row(name, pictures, "rendering …")
+        return Row(name, pictures, f"{found.shape[2]} px" + ("" if fine is not None else ", finer ones follow"))
+
+    def _pick(self, row: int, place: int) -> None:
+        pixels = self.strip.rows[row].pictures[place].pixels
+        if pixels is not None:
+            self.picked.emit(np.array(pixels))
+
+    def views(self) -> list[View]:
+        """The strip, when there are images."""
+        return [self.strip] if self._found else []
