@@ -27,6 +27,7 @@ from workbench.task import Task
 
 if TYPE_CHECKING:
     from workbench.analyses.analysis import Result
+    from workbench.jobs.engine import Engine
     from workbench.models.traced_model import TracedModel
 
 BAD_INPUT = 2
@@ -157,7 +158,9 @@ def list_entries(kind: str, pattern: str, model: str | None, as_json: bool, allo
     elif kind == "layers":
         if model is None:
             raise ValueError("list layers needs a network; add --model REF, such as --model bundled:efficientnet-lite0")
-        entries = _layers(_open(model, allow_code, task), pattern)
+        from workbench.jobs.engine import Engine
+
+        entries = _layers(open_model(Engine(), model, allow_code, task), pattern)
         lines = _columns(
             (e["name"], e["kind"], "x".join(map(str, e["shape"])), f"{e['units']} units", e["role"]) for e in entries
         )
@@ -180,10 +183,14 @@ def list_entries(kind: str, pattern: str, model: str | None, as_json: bool, allo
         sys.stdout.writelines(f"{line}\n" for line in lines)
 
 
-def _open(ref: str, allow_code: bool, task: Task) -> TracedModel:
-    from workbench.models.loading import load
+def open_model(engine: Engine, ref: str, allow_code: bool, task: Task) -> TracedModel:
+    """Load a network; that its code may not be run is said with the flag that allows it."""
+    from workbench.models.loading import CodeNotAllowed
 
-    return load(ref, allow_code=allow_code, task=task)
+    try:
+        return engine.model(ref, allow_code=allow_code, task=task)
+    except CodeNotAllowed:
+        raise ValueError(f"{ref} runs a Python file; add --allow-code if you trust it") from None
 
 
 def _layers(model: TracedModel, pattern: str) -> list[dict[str, Any]]:
@@ -287,7 +294,7 @@ def run(
     parameters = parse_settings(analysis, settings)
     configured(analysis, parameters)  # wrong parameters are said before a network is loaded
     engine = Engine()
-    engine.model(model, allow_code=allow_code, task=task)
+    open_model(engine, model, allow_code, task)
     result = RunAnalysis(analysis, parameters, model, images).run(engine, task)
     write(result, folder)
     sys.stdout.write(f"{folder}\n")

@@ -576,7 +576,7 @@ class Part(Task):
 def layer_of(model: TracedModel, unit: Unit) -> Layer:
     """Return a unit's layer; ValueError when there is no such layer or unit."""
     layer = model.layer(unit.layer)
-    if unit.index >= layer.units:
+    if not 0 <= unit.index < layer.units:
         raise ValueError(f"{unit} does not exist; {unit.layer} has units 0 to {layer.units - 1}")
     return layer
 

@@ -1,0 +1,503 @@
+"""The command line: what it writes, what it refuses in one line, and that an interrupted run leaves nothing that looks whole."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from pydantic import Field
+
+import main
+from workbench import cli
+from workbench.analyses.analysis import ANALYSES, Analysis, Result
+from workbench.jobs.progress import Progress
+from workbench.task import Cancelled, Task
+
+ROOT = Path(__file__).resolve().parents[2]
+
+NETWORK = """
+import torch
+from torch import nn
+
+def make():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 4)), torch.rand(1, 3, 24, 24)
+
+def broken():
+    network, example = make()
+    with torch.no_grad():
+        network[0].weight[0] = float("nan")
+    return network, example
+"""
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> str:
+    (tmp_path / "network.py").write_text(NETWORK)
+    return f"python:{tmp_path / 'network.py'}:make"
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> str:
+    from PIL import Image
+
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for i in range(200):
+        pixels = np.random.default_rng(i).integers(0, 256, (24, 24, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / f"{i:03d}.png")
+    return f"folder:{folder}"
+
+
+class Shapes(Analysis):
+    """A question with all kinds of parameters."""
+
+    title = "Shapes"
+    layer: str
+    units: tuple[int, ...] = ()
+    names: list[str] = []
+    mode: str | list[str] = "plain"
+    limit: float | None = Field(None, ge=0, le=1, description="A limit.")
+    on: bool = True
+    steps: int = Field(16, ge=1, le=64)
+
+    def compute(self, model: Any, images: Any, task: Task) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        return {}, {}
+
+
+@pytest.fixture
+def shapes() -> Iterator[None]:
+    ANALYSES["Shapes"] = Shapes
+    yield
+    del ANALYSES["Shapes"]
+
+
+def start(*arguments: str, **options: Any) -> subprocess.Popen[str]:
+    command = [sys.executable, str(ROOT / "main.py"), *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+
+
+def run(*arguments: str, **options: Any) -> tuple[int, str, str]:
+    process = start(*arguments, **options)
+    out, err = process.communicate(timeout=120)
+    return process.returncode, out, err
+
+
+# Parsing
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("units=5,9", [5, 9]),
+        ("units=5", [5]),
+        ("units=[5, 9]", [5, 9]),
+        ("units=", []),
+        ("units=5, x", [5, "x"]),
+        ("layer=layer2", "layer2"),
+        ("layer=1", "1"),
+        ("layer=a=b", "a=b"),
+        ("names=a,1", ["a", "1"]),
+        ("names=a", ["a"]),
+        ("mode=plain", "plain"),
+        ("mode=plain,fancy", ["plain", "fancy"]),
+        ("limit=0.5", 0.5),
+        ("limit=null", None),
+        ("on=false", False),
+        ("steps=8", 8),
+        ("steps=many", "many"),
+        ("unknown=3", 3),
+    ],
+)
+def test_settings(shapes: None, setting: str, value: object) -> None:
+    name = setting.partition("=")[0]
+    assert cli.parse_settings("Shapes", [setting]) == {name: value}
+
+
+def test_settings_of_the_real_analyses() -> None:
+    settings = ["layer=2", "units=5,9", "objective=channel - 0.5 * diversity", "directions=[[1, 0], [0, 1]]", "steps=8"]
+    values = cli.parse_settings("FeatureVisualization", settings)
+    from workbench.jobs.engine import configured
+
+    analysis = configured("FeatureVisualization", values)
+    assert analysis.model_dump()["units"] == (5, 9) and analysis.model_dump()["directions"] == ((1.0, 0.0), (0.0, 1.0))
+    assert cli.parse_settings("DatasetExamples", ["layers=conv1,layer2"]) == {"layers": ["conv1", "layer2"]}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [(["steps"], "--set steps is not NAME=VALUE"), (["=3"], "not NAME=VALUE"), (["steps=1", "steps=2"], "given twice")],
+)
+def test_settings_that_are_none(shapes: None, settings: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        cli.parse_settings("Shapes", settings)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["list", "modells"], "invalid choice: 'modells' (choose from 'models', 'layers'"),
+        (["list"], "required: kind"),
+        (["run", "FeatureVisualization", "--out", "x"], "required: --model"),
+        (["run", "FeatureVisualization", "--model", "x"], "required: --out"),
+        (["list", "models", "--pattern", "x"], "unrecognized arguments: --pattern x"),
+    ],
+)
+def test_arguments_that_make_no_sense_take_one_line(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        main.main(arguments)
+    said = capsys.readouterr()
+    assert left.value.code == 2 and not said.out
+    assert message in said.err and said.err.count("\n") == 1 and said.err.startswith("error: ")
+
+
+def test_everything_else_goes_to_the_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[str]] = []
+    from widgets import app
+
+    monkeypatch.setattr(app, "main", lambda argv: seen.append(list(argv)) or 7)
+    for argv in ([], ["--screenshot", "x.png", "--problem", "7.9"], ["window", "a.png"], ["mine.json"]):
+        assert main.main(argv) == 7
+    assert seen == [[], ["--screenshot", "x.png", "--problem", "7.9"], ["a.png"], ["mine.json"]]
+
+
+# Progress
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_bar_on_a_terminal_is_drawn_over_and_wiped_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(float(second) for second in range(100))
+    monkeypatch.setattr(cli.time, "monotonic", lambda: next(clock))
+    stream = Terminal()
+    task = cli.TerminalTask(stream)
+    task.step(0, 60, note="rendering")
+    task.step(15, 60, note="rendering")
+    lines = stream.getvalue().split("\r")
+    assert lines[1].rstrip() == "[------------------------]   0%, rendering"
+    assert lines[2].rstrip() == "[######------------------]  25%, 15 of 60, 15/s, 3 s left, rendering"
+    task.clear()
+    assert stream.getvalue().endswith("\r") and "\n" not in stream.getvalue()
+
+
+def test_plain_lines_elsewhere_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(float(second) for second in range(100))
+    monkeypatch.setattr(cli.time, "monotonic", lambda: next(clock))
+    stream = io.StringIO()
+    task = cli.TerminalTask(stream)
+    for done in range(12):
+        task.step(done, 12, note="loading" if done < 2 else "rendering")
+    task.clear()
+    lines = stream.getvalue().splitlines()
+    assert [line.rpartition(", ")[2] for line in lines] == ["loading", "rendering", "rendering"]
+    assert "\r" not in stream.getvalue() and lines[-1].startswith(" 58%")
+
+
+def test_unknown_lengths_have_no_share() -> None:
+    progress = Progress()
+    progress.add(0, 0, 0, "reading")
+    assert cli.describe(progress, bar=True) == "reading"
+    progress.add(2, 50, 0, "reading")
+    assert cli.describe(progress, bar=True) == "50, 25/s, reading"
+    assert [cli.duration(s) for s in (0.4, 59, 65, 3600, 9000)] == [
+        "0 s",
+        "59 s",
+        "1 min 05 s",
+        "1 h 00 min",
+        "2 h 30 min",
+    ]
+
+
+# What is written
+
+
+def result(n: int = 1) -> Result:
+    return Result("Shapes", {"layer": "x"}, {"a": np.full(3, n)}, {"n": n}, {"model": "m"})
+
+
+def test_an_earlier_result_is_replaced_and_others_files_are_safe(shapes: None, tmp_path: Path) -> None:
+    folder = tmp_path / "deep" / "out"
+    cli.write(result(1), cli.check_folder(folder))
+    (folder / "figures").mkdir()
+    (folder / "figures" / "old.png").touch()
+    (folder / "notes.txt").write_text("mine")
+    cli.write(result(2), cli.check_folder(folder))
+    assert json.loads((folder / "result.json").read_text())["summary"] == {"n": 2}
+    assert np.load(folder / "arrays.npz")["a"].tolist() == [2, 2, 2]
+    assert (folder / "notes.txt").read_text() == "mine" and not (folder / "figures").exists()
+    assert sorted(path.name for path in folder.parent.iterdir()) == ["out"]
+
+
+def test_a_failure_while_saving_leaves_the_old_result(
+    shapes: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "out"
+    cli.write(result(1), folder)
+
+    def fail(cls: type, result: Result) -> dict[str, Any]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Shapes, "draw", classmethod(fail))
+    with pytest.raises(KeyboardInterrupt):
+        cli.write(result(2), folder)
+    assert json.loads((folder / "result.json").read_text())["summary"] == {"n": 1}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
+
+
+def test_folders_that_will_not_do(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.tex").touch()
+    for out, message in (
+        ("file", "is a file"),
+        ("full", "holds no earlier result"),
+        ("file/below", "cannot be written"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            cli.check_folder(tmp_path / out)
+    (tmp_path / "empty").mkdir()
+    cli.check_folder(tmp_path / "empty")
+
+
+# Exit codes, within the process
+
+
+def code_of(error: BaseException | None) -> int:
+    def command(task: Task) -> None:
+        if error is not None:
+            raise error
+
+    return cli.guarded(command)
+
+
+def test_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert code_of(None) == 0
+    assert code_of(ValueError("no layer 'x'\n  did you mean y?")) == 2
+    assert capsys.readouterr().err == "error: no layer 'x' did you mean y?\n"
+    assert code_of(FileNotFoundError(2, "No such file", "weights.pt")) == 2
+    assert code_of(KeyboardInterrupt()) == 130
+    assert capsys.readouterr().err.endswith("interrupted\n")
+    with pytest.raises(ZeroDivisionError):  # a bug shows where it is
+        code_of(ZeroDivisionError())
+    with pytest.raises(Cancelled):
+        code_of(Cancelled())
+    with pytest.raises(ValueError, match="no"):
+        cli.guarded(lambda task: (_ for _ in ()).throw(ValueError("no")).__next__(), traceback=True)
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert main.main(arguments) == 2
+    said = capsys.readouterr()
+    assert not said.out
+    lines = [line for line in said.err.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1 and said.err.endswith(lines[0] + "\n")
+    return lines[0]
+
+
+def run_arguments(tmp_path: Path, network: str, *settings: str, analysis: str = "FeatureVisualization") -> list[str]:
+    pairs = [part for setting in settings for part in ("--set", setting)]
+    return ["run", analysis, "--model", network, "--allow-code", *pairs, "--out", str(tmp_path / "out")]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["layer=0", "steps=0"], "steps = 0: "),
+        (["layer=0", "stepps=1"], "did you mean steps?"),
+        (["layer=nowhere"], "nowhere"),
+        (["layer=0", "units=6"], "units 0 to 5"),
+        ([], "needs the parameter layer"),
+    ],
+)
+def test_bad_parameters(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, network: str, settings: list[str], message: str
+) -> None:
+    assert message in refused(capsys, *run_arguments(tmp_path, network, *settings))
+    assert not (tmp_path / "out").exists()
+
+
+def test_bad_references(capsys: pytest.CaptureFixture[str], tmp_path: Path, network: str, pictures: str) -> None:
+    arguments = run_arguments(tmp_path, network, "layer=0")
+    arguments.remove("--allow-code")
+    assert "--allow-code" in refused(capsys, *arguments)
+    assert "did you mean" in refused(capsys, *run_arguments(tmp_path, "timm:resnet81", "layer=0"))
+    assert "timmm" in refused(capsys, *run_arguments(tmp_path, "timmm:resnet18", "layer=0"))
+    assert "FeatureVisualization" in refused(capsys, *run_arguments(tmp_path, network, analysis="FeatureVisualisation"))
+    assert "nan" in refused(capsys, *run_arguments(tmp_path, network.replace(":make", ":broken"), "layer=0")).lower()
+    sweep = run_arguments(tmp_path, network, "layers=0", analysis="DatasetExamples")
+    assert "needs images" in refused(capsys, *sweep)
+    assert "emojis" in refused(capsys, *sweep, "--images", "emojis")
+    assert str(tmp_path / "gone") in refused(capsys, *sweep, "--images", f"folder:{tmp_path / 'gone'}")
+    assert "--model" in refused(capsys, "list", "layers")
+    assert not (tmp_path / "out").exists()
+
+
+def test_files_that_are_broken_or_dangerous(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    class Bomb:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return os.mkdir, (str(tmp_path / "ran"),)
+
+    whole = tmp_path / "whole.safetensors"
+    save_file({"weight": torch.zeros(64, 64)}, whole)
+    (tmp_path / "cut.safetensors").write_bytes(whole.read_bytes()[:1000])
+    (tmp_path / "empty.safetensors").touch()
+    with (tmp_path / "bomb.pt").open("wb") as file:
+        pickle.dump(Bomb(), file)
+    for name in ("cut.safetensors", "empty.safetensors", "bomb.pt", "missing.pt"):
+        line = refused(
+            capsys, *run_arguments(tmp_path, f"file:{tmp_path / name}?architecture=timm:resnet18", "layer=x")
+        )
+        assert name in line
+    assert not (tmp_path / "ran").exists() and not (tmp_path / "out").exists()
+
+
+# Lists
+
+
+def listed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert main.main(["list", *arguments]) == 0
+    return capsys.readouterr().out
+
+
+def test_lists(capsys: pytest.CaptureFixture[str], network: str) -> None:
+    assert listed(capsys, "models", "timm:resnet18").splitlines() == ["timm:resnet18"]
+    assert "bundled:efficientnet-lite0" in [entry["ref"] for entry in json.loads(listed(capsys, "models", "--json"))]
+    assert "emoji" in listed(capsys, "images").splitlines()
+    assert listed(capsys, "images", "stimuli:c*").splitlines() == ["stimuli:curves", "stimuli:colours"]
+    layers = json.loads(listed(capsys, "layers", "--model", network, "--allow-code", "--json"))
+    first = next(layer for layer in layers if layer["name"] == "0")
+    assert (first["kind"], first["shape"], first["units"], first["role"]) == ("conv2d", [6, 22, 22], 6, "pre")
+    assert "conv2d" in listed(capsys, "layers", "0", "--model", network, "--allow-code")
+    assert listed(capsys, "models", "nothing*") == ""
+
+
+def test_analyses_are_listed_with_their_parameters(capsys: pytest.CaptureFixture[str]) -> None:
+    text = listed(capsys, "analyses", "Feature*")
+    assert text.startswith("FeatureVisualization: ") and "    layer (needed) " in text
+    assert "    steps (default 256, >= 1, <= 8192) Optimisation steps." in text
+    entries = {entry["name"]: entry for entry in json.loads(listed(capsys, "analyses", "--json"))}
+    assert entries["DatasetExamples"]["needs_images"]
+    assert entries["FeatureVisualization"]["parameters"]["properties"]["steps"]["maximum"] == 8192
+
+
+def test_problems_are_listed_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    assert len(listed(capsys, "problems").splitlines()) == 18
+    (entry,) = json.loads(listed(capsys, "problems", "7.10", "--json"))
+    assert entry["number"] == "7.10" and entry["difficulty"] == "B"
+    code = (
+        "import sys, main; main.main(['list', 'problems']); "
+        "heavy = {'torch', 'timm', 'pydantic', 'numpy', 'zarr', 'PySide6', 'matplotlib'} & set(sys.modules); "
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
+    times = []
+    for _ in range(3):
+        began = time.perf_counter()
+        assert run("list", "problems")[0] == 0
+        times.append(time.perf_counter() - began)
+    assert min(times) < 0.3
+
+
+# Whole runs
+
+
+def test_feature_visualization(capsys: pytest.CaptureFixture[str], tmp_path: Path, network: str) -> None:
+    arguments = run_arguments(tmp_path, network, "layer=0", "units=5,2", "steps=8", "size=16", "seed=3")
+    assert main.main(arguments) == 0
+    out = tmp_path / "out"
+    assert capsys.readouterr().out == f"{out}\n"
+    document = json.loads((out / "result.json").read_text())
+    assert document["analysis"] == "FeatureVisualization" and document["parameters"]["units"] == [5, 2]
+    assert document["model"] == network and len(document["weights"]) == 64 and document["seed"] == 3
+    assert document["images"] is None and document["versions"]["torch"] == torch.__version__ and document["seconds"] > 0
+    assert np.load(out / "arrays.npz")["images"].shape == (2, 1, 16, 16, 3)
+    assert list((out / "figures").glob("*.png")) and list((out / "figures").glob("*.pdf"))
+    assert oct(out.stat().st_mode & 0o777) == oct(0o777 & ~umask())
+
+
+def umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def test_dataset_examples(capsys: pytest.CaptureFixture[str], tmp_path: Path, network: str, pictures: str) -> None:
+    arguments = run_arguments(tmp_path, network, "layers=0,4", "k=3", analysis="DatasetExamples")
+    assert main.main([*arguments, "--images", pictures]) == 0
+    document = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert document["images"] == pictures and document["images_hash"]
+    arrays = np.load(tmp_path / "out" / "arrays.npz")
+    assert arrays["0/top_values"].shape == (6, 3) and arrays["4/top_index"].shape == (4, 3)
+
+
+def test_in_a_process_of_its_own_and_interrupted(tmp_path: Path, network: str, cache: Path) -> None:
+    arguments = run_arguments(tmp_path, network, "layer=0", "steps=8000", "size=64")
+    process = start(*arguments)
+    assert process.stderr is not None
+    while "/s" not in (line := process.stderr.readline()):
+        assert line, "it ended before its first progress"
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130 and not out
+    assert err.splitlines()[-1] == "interrupted" and "Traceback" not in err
+    assert not (tmp_path / "out").exists() and not list(tmp_path.glob(".out-*"))
+    assert not list(cache.rglob("*.npz"))
+
+
+def test_a_killed_sweep_leaves_nothing_whole_and_goes_on(
+    tmp_path: Path, network: str, pictures: str, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = run_arguments(tmp_path, network, "layers=0", "batch=2", analysis="DatasetExamples")
+    arguments += ["--images", pictures]
+    process = start(*arguments)
+    while not (states := list(cache.rglob("state.safetensors"))):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.001)
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL and states[0].exists() and not (tmp_path / "out").exists()
+    interrupted_at = states[0].stat().st_mtime_ns
+    assert main.main(arguments) == 0
+    assert not states[0].exists()
+    resumed = np.load(tmp_path / "out" / "arrays.npz")
+    monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path / "another"))
+    assert main.main([*arguments[:-3], str(tmp_path / "whole"), *arguments[-2:]]) == 0
+    for name, array in np.load(tmp_path / "whole" / "arrays.npz").items():
+        np.testing.assert_array_equal(resumed[name], array, err_msg=name)
+    assert (tmp_path / "out" / "result.json").stat().st_mtime_ns > interrupted_at
+
+
+def test_a_closed_pipe_is_no_error() -> None:
+    process = subprocess.run(
+        f"{sys.executable} {ROOT / 'main.py'} list models | head -n 1; exit ${{PIPESTATUS[0]}}",
+        shell=True,
+        executable="/bin/bash",
+        capture_output=True,
+        text=True,
+    )
+    assert process.returncode == 0 and process.stdout.count("\n") == 1 and process.stderr == ""
