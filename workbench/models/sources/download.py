@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 from urllib.parse import urlparse
 
 import torch
@@ -104,7 +104,7 @@ def fetch_from_hub(repository: str, names: Sequence[str], *, task: Task) -> Path
     if constants.HF_HUB_OFFLINE:
         raise _missing(names[0], folder, repository, "HF_HUB_OFFLINE is set")
     for name in names:
-        url = huggingface_hub.hf_hub_url(repository, name, revision=revision or None, endpoint=constants.ENDPOINT)
+        url = huggingface_hub.hf_hub_url(repository, name, revision=revision or None)
         task.step(0, 0, note=f"connecting to {urlparse(url).hostname}")
         try:
             # Asked first, because the library takes 24 seconds of retries, deaf to cancel, to notice that there is no network.
@@ -123,7 +123,6 @@ def fetch_from_hub(repository: str, names: Sequence[str], *, task: Task) -> Path
                     name,
                     revision=revision or None,
                     cache_dir=cache,
-                    endpoint=constants.ENDPOINT,
                     tqdm_class=_progress(task, name),
                 )
         except (OSError, HfHubHTTPError) as error:
@@ -152,7 +151,7 @@ def _progress(task: Task, name: str) -> type:
         def __init__(self, total: float | None = None, initial: float = 0, **_: Any) -> None:
             self.total, self.received = total or 0, initial
 
-        def __enter__(self) -> Self:
+        def __enter__(self) -> object:
             return self
 
         def __exit__(self, *_: object) -> None:
