@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -151,9 +152,9 @@ def list_entries(kind: str, pattern: str, model: str | None, as_json: bool, allo
         When layers are asked for without a model, or the model cannot be opened.
     """
     if kind == "models":
-        from workbench.models.loading import list_models
+        from workbench.models.loading import entries as networks
 
-        entries: list[dict[str, Any]] = [{"ref": ref} for ref in list_models(pattern)]
+        entries: list[dict[str, Any]] = [asdict(entry) for entry in networks(pattern)]
         lines = [entry["ref"] for entry in entries]
     elif kind == "layers":
         if model is None:
@@ -244,8 +245,6 @@ def _range(field: Mapping[str, Any]) -> str:
 
 
 def _problems(pattern: str) -> list[dict[str, Any]]:
-    from dataclasses import asdict
-
     from workbench.problems import load
 
     return [
