@@ -188,6 +188,12 @@ class Docks(QObject):
         self._started = True
         self._see_what_is_visible()
 
+    def stop(self) -> None:
+        """Build no more panels; the window is closing."""
+        self._started = False
+        self._waiting.clear()
+        self._next.stop()
+
     def reset(self) -> None:
         """Put every dock where it stands at first."""
         for id, dock in self._docks.items():
@@ -297,6 +303,11 @@ class Docks(QObject):
         if self._waiting:
             self._next.start()
 
+    def _fill(self, id: str, content: QWidget) -> None:
+        before = self._docks[id].widget()
+        self._docks[id].setWidget(content)
+        before.deleteLater()  # Qt takes it out and leaves it where it is
+
     def _make_panel(self, id: str) -> None:
         module, _, name = self.entries[id].target.partition(":")
         try:
@@ -304,11 +315,11 @@ class Docks(QObject):
             panel = kind(self._session)
         except Exception as error:  # one broken panel must not take the window with it; it is shown in its place
             self._failed.add(id)
-            self._docks[id].setWidget(failure(self.entries[id].title, error))
+            self._fill(id, failure(self.entries[id].title, error))
             self.panel_failed.emit(id, f"{self.entries[id].title}: {error}", traceback.format_exc())
             return
         self._panels[id] = panel
-        self._docks[id].setWidget(panel)
+        self._fill(id, panel)
         if id in self._saved:
             panel.restore_state(self._saved.pop(id))
         self.panel_made.emit(panel)
@@ -326,11 +337,11 @@ def failure(title: str, error: Exception) -> QWidget:
 
 
 def focus_first(panel: QWidget) -> None:
-    """Give the keyboard to the panel: to its focus proxy, or to the first thing in it that takes the keyboard."""
-    target = panel.focusProxy()
-    if target is None:
-        fields = [
-            w for w in panel.findChildren(QWidget) if w.focusPolicy() & Qt.FocusPolicy.TabFocus and w.isVisibleTo(panel)
-        ]
-        target = fields[0] if fields else panel
-    target.setFocus(Qt.FocusReason.ShortcutFocusReason)
+    """Give the keyboard to the panel: to its focus proxy, or to the first thing that is shown in it and takes the keyboard."""
+    proxy = panel.focusProxy()
+    fields = [w for w in panel.findChildren(QWidget) if w.focusPolicy() & Qt.FocusPolicy.TabFocus]
+    for target in ([proxy] if proxy is not None else []) + fields:
+        if target.isVisibleTo(panel) and target.isEnabledTo(panel):
+            target.setFocus(Qt.FocusReason.ShortcutFocusReason)
+            return
+    panel.setFocus(Qt.FocusReason.ShortcutFocusReason)

@@ -197,6 +197,7 @@ class MainWindow(QMainWindow):
         if not self._closing:
             self._closing = True
             self._autosave.stop()
+            self.docks.stop()
             if self._remember:
                 self._keep()
             self.hide()

@@ -22,7 +22,9 @@ def test_a_shortcut_that_is_none_is_refused():
         command(shortcut="Strg+Q")
 
 
-@pytest.mark.parametrize(("typed", "normal"), [("ctrl+shift+p", "Ctrl+Shift+P"), ("F6", "F6"), ("Foo+Bar", ""), ("Ctrl+Del", "Ctrl+Del")])
+@pytest.mark.parametrize(
+    ("typed", "normal"), [("ctrl+shift+p", "Ctrl+Shift+P"), ("F6", "F6"), ("Foo+Bar", ""), ("Ctrl+Del", "Ctrl+Del")]
+)
 def test_shortcuts_are_written_one_way(typed: str, normal: str):
     assert normalise(typed) == normal
 
@@ -50,7 +52,7 @@ def test_a_near_miss_suggests_the_right_name():
 def test_search_prefers_word_starts_and_runs():
     registry = Registry()
     registry.add(command("a", "Reset layout"), command("b", "Run analysis…"), command("c", "Close message"))
-    assert [c.id for c in registry.search("ra")][0] == "b"
+    assert registry.search("ra")[0].id == "b"
     assert [c.id for c in registry.search("lay")] == ["a"]
     assert len(registry.search("")) == 3
     assert fuzzy_score("oi", "Open image") > fuzzy_score("oi", "Choose initials")

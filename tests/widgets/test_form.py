@@ -120,7 +120,9 @@ def test_a_complaint_of_the_engine_stands_at_its_field(form):
     assert not form.show_complaint("the network could not be opened")
 
 
-@pytest.mark.parametrize(("text", "numbers"), [("", []), ("3", [3]), ("0-3, 7", [0, 1, 2, 3, 7]), ("7;1 , 2", [7, 1, 2])])
+@pytest.mark.parametrize(
+    ("text", "numbers"), [("", []), ("3", [3]), ("0-3, 7", [0, 1, 2, 3, 7]), ("7;1 , 2", [7, 1, 2])]
+)
 def test_ranges_of_integers(text: str, numbers: list[int]):
     assert read_integers(text) == numbers
     assert read_integers(write_integers(numbers)) == numbers

@@ -20,7 +20,9 @@ def write_png_header(path: Path, width: int, height: int) -> None:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b""))
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
+    )
 
 
 def test_pixels_arrive_as_they_are(tmp_path: Path):
@@ -76,7 +78,13 @@ def test_bad_files_say_what_is_wrong(tmp_path: Path):
 
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [("a.png", "image"), ("w.safetensors", "weights"), ("w.PTH", "weights"), ("net.py", "python"), ("x.workbench", "project")],
+    [
+        ("a.png", "image"),
+        ("w.safetensors", "weights"),
+        ("w.PTH", "weights"),
+        ("net.py", "python"),
+        ("x.workbench", "project"),
+    ],
 )
 def test_files_are_told_apart(tmp_path: Path, name: str, kind: str):
     (tmp_path / name).write_bytes(b"x")
@@ -99,7 +107,10 @@ def test_folders_and_several_files(tmp_path: Path):
 def test_factories_are_found_without_running_the_file(tmp_path: Path):
     ran = tmp_path / "ran"
     path = tmp_path / "net.py"
-    path.write_text(f"open({str(ran)!r}, 'w')\ndef other(): ...\ndef make_net(): ...\nclass Net: ...\ndef _private(): ...\n", encoding="utf-8")
+    path.write_text(
+        f"open({str(ran)!r}, 'w')\ndef other(): ...\ndef make_net(): ...\nclass Net: ...\ndef _private(): ...\n",
+        encoding="utf-8",
+    )
     assert factories(path) == ["make_net", "Net", "other"]
     assert not ran.exists()
     path.write_text("def broken(:", encoding="utf-8")

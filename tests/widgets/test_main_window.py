@@ -20,7 +20,7 @@ from PySide6.QtWidgets import QMessageBox
 from widgets.code_consent import CodeConsent
 from widgets.panels import PANELS
 from workbench.jobs.job import Request
-from workbench.jobs.requests import LoadModel, OpenImages
+from workbench.jobs.requests import DescribeAnalyses, ListSources, LoadModel, OpenImages
 from workbench.models.layer import Unit
 from workbench.project import Note, Project
 
@@ -116,7 +116,12 @@ def test_units_and_layers_step_by_keyboard(make_window, qtbot):
     window = make_window()
     qtbot.waitUntil(lambda: window.session.model is not None)
     assert window.session.layer == "blocks.0.act"
-    for id, unit in (("model.next_unit", 0), ("model.next_unit", 1), ("model.previous_unit", 0), ("model.previous_unit", 31)):
+    for id, unit in (
+        ("model.next_unit", 0),
+        ("model.next_unit", 1),
+        ("model.previous_unit", 0),
+        ("model.previous_unit", 31),
+    ):
         window.registry.find(id).run()
         assert window.session.unit == Unit("blocks.0.act", unit)
     window.registry.find("model.next_layer").run()
@@ -194,12 +199,14 @@ class Slow(Request):
             task.step(0, 0)
 
 
-def test_closing_while_a_job_runs_ends_the_worker_first(make_window, qtbot):
+def test_closing_while_a_job_runs_ends_the_worker_first(make_window, qtbot, monkeypatch):
+    for lists in (ListSources, DescribeAnalyses):  # they import torch, which cannot be cancelled
+        monkeypatch.setattr(lists, "run", lambda *_: ())
     window = make_window(worker=True, defaults=("", ""))
     order = []
-    window.session.relay.event.connect(lambda event: order.append(event.state))
-    window.session.relay.submit(Slow())
-    qtbot.waitUntil(lambda: "running" in order)
+    window.session.relay.event.connect(lambda event: order.append((event.job, event.state)))
+    job = window.session.relay.submit(Slow())
+    qtbot.waitUntil(lambda: (job, "running") in order)
     began = time.monotonic()
     window.close()
     assert time.monotonic() - began < 2
@@ -347,7 +354,10 @@ def test_folders_weights_and_several_images(make_window, tmp_path, runner):
         picture().save(str(tmp_path / name))
     drop(window, files(tmp_path / "a.png", tmp_path / "b.png"))
     assert runner.asked(LoadModel) == [LoadModel(f"file:{tmp_path / 'w.safetensors'}")]
-    assert [r.ref for r in runner.asked(OpenImages)] == [f"folder:{tmp_path}", f"files:{tmp_path / 'a.png'};{tmp_path / 'b.png'}"]
+    assert [r.ref for r in runner.asked(OpenImages)] == [
+        f"folder:{tmp_path}",
+        f"files:{tmp_path / 'a.png'};{tmp_path / 'b.png'}",
+    ]
 
 
 def test_a_python_file_is_shown_and_asked_about_before_it_runs(make_window, tmp_path, runner, qtbot):
@@ -421,7 +431,8 @@ def test_reset_brings_everything_back(make_window):
     window.registry.find("view.reset").run()
     assert all(window.docks.is_visible(id) for id in PANELS)
     grid, loader, inspector, problems = (
-        window.docks.panel(id).mapTo(window, QPoint(0, 0)) for id in ("neuron_grid", "model_loader", "inspector", "problems")
+        window.docks.panel(id).mapTo(window, QPoint(0, 0))
+        for id in ("neuron_grid", "model_loader", "inspector", "problems")
     )
     assert loader.x() < grid.x() < inspector.x()
     assert grid.y() < problems.y()

@@ -19,9 +19,6 @@ def test_a_command_runs_by_keyboard(make_window, qtbot):
     window = make_window()
     before = open_palette(window, qtbot)
     assert window.focusWidget() is window.palette_box.field
-    QTest.keyClicks(window.palette_box.field, "darkcol")
-    assert window.palette_box.current() is None or window.palette_box.current().id != "view.colours.dark"
-    window.palette_box.field.clear()
     QTest.keyClicks(window.palette_box.field, "colours dark")
     assert window.palette_box.current().id == "view.colours.dark"
     QTest.keyClick(window.palette_box.field, Qt.Key.Key_Return)

@@ -17,7 +17,10 @@ def contrast(one: QColor, other: QColor) -> float:
     """WCAG 2 contrast ratio, 1 to 21."""
 
     def luminance(colour: QColor) -> float:
-        parts = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (colour.redF(), colour.greenF(), colour.blueF())]
+        parts = [
+            c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
+            for c in (colour.redF(), colour.greenF(), colour.blueF())
+        ]
         return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
 
     bright, dim = sorted((luminance(one), luminance(other)), reverse=True)
@@ -79,7 +82,9 @@ def test_the_system_is_followed_while_the_window_is_open(make_window, qapp, qtbo
         pixel = window.grab().toImage().pixelColor(window.width() // 2, window.height() - 3)  # of the status line
         assert (pixel.lightnessF() < 0.5) == dark
     window.registry.find("view.colours.dark").run()
+    qtbot.waitUntil(lambda: is_dark(window.palette()))
     system.emit(Qt.ColorScheme.Light)
+    qtbot.wait(20)
     assert is_dark(window.palette()), "the user's choice comes before the system's"
     assert window.settings.scheme == "dark"
 
