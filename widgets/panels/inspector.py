@@ -62,7 +62,7 @@ class InspectorPanel(Panel):
         session.unit_changed.connect(self._on_unit)
         session.images_changed.connect(lambda _card: self._renew(self.examples))
         session.image_changed.connect(lambda _image: self._renew(self.response))
-        session.project_changed.connect(self._show_label)
+        session.project_changed.connect(self._forget_label)
         session.touched.connect(self._show_label)
         self._on_unit(session.unit)
 
@@ -186,8 +186,12 @@ class InspectorPanel(Panel):
         return self.session.project.labels.get(self._model, {}).get(str(self._unit), "")
 
     def _show_label(self) -> None:
-        if not (self.label.hasFocus() and self.label.isModified()):
+        if not self.label.isModified():  # else it is being typed
             self.label.setText(self._given_label())
+
+    def _forget_label(self) -> None:
+        self.label.setModified(False)
+        self._show_label()
 
     def _set_label(self) -> None:
         if not self.label.isModified():

@@ -129,12 +129,13 @@ class NeuronGridPanel(Panel):
             "Order of the units. All but the number need dataset examples: start a sweep in the inspector"
         )
         self.sort.setAccessibleName("Sort units by")
+        self.sort.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.sort.setMinimumContentsLength(10)
         self.sort.addItem("Unit number", "")
         for name, title in SORTS.items():
             self.sort.addItem(title, name)
-        self.descending = self._arrow(Qt.ArrowType.DownArrow, "")
-        self.descending.setCheckable(True)
-        self.descending.setChecked(True)
+        self.direction = self._arrow(Qt.ArrowType.DownArrow, "")
+        self._reversed = False
 
         self.size = QSlider(Qt.Orientation.Horizontal, self)
         self.size.setRange(SMALLEST, LARGEST)
@@ -160,7 +161,7 @@ class NeuronGridPanel(Panel):
             (self.next, 0),
             (self.filter, 2),
             (self.sort, 0),
-            (self.descending, 0),
+            (self.direction, 0),
             (self.size, 0),
         ):
             top.addWidget(widget, stretch)
@@ -193,7 +194,7 @@ class NeuronGridPanel(Panel):
         self._soon.timeout.connect(self._ask)
         self.filter.textChanged.connect(lambda _text: self._typed.start())
         self.sort.currentIndexChanged.connect(lambda _index: self._arrange())
-        self.descending.toggled.connect(lambda _on: self._arrange())
+        self.direction.clicked.connect(self.reverse)
         self.layers.activated.connect(lambda index: self._choose_layer(self.layers.itemText(index)))
         self.layers.lineEdit().editingFinished.connect(self._finish_typing_layer)
         self.previous.clicked.connect(lambda: self.step_layer(-1))
@@ -221,7 +222,7 @@ class NeuronGridPanel(Panel):
                 self.layers.addItem(layer.name)
                 about = f"{layer.kind} · {_shape(layer.shape)}" + (f" · {layer.role}-activation" if layer.role else "")
                 self.layers.setItemData(self.layers.count() - 1, about, Qt.ItemDataRole.ToolTipRole)
-        for widget in (self.layers, self.previous, self.next, self.filter, self.sort, self.descending, self.size):
+        for widget in (self.layers, self.previous, self.next, self.filter, self.sort, self.direction, self.size):
             widget.setEnabled(card is not None)
         self._on_layer(self.session.layer)
 
@@ -306,17 +307,17 @@ class NeuronGridPanel(Panel):
         units: Sequence[int] = units_matching(self.filter.text(), layer.units, self._label)
         by = self.sort.currentData()
         values = self._statistics.get(by)
-        down = self.descending.isChecked() if by else not self.descending.isChecked()
-        self.descending.setArrowType(Qt.ArrowType.DownArrow if self.descending.isChecked() else Qt.ArrowType.UpArrow)
-        order = "largest first" if by else "first to last"
-        opposite = "smallest first" if by else "last to first"
-        self.descending.setToolTip(f"Order: {order if self.descending.isChecked() else opposite}")
+        self.direction.setArrowType(Qt.ArrowType.UpArrow if self._reversed else Qt.ArrowType.DownArrow)
+        orders = ("largest first", "smallest first") if by else ("first to last", "last to first")
+        self.direction.setToolTip(f"Order: {orders[self._reversed]}; click for {orders[not self._reversed]}")
         if values is not None:
-            ranked = np.argsort(values[list(units)], kind="stable") if units else np.zeros(0, int)
-            units = [units[place] for place in (ranked[::-1] if down else ranked)]
+            chosen = np.array(units, int)
+            units = chosen[
+                np.argsort(values[chosen] * (1 if self._reversed else -1), kind="stable")
+            ].tolist()  # NaN last
             self.grid.set_values({unit: float(values[unit]) for unit in range(layer.units)})
         else:
-            units = units[::-1] if down and not by else units
+            units = units[::-1] if self._reversed and not by else units
             self.grid.set_values({})
         role = f"{layer.role}-activation" if layer.role else "activation"
         self.grid.value_name = "" if values is None else SORTS[by].lower() + ("" if by in SHARES else f" ({role})")
@@ -348,6 +349,11 @@ class NeuronGridPanel(Panel):
         index = self.layers.findText(self.session.layer) + step
         if 0 <= index < self.layers.count():
             self.session.select_layer(self.layers.itemText(index))
+
+    def reverse(self) -> None:
+        """Turn the order round."""
+        self._reversed = not self._reversed
+        self._arrange()
 
     def _select(self, unit: int) -> None:
         self.session.select_unit(Unit(self.session.layer, unit))
@@ -413,9 +419,10 @@ class NeuronGridPanel(Panel):
             self.grid.set_images({unit: pixels[0] for unit, pixels in images.items()}, fine=request.level == "fine")
         current = self._jobs.get(request.level, (0, ()))[0] == event.job
         if event.ended and current:
-            del self._jobs[request.level]
-            self._stopped = event.state != "done"
-            if event.state == "done":
+            _, asked = self._jobs.pop(request.level)
+            complete = all(self.grid.level(unit) in (request.level, "fine") for unit in asked)
+            self._stopped = event.state != "done" or not complete  # never ask for the same again and again
+            if not self._stopped:
                 self._soon.start()
         self._show_progress(event if event.state == "failed" else None)
 
@@ -492,7 +499,7 @@ class NeuronGridPanel(Panel):
         return {
             "tile": self.grid.tile_size,
             "sort": self.sort.currentData(),
-            "descending": self.descending.isChecked(),
+            "reversed": self._reversed,
             "filter": self.filter.text(),
         }
 
@@ -501,8 +508,9 @@ class NeuronGridPanel(Panel):
         if isinstance(state.get("tile"), int):
             self.grid.tile_size = state["tile"]
         self.sort.setCurrentIndex(max(0, self.sort.findData(state.get("sort", ""))))
-        self.descending.setChecked(bool(state.get("descending", True)))
+        self._reversed = bool(state.get("reversed", False))
         self.filter.setText(str(state.get("filter", "")))
+        self._arrange()
 
     def views(self) -> list[View]:
         """A contact sheet of the selected units, or of those on screen."""

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from workbench.jobs.job import JobEvent
 
 SECONDS_BETWEEN_LOOKS = 3.0  # at what a sweep that is still running has found
-PLACEHOLDERS = 8
 
 
 class Examples(Section):
@@ -139,7 +138,7 @@ class Examples(Section):
         """Make one row from the arrays whose names begin with `end`; `part` indexes their leading axes."""
         found = self._found
         if f"{end}_images" not in found:
-            return Row(label, (Picture(None),) * PLACEHOLDERS, note, lines)
+            return Row(label, ())
         values = found[f"{end}_values"][part]
         order = range(len(values))[::-1] if strongest_first else range(len(values))
         known = [place for place in order if not math.isnan(values[place])]

@@ -28,15 +28,14 @@ class Section(QWidget):
         self._button = QToolButton(self)
         self._button.setText(title)
         self._button.setToolTip(help)
-        self._button.setCheckable(True)
-        self._button.setChecked(True)
         self._button.setAutoRaise(True)
         self._button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         self._button.setArrowType(Qt.ArrowType.DownArrow)
         font = self._button.font()
         font.setBold(True)
         self._button.setFont(font)
-        self._button.toggled.connect(self._fold)
+        self._button.clicked.connect(lambda: setattr(self, "open", not self.open))
+        self._open = True
         self.note = QLabel(self)
         self.note.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.note.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
@@ -63,13 +62,11 @@ class Section(QWidget):
     @property
     def open(self) -> bool:
         """Whether the content is shown."""
-        return self._button.isChecked()
+        return self._open
 
     @open.setter
     def open(self, shown: bool) -> None:
-        self._button.setChecked(shown)
-
-    def _fold(self, shown: bool) -> None:
+        self._open = shown
         self._body.setVisible(shown)
         self._button.setArrowType(Qt.ArrowType.DownArrow if shown else Qt.ArrowType.RightArrow)
 

@@ -133,7 +133,7 @@ class ImageStrip(ViewWidget):
     def height_for(self, width: float) -> float:
         """Height that all rows take at a width."""
         if not self._rows:
-            return 64.0
+            return 56.0 if self.message else 0.0
         self._places(width)
         return self._bottom + 2
 
@@ -213,15 +213,15 @@ class ImageStrip(ViewWidget):
                     Qt.TransformationMode.SmoothTransformation,
                 )
             painted = fit(place, image.width(), image.height())
-            draw_image(painter, painted, image, smooth=2 * image.width() > place.width())
+            draw_image(painter, painted, image, smooth=4 * image.width() > place.width())
             if picture.mark is not None:
                 centre = painted.topLeft() + QPointF(
                     picture.mark[1] * painted.width(), picture.mark[0] * painted.height()
                 )
                 painter.setBrush(Qt.BrushStyle.NoBrush)
-                for colour, thick in ((Qt.GlobalColor.black, 3), (Qt.GlobalColor.white, 1.4)):
+                for colour, thick in ((Qt.GlobalColor.black, 2.4), (Qt.GlobalColor.white, 1)):
                     painter.setPen(QPen(colour, thick))
-                    painter.drawEllipse(centre, 5, 5)
+                    painter.drawEllipse(centre, 4, 4)
         y = place.bottom()
         painter.setFont(small)
         for text, colour in ((picture.caption, ink.text), (picture.label, ink.faint)):

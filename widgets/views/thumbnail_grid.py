@@ -109,6 +109,7 @@ class ThumbnailGrid(QListView):
         self._selected: set[int] = set()
         self._hovered = -1
         self._tile = 96
+        self._side = 0  # of a tile as drawn
         self._columns = 1
         self._last_visible: tuple[int, ...] | None = None
         self._ratio = 1.0
@@ -265,7 +266,7 @@ class ThumbnailGrid(QListView):
 
     @property
     def tile_size(self) -> int:
-        """Width of a thumbnail in pixels, 16-320."""
+        """Smallest width of a thumbnail in pixels, 16-320; they are drawn as much larger as fills the width of the grid."""
         return self._tile
 
     @tile_size.setter
@@ -278,20 +279,23 @@ class ThumbnailGrid(QListView):
         if self.current_unit() in self.visible_units():
             kept = self.currentIndex().row()
         self._tile = size
-        self._at_size.clear()
         self._lay_out()
         if kept >= 0:
             self.scrollTo(self._model.index(kept), QAbstractItemView.ScrollHint.PositionAtCenter)
         self.tile_size_changed.emit(size)
 
     def _lay_out(self) -> None:
-        """Fit whole columns into the width, and share what is left among them."""
+        """Fit whole columns into the width, and enlarge the tiles by what is left."""
         width = max(1, self.viewport().width() - 1)  # Qt wraps an item that ends on the last pixel
         self._caption = QFontMetrics(figure_font(10)).height() + 1 if self._tile >= CAPTIONED else 0
         margin = MARGIN if self._tile >= CAPTIONED else 1
         self._margin = margin
         self._columns = max(1, width // (self._tile + 2 * margin))
-        self._cell = QSize(max(1, width // self._columns), self._tile + 2 * margin + self._caption)
+        side = max(1, width // self._columns - 2 * margin)
+        if side != self._side:
+            self._side = side
+            self._at_size.clear()
+        self._cell = QSize(max(1, width // self._columns), side + 2 * margin + self._caption)
         self.setGridSize(self._cell)
         self.verticalScrollBar().setSingleStep(max(24, self._cell.height() // 3))
         self._drop_bands()
@@ -513,7 +517,7 @@ class ThumbnailGrid(QListView):
         line, column = divmod(row, self._columns)
         left, right = round(column * self._cell.width() * ratio), round((column + 1) * self._cell.width() * ratio)
         top = self._device_y(line) - band_top
-        margin, side = round(self._margin * ratio), round(self._tile * ratio)
+        margin, side = round(self._margin * ratio), round(self._side * ratio)
         x, y = left + (right - left - side) // 2, top + margin
         if row in self._selected:
             frame = max(2, round(2 * ratio)) if margin > 1 else 1
@@ -525,7 +529,7 @@ class ThumbnailGrid(QListView):
             painter.drawImage(x + (side - image.width()) // 2, y + (side - image.height()) // 2, image)
         else:
             painter.fillRect(x, y, side, side, ink.quiet)
-            if not self._caption and self._tile >= 20:
+            if not self._caption and self._side >= 20:
                 painter.setPen(ink.faint)
                 painter.drawText(QRect(x, y, side, side), Qt.AlignmentFlag.AlignCenter, str(unit))
         if self._caption:
@@ -536,7 +540,7 @@ class ThumbnailGrid(QListView):
                 painter.drawText(below, Qt.AlignmentFlag.AlignCenter, str(unit))
             else:
                 painter.drawText(below, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, str(unit))
-                if self._tile >= 64:
+                if self._side >= 64:
                     painter.drawText(below, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight, number(value))
 
     def _scale(self, unit: int, side: int) -> QImage:
