@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +52,12 @@ class Subjects:
     directions: Float[Tensor, "row unit"] | None = None
     pictures: Float[Tensor, "row channel y x"] | None = None
 
+    def only(self, rows: Int[Tensor, "chosen"]) -> Subjects:
+        """Return some of the rows, those of a unit all or none."""
+        directions = self.directions[rows] if self.directions is not None else None
+        pictures = self.pictures[rows] if self.pictures is not None else None
+        return Subjects(self.units[rows], self.seeds, directions, pictures)
+
 
 class Scene:
     """The plain network as a function of images in [0, 1]: what the objective reads, for one batch of subjects.
@@ -84,6 +91,12 @@ class Scene:
         flat = torch.full((1, channels, 1, 1), GREY, device=self.device)
         self.shift = model.normalise(flat)
         self.scale = (model.normalise(flat + GREY) - self.shift) / GREY
+
+    def only(self, rows: Int[Tensor, "chosen"]) -> Scene:
+        """Return the same network for some of the subjects."""
+        chosen = copy(self)
+        chosen.subjects = self.subjects.only(rows)
+        return chosen
 
     def rows(
         self,
@@ -215,11 +228,11 @@ class _Redirected(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         (x,), (gradient,) = ctx.saved_tensors, gradients
         low, high = ctx.range
-        plain = gradient * ((x > low) & (x < high))
-        blocked = (plain == 0).flatten(1).all(1).view(-1, *[1] * (x.dim() - 1))
-        # The optimiser goes against the gradient: below the range only what pushes up may pass, above it only what pushes down.
-        outwards = ((x <= low) & (gradient > 0)) | ((x >= high) & (gradient < 0))
-        return torch.where(blocked, gradient.masked_fill(outwards, 0), plain), None, None
+        inside = (x > low) & (x < high)
+        blocked = _beside(_nothing(gradient * inside), x)
+        # The optimiser follows the gradient: below the range only what pushes up may pass, above it only what pushes down.
+        inwards = ((x <= low) & (gradient > 0)) | ((x >= high) & (gradient < 0))
+        return gradient * (inside | (inwards & blocked)), None, None
 
 
 class RedirectedRelu(TorchFunctionMode):
@@ -240,6 +253,38 @@ class RedirectedRelu(TorchFunctionMode):
             low, high = args[1:3] if len(args) == 3 else (-1.0, 1.0)
             return _Redirected.apply(args[0], float(low), float(high))
         return func(*args, **(kwargs or {}))
+
+
+class Gain:
+    """A power of two per row by which its gradient is multiplied on the way back, so that its mean magnitude begins near 1.
+
+    Random networks give gradients so small that they become denormal numbers, which processors handle many times slower, or zero. Adam
+    does not see a constant factor.
+    """
+
+    def __init__(self, rows: int, device: torch.device) -> None:
+        self.factors = torch.full((rows,), 2.0**30, device=device)
+        self._waiting = torch.ones(rows, dtype=torch.bool, device=device)
+
+    def settle(self, gradient: Tensor) -> Tensor:
+        """Choose the gain of rows that have a gradient for the first time; return the gradient as if it had been used already."""
+        if not self._waiting.any():
+            return gradient
+        magnitude = gradient.abs().flatten(1).mean(1)
+        now = self._waiting & (magnitude > 0) & magnitude.isfinite()
+        change = torch.where(now, torch.exp2(-magnitude.log2().round()), 1.0)
+        self.factors = self.factors * change
+        self._waiting = self._waiting & ~now
+        return gradient * _beside(change, gradient)
+
+
+def _beside(rows: Tensor, values: Tensor) -> Tensor:
+    """Give one number a row as many axes as the values have."""
+    return rows.view(-1, *[1] * (values.dim() - 1))
+
+
+def _nothing(gradient: Tensor) -> Tensor:
+    return (gradient == 0).flatten(1).all(1)
 
 
 @dataclass(frozen=True)
@@ -284,29 +329,25 @@ class Ascent:
         attention
             For MACO the absolute gradient of the image, summed over steps and channels: where the objective looked; else None.
         """
-        optimiser = torch.optim.Adam(
-            [parameterization.variables], self.learning_rate, eps=1e-20, maximize=True, fused=True
-        )
+        variables = parameterization.variables
+        optimiser = torch.optim.Adam([variables], self.learning_rate, eps=1e-20, maximize=True, fused=True)
         generator = torch.Generator().manual_seed(self.seed)
+        gain = Gain(len(variables), scene.device)
         history: list[Tensor] = []
         attention = None
         for done in range(1, self.steps + 1):
             maps, noise = self._maps(done, scene, parameterization, generator)
             image = parameterization.image()
-            value = self._value(scene, image, maps, noise)
-            wanted = [parameterization.variables]
+            value = _value(scene, image, maps, noise)
             if isinstance(parameterization, Maco):
-                wanted.append(image)
-            gradients = torch.autograd.grad(value.sum(), wanted)
-            gradient = gradients[0]
-            if done <= REDIRECTED_STEPS:
-                blocked = (gradient == 0).flatten(1).all(1)
-                if blocked.any():
-                    gradient = self._redirected(scene, parameterization, maps, noise, gradient, blocked)
-            if len(gradients) == 2:
-                seen = gradients[1].abs().sum(1)
+                gradient, of_image = torch.autograd.grad(value, [variables, image], gain.factors)
+                seen = of_image.abs().sum(1) / gain.factors.view(-1, 1, 1)
                 attention = seen if attention is None else attention + seen
-            parameterization.variables.grad = gradient
+            else:
+                (gradient,) = torch.autograd.grad(value, variables, gain.factors)
+            if done <= REDIRECTED_STEPS:
+                gradient = _redirected(scene, parameterization, maps, noise, gain, gradient)
+            variables.grad = gain.settle(gradient)
             optimiser.step()
             history.append(value.detach())
             step(done)
@@ -328,28 +369,35 @@ class Ascent:
             return self.robustness.draw(1, generator, scene.size[1] / scene.size[0]), None
         return None, None
 
-    def _value(self, scene: Scene, image: Tensor, maps: Tensor | None, noise: Tensor | None) -> Float[Tensor, "row"]:
-        value = scene.objective.value(scene.rows(image, maps, noise))
-        return value.view(-1, len(image)).mean(0)
-
-    def _redirected(
-        self,
-        scene: Scene,
-        parameterization: Parameterization,
-        maps: Tensor | None,
-        noise: Tensor | None,
-        gradient: Tensor,
-        blocked: Tensor,
-    ) -> Tensor:
-        """Return the gradient with the rows that got none replaced by what `RedirectedRelu` lets through."""
-        with RedirectedRelu():
-            value = self._value(scene, parameterization.image(), maps, noise)
-            # `_Redirected` is written for a loss, which the optimiser would decrease.
-            (loss_gradient,) = torch.autograd.grad(-value.sum(), parameterization.variables)
-        return torch.where(blocked.view(-1, *[1] * (gradient.dim() - 1)), -loss_gradient, gradient)
-
     def _settled(self, history: Sequence[Tensor]) -> bool:
         if not self.tolerance or len(history) < 48 or len(history) % 8:
             return False
         before, now = torch.stack(list(history[-32:-16])).mean(0), torch.stack(list(history[-16:])).mean(0)
         return bool((now - before <= self.tolerance * before.abs()).all())
+
+
+def _value(scene: Scene, image: Tensor, maps: Tensor | None, noise: Tensor | None) -> Float[Tensor, "row"]:
+    """Return the objective of each image, as a mean over the maps."""
+    return scene.objective.value(scene.rows(image, maps, noise)).view(-1, len(image)).mean(0)
+
+
+def _redirected(
+    scene: Scene,
+    parameterization: Parameterization,
+    maps: Tensor | None,
+    noise: Tensor | None,
+    gain: Gain,
+    gradient: Tensor,
+) -> Tensor:
+    """Return the gradient, in rows that got none replaced by what `RedirectedRelu` lets through."""
+    blocked = _nothing(gradient)
+    if not blocked.any():
+        return gradient
+    groups = blocked.view(-1, scene.subjects.seeds).any(1).repeat_interleave(scene.subjects.seeds)
+    rows = groups.nonzero().flatten()
+    if noise is not None:
+        noise = noise.unflatten(0, (-1, len(blocked)))[:, rows].flatten(0, 1)
+    with RedirectedRelu():
+        value = _value(scene.only(rows), parameterization.image()[rows], maps, noise)
+        (found,) = torch.autograd.grad(value, parameterization.variables, gain.factors[rows])
+    return torch.where(_beside(blocked, gradient), found, gradient)
