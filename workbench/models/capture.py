@@ -80,6 +80,8 @@ def capture(module: nn.Module, inputs: tuple[Any, ...], task: Task | None = None
     """
     task = task or Task()
     module.eval()
+    # Off for good: nn.MultiheadAttention's fast path rounds otherwise than the operations it stands for, which are what is exported.
+    torch.backends.mha.set_fastpath_enabled(False)
     for tensor in (t for t in pytree.tree_leaves(inputs) if isinstance(t, Tensor) and t.dim()):
         if tensor.shape[0] < 2:
             raise CaptureError(f"the example input has a batch of {tensor.shape[0]}; give two examples or more")
@@ -113,8 +115,6 @@ def capture(module: nn.Module, inputs: tuple[Any, ...], task: Task | None = None
 
 
 def _export(module: nn.Module, inputs: tuple[Any, ...]) -> torch.export.ExportedProgram:
-    fast_path = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
     shapes = pytree.tree_map(
         lambda leaf: {0: torch.export.Dim.DYNAMIC} if isinstance(leaf, Tensor) and leaf.dim() else None, inputs
     )
@@ -128,8 +128,6 @@ def _export(module: nn.Module, inputs: tuple[Any, ...]) -> torch.export.Exported
             f"{type(module).__name__} cannot be exported as a graph ({reason}); control flow that depends on pixel values, and "
             "batch sizes fixed in code, are the usual causes"
         ) from error
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast_path)
 
 
 def _as_graph_module(exported: torch.export.ExportedProgram) -> fx.GraphModule:
