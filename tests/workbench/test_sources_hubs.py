@@ -165,6 +165,11 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(body=True)
 
     def answer(self, body: bool) -> None:
+        if self.path.startswith("/gated/"):
+            self.send_response(403)
+            self.send_header("X-Error-Code", "GatedRepo")
+            self.end_headers()
+            return
         if not self.path.endswith((".pth", "weights.safetensors")):
             self.send_error(404)
             return
@@ -251,6 +256,11 @@ def test_a_cancelled_hub_download_is_not_taken_for_whole(
 def test_a_repository_without_weights_is_told(server: str, caches: Path) -> None:
     with pytest.raises(LoadError, match=r"some/net has none of the files a\.bin, b\.bin"):
         fetch_from_hub("some/net", ("a.bin", "b.bin"), task=Task())
+
+
+def test_a_gated_repository_says_what_to_do(server: str, caches: Path) -> None:
+    with pytest.raises(LoadError, match=r"accepted its licence: do so at http://.*/gated/net, run 'hf auth login'"):
+        fetch_from_hub("gated/net", ("weights.safetensors",), task=Task())
 
 
 def test_a_truncated_file_never_reaches_the_network(caches: Path, tmp_path: Path) -> None:

@@ -213,10 +213,11 @@ def load(ref: str, *, allow_code: bool = False, task: Task | None = None) -> Tra
     task = task or Task()
     reference = Reference.parse(ref)
     source = _source(reference.scheme)
-    if any(sign in reference.name for sign in "*[") and not Path(reference.name).exists():
+    if any(sign in reference.name for sign in "*["):
         found = list_models(ref)
-        shown = ", ".join(found[:4]) + (" …" if len(found) > 4 else "")
-        raise LoadError(f"{ref} stands for {len(found)} networks; choose one" + (f": {shown}" if found else ""))
+        if found:
+            shown = ", ".join(found[:4]) + (" …" if len(found) > 4 else "")
+            raise LoadError(f"{ref} stands for {len(found)} networks; choose one: {shown}")
     unknown = [option for option, _ in reference.options if option not in source.options]
     if unknown:
         allowed = ", ".join(source.options) or "none"

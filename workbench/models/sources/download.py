@@ -112,8 +112,7 @@ def fetch_from_hub(repository: str, names: Sequence[str], *, task: Task) -> Path
                 pass
         except urllib.error.HTTPError as error:
             if error.code == 404:
-                continue
-            raise _missing(name, folder, url, error) from error
+                continue  # any other answer is the library's to deal with: it knows who the user is
         except (OSError, HTTPException) as error:
             raise _missing(name, folder, url, error) from error
         try:
@@ -126,7 +125,12 @@ def fetch_from_hub(repository: str, names: Sequence[str], *, task: Task) -> Path
                     tqdm_class=_progress(task, name),
                 )
         except (OSError, HfHubHTTPError) as error:
-            raise _missing(name, folder, url, error) from error
+            if getattr(getattr(error, "response", None), "status_code", None) in (401, 403):
+                raise LoadError(
+                    f"{repository} gives its weights only to those who accepted its licence: do so at "
+                    f"{constants.ENDPOINT}/{repository}, run 'hf auth login', and load again"
+                ) from error
+            raise _missing(name, folder, url, error.__cause__ or error) from error
         return Path(found)
     raise LoadError(f"{repository} has none of the files {', '.join(names)}; load another network of that architecture")
 
