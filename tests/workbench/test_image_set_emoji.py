@@ -6,6 +6,7 @@ import hashlib
 from collections import Counter
 
 import numpy as np
+from PIL import Image
 
 from workbench.images.emoji import FOLDER, EmojiSet
 from workbench.images.image_set import load_images
@@ -45,6 +46,33 @@ def test_a_red_apple_is_red_on_what_it_was_put_on() -> None:
         apple = emoji.image(emoji.ids.index("noto/red apple"), (100, 100))
         assert apple[60, 50, 0] > apple[60, 50, 1] + 80
         assert (apple[:3, :3] == ground).all()
+
+
+def test_drawings_are_mixed_with_the_ground_by_their_opacity() -> None:
+    for kind, ground in (("white", 255), ("grey", 128)):
+        emoji = EmojiSet(["fluent_3d"], kind)
+        for index in range(0, 1570, 97):
+            drawing = emoji.drawing(index).astype(float)
+            opacity = drawing[..., 3:] / 255
+            exact = drawing[..., :3] * opacity + ground * (1 - opacity)
+            assert np.abs(emoji.image(index) - exact).max() <= 1.01  # rounded twice
+    random = EmojiSet(["fluent_3d"], "random")
+    whole = [index for index in range(200) if (random.drawing(index)[20:40, 20:40, 3] == 255).all()]
+    for index in whole[:10]:
+        assert (random.image(index)[20:40, 20:40] == random.drawing(index)[20:40, 20:40, :3]).all()
+
+
+def test_scaling_agrees_with_pillow_and_does_not_bleed() -> None:
+    emoji = EmojiSet(["openmoji"])
+    for index in (0, 700, 1500):
+        small = emoji.image(index)
+        for size in ((224, 224), (100, 100), (40, 40)):
+            pillow = np.asarray(Image.fromarray(small).resize(size[::-1], Image.Resampling.BICUBIC))
+            assert np.abs(emoji.image(index, size).astype(int) - pillow).max() <= 2
+    on_random = EmojiSet(["openmoji"], "random").image(0, (224, 224))
+    assert on_random.shape == (224, 224, 3)
+    wide = emoji.image(0, (50, 100))
+    assert np.abs(wide.astype(int) - emoji.image(0, (100, 100))[25:75]).max() == 0
 
 
 def test_licences_are_kept_beside_it() -> None:

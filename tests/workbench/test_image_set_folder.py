@@ -88,6 +88,18 @@ def test_broken_files_are_skipped_by_name_and_nothing_else_is_lost(tmp_path: Pat
         images.image(list(images.ids).index("e huge.png"))
 
 
+def test_large_pictures_that_fit_are_read(tmp_path: Path) -> None:
+    """A JPEG and a PNG of 20 million pixels, by two threads that take turns."""
+    picture = np.zeros((4000, 5000), np.uint8)
+    picture[:, 2500:] = 200
+    Image.fromarray(picture).save(tmp_path / "a.jpg")
+    Image.fromarray(picture).save(tmp_path / "b.png", compress_level=1)
+    (batch,) = load_images(f"folder:{tmp_path}").batches((32, 40), 1 << 5)
+    assert batch.indices.tolist() == [0, 1]
+    assert (batch.images[:, :, 4] == 0).all()
+    assert (batch.images[:, :, 36] == 200).all()
+
+
 def test_a_huge_picture_is_refused_by_its_header(tmp_path: Path) -> None:
     path = tmp_path / "huge.png"
     path.write_bytes(png_header(30_000, 30_000))
@@ -114,7 +126,7 @@ def test_a_file_that_went_away_is_skipped(tmp_path: Path, scene: Image.Image) ->
 def test_damage_of_every_sort_is_reported_never_raised(tmp_path: Path, scene: Image.Image) -> None:
     random = np.random.default_rng(0)
     count = 0
-    for ending in ("png", "jpg", "gif", "webp", "bmp", "tif", "tga", "ppm"):
+    for ending in ("png", "jpg", "gif", "webp", "bmp", "tif", "ppm"):
         scene.save(tmp_path / f"whole.{ending}")
         content = np.frombuffer((tmp_path / f"whole.{ending}").read_bytes(), np.uint8)
         for number in range(25):
@@ -125,7 +137,7 @@ def test_damage_of_every_sort_is_reported_never_raised(tmp_path: Path, scene: Im
             count += 1
     images = load_images(f"folder:{tmp_path}")
     read = sum(len(batch.indices) for batch in images.batches((16, 16), 32))
-    assert read + len(images.skipped) == count + 8
+    assert read + len(images.skipped) == count + 7
     assert len(images.skipped) > 50
     assert not any("\n" in image.reason for image in images.skipped)
 

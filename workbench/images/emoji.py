@@ -15,16 +15,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
-from workbench.images.background import BACKGROUNDS, Background, background
-from workbench.images.framing import cover
+from workbench.images.background import BACKGROUNDS, LEVELS, VERSION, Background, over, random_ground
+from workbench.images.framing import cover_all
 from workbench.images.image_set import (
     ImageSet,
     ImageSetError,
     Pixels,
     Reference,
     Size,
+    UnreadableImage,
     register,
     suggestion,
     whole_number,
@@ -88,7 +90,8 @@ class EmojiSet(ImageSet):
     @cached_property
     def content_hash(self) -> str:
         """Digest of the sheets in use, the background and its seed."""
-        digest = hashlib.sha256(f"{self.background} {self.seed if self.background == 'random' else ''}".encode())
+        ground = f"random {VERSION} {self.seed}" if self.background == "random" else self.background
+        digest = hashlib.sha256(ground.encode())
         for style in self.styles:
             for path in sorted((FOLDER / style).glob("*.webp")):
                 digest.update(path.read_bytes())
@@ -104,11 +107,29 @@ class EmojiSet(ImageSet):
         return pixels[row * SIDE : (row + 1) * SIDE, column * SIDE : (column + 1) * SIDE]
 
     def _read(self, index: int, size: Size | None) -> Pixels:
-        style, concept = divmod(index, self._concepts)
-        ground = background(self.background, size or (SIDE, SIDE), self.seed, self._first[style] + concept)
-        drawing = cover(Image.fromarray(self.drawing(index)), size)
-        ground.paste(drawing, mask=drawing)
-        return np.asarray(ground)
+        image: Pixels = self._draw([index], size)[0]
+        return image
+
+    def _read_piece(
+        self, piece: npt.NDArray[np.int64], size: Size
+    ) -> tuple[npt.NDArray[np.int64], Pixels, dict[int, UnreadableImage]]:
+        return piece, self._draw(piece.tolist(), size), {}
+
+    def _draw(self, indices: Sequence[int], size: Size | None) -> Pixels:
+        """Return some images, ``n y x 3``."""
+        drawings = np.stack([self.drawing(index) for index in indices])
+        opacity = drawings[..., 3:].repeat(3, axis=3)
+        colours = ((drawings[..., :3] * opacity.astype(np.uint16) + 127) // 255).astype(np.uint8)
+        if self.background != "random":
+            ground = np.full(colours.shape, LEVELS[self.background], np.uint8)
+            return cover_all(over(colours, opacity, ground), size)
+        colours, opacity = cover_all(colours, size), cover_all(opacity, size)
+        shown = np.empty_like(colours)
+        for row, index in enumerate(indices):
+            style, concept = divmod(index, self._concepts)
+            ground = random_ground(shown.shape[1:3], self.seed, self._first[style] + concept)
+            shown[row] = over(colours[row], opacity[row], ground)
+        return shown
 
 
 def _read_sheet(style: str, sheet: int) -> Pixels:

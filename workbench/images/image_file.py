@@ -7,7 +7,9 @@ The header is looked at first: a picture too large to hold is refused before a p
 from __future__ import annotations
 
 import math
+import threading
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,11 +19,15 @@ from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 from workbench.images.framing import cover, on_white
 from workbench.images.image_set import Pixels, Size, UnreadableImageError
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "TGA")
-ENDINGS = ".jpg .jpeg .jpe .jfif .png .apng .webp .gif .bmp .dib .tif .tiff .ppm .pgm .pbm .pnm .avif .tga".split()
+Image.init()
+FORMATS = tuple(kind for kind in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF") if kind in Image.OPEN)
+ENDINGS = ".jpg .jpeg .jpe .jfif .png .apng .webp .gif .bmp .dib .tif .tiff .ppm .pgm .pbm .pnm .avif".split()
 """File endings that a folder is searched for, lower case."""
 LARGEST = Image.MAX_IMAGE_PIXELS or 89_478_485
 """Pixels of the largest picture that is decoded (268 MB as RGB); Pillow's own limit, by default 89,478,485."""
+LARGE = 16_000_000
+"""Pixels from which on pictures are decoded one at a time, whatever the number of threads."""
+_one_large_at_a_time = threading.Lock()
 
 # What Pillow warns of while it reads (a picture somewhat above its limit, damaged EXIF data) is either refused below or harmless. The
 # filter is set once because threads cannot each have their own.
@@ -71,8 +77,9 @@ def _decode(picture: ImageFile.ImageFile, size: Size | None) -> Pixels:
         # A JPEG can be decoded at 1/2, 1/4 or 1/8 for a fraction of the time; twice the asked size leaves the filter its margin.
         scale = 2 * max(size) / min(picture.size)
         picture.draft(None, (math.ceil(picture.width * scale), math.ceil(picture.height * scale)))
-    upright = ImageOps.exif_transpose(picture)
-    return np.asarray(on_white(cover(_eight_bits(upright), size)))
+    with _one_large_at_a_time if picture.width * picture.height > LARGE else nullcontext():
+        upright = ImageOps.exif_transpose(picture)
+        return np.asarray(on_white(cover(_eight_bits(upright), size)))
 
 
 def _eight_bits(picture: Image.Image) -> Image.Image:

@@ -22,7 +22,7 @@ from urllib.parse import unquote
 import numpy as np
 import numpy.typing as npt
 
-from workbench.images.read_ahead import read_ahead
+from workbench.images.read_ahead import WORKERS, read_ahead
 from workbench.task import Task
 
 Pixels = npt.NDArray[np.uint8]
@@ -169,7 +169,7 @@ class ImageSet(ABC):
             for start in starts
             for at in range(0, min(batch, len(order) - start), PIECE)
         )
-        ahead = max(2, min(-(-2 * batch // PIECE), AHEAD_BYTES // (3 * size[0] * size[1] * PIECE)))
+        ahead = max(2, min(max(-(-2 * batch // PIECE), WORKERS), AHEAD_BYTES // (3 * size[0] * size[1] * PIECE)))
         decoded = read_ahead(lambda piece: self._read_piece(piece, size), pieces, ahead)
         try:
             for start in starts:

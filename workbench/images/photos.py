@@ -33,7 +33,7 @@ PHOTOS = (
     Photo("skimage", "data/camera.png", "photographer", "Lav Varshney", "CC0-1.0"),
     Photo("skimage", "data/cell.png", "cell", "Paul Müller et al.", "CC0-1.0"),
     Photo("skimage", "data/chelsea.png", "cat", "Stefan van der Walt", "CC0-1.0"),
-    Photo("skimage", "data/clock_motion.png", "clock", "Stefan van der Walt", "public domain"),
+    Photo("skimage", "data/clock_motion.png", "motion-blurred clock", "Stefan van der Walt", "public domain"),
     Photo("skimage", "data/coffee.png", "coffee cup", "Rachel Michetti", "CC0-1.0"),
     Photo("skimage", "data/coins.png", "coins", "Brooklyn Museum", "no known copyright restrictions"),
     Photo("skimage", "data/grass.png", "grass", "linolafett", "CC0-1.0"),
