@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QElapsedTimer, QObject, QSize, QTimer
 from PySide6.QtWidgets import QApplication
 
+from widgets.garbage import GarbageCollector
 from widgets.main_window import DEFAULT_IMAGES, DEFAULT_MODEL, MainWindow
 from widgets.relay import OnEvent, Relay
 from widgets.session import Session
@@ -53,6 +54,7 @@ def main(argv: Sequence[str]) -> int:
     session = Session(Relay(start_worker))
     window = MainWindow(session, settings, theme, (options.model, options.images), remember=not options.screenshot)
     sys.setswitchinterval(SWITCH)
+    collector = GarbageCollector(application)
     sys.excepthook = Excepthook(session)
     if options.problem:
         window.ready.connect(lambda: window.show_problem(options.problem))
@@ -63,6 +65,7 @@ def main(argv: Sequence[str]) -> int:
         window.ready.connect(lambda: window.take([options.file]))
     window.show()
     code = application.exec()
+    collector.stop()
     return camera.code if options.screenshot else code
 
 
@@ -154,7 +157,7 @@ class Camera(QObject):
             self._seen["failed"] = 1
 
     def _ready(self) -> bool:
-        return "failed" in self._seen or ("LoadModel" in self._seen and self._seen.get("Thumbnails", 0) >= 3)
+        return "LoadModel" in self._seen and self._seen.get("Thumbnails", 0) >= 3
 
     def _shoot_when_ready(self) -> None:
         if not self._ready() and self._clock.elapsed() < 1000 * PATIENCE:

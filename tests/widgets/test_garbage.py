@@ -1,0 +1,49 @@
+"""The collector runs in the main thread alone."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import weakref
+
+from widgets.garbage import GarbageCollector
+
+
+class Knot:
+    """Refers to itself, so only the collector can free it."""
+
+    def __init__(self, freed_in: list[threading.Thread]) -> None:
+        self.self = self
+        self.freed_in = freed_in
+
+    def __del__(self) -> None:
+        self.freed_in.append(threading.current_thread())
+
+
+def test_knots_made_in_another_thread_are_freed_in_the_main_one(qtbot):
+    freed_in: list[threading.Thread] = []
+    collector = GarbageCollector(interval=5)
+    try:
+
+        def work() -> None:
+            for _ in range(5000):
+                Knot(freed_in)
+
+        worker = threading.Thread(target=work)
+        worker.start()
+        worker.join()
+        assert not freed_in
+        qtbot.waitUntil(lambda: len(freed_in) == 5000, timeout=5000)
+        assert set(freed_in) == {threading.main_thread()}
+    finally:
+        collector.stop()
+    assert gc.isenabled()
+
+
+def test_it_stops_collecting_when_told(qtbot):
+    collector = GarbageCollector(interval=5)
+    collector.stop()
+    gone = weakref.ref(collector)
+    del collector
+    gc.collect()
+    assert gone() is None

@@ -1,0 +1,41 @@
+"""Python's garbage collector, kept in the main thread.
+
+Left alone, the collector runs in whichever thread happens to allocate: in the worker it would destroy windows from the wrong side, which
+Qt does not survive. So it is switched off, and a timer of the main thread collects when the collector's own thresholds say so.
+"""
+
+from __future__ import annotations
+
+import gc
+
+from PySide6.QtCore import QObject, QTimer
+
+
+class GarbageCollector(QObject):
+    """Collects in the thread it lives in, and nowhere else, until `stop` is called.
+
+    Parameters
+    ----------
+    interval
+        Milliseconds between looks at the thresholds.
+    """
+
+    def __init__(self, parent: QObject | None = None, interval: int = 500) -> None:
+        super().__init__(parent)
+        self._thresholds = gc.get_threshold()
+        gc.disable()
+        self._timer = QTimer(self, interval=interval)
+        self._timer.timeout.connect(self.collect)
+        self._timer.start()
+
+    def collect(self) -> None:
+        """Collect the oldest generation whose threshold is passed, and the younger ones with it."""
+        counts = gc.get_count()
+        due = [generation for generation in range(3) if counts[generation] > self._thresholds[generation]]
+        if due:
+            gc.collect(due[-1])
+
+    def stop(self) -> None:
+        """Let Python collect by itself again."""
+        self._timer.stop()
+        gc.enable()
