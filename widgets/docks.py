@@ -7,7 +7,6 @@ imported and built when its dock is first seen, so that the window opens at once
 from __future__ import annotations
 
 import importlib
-import itertools
 import traceback
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -32,6 +31,9 @@ if TYPE_CHECKING:
     from widgets.commands import Command
     from widgets.session import Session
     from widgets.views.view import View
+
+
+AREAS: tuple[Area, ...] = ("left", "centre", "right", "bottom")
 
 
 class Panel(QWidget):
@@ -63,6 +65,10 @@ class Panel(QWidget):
         self.session = session
         self.setObjectName(f"{self.id}_panel")
         self.setAccessibleName(self.title)
+
+    def sizeHint(self) -> QSize:
+        """Ask for the same size whatever is shown, so that docks do not move when a network opens."""
+        return QSize(360, 260)
 
     def save_state(self) -> dict[str, Any]:
         """Return what should be as it was after the window is closed and opened: plain data that JSON can hold."""
@@ -134,21 +140,15 @@ class DockTitle(QWidget):
 class Docks(QObject):
     """The docks of one window, by panel id.
 
-    The areas: left and right take the full height, the centre stands above the bottom, which is tabbed. There is no central
-    widget, so that every panel can be moved, floated and closed alike.
+    Left and right take the full height, the centre stands above the bottom; panels of one place are tabs. There is no central widget,
+    so that every panel can be moved, floated and closed alike. All docks stand in one of Qt's dock areas, split: without a central
+    widget Qt gives the left area some pixels of the others at each new layout.
     """
 
     panel_made = Signal(object)
     """A `Panel` was built, when its dock was first seen."""
     panel_failed = Signal(str, str, str)
     """A panel could not be built: its id, one line, the traceback."""
-
-    _AREAS: ClassVar = {
-        "left": Qt.DockWidgetArea.LeftDockWidgetArea,
-        "centre": Qt.DockWidgetArea.TopDockWidgetArea,
-        "right": Qt.DockWidgetArea.RightDockWidgetArea,
-        "bottom": Qt.DockWidgetArea.BottomDockWidgetArea,
-    }
 
     def __init__(self, window: QMainWindow, session: Session, entries: dict[str, Entry] | None = None) -> None:
         super().__init__(window)
@@ -166,10 +166,6 @@ class Docks(QObject):
         window.setDockNestingEnabled(True)
         window.setDockOptions(QMainWindow.DockOption.AllowNestedDocks | QMainWindow.DockOption.AllowTabbedDocks)
         window.setTabPosition(Qt.DockWidgetArea.AllDockWidgetAreas, QTabWidget.TabPosition.North)
-        for corner in (Qt.Corner.TopLeftCorner, Qt.Corner.BottomLeftCorner):
-            window.setCorner(corner, Qt.DockWidgetArea.LeftDockWidgetArea)
-        for corner in (Qt.Corner.TopRightCorner, Qt.Corner.BottomRightCorner):
-            window.setCorner(corner, Qt.DockWidgetArea.RightDockWidgetArea)
         self._docks = {id: self._make_dock(id, entry) for id, entry in self.entries.items()}
         self.reset()
         QApplication.instance().focusChanged.connect(self._mark_active)
@@ -196,30 +192,38 @@ class Docks(QObject):
 
     def reset(self) -> None:
         """Put every dock where it stands at first."""
-        for id, dock in self._docks.items():
-            dock.setFloating(False)
-            self._window.addDockWidget(self._AREAS[self.entries[id].area], dock)
-            dock.show()
-        for area in self._AREAS:
-            group = [dock for id, dock in self._docks.items() if self.entries[id].area == area]
-            for left, right in itertools.pairwise(group):
-                self._window.tabifyDockWidget(left, right)
-            if group:
-                group[0].raise_()
+        horizontal, vertical = Qt.Orientation.Horizontal, Qt.Orientation.Vertical
+        groups = {area: [d for id, d in self._docks.items() if self.entries[id].area == area] for area in AREAS}
+        anchors: dict[str, QDockWidget] = {}
+        for area, group in groups.items():
+            for dock in group:
+                dock.setFloating(False)
+                if area in anchors:
+                    self._window.tabifyDockWidget(anchors[area], dock)
+                elif not anchors:
+                    self._window.addDockWidget(Qt.DockWidgetArea.TopDockWidgetArea, dock)
+                elif area == "bottom" and "centre" in anchors:
+                    self._window.splitDockWidget(anchors["centre"], dock, vertical)
+                else:
+                    self._window.splitDockWidget(
+                        list(anchors.values())[-1], dock, vertical if area == "bottom" else horizontal
+                    )
+                anchors.setdefault(area, dock)
+                dock.show()
+        for anchor in anchors.values():
+            anchor.raise_()
         self._resize_areas()
 
     def _resize_areas(self) -> None:
-        first = {
-            area: next((d for id, d in self._docks.items() if self.entries[id].area == area), None)
-            for area in self._AREAS
-        }
-        width, height = self._window.width(), self._window.height()
-        for area, share in (("left", 0.20), ("centre", 0.53), ("right", 0.27)):
-            if dock := first[area]:
-                self._window.resizeDocks([dock], [round(width * share)], Qt.Orientation.Horizontal)
-        for area, share in (("centre", 0.66), ("bottom", 0.34)):
-            if dock := first[area]:
-                self._window.resizeDocks([dock], [round(height * share)], Qt.Orientation.Vertical)
+        first = {self.entries[id].area: dock for id, dock in reversed(self._docks.items())}
+        for orientation, whole, shares in (
+            (Qt.Orientation.Horizontal, self._window.width(), {"left": 0.25, "centre": 0.48, "right": 0.27}),
+            (Qt.Orientation.Vertical, self._window.height(), {"centre": 0.66, "bottom": 0.34}),
+        ):
+            areas = [area for area in shares if area in first]
+            self._window.resizeDocks(
+                [first[area] for area in areas], [round(whole * shares[area]) for area in areas], orientation
+            )
 
     def panel(self, id: str) -> Panel | None:
         """Return a panel, building it when it is not there yet; None when it could not be built.

@@ -10,7 +10,6 @@ from PySide6.QtGui import QAction, QGuiApplication, QStandardItem, QStandardItem
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QHBoxLayout,
-    QHeaderView,
     QLabel,
     QLineEdit,
     QTreeView,
@@ -24,6 +23,8 @@ from workbench.models.layer import Layer
 REF = Qt.ItemDataRole.UserRole
 SEARCHED = Qt.ItemDataRole.UserRole + 1
 PART = Qt.ItemDataRole.UserRole + 2
+WIDTHS = (146, 46, 90, 38)
+"""Of the columns in pixels; the last one takes the rest."""
 
 
 class LayerTree(QWidget):
@@ -33,8 +34,8 @@ class LayerTree(QWidget):
         ("Layer", "Name of the layer, as the library names its modules"),
         ("Units", "Number of units: channels, neurons, heads or token features"),
         ("Shape", "Shape of one example: units, y and x of a feature map; tokens and units of a sequence"),
-        ("Kind", "The operation that makes it"),
         ("Act.", "pre: it feeds a non-linearity. post: it is the output of one"),
+        ("Kind", "The operation that makes it"),
     )
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
@@ -84,13 +85,10 @@ class LayerTree(QWidget):
         for layer in layers:
             self._add(layer)
         header = self.tree.header()
-        header.setStretchLastSection(False)
-        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         header.setMinimumSectionSize(34)
-        for column, width in ((1, 48), (2, 92), (3, 66), (4, 38)):
-            header.setSectionResizeMode(column, QHeaderView.ResizeMode.Interactive)
+        for column, width in enumerate(WIDTHS):
             header.resizeSection(column, width)
-        self.count.setText(f"{len(layers)} layers" if layers else "")
+        self.count.setText(f"{len(layers)} layer{'s' * (len(layers) != 1)}" if layers else "")
         self.field.setEnabled(bool(layers))
         self._filter(self.field.text())
         self._show_selected(self._session.layer)
@@ -107,7 +105,7 @@ class LayerTree(QWidget):
         row.setData(layer.name, REF)
         row.setData(searched, SEARCHED)
         row.setToolTip(tip)
-        for column, text in ((1, f"{layer.units:,}"), (2, shape_of(layer)), (3, layer.kind), (4, role)):
+        for column, text in ((1, f"{layer.units:,}"), (2, shape_of(layer)), (3, role), (4, layer.kind)):
             cell = item(text, tip)
             if column in (1, 2):
                 cell.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
@@ -163,8 +161,8 @@ def path_of(name: str) -> tuple[str, ...]:
 
 
 def shape_of(layer: Layer) -> str:
-    """Write the shape of one example, units first for feature maps: ``40 x 28 x 28``."""
-    return " x ".join(str(size) for size in layer.shape) or "1"
+    """Write the shape of one example, units first for feature maps: ``40×28×28``."""
+    return "×".join(str(size) for size in layer.shape) or "1"
 
 
 def item(text: str, tip: str) -> QStandardItem:

@@ -443,3 +443,21 @@ def test_the_keyboard_is_visible_in_the_title(make_window):
     window.docks.reveal("model_loader")
     titles = {id: dock.titleBarWidget()._active for id, dock in window.docks._docks.items()}
     assert [id for id, active in titles.items() if active] == ["model_loader"]
+
+
+def test_docks_do_not_drift_when_what_is_in_them_changes(make_window, qtbot):
+    window = make_window()
+    qtbot.waitUntil(lambda: len(window.docks.panels()) >= 4)
+
+    def widths() -> list[int]:
+        return [dock.width() for dock in window.docks._docks.values() if dock.isVisible()]
+
+    before = widths()
+    assert before[0] < before[2] < before[1]  # model, inspector, neurons
+    for i in range(12):
+        window.session.report(f"message {i}")
+        window.docks.panel("model_loader").images.about.show_text("x" * 40 * i)
+        qtbot.wait(5)
+        window.messages.dismiss()
+        qtbot.wait(5)
+    assert widths() == before

@@ -23,6 +23,7 @@ from PySide6.QtWidgets import (
 )
 
 from widgets.docks import Panel
+from widgets.elided_label import ElidedLabel
 from widgets.layer_tree import LayerTree
 from widgets.session import Session
 from widgets.source_tree import SourceTree
@@ -61,17 +62,18 @@ class ModelLoaderPanel(Panel):
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.sources, 1)
         column.addWidget(self.loading)
-        middle = QWidget()
-        column = QVBoxLayout(middle)
+        bottom = QWidget()
+        column = QVBoxLayout(bottom)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(6)
         column.addWidget(self.card)
         column.addWidget(self.images)
+        column.addWidget(self.layers, 1)
         self.splitter = QSplitter(Qt.Orientation.Vertical, childrenCollapsible=False)
-        for part, stretch in ((top, 2), (middle, 0), (self.layers, 5)):
-            self.splitter.addWidget(part)
-            self.splitter.setStretchFactor(self.splitter.count() - 1, stretch)
-        self.splitter.setSizes([230, 250, 450])
+        self.splitter.addWidget(top)
+        self.splitter.addWidget(bottom)
+        self.splitter.setStretchFactor(1, 1)
+        self.splitter.setSizes([190, 740])
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 6, 6, 6)
         layout.addWidget(self.splitter)
@@ -150,17 +152,20 @@ class Card(QFrame):
         self.setFrameShape(QFrame.Shape.StyledPanel)
         self.setAccessibleName("Model card")
         self._hash = ""
-        self.title = QLabel(wordWrap=True)
+        self.title = ElidedLabel()
         font = QFont(self.title.font())
         font.setPointSizeF(font.pointSizeF() * 1.15)
         font.setBold(True)
         self.title.setFont(font)
+        self.hint = QLabel(
+            "Double click a network in the list above, type a reference, or drop weights onto the window.",
+            wordWrap=True,
+        )
         self.warning = QLabel(wordWrap=True)
         self.rows = {
-            name: value_label()
+            name: ElidedLabel()
             for name in ("Reference", "Parameters", "Input", "Mean, std", "Classes", "Origin", "Licence", "Weights")
         }
-        self.rows["Weights"].setToolTip("First digits of the SHA-256 of the weights; the button copies all of it")
         self.copy = QToolButton(autoRaise=True, toolTip="Copy the whole hash of the weights")
         self.copy.setAccessibleName("Copy the hash of the weights")
         set_icon(self.copy, "copy")
@@ -177,7 +182,6 @@ class Card(QFrame):
                 line.setContentsMargins(0, 0, 0, 0)
                 line.addWidget(label)
                 line.addWidget(self.copy)
-                line.addStretch(1)
                 form.addRow(caption, line)
             else:
                 form.addRow(caption, label)
@@ -187,19 +191,20 @@ class Card(QFrame):
         layout.setContentsMargins(8, 6, 8, 6)
         layout.setSpacing(4)
         layout.addWidget(self.title)
+        layout.addWidget(self.hint)
         layout.addWidget(self.warning)
         layout.addWidget(self._form)
 
     def show_card(self, card: ModelCard | None) -> None:
         """Show a network, or what to do while there is none."""
         self._form.setVisible(card is not None)
+        self.hint.setVisible(card is None)
         self.warning.setVisible(card is not None and bool(card.warnings))
         if card is None:
-            self.title.setText("No network open")
-            self._form.hide()
+            self.title.show_text("No network open")
             return
         self._hash = card.weight_hash
-        self.title.setText(card.name)
+        self.title.show_text(card.name)
         self.warning.setText("\n".join(f"⚠ {warning}" for warning in card.warnings))
         palette = self.warning.palette()
         palette.setColor(palette.ColorRole.WindowText, signal_colour("warning", palette))
@@ -208,17 +213,20 @@ class Card(QFrame):
         texts = {
             "Reference": card.ref,
             "Parameters": count(card.parameters),
-            "Input": f"{height} x {width} px, {card.channels} channels",
+            "Input": f"{height} × {width} px, {card.channels} channels",
             "Mean, std": f"{numbers(card.mean)}, {numbers(card.std)}",
             "Classes": f"{len(card.labels):,}" if card.labels else "not named",
             "Origin": card.origin or "unknown",
             "Licence": card.licence or "unknown",
             "Weights": card.weight_hash[:12],
         }
+        tips = {
+            "Input": "Height and width of the image the network reads, and its channels",
+            "Mean, std": "Subtracted from and divided into each channel of an image in [0, 1]",
+            "Weights": f"SHA-256 of the weights: {card.weight_hash}",
+        }
         for name, text in texts.items():
-            self.rows[name].setText(text)
-            if name != "Weights":
-                self.rows[name].setToolTip(text)
+            self.rows[name].show_text(text, tips.get(name, ""))
 
 
 class ImageChooser(QFrame):
@@ -236,7 +244,8 @@ class ImageChooser(QFrame):
             "folder:PATH, files:PATH;PATH, torchvision:CIFAR10?root=PATH, emoji?styles=noto"
         )
         self.box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.box.setMinimumContentsLength(12)
+        self.box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.box.setMinimumContentsLength(10)
         for title, ref in IMAGE_SETS:
             self.box.addItem(title, ref)
         self.box.activated.connect(lambda place: session.open_images(self.box.itemData(place)))
@@ -245,7 +254,9 @@ class ImageChooser(QFrame):
         folder.setAccessibleName("Open a folder of images")
         set_icon(folder, "images")
         folder.clicked.connect(self._ask_for_folder)
-        self.about = value_label()
+        self.about = ElidedLabel()
+        self.licence = ElidedLabel()
+        self.licence.hide()
         line = QHBoxLayout()
         line.setSpacing(4)
         line.addWidget(QLabel("<b>Images</b>"))
@@ -256,6 +267,7 @@ class ImageChooser(QFrame):
         layout.setSpacing(4)
         layout.addLayout(line)
         layout.addWidget(self.about)
+        layout.addWidget(self.licence)
         session.images_changed.connect(self._show_images)
         self._show_images(session.images)
 
@@ -268,7 +280,7 @@ class ImageChooser(QFrame):
     def _show_images(self, card: ImageSetCard | None) -> None:
         if card is None:
             self.box.setCurrentIndex(-1)
-            self.about.setText("No images open: choose a set, or drop a folder onto the window.")
+            self.about.show_text("None open: choose a set or drop a folder onto the window.")
             return
         place = self.box.findData(card.ref)
         self.box.setCurrentIndex(place)
@@ -276,10 +288,9 @@ class ImageChooser(QFrame):
             self.box.setEditText(card.ref)
         columns = ", ".join(f"{n:,} {name}" for name, n in card.columns.items() if 1 < n < card.length)
         text = f"{card.length:,} images" + (f" ({columns})" if columns else "")
-        self.about.setText(f"{text}; {card.licence}" if card.licence else text)
-        self.about.setToolTip(
-            f"{card.ref}\n{text}\nLicence: {card.licence or 'unknown'}\nContent: {card.content_hash[:12]}"
-        )
+        self.about.show_text(text, f"{card.ref}\n{text}\nContent: {card.content_hash[:12]}")
+        self.licence.show_text(f"Licence: {card.licence or 'unknown'}", card.licence.replace("; ", "\n"))
+        self.licence.show()
 
     def _ask_for_folder(self) -> None:
         dialog = QFileDialog(self, "Open a folder of images")
@@ -300,11 +311,3 @@ def count(number: int) -> str:
 def numbers(values: Sequence[float]) -> str:
     """Write a value per channel, once when all are equal: ``0.5`` or ``0.485 0.456 0.406``."""
     return f"{values[0]:.3g}" if len(set(values)) == 1 else " ".join(f"{value:.3g}" for value in values)
-
-
-def value_label() -> QLabel:
-    """Make a label whose text can be selected and wraps where it must."""
-    label = QLabel(wordWrap=True, textFormat=Qt.TextFormat.PlainText)
-    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-    label.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
-    return label
