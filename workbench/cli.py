@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from workbench.jobs.progress import Progress
 from workbench.task import Task
@@ -36,10 +36,24 @@ INTERRUPTED = 130
 KINDS = ("models", "layers", "images", "analyses", "problems")
 
 
+@runtime_checkable
+class Stream(Protocol):
+    """Where progress is written."""
+
+    def write(self, text: str, /) -> int:
+        """Write some text."""
+
+    def flush(self) -> None:
+        """Show what was written."""
+
+    def isatty(self) -> bool:
+        """Say whether somebody is looking."""
+
+
 class TerminalTask(Task):
     """Draws a progress bar with rate and time left on a terminal; elsewhere (a log file) writes a plain line now and then."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self._terminal = stream.isatty()
         self._interval = 0.1 if self._terminal else 5.0
