@@ -95,7 +95,6 @@ def load() -> tuple[Problem, ...]:
     return tuple(sorted(problems, key=lambda problem: problem.order))
 
 
-@cache
 def sources() -> tuple[Link, ...]:
     """Return where the problems were first put together."""
     return tuple(Link(entry["title"], entry["url"]) for entry in _document()["source"])
@@ -116,5 +115,6 @@ def find(number: str) -> Problem:
     raise ValueError(f"there is no open problem {number!r}; they are numbered {first} to {last}")
 
 
+@cache
 def _document() -> dict[str, Any]:
     return tomllib.loads(PATH.read_text(encoding="utf-8"))

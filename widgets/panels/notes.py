@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from html import escape
 from typing import Any
 
@@ -46,6 +47,7 @@ class NotesPanel(Panel):
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(session, parent)
         self._notes: list[Note] = []
+        self._written: list[Note] = []  # what the rows show, to write only those that changed
         self.field = QLineEdit(placeholderText="Search notes", clearButtonEnabled=True)
         self.field.setAccessibleName("Search notes")
         self.field.textChanged.connect(self._filter)
@@ -133,9 +135,12 @@ class NotesPanel(Panel):
         notes = self.session.project.notes
         if len(notes) != len(self._notes) or any(a is not b for a, b in zip(notes, self._notes, strict=True)):
             self._list_again(notes)
-        for row, note in enumerate(notes):
-            self._write(self.list.topLevelItem(row), note)
-        self._filter(self.field.text())
+        changed = [row for row, note in enumerate(notes) if note != self._written[row]]
+        for row in changed:
+            self._write(self.list.topLevelItem(row), notes[row])
+            self._written[row] = replace(notes[row])
+        if changed:
+            self._filter(self.field.text())
         self.page.show_note(self.current())
         self._right.setCurrentWidget(self.page if self.current() is not None else self.empty)
         self.delete.setEnabled(self.current() is not None)
@@ -144,12 +149,17 @@ class NotesPanel(Panel):
         """List other notes than before; choose one that is new, else the chosen one, else the one in its place."""
         chosen = self.current()
         place = self.list.indexOfTopLevelItem(self.list.currentItem()) if chosen is not None else 0
-        new = [note for note in notes if not any(note is known for known in self._notes)]
+        before = {id(note) for note in self._notes}
+        new = [note for note in notes if id(note) not in before]
         kept = [note for note in notes if note is chosen]
         self.list.blockSignals(True)
         self.list.clear()
         self.list.addTopLevelItems([QTreeWidgetItem() for _ in notes])
         self._notes = list(notes)
+        for row, note in enumerate(notes):
+            self._write(self.list.topLevelItem(row), note)
+        self._written = [replace(note) for note in notes]
+        self._filter(self.field.text())
         if notes:
             wanted = (new[:1] if len(new) == 1 or not kept else kept) or kept or [notes[min(place, len(notes) - 1)]]
             self.select(wanted[0])
@@ -159,8 +169,7 @@ class NotesPanel(Panel):
         title = note.title or first_line(note.text) or "Untitled"
         changed = QDateTime.fromSecsSinceEpoch(int(note.changed))
         for column, text in ((TITLE, title), (UNIT, note.unit), (CHANGED, when(changed))):
-            if item.text(column) != text:
-                item.setText(column, text)
+            item.setText(column, text)
         item.setToolTip(TITLE, f"{title}\n{note.text}".strip()[:600])
         item.setToolTip(UNIT, f"{note.unit} of {note.model}" if note.unit else "")
         item.setToolTip(CHANGED, QLocale().toString(changed, QLocale.FormatType.LongFormat))

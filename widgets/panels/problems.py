@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from html import escape
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -125,8 +126,8 @@ class ProblemsPanel(Panel):
         self.table.activated.connect(lambda index: self.start_problem(self.filter.problem(index).number))
         session.touched.connect(self._refresh)
         session.project_changed.connect(self._refresh)
+        self.model.refresh()
         self._apply_filters()
-        self.select(self.model.problems[0].number)
         from workbench.jobs.requests import DescribeAnalyses
 
         session.relay.submit(DescribeAnalyses(), self._on_analyses)
@@ -177,9 +178,9 @@ class ProblemsPanel(Panel):
             self.page.show_problem(self.filter.problem(index))
 
     def _refresh(self) -> None:
-        self.model.refresh()
-        self._show_count()
-        self.page.show_state()
+        if self.model.refresh():
+            self._show_count()
+            self.page.show_state()
 
     def _on_analyses(self, event: JobEvent) -> None:
         if event.state == "done":
@@ -301,6 +302,7 @@ class ProblemTable(QAbstractTableModel):
         super().__init__(session)
         self.problems = list(entries)
         self._session = session
+        self._shown: dict[str, ProblemState] = {}
 
     def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
         """Count the problems."""
@@ -353,9 +355,14 @@ class ProblemTable(QAbstractTableModel):
             HELP: state.help_wanted,
         }[column]
 
-    def refresh(self) -> None:
-        """Show what is in the project now."""
+    def refresh(self) -> bool:
+        """Show what is in the project now; return whether that is anything new."""
+        now = self._session.project.problems
+        if now == self._shown:
+            return False
+        self._shown = {number: replace(state) for number, state in now.items()}
         self.dataChanged.emit(self.index(0, 0), self.index(len(self.problems) - 1, len(COLUMNS) - 1))
+        return True
 
 
 class Filter(QSortFilterProxyModel):
