@@ -179,17 +179,28 @@ def test_an_answer_without_what_was_asked_is_not_asked_for_ever(opened, runner, 
     assert len(runner.requests) == asked
 
 
-def test_the_rest_of_the_layer_waits_for_work_that_was_started_on_purpose(opened, runner, session, qtbot):
+def test_fine_images_take_turns_with_work_that_was_started_on_purpose(opened, runner, session, qtbot):
+    before, _ = newest(runner, "fine")
     sweep = session.relay.submit(Sweep("test:small", "test:images", ("blocks.1.act",)))
-    qtbot.wait(20)
-    runner.answers[Thumbnails] = thumbnails
-    for job, request in list(runner.requests.items()):
-        if isinstance(request, Thumbnails):
-            runner.tell(job, "done", result=thumbnails(request))
+    qtbot.waitUntil(lambda: before not in runner.open)  # the whole screen would keep the sweep waiting
+    qtbot.waitUntil(lambda: newest(runner, "fine")[0] != before)
     visible = opened.grid.visible_units()
+    batch, request = newest(runner, "fine")
+    assert request.units == visible[:8]
+    runner.tell(batch, "running")
+    qtbot.wait(150)
+    runner.tell(batch, "done", result=thumbnails(request))
+    qtbot.waitUntil(lambda: opened.grid.level(0) == "fine")
+    qtbot.wait(60)
+    assert newest(runner, "fine")[0] == batch  # the sweep's turn, as long as the batch took
+    qtbot.waitUntil(lambda: newest(runner, "fine")[1].units == visible[8:16])
+    coarse, request = newest(runner, "coarse")
+    runner.answers[Thumbnails] = thumbnails
+    runner.tell(coarse, "done", result=thumbnails(request))
+    runner.tell(newest(runner, "fine")[0], "done", result=thumbnails(newest(runner, "fine")[1]))
     qtbot.waitUntil(lambda: all(opened.grid.level(unit) == "fine" for unit in visible))
-    qtbot.wait(50)
-    assert opened.grid.level(63) == ""
+    qtbot.wait(30)
+    assert opened.grid.level(63) == ""  # the rest of the layer waits
     runner.tell(sweep, "done", result=None)
     qtbot.waitUntil(lambda: opened.grid.level(63) == "coarse")
 

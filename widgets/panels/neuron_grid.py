@@ -23,10 +23,11 @@ from PySide6.QtWidgets import (
 
 from widgets.docks import Panel
 from widgets.theme import signal_colour
+from widgets.thumbnail_supply import ThumbnailSupply
 from widgets.views.axes import number
 from widgets.views.contact_sheet import ContactSheet
 from widgets.views.thumbnail_grid import LARGEST, SMALLEST, ThumbnailGrid
-from workbench.jobs.requests import LayerStatistics, Sweep, Thumbnails
+from workbench.jobs.requests import LayerStatistics, Sweep
 from workbench.models.layer import Unit
 
 if TYPE_CHECKING:
@@ -87,10 +88,7 @@ class NeuronGridPanel(Panel):
         self.grid = ThumbnailGrid(self)
         self._statistics: Mapping[str, np.ndarray] = {}
         self._sampled = ""
-        self._jobs: dict[str, tuple[int, tuple[int, ...]]] = {}  # level -> job and its units
-        self._long_jobs: set[int] = set()
-        self._stopped = False
-        self._wanted_state: dict[str, Any] = {}
+        self.supply = ThumbnailSupply(self.grid, session.relay)
         self._build()
         self._connect()
         self._on_model(session.model)
@@ -190,8 +188,6 @@ class NeuronGridPanel(Panel):
         session, grid = self.session, self.grid
         self._typed = QTimer(self, singleShot=True, interval=120)
         self._typed.timeout.connect(self._arrange)
-        self._soon = QTimer(self, singleShot=True, interval=0)
-        self._soon.timeout.connect(self._ask)
         self.filter.textChanged.connect(lambda _text: self._typed.start())
         self.sort.currentIndexChanged.connect(lambda _index: self._arrange())
         self.direction.clicked.connect(self.reverse)
@@ -201,10 +197,9 @@ class NeuronGridPanel(Panel):
         self.next.clicked.connect(lambda: self.step_layer(1))
         self.size.valueChanged.connect(lambda size: setattr(grid, "tile_size", size))
         grid.tile_size_changed.connect(self.size.setValue)
-        grid.visible_range.connect(self._look_elsewhere)
         grid.unit_selected.connect(self._select)
         grid.unit_activated.connect(self._select)
-        grid.selectionModel().selectionChanged.connect(lambda _new, _old: self._soon.start())
+        self.supply.changed.connect(self._show_progress)
         session.model_changed.connect(self._on_model)
         session.layer_changed.connect(self._on_layer)
         session.unit_changed.connect(self._on_unit)
@@ -227,9 +222,7 @@ class NeuronGridPanel(Panel):
         self._on_layer(self.session.layer)
 
     def _on_layer(self, name: str) -> None:
-        self._cancel_jobs()
         self._statistics = {}
-        self.grid.forget_images()
         with QSignalBlocker(self.layers):
             self.layers.setCurrentIndex(self.layers.findText(name))
             self.layers.setEditText(name)
@@ -243,8 +236,9 @@ class NeuronGridPanel(Panel):
             self.grid.set_message(
                 "No network is open.\nChoose one in the panel Model, or drop a weights file onto the window."
             )
-            self._show_progress()
+            self.supply.begin("", "")
             return
+        self.supply.begin(model.ref, name)
         role = f" · {layer.role}-activation" if layer.role else ""
         self.summary.setText(
             f"{layer.units:,} units · {_shape(layer.positions) or 'one value each'} · {layer.kind}{role}"
@@ -261,7 +255,6 @@ class NeuronGridPanel(Panel):
         self.grid.verticalScrollBar().setValue(0)
         self._on_unit(self.session.unit)
         self._ask_statistics()
-        self._look_elsewhere()
 
     def _on_unit(self, unit: Unit | None) -> None:
         if unit is not None and unit.layer == self.session.layer:
@@ -328,7 +321,7 @@ class NeuronGridPanel(Panel):
         self.grid.set_message("" if units else f"No unit of {layer.name} matches “{self.filter.text().strip()}”.")
         if len(units) < layer.units:
             self.filter.setToolTip(f"{len(units):,} of {layer.units:,} units")
-        self._soon.start()
+        self.supply.hurry()
 
     # ------------------------------------------------------------------------------------------------ choosing
 
@@ -358,106 +351,28 @@ class NeuronGridPanel(Panel):
     def _select(self, unit: int) -> None:
         self.session.select_unit(Unit(self.session.layer, unit))
 
-    # ------------------------------------------------------------------------------------------------ asking for images
-
-    def _look_elsewhere(self, _units: object = None) -> None:
-        self._stopped = False
-        self._soon.start()
-
-    def _cancel_jobs(self) -> None:
-        for job, _ in self._jobs.values():
-            self.session.relay.cancel(job)
-        self._jobs.clear()
-        self._stopped = False
-
-    def _ask(self) -> None:
-        """Ask for what is missing: coarse on screen and one screen around it, then fine on screen, then coarse everywhere.
-
-        What was asked before goes on while most of it is still wanted; asking anew would throw away the batch at work.
-        """
-        model = self.session.model
-        if model is None or self._stopped or not self.isVisible():
-            return
-        grid = self.grid
-        visible = grid.visible_units()
-        selected = grid.selected_units()
-        coarse = [unit for unit in (*visible, *self._around(visible)) if not grid.level(unit)]
-        fine = [unit for unit in dict.fromkeys((*visible, *selected)) if grid.level(unit) != "fine"]
-        if not coarse and not fine and not self._jobs and not self._long_jobs:
-            coarse = [unit for unit in grid.units if not grid.level(unit)]
-        for level, units in (("coarse", coarse), ("fine", fine)):
-            _, asked = self._jobs.get(level, (0, ()))
-            left = [unit for unit in asked if grid.level(unit) not in (level, "fine")]
-            wanted = set(units)
-            if left and 2 * len(wanted.intersection(left)) >= len(left) and self._begins_alike(left, units):
-                continue
-            if units:
-                request = Thumbnails(model.ref, self.session.layer, tuple(units), level)
-                self._jobs[level] = (self.session.relay.submit(request, self._on_thumbnails), request.units)
-        self._show_progress()
-
-    def _begins_alike(self, left: Sequence[int], wanted: Sequence[int]) -> bool:
-        """Whether what is rendered next is on screen; a coarse image there must not wait for one that is not."""
-        return not wanted or left[0] in set(wanted[: max(8, len(self.grid.visible_units()))])
-
-    def _around(self, visible: Sequence[int]) -> list[int]:
-        """One screen below, then one above."""
-        if not visible:
-            return []
-        units, first = self.grid.units, self.grid.units.index(visible[0])
-        last = first + len(visible)
-        return [*units[last : last + len(visible)], *units[max(0, first - len(visible)) : first]]
-
-    def _on_thumbnails(self, event: JobEvent) -> None:
-        request = event.request
-        assert isinstance(request, Thumbnails)
-        model = self.session.model
-        if model is None or request.model != model.ref or request.layer != self.session.layer:
-            return
-        images = event.partial or event.result
-        if images:
-            self.grid.set_images({unit: pixels[0] for unit, pixels in images.items()}, fine=request.level == "fine")
-        current = self._jobs.get(request.level, (0, ()))[0] == event.job
-        if event.ended and current:
-            _, asked = self._jobs.pop(request.level)
-            complete = all(self.grid.level(unit) in (request.level, "fine") for unit in asked)
-            self._stopped = event.state != "done" or not complete  # never ask for the same again and again
-            if not self._stopped:
-                self._soon.start()
-        self._show_progress(event if event.state == "failed" else None)
-
-    def _show_progress(self, failed: JobEvent | None = None) -> None:
+    def _show_progress(self) -> None:
         """Say how much of what is asked for is there."""
-        asked = [(level, unit) for level, (_, units) in self._jobs.items() for unit in units]
-        done = sum(self.grid.level(unit) in (level, "fine") for level, unit in asked)
-        self.progress.setVisible(bool(asked))
-        self.progress.setRange(0, len(asked) or 1)
-        self.progress.setValue(done)
-        self.status.setStyleSheet("")
-        self.status.setToolTip("")
-        if failed is not None:
-            self.status.setText(failed.error)
-            self.status.setToolTip(failed.details)
-            self.status.setStyleSheet(f"color: {signal_colour('error', self.palette()).name()}")
-        elif asked:
-            self.status.setText(f"rendering, {done:,} of {len(asked):,}")
-        elif self._stopped:
-            self.status.setText("rendering was stopped; scroll to go on")
+        supply = self.supply
+        self.progress.setVisible(bool(supply.total))
+        self.progress.setRange(0, supply.total or 1)
+        self.progress.setValue(supply.done)
+        failure = supply.failure
+        self.status.setToolTip(failure.details if failure else "")
+        self.status.setStyleSheet(f"color: {signal_colour('error', self.palette()).name()}" if failure else "")
+        if failure:
+            self.status.setText(failure.error)
+        elif supply.total:
+            self.status.setText(f"rendering, {supply.done:,} of {supply.total:,}")
         else:
-            self.status.clear()
-
-    def _on_any_job(self, event: JobEvent) -> None:
-        """Leave the machine to work that was started on purpose, and take the statistics of a sweep that has ended."""
-        if event.request.precedence >= Sweep.rank:
-            if event.ended:
-                self._long_jobs.discard(event.job)
-                self._soon.start()
-            else:
-                self._long_jobs.add(event.job)
-        if isinstance(event.request, Sweep) and event.state == "done":
-            self._ask_statistics()
+            self.status.setText("rendering was stopped; scroll to go on" if supply.stopped else "")
 
     # ------------------------------------------------------------------------------------------------ statistics
+
+    def _on_any_job(self, event: JobEvent) -> None:
+        """Take the statistics of a sweep that has ended."""
+        if isinstance(event.request, Sweep) and event.state == "done":
+            self._ask_statistics()
 
     def _ask_statistics(self) -> None:
         model, images = self.session.model, self.session.images
@@ -492,7 +407,7 @@ class NeuronGridPanel(Panel):
     def showEvent(self, event: object) -> None:
         """Begin to render what was not while the panel was hidden."""
         super().showEvent(event)
-        self._soon.start()
+        self.supply.hurry()
 
     def save_state(self) -> dict[str, Any]:
         """Keep tile size, order and filter."""

@@ -61,7 +61,7 @@ class SweepBar(QWidget):
         rate = f"{event.rate:.0f} images/s" if event.rate else ""
         left = f"{duration(event.seconds_left)} left" if event.seconds_left is not None else ""
         self._say("Sweep: " + " · ".join(part for part in (seen, rate, left) if part), busy=True)
-        self.bar.setRange(0, int(event.total))
+        self.bar.setRange(0, int(event.total) or 1)
         self.bar.setValue(int(event.done))
 
     def _say(self, text: str, button: str = "", busy: bool = False, wrong: bool = False) -> None:
