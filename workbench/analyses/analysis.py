@@ -129,7 +129,7 @@ class Analysis(BaseModel, ABC):
             "weights": model.weight_hash,
             "images": images.ref if images is not None else None,
             "images_hash": images.content_hash if images is not None else None,
-            "versions": {"workbench": workbench.__version__, "torch": torch.__version__, "numpy": np.__version__},
+            "versions": {"workbench": workbench.__version__, "torch": str(torch.__version__), "numpy": np.__version__},
             "seed": getattr(self, "seed", None),
         }
 
