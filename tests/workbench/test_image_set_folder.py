@@ -306,7 +306,7 @@ from workbench.images.folder import open_folder
 from workbench.images.image_set import Reference
 from workbench.task import Task
 images = open_folder(Reference("", "folder", sys.argv[1]), Task())
-count = sum(len(batch.indices) for batch in images.batches((128, 128), 128))
+count = sum(len(batch.indices) for batch in images.batches((96, 96), 32))
 # On Linux getrusage tells the peak of the process that started this one, when that was higher.
 status = Path("/proc/self/status")
 peak = re.search(r"VmHWM:\\s+(\\d+)", status.read_text())[1] if status.exists() else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch.nn.functional import interpolate
 
-from workbench.images.framing import cover_all
 from workbench.images.image_set import Pixels, Size
+from workbench.images.scaling import cover_all
 
 Background = Literal["white", "grey", "random"]
 BACKGROUNDS: tuple[Background, ...] = get_args(Background)

@@ -19,7 +19,6 @@ import numpy.typing as npt
 from PIL import Image
 
 from workbench.images.background import BACKGROUNDS, LEVELS, VERSION, Background, over, random_ground
-from workbench.images.framing import cover_all
 from workbench.images.image_set import (
     ImageSet,
     ImageSetError,
@@ -31,6 +30,7 @@ from workbench.images.image_set import (
     suggestion,
     whole_number,
 )
+from workbench.images.scaling import cover_all
 from workbench.task import Task
 
 FOLDER = Path(__file__).parents[2] / "resources" / "images" / "emoji"
