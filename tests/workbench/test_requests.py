@@ -379,6 +379,20 @@ def test_a_cancelled_sweep_shows_what_it_has_and_goes_on(engine: Engine, model: 
     assert result.arrays["colour/top_index"][0, :3].tolist() == [11, 10, 9]
 
 
+def test_a_damaged_sweep_is_done_again(engine: Engine, model: TracedModel, caplog: pytest.LogCaptureFixture) -> None:
+    dots = Dots()
+    engine._images[dots.ref] = dots
+    sweep = Sweep(model.ref, dots.ref, ("colour",))
+    before = sweep.run(engine, Task())
+    for path in engine.store.root.rglob("zarr.json"):
+        path.write_text("{")
+    assert UnitExamples(model.ref, dots.ref, "colour:0").run(engine, Task()) is None
+    after = sweep.run(engine, Task())
+    assert "dropped the damaged cache entry" in caplog.text
+    np.testing.assert_array_equal(after.arrays["colour/top_values"], before.arrays["colour/top_values"])
+    assert UnitExamples(model.ref, dots.ref, "colour:0").run(engine, Task()) is not None
+
+
 def test_receptive_boxes_stay_inside() -> None:
     positions = np.array([[0, 0], [3, 3], [1, 2], [-1, -1]])
     boxes = receptive_boxes(positions, (4, 4), (10, 6), (32, 64))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import json
+import logging
 import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
@@ -19,12 +20,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from workbench.jobs.store import Store
-from workbench.task import Task
+from workbench.task import Cancelled, Task
 
 if TYPE_CHECKING:
     from workbench.analyses.analysis import Analysis, Result
     from workbench.images.image_set import ImageSet
     from workbench.models.traced_model import TracedModel
+
+logger = logging.getLogger(__name__)
 
 KEPT_MODELS = 2
 """Networks kept open: the one that is looked at, and the one it is compared with or a long job works on."""
@@ -133,10 +136,16 @@ class Engine:
         known = self.store.load(key)
         if isinstance(analysis, Resumable):
             # It keeps its arrays in its folder, where they can be read one unit at a time; the store keeps the rest.
-            kept = analysis.kept_in(self.store.folder(f"{subject(network, image_set)}/{key}"))
-            result = kept.run(network, image_set, task)
+            place = f"{subject(network, image_set)}/{key}"
             if known is not None:
-                return replace(result, provenance=known.provenance)
+                try:
+                    result = analysis.kept_in(self.store.folder(place)).run(network, image_set, task)
+                    return replace(result, provenance=known.provenance)
+                except Exception as error:
+                    if isinstance(error, Cancelled):
+                        raise
+                    self.store.drop_folder(place, error)
+            result = analysis.kept_in(self.store.folder(place)).run(network, image_set, task)
             self.store.save(key, replace(result, arrays={}))
             return result
         if known is None:
@@ -171,6 +180,8 @@ class Engine:
                     return read(folder, name)
                 except (FileNotFoundError, ValueError):  # nothing done yet, or a sweep of other layers
                     continue
+                except Exception as error:  # damaged in some way; running the sweep again replaces it
+                    logger.warning("cannot read the sweep in %s (%s: %s)", folder, type(error).__name__, error)
         return None
 
     def receptive_field(self, model: TracedModel, layer: str) -> tuple[int, int]:

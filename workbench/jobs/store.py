@@ -109,6 +109,10 @@ class Store:
         path.mkdir(parents=True, exist_ok=True)
         return path
 
+    def drop_folder(self, key: str, error: Exception) -> None:
+        """Delete a folder whose content proved damaged, and say so."""
+        self._drop(self.root / "folders" / key, error)
+
     def size(self) -> int:
         """Bytes on disk of everything kept."""
         return sum(path.stat().st_size for path in self.root.rglob("*") if path.is_file())
@@ -140,7 +144,10 @@ class Store:
 
     def _drop(self, path: Path, error: Exception) -> None:
         logger.warning("dropped the damaged cache entry %s (%s: %s)", path, type(error).__name__, error)
-        path.unlink(missing_ok=True)
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def write_arrays(file: IO[bytes], arrays: Mapping[str, Any]) -> None:
