@@ -95,5 +95,12 @@ def _every_architecture() -> list[str]:
     return list(dict.fromkeys(ref for ref in plain if "." not in ref))
 
 
+def write_index(index: dict[str, Any]) -> None:
+    """Write the index, one architecture a line, so that a new release shows as a readable difference."""
+    layouts = ",\n".join(json.dumps(layout) for layout in index["layouts"])
+    known = ",\n".join(f"{json.dumps(key)}: {json.dumps(found)}" for key, found in index["architectures"].items())
+    INDEX.write_text(f'{{"layouts": [\n{layouts}\n],\n"architectures": {{\n{known}\n}}}}\n', encoding="utf-8")
+
+
 if __name__ == "__main__":
-    INDEX.write_text(json.dumps(make_index(_every_architecture()), indent=0) + "\n", encoding="utf-8")
+    write_index(make_index(_every_architecture()))
