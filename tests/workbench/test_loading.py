@@ -141,7 +141,7 @@ def test_the_bundled_network_says_what_it_is(lite0: TracedModel) -> None:
     assert (lite0.preprocessing.size, lite0.preprocessing.crop) == ((224, 224), 0.875)
     assert lite0.parameter_count == 4_652_008 and len(lite0.labels) == 1000
     assert lite0.weight_hash == "0482cae2b65d39c6a3d59d3551aca2318f890907d917a4867d0416f8f457d37f"
-    assert lite0.layer("blocks.3.0.conv_pw").units == 480
+    assert lite0.layer("blocks.3.0.conv_pw").units == 240
 
 
 def test_the_bundled_network_knows_real_photos(lite0: TracedModel) -> None:
