@@ -62,7 +62,7 @@ def main(argv: Sequence[str]) -> int:
         camera = Camera(window, options.screenshot)
         window.resize(PICTURE)
     elif options.file:
-        window.ready.connect(lambda: window.take([options.file]))
+        window.ready.connect(lambda: window.reception.take([options.file]))
     window.show()
     code = application.exec()
     collector.stop()
@@ -92,7 +92,8 @@ def parser() -> argparse.ArgumentParser:
 
 def make_application() -> QApplication:
     """Make the application object with the names that settings and window managers go by."""
-    application = QApplication(sys.argv[:1])
+    # `setStyle` does the same, but its result makes PySide build a hundred enumerations before the window shows.
+    application = QApplication([*sys.argv[:1], "-style", "fusion"])
     application.setApplicationName("circuit-workbench")
     application.setApplicationDisplayName("Circuit Workbench")
     application.setDesktopFileName("circuit-workbench")

@@ -6,10 +6,8 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from html import escape
 
 from PySide6.QtGui import QAction, QKeySequence
 
@@ -120,7 +118,9 @@ class Registry:
         """
         if id in self._commands:
             return self._commands[id]
-        near = difflib.get_close_matches(id, self._commands, n=1, cutoff=0.4)
+        from difflib import get_close_matches
+
+        near = get_close_matches(id, self._commands, n=1, cutoff=0.4)
         raise KeyError(f"no command {id!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
 
     def search(self, text: str) -> list[Command]:
@@ -131,11 +131,15 @@ class Registry:
     def near_miss(self, text: str) -> Command | None:
         """Return the command that was probably meant when `search` finds nothing, or None."""
         titles = {c.title.lower(): c for c in self} | {c.plain_title.lower(): c for c in self}
-        near = difflib.get_close_matches(text.lower(), titles, n=1, cutoff=0.5)
+        from difflib import get_close_matches
+
+        near = get_close_matches(text.lower(), titles, n=1, cutoff=0.5)
         return titles[near[0]] if near else None
 
     def manual(self) -> str:
         """Return the manual page as HTML: every command by menu, with its shortcut and help text."""
+        from html import escape
+
         rows: dict[str, list[str]] = {}
         for command in self:
             keys = QKeySequence(command.shortcut).toString(QKeySequence.SequenceFormat.NativeText)

@@ -116,11 +116,6 @@ def paths_of(mime: QMimeData) -> list[Path]:
     return [Path(url.toLocalFile()) for url in mime.urls() if url.isLocalFile()]
 
 
-def can_take(mime: QMimeData) -> bool:
-    """Whether there is anything in a drop or on the clipboard to try."""
-    return mime.hasImage() or any(url.isLocalFile() for url in mime.urls())
-
-
 def factories(path: Path) -> list[str]:
     """Name the functions and classes of a Python file without running it, likely makers of networks first.
 

@@ -6,7 +6,6 @@ worker. It also holds the project (what is saved), the undo stack of edits to it
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -16,13 +15,13 @@ from PySide6.QtGui import QUndoStack
 from widgets.job_log import JobLog
 from widgets.relay import Relay
 from workbench.models.layer import Layer, Unit
-from workbench.project import Project
 
 if TYPE_CHECKING:
     import numpy as np
 
     from workbench.jobs.job import JobEvent
     from workbench.jobs.requests import ImageSetCard, ModelCard
+    from workbench.project import Project
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,7 @@ class Session(QObject):
         self.image: np.ndarray | None = None
         self.layers: dict[str, Layer] = {}
         self.modified = False
-        self._project = Project()
+        self._project: Project | None = None
         self._wanted: tuple[str, Unit | None] = ("", None)  # to be selected once the model is there
         self._model_job = self._images_job = 0
 
@@ -196,7 +195,9 @@ class Session(QObject):
         if name == self.layer:
             return
         if name not in self.layers:
-            near = difflib.get_close_matches(name, self.layers, n=1)
+            from difflib import get_close_matches
+
+            near = get_close_matches(name, self.layers, n=1)
             raise ValueError(f"no layer {name!r} in this model" + (f"; did you mean {near[0]}?" if near else ""))
         self.layer = name
         self.unit = None
@@ -249,7 +250,11 @@ class Session(QObject):
 
     @property
     def project(self) -> Project:
-        """The investigation that is saved. Whoever changes its content calls `touch` afterwards."""
+        """The investigation that is saved; whoever changes its content calls `touch` afterwards."""
+        if self._project is None:  # made when it is first needed, after the window shows
+            from workbench.project import Project
+
+            self._project = Project()
         return self._project
 
     @project.setter

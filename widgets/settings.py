@@ -10,7 +10,7 @@ from PySide6.QtCore import QByteArray, QSettings, QStandardPaths
 from widgets.theme import Scheme
 
 RECENT = 10
-"""How many projects and models are remembered."""
+"""How many projects are remembered."""
 
 
 class Settings:
@@ -70,19 +70,19 @@ class Settings:
         for part, value in zip(("geometry", "docks"), place, strict=True):
             self._store.setValue(f"window/{part}", QByteArray(value))
 
-    def recent(self, kind: str) -> list[str]:
-        """Return what was opened lately, newest first; `kind` is ``projects``, ``models`` or ``images``."""
-        value = self._store.value(f"recent/{kind}", [])
-        return [value] if isinstance(value, str) else list(value or [])
+    def recent(self) -> list[Path]:
+        """Return the projects that were opened or saved lately, newest first."""
+        value = self._store.value("recent", [])
+        return [Path(name) for name in ([value] if isinstance(value, str) else value or [])]
 
-    def remember(self, kind: str, what: str) -> None:
-        """Put something at the top of a list of recent things."""
-        others = [known for known in self.recent(kind) if known != what]
-        self._store.setValue(f"recent/{kind}", [what, *others][:RECENT])
+    def remember(self, path: Path) -> None:
+        """Put a project at the top of the recent ones."""
+        paths = [path, *(known for known in self.recent() if known != path)]
+        self._store.setValue("recent", [str(known) for known in paths[:RECENT]])
 
-    def forget(self, kind: str, what: str) -> None:
-        """Take something out of a list of recent things, such as a file that is gone."""
-        self._store.setValue(f"recent/{kind}", [known for known in self.recent(kind) if known != what])
+    def forget(self, path: Path) -> None:
+        """Take a project out of the recent ones, since it is gone or unreadable."""
+        self._store.setValue("recent", [str(known) for known in self.recent() if known != path])
 
     def flush(self) -> None:
         """Write to disk now."""

@@ -92,7 +92,7 @@ def signal_colour(meaning: Literal["error", "warning", "good", "info"], palette:
 
 
 class Theme(QObject):
-    """Sets style and palette of the application, and changes them when the system or the user does."""
+    """Sets the palette of the application, and changes it when the system or the user does."""
 
     changed = Signal()
     """The palette and the icons are other ones now."""
@@ -101,7 +101,6 @@ class Theme(QObject):
         super().__init__()
         self._application = application
         self._system = Qt.ColorScheme.Unknown
-        application.setStyle("Fusion")
         application.styleHints().colorSchemeChanged.connect(self._follow)
         self.choose(scheme)
 
@@ -171,7 +170,7 @@ def icon(name: str) -> QIcon:
 def _tinted(name: str, colour: str) -> QIcon:
     drawing = (ICONS / f"{name}.svg").read_bytes().replace(b"currentColor", colour.encode())
     made = QIcon()
-    for size in (16, 24, 32, 48):
+    for size in (16, 32):
         buffer = QBuffer()
         buffer.setData(QByteArray(drawing))
         reader = QImageReader(buffer, b"svg")

@@ -22,7 +22,7 @@ def window_commands(window: MainWindow) -> list[Command]:
         Command(
             "file.new",
             "New investigation",
-            window.new_project,
+            lambda: window.investigation.new(),
             "Begin with empty notes and labels; the model and the images stay open.",
             "File",
             "Ctrl+N",
@@ -31,7 +31,7 @@ def window_commands(window: MainWindow) -> list[Command]:
         Command(
             "file.open",
             "Open investigation…",
-            window.open_project,
+            lambda: window.investigation.open(),
             "Open an investigation that was saved: model, images, selection, notes, labels, panels.",
             "File",
             "Ctrl+O",
@@ -40,7 +40,7 @@ def window_commands(window: MainWindow) -> list[Command]:
         Command(
             "file.save",
             "Save",
-            window.save_project,
+            lambda: window.investigation.save(),
             "Write the investigation into its file. It is also kept after every change, so nothing is lost without.",
             "File",
             "Ctrl+S",
@@ -49,7 +49,7 @@ def window_commands(window: MainWindow) -> list[Command]:
         Command(
             "file.save_as",
             "Save as…",
-            window.save_project_as,
+            lambda: window.investigation.save_as(),
             "Write the investigation into another file and go on in that one.",
             "File",
             "Ctrl+Shift+S",
@@ -58,7 +58,7 @@ def window_commands(window: MainWindow) -> list[Command]:
         Command(
             "file.open_image",
             "Open image…",
-            lambda: window.ask_for_files("Open images", image_patterns()),
+            lambda: window.reception.ask_for_images(),
             "Show one image to the unit in the inspector, or several as an image set. Dropping or pasting does the same.",
             "File",
             "Ctrl+I",
@@ -67,7 +67,7 @@ def window_commands(window: MainWindow) -> list[Command]:
         Command(
             "file.open_folder",
             "Open folder of images…",
-            lambda: window.ask_for_files("Open a folder of images", "", folder=True),
+            lambda: window.reception.ask_for_folder(),
             "Use a folder as the image set, however large; broken files are named and skipped.",
             "File",
             "Ctrl+Shift+I",
@@ -76,7 +76,7 @@ def window_commands(window: MainWindow) -> list[Command]:
         Command(
             "file.open_network",
             "Open network file…",
-            lambda: window.ask_for_files("Open a network", "Networks (*.safetensors *.pt *.pth *.py);;All files (*)"),
+            lambda: window.reception.ask_for_network(),
             "Open weights (.safetensors, .pt, .pth) or a Python file that makes a network; code is never run without asking.",
             "File",
             "Ctrl+Shift+O",
@@ -121,7 +121,7 @@ def window_commands(window: MainWindow) -> list[Command]:
         Command(
             "edit.paste",
             "Paste image",
-            window.paste,
+            lambda: window.reception.paste(),
             "Show the image or the files on the clipboard to the network.",
             "Edit",
             "Ctrl+V",
@@ -139,7 +139,7 @@ def window_commands(window: MainWindow) -> list[Command]:
         Command(
             "view.palette",
             "Command palette…",
-            window.palette_box.open,
+            lambda: window.palette_box.open(),
             "Run any command by typing a part of its name.",
             "View",
             "Ctrl+Shift+P",
@@ -215,7 +215,7 @@ def window_commands(window: MainWindow) -> list[Command]:
         Command(
             "view.close_message",
             "Close message",
-            window.messages.dismiss,
+            lambda: window.messages.dismiss(),
             "Close the message above the panels.",
             "View",
             "Ctrl+Shift+X",

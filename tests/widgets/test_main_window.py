@@ -62,7 +62,7 @@ def test_every_panel_works_with_nothing_open(make_window, qtbot):
         panel.views()
 
 
-def test_a_panel_that_cannot_be_built_leaves_the_others(make_window, monkeypatch):
+def test_a_panel_that_cannot_be_built_leaves_the_others(make_window, monkeypatch, qtbot):
     import widgets.panels.jobs as jobs
 
     def broken(*_):
@@ -70,7 +70,8 @@ def test_a_panel_that_cannot_be_built_leaves_the_others(make_window, monkeypatch
 
     monkeypatch.setattr(jobs.JobsPanel, "__init__", broken)
     window = make_window(show=False)
-    window.show()
+    with qtbot.waitSignal(window.ready):
+        window.show()
     window.docks.reveal("jobs")
     assert window.messages.messages[-1].text == "Jobs: no such thing"
     assert "Traceback" in window.messages.messages[-1].details
@@ -171,7 +172,7 @@ def test_reopening_restores_window_docks_and_investigation(make_window, qtbot):
 
 def test_changes_are_kept_soon_even_without_closing(make_window, qtbot, settings):
     window = make_window()
-    window._autosave.setInterval(10)
+    window.investigation.autosave.setInterval(10)
     window.session.project.labels["m"] = {"a:1": "curve"}
     window.session.touch()
     qtbot.waitUntil(lambda: settings.running_copy.exists() and Project.load(settings.running_copy).labels != {})
@@ -241,27 +242,30 @@ def test_saving_and_opening_a_project(make_window, qtbot, tmp_path, runner):
     window.session.select_unit(None)
 
     loads = len(runner.asked(LoadModel))
-    window.open_project(path)
+    window.investigation.open(path)
     assert window.session.project.notes[0].text == "first"
     assert window.session.unit == Unit("head", 2)
     assert not window.docks.is_visible("jobs")
     assert not window.isWindowModified()
     assert len(runner.asked(LoadModel)) == loads  # it was open already
-    assert window.settings.recent("projects") == [str(path)]
+    assert window.settings.recent() == [path]
+    recent = window.menus.menu("File/Open recent")
+    recent.aboutToShow.emit()
+    assert [action.text() for action in recent.actions()] == [str(path)]
 
 
 def test_unsaved_changes_are_asked_about(make_window, qtbot, tmp_path):
     window = make_window()
     window.session.project.notes.append(Note("A", "precious"))
     window.session.touch()
-    window.new_project()
+    window.investigation.new()
     box = window.findChild(QMessageBox)
     assert box is not None and box.isVisible() and "Save the changes to Untitled investigation?" in box.text()
     assert window.session.project.notes  # nothing is lost while it asks
     box.button(QMessageBox.StandardButton.Cancel).click()
     assert window.session.project.notes
     window.settings.project_file = tmp_path / "kept.workbench"
-    window.new_project()
+    window.investigation.new()
     window.findChildren(QMessageBox)[-1].button(QMessageBox.StandardButton.Save).click()
     assert Project.load(tmp_path / "kept.workbench").notes[0].text == "precious"
     assert window.session.project.notes == []
@@ -272,7 +276,7 @@ def test_a_bad_project_file_is_one_message_and_nothing_lost(make_window, tmp_pat
     window.session.project.notes.append(Note("A", "mine"))
     bad = tmp_path / "bad.workbench"
     bad.write_text("not json", encoding="utf-8")
-    window.open_project(bad)
+    window.investigation.open(bad)
     assert len(window.messages.messages) == 1
     assert "bad.workbench" in window.messages.messages[0].text
     assert window.session.project.notes[0].text == "mine"
@@ -283,7 +287,7 @@ def test_a_project_that_cannot_be_written_is_reported(make_window, tmp_path):
     (tmp_path / "file").write_text("x", encoding="utf-8")
     window.settings.project_file = tmp_path / "file" / "inside.workbench"
     window.session.touch()
-    window.save_project()
+    window.investigation.save()
     assert "could not be written" in window.messages.messages[-1].text
     assert window.isWindowModified()
     window.settings.project_file = None
@@ -328,7 +332,7 @@ def test_an_image_is_dropped_pasted_and_removed(make_window, tmp_path, qtbot):
     assert window.session.image.shape == (8, 12, 3)
     QGuiApplication.clipboard().setText("words")
     window.registry.find("edit.paste").run()
-    assert window.messages.messages[-1].text == "The clipboard holds no image and no file."
+    assert window.messages.messages[-1].text == "There is no image and no file in what was pasted."
 
 
 def test_a_bad_image_is_one_message_and_the_good_one_stays(make_window, tmp_path):
