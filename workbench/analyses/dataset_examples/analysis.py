@@ -159,18 +159,19 @@ class DatasetExamples(Analysis):
         self, model: TracedModel, images: ImageSet, layers: Mapping[str, Layer], running: Running, task: Task
     ) -> int:
         """Add up all batches that are not done yet; return the batch size that memory sufficed for."""
-        wanted = Wanted(None, np.zeros(0, np.bool_))
         reductions = {}
         for name, layer in layers.items():
             so_far = running.units(name).arrays
             ends = so_far["top_value"], so_far["bottom_value"]
-            reductions[name] = LayerReduction(layer, running.plan.place(name), wanted, *ends, running.histogram)
+            reductions[name] = LayerReduction(layer, running.plan.place(name), *ends, running.histogram)
         forward = model.forward_to(list(layers), reductions)
 
         def reduced(part: Batch) -> dict[str, LayerBatch]:
-            if self.histogram == "seeded":
-                wanted.fractions = seeded_fractions(self.seed, part.indices, self.positions)
-            wanted.sampled = np.isin(part.indices, running.sample_images)
+            seeded = self.histogram == "seeded"
+            fractions = seeded_fractions(self.seed, part.indices, self.positions) if seeded else None
+            wanted = Wanted(fractions, np.isin(part.indices, running.sample_images))
+            for reduction in reductions.values():
+                reduction.wanted = wanted
             with torch.inference_mode():
                 return dict(zip(layers, forward(model.preprocess(part.images)), strict=True))
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 LEAST_POWER = -100
@@ -89,33 +89,32 @@ def moved(counts: Integers, old: Grid, new: Grid) -> Integers:
     return np.bincount(flat, weights=counts[inside], minlength=units * bins).astype(np.int64).reshape(units, bins)
 
 
-def count(blocks: Iterable[Float[Tensor, "_ unit"]], grid: Grid, bins: int, *, finite: bool) -> Integers:
-    """Count the values of each unit, ``unit bin``; the grid must cover them. Unless all are `finite`, the others are left out."""
+def count(values: Float[Tensor, "_ unit"], grid: Grid, bins: int, *, finite: bool) -> Int64[Tensor, "unit bin"]:
+    """Count the values of each unit; the grid must cover them. Unless all are `finite`, the others are left out."""
     units = len(grid.scale)
     nowhere = units * bins
-    scale, offset = torch.from_numpy(grid.scale), torch.from_numpy(grid.offset)
-    start = torch.arange(0, nowhere, bins, dtype=torch.int32)
-    total: Tensor | None = None
-    for values in blocks:
-        if values.device != scale.device:
-            scale, offset, start = scale.to(values.device), offset.to(values.device), start.to(values.device)
-        place = (values * scale).ceil_().sub_(offset)
-        if finite:
-            index = place.to(torch.int32).add_(start)
-        else:
-            known = torch.isfinite(values)
-            index = torch.where(known, torch.where(known, place, 0).to(torch.int32).add_(start), nowhere)
-        found = torch.bincount(index.flatten(), minlength=nowhere + 1)
-        total = found if total is None else total.add_(found)
-    if total is None:
-        return np.zeros((units, bins), np.int64)
-    return total[:-1].cpu().numpy().reshape(units, bins)
+    if nowhere > 1 << DIGITS and units > 1:  # the numbers of the bins must be exact in float32
+        parts = (slice(0, units // 2), slice(units // 2, units))
+        grids = [Grid(grid.scale[part], grid.offset[part]) for part in parts]
+        halves = zip(parts, grids, strict=True)
+        return torch.cat([count(values[:, part], of, bins, finite=finite) for part, of in halves])
+    start = np.arange(0, nowhere, bins, dtype=np.float32) - grid.offset
+    place = (values * torch.from_numpy(grid.scale).to(values.device)).ceil_()
+    place = place.add_(torch.from_numpy(start).to(values.device))
+    if not finite:
+        place = torch.where(torch.isfinite(values), place, nowhere)
+    return torch.bincount(place.to(torch.int32).flatten(), minlength=nowhere + 1)[:-1].view(units, bins)
+
+
+def all_finite(*arrays: Floats) -> bool:
+    """Whether there is neither a NaN nor an infinity."""
+    return all(bool(np.isfinite(array).all()) for array in arrays)
 
 
 def finite_range(values: Float[Tensor, "_ unit"]) -> tuple[Floats, Floats, bool]:
     """Return the smallest and the largest finite value of each unit (infinity, minus infinity where none), and whether all are finite."""
     low, high = values.amin(0).cpu().numpy(), values.amax(0).cpu().numpy()
-    finite = bool(np.isfinite(low).all() and np.isfinite(high).all())
+    finite = all_finite(low, high)
     if not finite:
         known = torch.isfinite(values)
         low = torch.where(known, values, torch.inf).amin(0).cpu().numpy()
@@ -173,7 +172,13 @@ class UnitHistogram:
     ) -> Counted:
         """Count a batch's values of some units, whose finite ones lie within `low` and `high`; nothing is changed."""
         grid = self._grid_with(low, high, units)
-        return Counted(count(blocks, grid, self.bins, finite=finite), grid, low, high)
+        total: Tensor | None = None
+        for values in blocks:
+            counts = count(values, grid, self.bins, finite=finite)
+            total = counts if total is None else total.add_(counts)
+        if total is None:
+            total = torch.zeros(len(low), self.bins, dtype=torch.int64)
+        return Counted(total.cpu().numpy(), grid, low, high)
 
     def add(self, new: Counted, units: slice) -> None:
         """Take in what a batch counted."""

@@ -8,23 +8,20 @@ Nothing here changes the running results, so a batch that runs out of memory can
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int32, Int64
 from torch import Tensor
-from torch.nn.functional import max_pool2d
 
-from workbench.analyses.dataset_examples.histogram import Counted, UnitHistogram, finite_range
+from workbench.analyses.dataset_examples.histogram import Counted, UnitHistogram, all_finite, finite_range
 from workbench.models.layer import Layer
 
-PIECE = 1 << 20
-"""Values a pass reads at a time: 4 MB, which stays in the cache until the last pass has read it."""
-MANY = 1 / 16
-"""Part of an image's units from which it is faster to find the places of all than of those that are asked for."""
+PIECE = 1 << 19
+"""Values a pass reads at a time: 2 MB, which stays in the cache until the last pass has read it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +34,8 @@ class LayerBatch:
         Largest and smallest value of each image, float32 ``image unit``; NaN where the activation has one.
     high_at, low_at
         Where they are: the position in reading order, int32 ``image unit``; -1 where nobody asks.
-    mean, square
-        Mean over images and positions, and sum of squared differences from it, float64 ``unit``.
+    mean, variance
+        Over images and positions, float64 ``unit``.
     shape
         The positions of one image, such as ``(y, x)``.
     histogram
@@ -50,7 +47,7 @@ class LayerBatch:
     low: npt.NDArray[np.float32]
     low_at: npt.NDArray[np.int32]
     mean: npt.NDArray[np.float64]
-    square: npt.NDArray[np.float64]
+    variance: npt.NDArray[np.float64]
     shape: tuple[int, ...]
     histogram: Counted
 
@@ -76,9 +73,9 @@ def seeded_fractions(seed: int, images: npt.NDArray[np.int64], number: int) -> n
     return fractions
 
 
-@dataclass
+@dataclass(frozen=True, eq=False)
 class Wanted:
-    """What is wanted of the batch that comes next.
+    """What is wanted of one batch, the same of all layers.
 
     Attributes
     ----------
@@ -90,6 +87,18 @@ class Wanted:
 
     fractions: npt.NDArray[np.float64] | None
     sampled: npt.NDArray[np.bool_]
+    _rows: dict[int, Tensor] = field(default_factory=dict)
+
+    def rows(self, positions: int) -> Int64[Tensor, "row"] | None:
+        """Return which rows of ``image*position unit`` the histogram counts when an image has so many positions; None for all."""
+        if self.fractions is None or positions <= self.fractions.shape[1]:
+            return None
+        if positions not in self._rows:
+            images, stretches = self.fractions.shape
+            within = ((np.arange(stretches) + self.fractions) * positions / stretches).astype(np.int64)
+            rows = within.clip(max=positions - 1) + positions * np.arange(images)[:, None]
+            self._rows[positions] = torch.from_numpy(rows.ravel())
+        return self._rows[positions]
 
 
 class LayerReduction:
@@ -101,104 +110,92 @@ class LayerReduction:
         Whose activation it is.
     units
         Where the layer's units lie among those of all layers.
-    wanted
-        What is wanted of the batch, set before it is computed.
     top, bottom
         The k largest maxima so far, and the negatives of the k smallest minima: ``unit k``, largest first; read, never changed.
     histogram
         The running histogram of all layers, read for where its bins lie.
+
+    Attributes
+    ----------
+    wanted
+        Set before each batch.
     """
+
+    wanted: Wanted
 
     def __init__(
         self,
         layer: Layer,
         units: slice,
-        wanted: Wanted,
         top: npt.NDArray[np.float32],
         bottom: npt.NDArray[np.float32],
         histogram: UnitHistogram,
     ) -> None:
-        self.layer, self.units, self.wanted = layer, units, wanted
+        self.layer, self.units = layer, units
         self.top, self.bottom, self.histogram = top, bottom, histogram
 
     def __call__(self, activation: Tensor) -> LayerBatch:
         """Reduce the activation of one batch."""
         arranged = self.layer.arrange(activation)
         maps = as_maps(arranged)
-        pieces = [as_float(piece) for piece in maps.split(max(1, PIECE // max(1, maps[0].numel())))]
-        highs, lows, moments = [], [], []
-        for piece in pieces:
-            highs.append(piece.amax((2, 3)))
-            lows.append(piece.amin((2, 3)))
-            moments.append(torch.batch_norm_update_stats(piece, None, None, 0.0))
-        high, low = joined(highs), joined(lows)
-        mean, square = pooled_moments(moments, [len(piece) * maps[0, 0].numel() for piece in pieces])
+        high_rows, low_rows, moments = [], [], []
+        for piece in pieces(maps):
+            high_rows.append(piece.amax(2))
+            low_rows.append(piece.amin(2))
+            moments.append(torch.batch_norm_update_stats(piece.permute(0, 3, 1, 2), None, None, 0.0))
+        highs, lows = joined(high_rows), joined(low_rows)
+        high, low = highs.amax(1), lows.amin(1)
         joins_top = high > torch.from_numpy(self.top[:, -1]).to(high.device)
         joins_top |= torch.from_numpy(self.wanted.sampled).to(high.device)[:, None]
         joins_bottom = low < torch.from_numpy(-self.bottom[:, -1]).to(low.device)
         return LayerBatch(
             high.cpu().numpy(),
-            places(maps, joins_top, largest=True).to(torch.int32).cpu().numpy(),
+            places(maps, highs, joins_top, largest=True).cpu().numpy(),
             low.cpu().numpy(),
-            places(maps, joins_bottom, largest=False).to(torch.int32).cpu().numpy(),
-            mean,
-            square,
+            places(maps, lows, joins_bottom, largest=False).cpu().numpy(),
+            *pooled_moments(moments, [len(rows) for rows in high_rows]),
             tuple(arranged.shape[2:]),
-            self._counted(maps, pieces, low, high),
+            self._counted(maps, low, high),
         )
 
     def _counted(
         self,
-        maps: Float[Tensor, "image unit y x"],
-        pieces: list[Float[Tensor, "_ unit y x"]],
+        maps: Float[Tensor, "image y x unit"],
         low: Float[Tensor, "image unit"],
         high: Float[Tensor, "image unit"],
     ) -> Counted:
-        if self.wanted.fractions is not None:
-            values = as_float(sampled(maps, self.wanted.fractions))
-            least, most, finite = finite_range(values)
-            return self.histogram.counted([values], least, most, self.units, finite=finite)
+        """Count the values at the seeded positions, or all of them piece by piece; the bins span all of them either way."""
+        rows = self.wanted.rows(maps.shape[1] * maps.shape[2])
+        if self.wanted.fractions is None:
+            blocks = [piece.flatten(0, 2) for piece in pieces(maps)]
+        else:
+            values = as_float(maps.flatten(0, 2))
+            blocks = [values if rows is None else values.index_select(0, rows.to(maps.device))]
         least, most = low.amin(0).cpu().numpy(), high.amax(0).cpu().numpy()
-        finite = bool(np.isfinite(least).all() and np.isfinite(most).all())
+        finite = all_finite(least, most)
         if not finite:
-            ranges = [finite_range(block)[:2] for block in _blocks(pieces)]
-            least = np.min([least for least, _ in ranges], axis=0)
-            most = np.max([most for _, most in ranges], axis=0)
-        return self.histogram.counted(_blocks(pieces), least, most, self.units, finite=finite)
+            spoilt = ~(np.isfinite(least) & np.isfinite(most))
+            ranges = [finite_range(block)[:2] for block in blocks]
+            least = np.where(spoilt, np.min([least for least, _ in ranges], axis=0), least)
+            most = np.where(spoilt, np.max([most for _, most in ranges], axis=0), most)
+        return self.histogram.counted(blocks, least, most, self.units, finite=finite)
 
 
-def places(maps: Float[Tensor, "image unit y x"], asked: Bool[Tensor, "image unit"], *, largest: bool) -> Tensor:
-    """Return where the largest (or smallest) value of a unit in an image lies, in reading order, the first of equals.
-
-    int64 ``image unit``, -1 where it is not `asked` for (but in an image of which much is asked, all of it is looked up, which is faster).
-    """
-    found = torch.full(asked.shape, -1, dtype=torch.int64, device=maps.device)
-    number = asked.sum(1)
-    whole = number > MANY * asked.shape[1]
-    if whole.any():
-        images = whole.nonzero().flatten()
-        for some in images.split(max(1, PIECE // max(1, maps[0].numel()))):
-            part = as_float(maps[some]) if len(some) < len(maps) else as_float(maps)
-            pooled = max_pool2d(part if largest else -part, part.shape[2:], return_indices=True)
-            found[some] = pooled[1].flatten(1)
-        asked = asked & ~whole[:, None]
-    if asked.any():
-        rows = maps.flatten(2)[asked]
-        found[asked] = rows.argmax(1) if largest else rows.argmin(1)
-    return found
-
-
-def as_maps(arranged: Float[Tensor, "image unit *position"]) -> Float[Tensor, "image unit y x"]:
-    """View any number of position axes as two: tokens become one column, further axes are joined to y."""
+def as_maps(arranged: Float[Tensor, "image unit *position"]) -> Float[Tensor, "image y x unit"]:
+    """View any number of position axes as two, units last: tokens become one row, all axes but the last are joined to y."""
     if arranged.dim() == 2:
         maps = arranged[:, :, None, None]
     elif arranged.dim() == 3:
-        maps = arranged[:, :, :, None]
+        maps = arranged[:, :, None]
     else:
         maps = arranged.flatten(2, -2)
-    if maps.is_contiguous() or maps.is_contiguous(memory_format=torch.channels_last):
-        return maps
-    return maps.contiguous(memory_format=torch.channels_last)
+    return maps.permute(0, 2, 3, 1).contiguous()
+
+
+def pieces(maps: Float[Tensor, "image y x unit"]) -> Iterator[Float[Tensor, "_ y x unit"]]:
+    """Yield a few images at a time, in float32."""
+    for piece in maps.split(max(1, PIECE // max(1, maps[0].numel()))):
+        yield as_float(piece)
 
 
 def as_float(values: Tensor) -> Tensor:
@@ -206,44 +203,46 @@ def as_float(values: Tensor) -> Tensor:
     return values.to(torch.float32)
 
 
-def sampled(maps: Float[Tensor, "image unit y x"], fractions: npt.NDArray[np.float64]) -> Float[Tensor, "values unit"]:
-    """Return the values at one position in each of as many equal stretches of the reading order, or all where there are no more."""
-    flat = maps.flatten(2)
-    images, positions = flat.shape[0], flat.shape[2]
-    stretches = fractions.shape[1]
-    if positions <= stretches:
-        return flat.transpose(1, 2).flatten(0, 1)
-    within = ((np.arange(stretches) + fractions) * positions / stretches).astype(np.int64).clip(max=positions - 1)
-    rows = flat.transpose(1, 2)
-    if rows.is_contiguous():
-        chosen = within + positions * np.arange(images)[:, None]
-        return rows.flatten(0, 1).index_select(0, torch.from_numpy(chosen.ravel()).to(maps.device))
-    return rows[torch.arange(images, device=maps.device)[:, None], torch.from_numpy(within).to(maps.device)].flatten(
-        0, 1
-    )
+def joined(found: list[Tensor]) -> Tensor:
+    """Join what the pieces of a batch gave."""
+    return torch.cat(found) if len(found) > 1 else found[0]
+
+
+def places(
+    maps: Float[Tensor, "image y x unit"],
+    rows: Float[Tensor, "image y unit"],
+    asked: Bool[Tensor, "image unit"],
+    *,
+    largest: bool,
+) -> Int32[Tensor, "image unit"]:
+    """Return where the largest (or smallest) value of a unit in an image lies, in reading order, the first of equals.
+
+    Parameters
+    ----------
+    rows
+        The largest (smallest) value of each row: found among these first, then within its row, which takes a glance at two lines.
+    asked
+        Where it is wanted; the others are -1.
+    """
+    found = torch.full(asked.shape, -1, dtype=torch.int32, device=maps.device)
+    image, unit = asked.nonzero(as_tuple=True)
+    if len(image):
+        columns = rows[image, :, unit]
+        y = columns.argmax(1) if largest else columns.argmin(1)
+        line = maps[image, y, :, unit]
+        x = line.argmax(1) if largest else line.argmin(1)
+        found[image, unit] = (y * maps.shape[2] + x).to(torch.int32)
+    return found
 
 
 def pooled_moments(
-    moments: list[tuple[Tensor, Tensor]], sizes: list[int]
+    moments: list[tuple[Tensor, Tensor]], images: list[int]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Join means and variances of pieces into the mean of all and the sum of squared differences from it."""
+    """Join means and variances of pieces, of so many images each, into those of all."""
     if len(moments) == 1:
-        mean, variance = (moment.cpu().numpy().astype(np.float64) for moment in moments[0])
-        return mean, variance * sizes[0]
-    weights = np.array(sizes, np.float64)[:, None]
+        return moments[0][0].cpu().numpy().astype(np.float64), moments[0][1].cpu().numpy().astype(np.float64)
     means = torch.stack([mean for mean, _ in moments]).cpu().numpy().astype(np.float64)
     variances = torch.stack([variance for _, variance in moments]).cpu().numpy().astype(np.float64)
-    mean = (weights * means).sum(0) / weights.sum()
-    square = (weights * (variances + (means - mean) ** 2)).sum(0)
-    return mean, square
-
-
-def joined(pieces: list[Tensor]) -> Tensor:
-    """Join the pieces of a batch, ``image unit``."""
-    return torch.cat([piece.flatten(1) for piece in pieces]) if len(pieces) > 1 else pieces[0].flatten(1)
-
-
-def _blocks(pieces: list[Tensor]) -> Iterator[Float[Tensor, "_ unit"]]:
-    """Yield the values of each piece, one row a position."""
-    for piece in pieces:
-        yield piece.flatten(2).transpose(1, 2).flatten(0, 1)
+    weights = np.array(images, np.float64)[:, None] / sum(images)
+    mean = (weights * means).sum(0)
+    return mean, (weights * (variances + (means - mean) ** 2)).sum(0)

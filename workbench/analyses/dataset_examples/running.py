@@ -217,7 +217,7 @@ class Running:
         old, new = self.seen * positions, images * positions
         mean, square = self.arrays["mean"], self.arrays["square"]
         difference = np.concatenate([layer.mean for layer in layers]) - mean
-        square += np.concatenate([layer.square for layer in layers]) + difference**2 * old * (new / (old + new))
+        square += new * np.concatenate([layer.variance for layer in layers]) + difference**2 * old * (new / (old + new))
         mean += difference * (new / (old + new))
 
     def units(self, layer: str) -> UnitState:
