@@ -294,7 +294,8 @@ class Sweep(Request):
 
     def run(self, engine: Engine, task: Task) -> Result:
         """Run or resume it."""
-        return RunAnalysis("DatasetExamples", {"layers": list(self.layers)}, self.model, self.images).run(engine, task)
+        parameters = {"layers": list(self.layers), "batch": SWEEP_BATCH}
+        return RunAnalysis("DatasetExamples", parameters, self.model, self.images).run(engine, task)
 
 
 # Looking at units
@@ -548,6 +549,8 @@ class UnitOnImage(Request):
 
 BATCH = 8
 """Units rendered together."""
+SWEEP_BATCH = 8
+"""Images of one step of a sweep: a click waits for the step's end, and on a processor larger batches are no faster."""
 ENDS = ("top", "sample", "bottom")
 """Which examples of a unit there are, the ones looked at first before the others."""
 GREY = 128
