@@ -12,6 +12,7 @@ from PySide6.QtCore import (
     QByteArray,
     QEvent,
     QModelIndex,
+    QObject,
     QPersistentModelIndex,
     QSortFilterProxyModel,
     Qt,
@@ -72,10 +73,10 @@ class ProblemsPanel(Panel):
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(session, parent)
-        self.model = ProblemTable(problems.load(), session)
+        self.model = ProblemTable(problems.load(), session, self)
         self.filter = Filter(self.model)
-        self.table = Table(self.filter)
-        self.field = QLineEdit(placeholderText="Search problems, e.g. curve", clearButtonEnabled=True)
+        self.table = Table(self.filter, self)
+        self.field = QLineEdit(self, placeholderText="Search problems, e.g. curve", clearButtonEnabled=True)
         self.field.setAccessibleName("Search problems")
         self.field.installEventFilter(self)
         self.difficulty = choice("Difficulty", [(f"{d}: {name}", d) for d, name in DIFFICULTIES.items()])
@@ -179,7 +180,7 @@ class ProblemsPanel(Panel):
 
     def _refresh(self) -> None:
         if self.model.refresh():
-            self._show_count()
+            self._apply_filters()
             self.page.show_state()
 
     def _on_analyses(self, event: JobEvent) -> None:
@@ -298,8 +299,8 @@ def listed(names: Sequence[str]) -> str:
 class ProblemTable(QAbstractTableModel):
     """The problems as rows; what the user set comes from the session's project."""
 
-    def __init__(self, entries: Sequence[Problem], session: Session) -> None:
-        super().__init__(session)
+    def __init__(self, entries: Sequence[Problem], session: Session, parent: QObject) -> None:
+        super().__init__(parent)
         self.problems = list(entries)
         self._session = session
         self._shown: dict[str, ProblemState] = {}
@@ -320,7 +321,7 @@ class ProblemTable(QAbstractTableModel):
 
     def state(self, row: int) -> ProblemState:
         """Return what the user set for the problem of a row."""
-        return state_of(self._session.project, self.problems[row].number)
+        return self._shown.get(self.problems[row].number, ProblemState())
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> object:
         """Give text, tooltip, sort key and colour of a cell."""
@@ -366,24 +367,31 @@ class ProblemTable(QAbstractTableModel):
 
 
 class Filter(QSortFilterProxyModel):
-    """Keeps the problems that hold every searched word and fit the three filters; sorts 7.9 before 7.10."""
+    """Keeps the problems that hold every searched word and fit the three filters; sorts 7.9 before 7.10.
+
+    Which these are is found in `narrow`, not when Qt asks: an exception in what Qt calls would be lost there, or worse.
+    """
 
     def __init__(self, table: ProblemTable) -> None:
         super().__init__(table)
         self._table = table
-        self._words: list[str] = []
-        self._difficulty: str | None = None
-        self._sub_category: str | None = None
-        self._status: str | None = None
+        self._accepted = set(range(len(table.problems)))
         self.setSourceModel(table)
         self.setSortRole(SORTED)
         self.setSortCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
 
     def narrow(self, text: str, difficulty: str | None, sub_category: str | None, status: str | None) -> None:
         """Keep what holds every word of `text` and has the given properties; None is any."""
+        words = text.casefold().split()
+        accepted = set()
+        for row, problem in enumerate(self._table.problems):
+            state = self._table.state(row)
+            wanted = ((difficulty, problem.difficulty), (sub_category, problem.sub_category), (status, state.status))
+            content = searched(problem, state)
+            if all(want in (None, found) for want, found in wanted) and all(word in content for word in words):
+                accepted.add(row)
         self.beginFilterChange()
-        self._words = text.casefold().split()
-        self._difficulty, self._sub_category, self._status = difficulty, sub_category, status
+        self._accepted = accepted
         self.endFilterChange()
 
     def problem(self, index: QModelIndex) -> Problem:
@@ -392,26 +400,21 @@ class Filter(QSortFilterProxyModel):
 
     def filterAcceptsRow(self, row: int, parent: Index) -> bool:
         """Whether a problem is shown."""
-        problem, state = self._table.problems[row], self._table.state(row)
-        for wanted, found in (
-            (self._difficulty, problem.difficulty),
-            (self._sub_category, problem.sub_category),
-            (self._status, state.status),
-        ):
-            if wanted is not None and wanted != found:
-                return False
-        works = " ".join(link.title for link in problem.existing_work)
-        theirs = f"{state.status} {state.currently_working} {state.help_wanted}"
-        ours = f"{problem.number} {problem.title} {problem.text} {problem.sub_category} {DIFFICULTIES[problem.difficulty]}"
-        text = f"{ours} {works} {theirs}".casefold()
-        return all(word in text for word in self._words)
+        return row in self._accepted
+
+
+def searched(problem: Problem, state: ProblemState) -> str:
+    """Return everything of a problem that a search looks at, in lower case."""
+    ours = (problem.number, problem.title, problem.text, problem.sub_category, DIFFICULTIES[problem.difficulty])
+    works = (link.title for link in problem.existing_work)
+    return " ".join((*ours, *works, state.status, state.currently_working, state.help_wanted)).casefold()
 
 
 class Table(QTreeView):
     """The table itself; until the user sets a width, the titles take what room the other first columns leave."""
 
-    def __init__(self, shown: Filter) -> None:
-        super().__init__()
+    def __init__(self, shown: Filter, parent: QWidget) -> None:
+        super().__init__(parent)
         self._fits = True
         self.setAccessibleName("Open problems")
         self.setModel(shown)
