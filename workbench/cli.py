@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 BAD_INPUT = 2
 INTERRUPTED = 130
+QUIET = 10.0
+"""Seconds until a log file hears of progress."""
 KINDS = ("models", "layers", "images", "analyses", "problems")
 
 
@@ -51,24 +53,26 @@ class Stream(Protocol):
 
 
 class TerminalTask(Task):
-    """Draws a progress bar with rate and time left on a terminal; elsewhere (a log file) writes a plain line now and then."""
+    """Draws a progress bar with rate and time left on a terminal; elsewhere (a log file) writes a plain line now and then.
+
+    Plain lines begin after `QUIET` seconds: what is short, or refused, leaves no more in a log than its outcome.
+    """
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self._terminal = stream.isatty()
         self._interval = 0.1 if self._terminal else 5.0
+        self._next = 0.0 if self._terminal else time.monotonic() + QUIET
         self._progress = Progress()
-        self._last = -self._interval
-        self._said = ""
         self._width = 0
 
     def step(self, done: float, total: float, partial: object = None, note: str = "") -> None:
         """Redraw the bar, not too often."""
         now = time.monotonic()
         self._progress.add(now, done, total, note)
-        if now - self._last < self._interval and not (note != self._said and not self._terminal):
+        if now < self._next:
             return
-        self._last, self._said = now, note
+        self._next = now + self._interval
         line = describe(self._progress, bar=self._terminal)
         if self._terminal:
             line = line[: shutil.get_terminal_size().columns - 1]
@@ -305,8 +309,12 @@ def run(
 
     folder = check_folder(Path(out))
     parameters = parse_settings(analysis, settings)
-    configured(analysis, parameters)  # wrong parameters are said before a network is loaded
+    # What can be wrong is tried in the order of what it costs.
+    if configured(analysis, parameters).needs_images and images is None:
+        raise ValueError(f"{analysis} needs images; add --images REF, such as --images emoji")
     engine = Engine()
+    if images is not None:
+        engine.images(images, task)
     open_model(engine, model, allow_code, task)
     result = RunAnalysis(analysis, parameters, model, images).run(engine, task)
     write(result, folder)
