@@ -464,6 +464,24 @@ def test_retry() -> None:
                 runner.retry(job)
 
 
+def test_what_was_superseded_is_forgotten_before_what_failed() -> None:
+    with running() as (runner, log):
+
+        def fail(task: Task) -> None:
+            raise OSError("disk full")
+
+        failed = runner.submit(Long(fail))
+        log.wait(failed)
+        gate = hold(runner, log)
+        first, *_, last = [runner.submit(Long(lambda task: None, replaces="screen")) for _ in range(130)]
+        gate.set()
+        log.wait(last)
+        with pytest.raises(ValueError, match="cannot be retried"):
+            runner.retry(first)
+        assert log.wait(runner.retry(failed)).state == "failed"
+        assert log.wait(runner.retry(last - 1)).state == "done"
+
+
 def test_results_are_read_only_and_tensors_are_refused() -> None:
     torch = pytest.importorskip("torch")
     with running() as (runner, log):

@@ -42,6 +42,7 @@ class Job:
         self.cancelled = threading.Event()
         self.suspended = False
         self.announced = False  # its last event was delivered
+        self.superseded = False
         self.progress = Progress()
 
     def event(self, state: State, **news: Any) -> JobEvent:
@@ -129,7 +130,7 @@ class Runner:
         self._changed = threading.Condition()
         self._queue: list[Job] = []
         self._active: list[Job] = []  # the running one is last, the ones it runs inside are before it
-        self._ended: dict[int, Request] = {}
+        self._ended: dict[int, Job] = {}
         self._closing = False
         self._thread = threading.Thread(target=self._work, name="workbench worker", daemon=False)
         self._thread.start()
@@ -147,9 +148,10 @@ class Runner:
         job = Job(next(self._numbers), request)
         self._tell(job, "queued")
         with self._changed:
-            older = [j.number for j in self._queue + self._active if request.key and j.request.key == request.key]
-        for number in older:
-            self.cancel(number)
+            older = [j for j in self._queue + self._active if request.key and j.request.key == request.key]
+        for one in older:
+            one.superseded = True
+            self.cancel(one.number)
         with self._changed:
             if not self._closing:
                 self._queue.append(job)
@@ -180,10 +182,10 @@ class Runner:
             When no such job is remembered.
         """
         with self._changed:
-            request = self._ended.pop(job, None)
-        if request is None:
+            ended = self._ended.pop(job, None)
+        if ended is None:
             raise ValueError(f"job {job} cannot be retried: it neither failed nor was cancelled, or it is too long ago")
-        return self.submit(request)
+        return self.submit(ended.request)
 
     def close(self, timeout: float = 10.0) -> bool:
         """Cancel everything and wait for the thread to end, at most `timeout` seconds; return whether it has."""
@@ -267,9 +269,9 @@ class Runner:
                 return
             job.announced = event.ended
             if state in ("failed", "cancelled"):
-                self._ended[job.number] = job.request
-                while len(self._ended) > REMEMBERED:
-                    del self._ended[next(iter(self._ended))]
+                self._ended[job.number] = job
+                if len(self._ended) > REMEMBERED:  # what was superseded goes first: scrolling makes many of those
+                    del self._ended[min(self._ended, key=lambda number: not self._ended[number].superseded)]
         self._deliver(event)
 
 
