@@ -62,5 +62,5 @@ def test_ticks_are_round_and_few():
     for low, high in ((0, 1e-9), (3, 3.0001), (-5e6, 1e7)):
         assert 1 <= len(ticks(low, high, 5)) <= 5
     assert decades(20_000) == [1, 10, 100, 1000, 10_000]
-    assert len(decades(1e12)) <= 6
+    assert len(decades(1e12)) <= 6 and decades(3) == [1, 2] and decades(0) == [1]
     assert (count(7850), count(2.5e6)) == ("7,850", "2.5 M")

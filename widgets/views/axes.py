@@ -19,7 +19,9 @@ def ticks(low: float, high: float, most: int = 6) -> list[float]:
 
 
 def decades(highest: float) -> list[int]:
-    """Return 1, 10, 100 ... up to `highest`, thinned to at most five: the ticks of a logarithmic count axis."""
+    """Return 1, 10, 100 ... up to `highest`, thinned to a few (1, 2, 5 below ten): the ticks of a logarithmic count axis."""
+    if highest < 10:
+        return [mark for mark in (1, 2, 5) if mark <= max(highest, 1)]
     last = max(0, math.floor(math.log10(max(highest, 1))))
     return [10**power for power in range(0, last + 1, 1 + last // 5)]
 
