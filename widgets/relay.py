@@ -110,6 +110,8 @@ class Relay(QObject):
 
     @Slot(object)
     def _dispatch(self, event: JobEvent) -> None:
+        if self._closed:  # what was on its way arrives even at a signal that was disconnected meanwhile
+            return
         listener = self._listeners.get(event.job)
         if event.ended:
             self._listeners.pop(event.job, None)

@@ -192,6 +192,7 @@ class Session(QObject):
         ValueError
             When the model has no such layer; the nearest name is suggested.
         """
+        name = self.known_name(name)
         if name == self.layer:
             return
         if name not in self.layers:
@@ -211,6 +212,8 @@ class Session(QObject):
         ValueError
             When the model has no such unit.
         """
+        if unit is not None:
+            unit = Unit(self.known_name(unit.layer), unit.index)
         if unit == self.unit:
             return
         if unit is not None:
@@ -237,6 +240,12 @@ class Session(QObject):
         maps = [layer for layer in candidates if len(layer.positions) == 2] or candidates
         candidates = [layer for layer in maps if layer.role == "post"] or maps
         return candidates[len(candidates) * 2 // 5].name if candidates else ""
+
+    def known_name(self, layer: str) -> str:
+        """Return the name the open model shows a layer by, for any of its names; what it does not know comes back as it is."""
+        if layer in self.layers:
+            return layer
+        return next((known.name for known in self.layers.values() if layer in known.aliases), layer)
 
     def _exists(self, unit: Unit) -> bool:
         return unit.layer in self.layers and 0 <= unit.index < self.layers[unit.layer].units

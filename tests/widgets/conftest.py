@@ -90,7 +90,7 @@ CARD = ModelCard(
         Layer("stem.act", "relu", (16, 56, 56), 0, "post"),
         Layer("blocks.0.conv", "conv2d", (32, 28, 28), 0, "pre"),
         Layer("blocks.0.act", "relu", (32, 28, 28), 0, "post"),
-        Layer("blocks.0:add", "add", (32, 28, 28), 0),
+        Layer("blocks.0:add", "add", (32, 28, 28), 0, aliases=("blocks.0.sum",)),
         Layer("blocks.1.act", "relu", (64, 14, 14), 0, "post"),
         Layer("head", "linear", (10,), 0),
     ),

@@ -132,3 +132,12 @@ def test_touching_marks_as_modified_and_another_project_clears_it(session):
     session.project_changed.connect(lambda: changed.append(1))
     session.project = Project(model="x")
     assert marks == [True, False] and changed == [1] and session.undo_stack.count() == 0
+
+
+def test_a_layer_answers_to_any_of_its_names(opened):
+    opened.select_unit(Unit("blocks.0.sum", 3))
+    assert opened.layer == "blocks.0:add"
+    assert opened.unit == Unit("blocks.0:add", 3)
+    opened.select_layer("stem.act")
+    opened.select_layer("blocks.0.sum")
+    assert opened.layer == "blocks.0:add"
