@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 SWITCH = 0.0005
 """Seconds a thread may keep the interpreter while another waits: the worker's Python code must not make the window stutter."""
+START_BY = 3.0
+"""Seconds after which the worker begins even if the panels are not built."""
 PICTURE = QSize(1600, 1000)
 PATIENCE = 120.0
 """Seconds that ``--screenshot`` waits for the network and the first thumbnails before it paints what is there."""
@@ -51,8 +54,10 @@ def main(argv: Sequence[str]) -> int:
     application = make_application()
     settings = Settings(options.data)
     theme = Theme(application, options.scheme or settings.scheme)
-    session = Session(Relay(start_worker))
+    starter = WorkerStart()
+    session = Session(Relay(starter.start))
     window = MainWindow(session, settings, theme, (options.model, options.images), remember=not options.screenshot)
+    window.ready.connect(starter.go)
     sys.setswitchinterval(SWITCH)
     collector = GarbageCollector(application)
     sys.excepthook = Excepthook(session)
@@ -100,11 +105,28 @@ def make_application() -> QApplication:
     return application
 
 
-def start_worker(deliver: OnEvent) -> Runner:
-    """Start the worker thread; it makes its engine itself, so that nothing heavy is imported here."""
-    from workbench.jobs.runner import Runner
+class WorkerStart:
+    """Starts the worker thread, and lets it import the engine when the panels are built.
 
-    return Runner(deliver, make_engine)
+    Both need the interpreter, and the panels are what the user waits for.
+    """
+
+    def __init__(self) -> None:
+        self._go = threading.Event()
+
+    def start(self, deliver: OnEvent) -> Runner:
+        """Start the thread; requests are taken from now on."""
+        from workbench.jobs.runner import Runner
+
+        return Runner(deliver, self._make_engine)
+
+    def go(self) -> None:
+        """Let it begin."""
+        self._go.set()
+
+    def _make_engine(self) -> Engine:
+        self._go.wait(START_BY)  # a window that is closed before it was ready does not say so
+        return make_engine()
 
 
 def make_engine() -> Engine:

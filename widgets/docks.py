@@ -147,6 +147,8 @@ class Docks(QObject):
 
     panel_made = Signal(object)
     """A `Panel` was built, when its dock was first seen."""
+    settled = Signal()
+    """After `start`: the panels that are visible were built."""
     panel_failed = Signal(str, str, str)
     """A panel could not be built: its id, one line, the traceback."""
 
@@ -161,7 +163,7 @@ class Docks(QObject):
         self._waiting: list[str] = []
         self._next = QTimer(self, singleShot=True, interval=0)
         self._next.timeout.connect(self._make_next)
-        self._started = False
+        self._started = self._settled = False
 
         window.setDockNestingEnabled(True)
         window.setDockOptions(QMainWindow.DockOption.AllowNestedDocks | QMainWindow.DockOption.AllowTabbedDocks)
@@ -180,9 +182,10 @@ class Docks(QObject):
         return dock
 
     def start(self) -> None:
-        """Build panels from now on: first those that are visible, one for each turn of the event loop."""
+        """Build panels from now on: first those that are visible, one for each turn of the event loop; `settled` follows."""
         self._started = True
         self._see_what_is_visible()
+        self._next.start()
 
     def stop(self) -> None:
         """Build no more panels; the window is closing."""
@@ -306,6 +309,9 @@ class Docks(QObject):
             self.panel(self._waiting.pop(0))
         if self._waiting:
             self._next.start()
+        elif not self._settled:
+            self._settled = True
+            self.settled.emit()
 
     def _fill(self, id: str, content: QWidget) -> None:
         before = self._docks[id].widget()

@@ -1,7 +1,8 @@
 """Python's garbage collector, kept in the main thread.
 
 Left alone, the collector runs in whichever thread happens to allocate: in the worker it would destroy windows from the wrong side, which
-Qt does not survive. So it is switched off, and a timer of the main thread collects when the collector's own thresholds say so.
+Qt does not survive. So it is switched off, and a timer of the main thread collects when the collector's own thresholds say so; not
+while the worker imports or exports, when a pass would go over half a million objects that stay.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import gc
 
 from PySide6.QtCore import QObject, QTimer
+
+from workbench.jobs.collector import at_rest
 
 
 class GarbageCollector(QObject):
@@ -30,6 +33,8 @@ class GarbageCollector(QObject):
 
     def collect(self) -> None:
         """Collect the oldest generation whose threshold is passed, and the younger ones with it."""
+        if at_rest():
+            return
         counts = gc.get_count()
         due = [generation for generation in range(3) if counts[generation] > self._thresholds[generation]]
         if due:

@@ -163,8 +163,8 @@ class MainWindow(QMainWindow):
         recent.aboutToShow.connect(lambda: self.investigation.fill_recent(recent))
         self.setAcceptDrops(True)
         self._begun = True
+        self.docks.settled.connect(self._reopen)
         self.docks.start()
-        QTimer.singleShot(0, self._reopen)
 
     def _reopen(self) -> None:
         if not self._closing:

@@ -62,11 +62,10 @@ class Relay(QObject):
             Called in the main thread with every event of this job, until its end. Give a method of the widget that asked:
             events of a widget that was deleted meanwhile are dropped.
 
-        Raises
-        ------
-        RuntimeError
-            When the relay is closed.
+        Once the relay is closed nothing is done and 0 returned: a timer of a panel may still fire while the window closes.
         """
+        if self._closed:
+            return 0
         number = self._running().submit(request)
         if on_event is not None:  # no event can have been dispatched yet: that happens in this thread, later
             self._listeners[number] = on_event
@@ -85,6 +84,8 @@ class Relay(QObject):
         ValueError
             When it has not failed and was not cancelled, or that was too long ago.
         """
+        if self._closed:
+            return 0
         number = self._running().retry(job)
         if job in self._repeatable:
             self._listeners[number] = self._repeatable.pop(job)
@@ -102,8 +103,6 @@ class Relay(QObject):
         self._repeatable.clear()
 
     def _running(self) -> Runner:
-        if self._closed:
-            raise RuntimeError("the window is closing; no further job can be started")
         if self._runner is None:
             self._runner = self._start(self.deliver)
         return self._runner

@@ -98,8 +98,8 @@ def test_no_thread_starts_before_the_first_request(qapp):
     relay = Relay(lambda deliver: Runner(deliver, Engine))
     assert set(threading.enumerate()) == before
     relay.close()
-    with pytest.raises(RuntimeError, match="closing"):
-        relay.submit(Count())
+    assert relay.submit(Count()) == 0  # a timer may fire while the window closes
+    assert set(threading.enumerate()) == before
 
 
 def test_events_of_a_deleted_widget_are_dropped(relay, qtbot):

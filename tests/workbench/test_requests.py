@@ -17,7 +17,8 @@ from torch import nn
 
 from workbench.images.image_set import ImageSet
 from workbench.jobs import engine as engine_module
-from workbench.jobs.engine import Engine, collector_at_rest, configured
+from workbench.jobs.collector import at_rest, collector_at_rest
+from workbench.jobs.engine import Engine, configured
 from workbench.jobs.job import JobEvent
 from workbench.jobs.requests import (
     DescribeAnalyses,
@@ -241,8 +242,8 @@ def test_the_collector_rests_and_comes_back() -> None:
         assert not gc.isenabled()
         with collector_at_rest():
             pass
-        assert not gc.isenabled()
-    assert gc.isenabled()
+        assert not gc.isenabled() and at_rest()
+    assert gc.isenabled() and not at_rest()
     with pytest.raises(RuntimeError), collector_at_rest():
         raise RuntimeError
     assert gc.isenabled()

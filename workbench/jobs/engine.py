@@ -19,7 +19,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from workbench.jobs.collector import collector_at_rest
 from workbench.jobs.store import Store
+from workbench.jobs.torch_libraries import load_torch_libraries
 from workbench.task import Cancelled, Task
 
 if TYPE_CHECKING:
@@ -66,6 +68,7 @@ class Engine:
         """
         if "timm" not in sys.modules:
             with collector_at_rest():
+                load_torch_libraries()
                 import timm  # noqa: F401 - it brings torch and torchvision
 
                 from workbench.analyses.analysis import discover
@@ -96,7 +99,8 @@ class Engine:
                 self._models[ref] = load(ref, allow_code=ref in self._allowed, task=task or Task())
                 while len(self._models) > KEPT_MODELS:
                     self._models.popitem(last=False)
-            gc.collect()  # what the export left, and the network that was let go: some 60 ms
+            if gc.isenabled():  # where it is off the window collects, in its own thread
+                gc.collect()  # what the export left, and the network that was let go: some 60 ms
         self._models.move_to_end(ref)
         return self._models[ref]
 
@@ -214,18 +218,6 @@ def subject(model: TracedModel, images: ImageSet | None) -> str:
     """Return the content key of a network with its preprocessing and the images shown to it: what several sweeps have in common."""
     content = [model.weight_hash, repr(model.preprocessing), images.content_hash if images is not None else None]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
-
-
-@contextmanager
-def collector_at_rest() -> Iterator[None]:
-    """Keep the garbage collector from stopping all threads meanwhile; it may be nested."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def configured(name: str, parameters: Mapping[str, Any]) -> Analysis:

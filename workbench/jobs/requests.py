@@ -49,6 +49,7 @@ class ListSources(Request):
 
     def run(self, engine: Engine, task: Task) -> tuple[SourceEntry, ...]:
         """Ask every source."""
+        engine.warm_up()
         return tuple(entries(self.pattern))
 
 
