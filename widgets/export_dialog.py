@@ -48,7 +48,6 @@ class ExportDialog(QDialog):
         )
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         self.write = buttons.addButton("Export…", QDialogButtonBox.ButtonRole.ActionRole)
-        self.write.setDefault(True)
         self.write.clicked.connect(self._ask)
         buttons.rejected.connect(self.reject)
         line = QHBoxLayout()
@@ -59,6 +58,9 @@ class ExportDialog(QDialog):
         layout.addWidget(self.said)
         layout.addWidget(buttons)
         self.list.setCurrentRow(0)
+        # Once it stands in the dialog, else the button box makes Close the one that Enter presses.
+        buttons.button(QDialogButtonBox.StandardButton.Close).setAutoDefault(False)
+        self.write.setDefault(True)
 
     def _view(self) -> View:
         return self._views[self.list.currentRow()]

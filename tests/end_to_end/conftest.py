@@ -50,7 +50,18 @@ class Screen:
         read, write = os.pipe()
         width, height = self.size
         self.server = subprocess.Popen(
-            ["Xvfb", "-displayfd", str(write), "-screen", "0", f"{width}x{height}x24", "-fbdir", str(folder), "-nolisten", "tcp"],
+            [
+                "Xvfb",
+                "-displayfd",
+                str(write),
+                "-screen",
+                "0",
+                f"{width}x{height}x24",
+                "-fbdir",
+                str(folder),
+                "-nolisten",
+                "tcp",
+            ],
             pass_fds=[write],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -106,7 +117,9 @@ class Window:
 
     def _mapped(self) -> str | None:
         if self.process.poll() is not None:
-            pytest.fail(f"main.py ended with exit code {self.process.returncode} before its window showed:\n{self.output()}")
+            pytest.fail(
+                f"main.py ended with exit code {self.process.returncode} before its window showed:\n{self.output()}"
+            )
         found = self.screen.xdotool("search", "--onlyvisible", "--pid", str(self.process.pid), check=False).split()
         sizes = {window: self.geometry(window) for window in found}
         return max(sizes, key=lambda w: sizes[w][2] * sizes[w][3], default=None)
@@ -115,7 +128,17 @@ class Window:
         """Return x, y, width and height on the screen, in pixels."""
         text = self.screen.xdotool("getwindowgeometry", "--shell", window or self.id, check=False)
         values = dict(line.split("=") for line in text.split() if "=" in line)
-        return (int(values.get("X", 0)), int(values.get("Y", 0)), int(values.get("WIDTH", 0)), int(values.get("HEIGHT", 0)))
+        return (
+            int(values.get("X", 0)),
+            int(values.get("Y", 0)),
+            int(values.get("WIDTH", 0)),
+            int(values.get("HEIGHT", 0)),
+        )
+
+    def windows(self) -> int:
+        """Return how many windows of the program are on the screen."""
+        pid = str(self.process.pid)
+        return len(self.screen.xdotool("search", "--onlyvisible", "--pid", pid, check=False).split())
 
     def click(self, x: int, y: int, button: int = 1, times: int = 1) -> None:
         """Move the mouse to a place of the window (pixels from its top left) and click."""
@@ -146,7 +169,9 @@ class Window:
 
         def look() -> bool:
             if self.process.poll() is not None:
-                pytest.fail(f"main.py ended with exit code {self.process.returncode} while waiting for {what}:\n{self.output()}")
+                pytest.fail(
+                    f"main.py ended with exit code {self.process.returncode} while waiting for {what}:\n{self.output()}"
+                )
             return true()
 
         wait_for(what, look, seconds)

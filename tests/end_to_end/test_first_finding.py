@@ -40,8 +40,7 @@ def test_from_the_first_start_to_an_exported_figure(workbench, tmp_path, monkeyp
     window.wait_until("the network", lambda: kept(home).get("model") == "bundled:efficientnet-lite0", 180)
     window.wait_until("the images", lambda: kept(home).get("images") == "emoji", 60)
     window.wait_until("the first thumbnails", lambda: drawn_thumbnails(home) >= 16, 240)
-    empty = colours(window.screenshot("grid"))
-    assert empty > 0.02, "no picture is on the screen"
+    window.wait_until("pictures on the screen", lambda: colours(window.screenshot("grid")) > 0.02, 60)
 
     window.key("ctrl+g")
     window.type("blocks.2:7")
@@ -60,8 +59,14 @@ def test_from_the_first_start_to_an_exported_figure(workbench, tmp_path, monkeyp
     window.key("Return")
     window.wait_until("the unit again", lambda: kept(home).get("unit") == "blocks.2:8", 20)
 
+    shown = window.windows()
     window.key("ctrl+e")
+    window.wait_until("the dialog of views", lambda: window.windows() > shown, 20)
+    shown = window.windows()
+    window.screenshot("views")
     window.key("Return")  # Export…
+    window.wait_until("the dialog of files", lambda: window.windows() > shown, 20)
+    window.screenshot("export")
     target = tmp_path / "finding.svg"
     window.key("ctrl+a")
     window.type(str(target))

@@ -1,14 +1,13 @@
 """Thousands of thumbnails that scroll while a network is being computed.
 
 A delegate per thumbnail is a Python call per thumbnail, and each of those waits for the interpreter lock that the computing thread
-holds. So there is one Python call a repaint: tiles are composed once into *bands* (images a few rows high and as wide as the view), and
-`paintEvent` copies the bands on screen. A new image redraws its own tile in its band and nothing else. The model is Qt's own
-`QStringListModel`: layout, selection, hit testing and type-ahead search ("37" jumps to unit 37) stay in C++.
+holds. So there is one Python call a repaint: tiles are composed once into bands (see `tile_bands`), and `paintEvent` copies the bands
+on screen. A new image redraws its own tile and nothing else. The model is Qt's own `QStringListModel`: layout, selection, hit testing
+and type-ahead search ("37" jumps to unit 37) stay in C++.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -17,7 +16,6 @@ from PySide6.QtCore import (
     QItemSelection,
     QItemSelectionModel,
     QModelIndex,
-    QPoint,
     QRect,
     QSize,
     QStringListModel,
@@ -27,7 +25,6 @@ from PySide6.QtCore import (
 )
 from PySide6.QtGui import (
     QContextMenuEvent,
-    QFontMetrics,
     QHelpEvent,
     QImage,
     QKeyEvent,
@@ -49,17 +46,11 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from widgets.views.axes import number
-from widgets.views.view import Ink, as_image, figure_font
+from widgets.views.tile_bands import Geometry, TileBands
+from widgets.views.view import Ink, figure_font
 
 SMALLEST, LARGEST = 16, 320
-CAPTIONED = 44  # narrower tiles have no room for a legible caption
-MARGIN = 3  # between a tile and the edge of its cell; the selection frame lives here
-BAND = 256  # height of a band in pixels: a few bands fill a screen, one takes about 3 ms to compose
-
-
-SMALL = 32  # pixels of the copy that small tiles are made from
-SCALED_BYTES = 64 << 20  # images kept at the size of the tiles, so that resizing and selecting need no scaling
+MANY = 64  # tiles that are faster composed anew with their bands than one by one
 
 
 class _Cells(QStyledItemDelegate):
@@ -78,11 +69,6 @@ class _Cells(QStyledItemDelegate):
         return True
 
 
-def _scaled(image: QImage, side: int) -> QImage:
-    """Fit an image into a square; Qt averages areas here, and does so ten times faster than a painter that scales while drawing."""
-    return image.scaled(side, side, Qt.AspectRatioMode.KeepAspectRatio, Qt.TransformationMode.SmoothTransformation)
-
-
 class ThumbnailGrid(QListView):
     """A grid of numbered images: units of a layer, or anything else that has a number and a picture.
 
@@ -99,22 +85,13 @@ class ThumbnailGrid(QListView):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._units: tuple[int, ...] = ()
-        self._row: dict[int, int] = {}
-        self._images: dict[int, tuple[QImage, QImage]] = {}  # whole, and small
-        self._fine: set[int] = set()
-        self._values: Mapping[int, float] = {}
-        self._at_size: dict[int, QImage] = {}
-        self._bands: OrderedDict[int, QImage] = OrderedDict()
-        self._selected: set[int] = set()
-        self._hovered = -1
         self._tile = 96
-        self._side = 0  # of a tile as drawn
-        self._columns = 1
+        self._tiles = TileBands(Geometry.fitting(1, self._tile, 1.0), Ink.from_palette(self.palette()))
+        self._row: dict[int, int] = {}
+        self._levels: dict[int, str] = {}
+        self._hovered = -1
         self._last_visible: tuple[int, ...] | None = None
-        self._ratio = 1.0
         self._moving_in_code = False
-        self._ink = Ink.from_palette(self.palette())
         self.describe: Callable[[int], str] = str
         self.message = ""
 
@@ -155,7 +132,7 @@ class ThumbnailGrid(QListView):
     @property
     def units(self) -> tuple[int, ...]:
         """Unit numbers in the order shown."""
-        return self._units
+        return self._tiles.units
 
     def show_units(self, units: Sequence[int], describe: Callable[[int], str] | None = None) -> None:
         """Show these units in this order; images, selection and current unit stay with their numbers.
@@ -169,15 +146,15 @@ class ThumbnailGrid(QListView):
         """
         units = tuple(int(unit) for unit in units)
         self.describe = describe or self.describe
-        if units == self._units:
+        if units == self.units:
             return
         kept, current = self.selected_units(), self.current_unit()
-        self._units = units
+        self._tiles.units = units
+        self._tiles.clear()
         self._row = {unit: row for row, unit in enumerate(units)}
-        self._bands.clear()
         self._hovered = -1
         self._moving_in_code = True
-        self._selected.clear()  # a model that is reset drops its selection without a signal
+        self._tiles.selected.clear()  # a model that is reset drops its selection without a signal
         self._model.setStringList([str(unit) for unit in units])
         chosen = QItemSelection()
         for unit in kept:
@@ -196,39 +173,36 @@ class ThumbnailGrid(QListView):
     def set_images(self, images: Mapping[int, np.ndarray], *, fine: bool) -> None:
         """Take new images (uint8 ``y x 3`` by unit number); cost grows with the new ones only. Coarse never replaces fine."""
         for unit, pixels in images.items():
-            if unit in self._fine and not fine:
-                continue
-            whole = as_image(pixels).convertToFormat(QImage.Format.Format_RGB32)
-            self._images[unit] = whole, _scaled(whole, SMALL)
-            self._at_size.pop(unit, None)
-            if fine:
-                self._fine.add(unit)
-            self._redraw(unit)
+            if fine or self._levels.get(unit) != "fine":
+                self._tiles.put(unit, pixels)
+                self._levels[unit] = "fine" if fine else "coarse"
+                if unit in self._row:
+                    self._redraw(self._row[unit])
 
     def forget_images(self) -> None:
         """Drop all images: another layer or another model is shown."""
-        self._images.clear()
-        self._at_size.clear()
-        self._fine.clear()
-        self._drop_bands()
+        self._levels.clear()
+        self._tiles.forget_images()
+        self.viewport().update()
 
     def set_values(self, values: Mapping[int, float]) -> None:
         """Set the number beside each unit's number in the captions; an empty mapping takes it away."""
-        if values != self._values:
-            self._values = values
-            self._drop_bands()
+        if values != self._tiles.values:
+            self._tiles.values = values
+            self._tiles.clear()
+            self.viewport().update()
 
     def level(self, unit: int) -> str:
         """Say which image a unit has: ``""``, ``"coarse"`` or ``"fine"``."""
-        return "fine" if unit in self._fine else "coarse" if unit in self._images else ""
+        return self._levels.get(unit, "")
 
     def image(self, unit: int) -> QImage | None:
         """Return the image of a unit at full size, if it has one."""
-        return self._images[unit][0] if unit in self._images else None
+        return self._tiles.image(unit)
 
     def value(self, unit: int) -> float | None:
         """Return the number in the unit's caption."""
-        return self._values.get(unit)
+        return self._tiles.values.get(unit)
 
     def set_message(self, message: str) -> None:
         """Set what is written in the middle while no unit is shown."""
@@ -239,28 +213,30 @@ class ThumbnailGrid(QListView):
 
     def selected_units(self) -> tuple[int, ...]:
         """Return the selected unit numbers, in the order shown."""
-        return tuple(self._units[row] for row in sorted(self._selected) if row < len(self._units))
+        return tuple(self.units[row] for row in sorted(self._tiles.selected) if row < len(self.units))
 
     def current_unit(self) -> int | None:
         """Return the unit that has the keyboard's focus."""
         row = self.currentIndex().row()
-        return self._units[row] if 0 <= row < len(self._units) else None
+        return self.units[row] if 0 <= row < len(self.units) else None
 
     def select_unit(self, unit: int) -> None:
         """Select a unit and scroll to it, without the signal; nothing happens when it is not shown."""
-        if unit not in self._row or (unit == self.current_unit() and self._row[unit] in self._selected):
+        if unit not in self._row or (unit == self.current_unit() and self._row[unit] in self._tiles.selected):
             return
+        index = self._model.index(self._row[unit])
         self._moving_in_code = True
-        self.setCurrentIndex(self._model.index(self._row[unit]))
+        # Not `setCurrentIndex`: with Ctrl held down, as in the shortcut of the next unit, it would keep the old selection.
+        self.selectionModel().setCurrentIndex(index, QItemSelectionModel.SelectionFlag.ClearAndSelect)
         self._moving_in_code = False
+        self.scrollTo(index)
 
     def visible_units(self) -> tuple[int, ...]:
         """Return the unit numbers on screen, in reading order."""
-        top = self.verticalScrollBar().value()
-        height = self._cell.height()
-        first = top // height * self._columns
-        last = (top + self.viewport().height() - 1) // height * self._columns + self._columns
-        return self._units[first:last]
+        geometry, top = self._tiles.geometry, self.verticalScrollBar().value()
+        first = top // geometry.cell.height()
+        last = (top + self.viewport().height() - 1) // geometry.cell.height() + 1
+        return self.units[first * geometry.columns : last * geometry.columns]
 
     # ------------------------------------------------------------------------------------------------ size of the tiles
 
@@ -274,40 +250,37 @@ class ThumbnailGrid(QListView):
         size = max(SMALLEST, min(LARGEST, int(size)))
         if size == self._tile:
             return
-        middle = self.verticalScrollBar().value() + self.viewport().height() // 2
-        kept = min(len(self._units) - 1, middle // self._cell.height() * self._columns + self._columns // 2)
-        if self.current_unit() in self.visible_units():
-            kept = self.currentIndex().row()
+        kept = self.currentIndex().row()
+        if self.current_unit() not in self.visible_units():
+            kept = self._row_at(self.viewport().height() // 2)
         self._tile = size
         self._lay_out()
         if kept >= 0:
             self.scrollTo(self._model.index(kept), QAbstractItemView.ScrollHint.PositionAtCenter)
         self.tile_size_changed.emit(size)
 
+    def _row_at(self, y: int) -> int:
+        """The first item of the line at a height of the viewport, the last item below all, -1 when there is none."""
+        geometry = self._tiles.geometry
+        line = (self.verticalScrollBar().value() + y) // geometry.cell.height()
+        return min(len(self.units) - 1, line * geometry.columns)
+
     def _lay_out(self) -> None:
-        """Fit whole columns into the width, and enlarge the tiles by what is left."""
-        width = max(1, self.viewport().width() - 1)  # Qt wraps an item that ends on the last pixel
-        self._caption = QFontMetrics(figure_font(10)).height() + 1 if self._tile >= CAPTIONED else 0
-        margin = MARGIN if self._tile >= CAPTIONED else 1
-        self._margin = margin
-        self._columns = max(1, width // (self._tile + 2 * margin))
-        side = max(1, width // self._columns - 2 * margin)
-        if side != self._side:
-            self._side = side
-            self._at_size.clear()
-        self._cell = QSize(max(1, width // self._columns), side + 2 * margin + self._caption)
-        self.setGridSize(self._cell)
-        self.verticalScrollBar().setSingleStep(max(24, self._cell.height() // 3))
-        self._drop_bands()
+        """Place everything anew for this width, size of the tiles, and screen."""
+        geometry = Geometry.fitting(self.viewport().width(), self._tile, self.devicePixelRatioF())
+        self._tiles.geometry = geometry
+        self.setGridSize(geometry.cell)
+        self.verticalScrollBar().setSingleStep(max(24, geometry.cell.height() // 3))
+        self.viewport().update()
         self._settle.start()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Lay out for the new width, keeping the first row on screen."""
+        """Lay out for the new width, keeping the first line on screen."""
         super().resizeEvent(event)
         if event.size().width() != event.oldSize().width():
-            first = self.verticalScrollBar().value() // self._cell.height() * self._columns
+            first = self._row_at(0)
             self._lay_out()
-            if 0 < first < len(self._units):
+            if first > 0:
                 self.scrollTo(self._model.index(first), QAbstractItemView.ScrollHint.PositionAtTop)
         self._settle.start()
 
@@ -323,10 +296,12 @@ class ThumbnailGrid(QListView):
 
     def moveCursor(self, action: QAbstractItemView.CursorAction, modifiers: Qt.KeyboardModifier) -> QModelIndex:
         """Move through the units in reading order: right of the last column is the first of the next row."""
-        last = len(self._units) - 1
+        last = len(self.units) - 1
         if last < 0:
             return QModelIndex()
-        page = max(1, self.viewport().height() // self._cell.height()) * self._columns
+        geometry = self._tiles.geometry
+        columns = geometry.columns
+        page = max(1, self.viewport().height() // geometry.cell.height()) * columns
         Action = QAbstractItemView.CursorAction
         row = self.currentIndex().row()
         steps = {
@@ -334,8 +309,8 @@ class ThumbnailGrid(QListView):
             Action.MovePrevious: -1,
             Action.MoveRight: 1,
             Action.MoveNext: 1,
-            Action.MoveUp: -self._columns,
-            Action.MoveDown: self._columns,
+            Action.MoveUp: -columns,
+            Action.MoveDown: columns,
             Action.MovePageUp: -page,
             Action.MovePageDown: page,
         }
@@ -345,9 +320,9 @@ class ThumbnailGrid(QListView):
             row = last
         else:
             moved = row + steps[action]
-            in_column = moved % self._columns + (last - moved % self._columns) // self._columns * self._columns
+            in_column = moved % columns + (last - moved % columns) // columns * columns
             if action in (Action.MoveUp, Action.MovePageUp):
-                row = moved if moved >= 0 else row % self._columns
+                row = moved if moved >= 0 else row % columns
             elif action in (Action.MoveDown, Action.MovePageDown):
                 row = moved if moved <= last else max(row, in_column)
             else:
@@ -375,7 +350,7 @@ class ThumbnailGrid(QListView):
         from widgets.export import add_export_actions
         from widgets.views.contact_sheet import ContactSheet
 
-        if not self._units:
+        if not self.units:
             return
         menu = QMenu(self)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
@@ -389,27 +364,28 @@ class ThumbnailGrid(QListView):
         self._hovered = row
 
     def _activated(self, index: QModelIndex) -> None:
-        self.unit_activated.emit(self._units[index.row()])
+        self.unit_activated.emit(self.units[index.row()])
 
     def _current_changed(self, current: QModelIndex, previous: QModelIndex) -> None:
         for index in (current, previous):
             if index.isValid():
                 self.viewport().update(self._cell_rect(index.row()))
         if current.isValid() and not self._moving_in_code:
-            self.unit_selected.emit(self._units[current.row()])
+            self.unit_selected.emit(self.units[current.row()])
 
     def _selection_changed(self, selected: QItemSelection, deselected: QItemSelection) -> None:
         def rows(selection: QItemSelection) -> set[int]:
             return {row for part in selection for row in range(part.top(), part.bottom() + 1)}
 
         gone, new = rows(deselected), rows(selected)
-        self._selected = (self._selected - gone) | new
-        if len(gone | new) > 64:
-            self._drop_bands()
+        self._tiles.selected = (self._tiles.selected - gone) | new
+        if len(gone | new) > MANY:
+            self._tiles.clear()
+            self.viewport().update()
             return
         for row in gone | new:
-            if row < len(self._units):
-                self._redraw(self._units[row])
+            if row < len(self.units):
+                self._redraw(row)
 
     def _report_visible(self) -> None:
         visible = self.visible_units()
@@ -422,155 +398,55 @@ class ThumbnailGrid(QListView):
     def changeEvent(self, event: QEvent) -> None:
         """Follow the palette and the font."""
         super().changeEvent(event)
-        if event.type() in (QEvent.Type.PaletteChange, QEvent.Type.FontChange) and hasattr(self, "_bands"):
-            self._ink = Ink.from_palette(self.palette())
+        if event.type() in (QEvent.Type.PaletteChange, QEvent.Type.FontChange) and hasattr(self, "_settle"):
+            self._tiles.ink = Ink.from_palette(self.palette())
             self._lay_out()
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """Copy the bands on screen; compose those that are missing. Works in device pixels, so tiles are sharp on any screen."""
-        self._follow_screen()
+        """Copy the bands on screen, then draw what moves over them: hover and focus."""
+        tiles, dirty = self._tiles, event.rect()
+        if self.devicePixelRatioF() != tiles.geometry.ratio:  # the window was moved to another screen
+            self._lay_out()
         painter = QPainter(self.viewport())
-        dirty = event.rect()
-        if not self._units:
-            painter.fillRect(dirty, self._ink.paper)
+        if not self.units:
+            painter.fillRect(dirty, tiles.ink.paper)
             painter.setFont(figure_font(12))
-            painter.setPen(self._ink.faint)
+            painter.setPen(tiles.ink.faint)
             area = self.viewport().rect().adjusted(24, 0, -24, 0)
             painter.drawText(area, Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap, self.message)
             return
-        ratio = self._ratio
+        self._copy_bands(painter, dirty)
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        if self._hovered >= 0 and self._hovered not in tiles.selected:
+            painter.setPen(tiles.ink.line)
+            painter.drawRect(self._cell_rect(self._hovered).adjusted(0, 0, -1, -1))
+        if self.currentIndex().isValid() and self.hasFocus():
+            painter.setPen(QPen(tiles.ink.text, 1, Qt.PenStyle.DotLine))
+            painter.drawRect(self._cell_rect(self.currentIndex().row()).adjusted(0, 0, -1, -1))
+
+    def _copy_bands(self, painter: QPainter, dirty: QRect) -> None:
+        geometry, top = self._tiles.geometry, self.verticalScrollBar().value()
+        ratio, lines = geometry.ratio, geometry.lines_a_band
+        height = lines * geometry.cell.height()
+        kept = 3 * (self.viewport().height() // height + 2)  # one screen above and below stays composed
         painter.scale(1 / ratio, 1 / ratio)
-        top = self.verticalScrollBar().value()
-        rows = self._rows_a_band
-        first = (top + dirty.top()) // self._cell.height() // rows
-        last = (top + dirty.bottom()) // self._cell.height() // rows
         y = round(dirty.top() * ratio)
-        for number_ in range(first, min(last, (len(self._units) - 1) // (rows * self._columns)) + 1):
-            band = self._band(number_)
-            y = self._device_y(number_ * rows) - round(top * ratio)
+        for index in range(
+            (top + dirty.top()) // height, min((top + dirty.bottom()) // height, self._tiles.count - 1) + 1
+        ):
+            band = self._tiles.band(index, kept)
+            y = geometry.device_y(index * lines) - round(top * ratio)
             painter.drawImage(0, y, band)
             y += band.height()
         bottom = round((dirty.bottom() + 1) * ratio) + 1
         if y < bottom:
-            painter.fillRect(0, y, round((dirty.right() + 1) * ratio) + 1, bottom - y, self._ink.paper)
+            painter.fillRect(0, y, round((dirty.right() + 1) * ratio) + 1, bottom - y, self._tiles.ink.paper)
         painter.scale(ratio, ratio)
-        painter.setBrush(Qt.BrushStyle.NoBrush)
-        current = self.currentIndex().row()
-        if self._hovered >= 0 and self._hovered not in self._selected:
-            painter.setPen(self._ink.line)
-            painter.drawRect(self._cell_rect(self._hovered).adjusted(0, 0, -1, -1))
-        if current >= 0 and self.hasFocus():
-            painter.setPen(QPen(self._ink.text, 1, Qt.PenStyle.DotLine))
-            painter.drawRect(self._cell_rect(current).adjusted(0, 0, -1, -1))
-
-    def _follow_screen(self) -> None:
-        ratio = self.devicePixelRatioF()
-        if ratio != self._ratio:
-            self._ratio = ratio
-            self._at_size.clear()
-            self._bands.clear()
-
-    @property
-    def _rows_a_band(self) -> int:
-        return max(1, BAND // self._cell.height())
-
-    def _device_y(self, row: int) -> int:
-        return round(row * self._cell.height() * self._ratio)
 
     def _cell_rect(self, row: int) -> QRect:
         """Where an item is in the viewport."""
-        line, column = divmod(row, self._columns)
-        corner = QPoint(column * self._cell.width(), line * self._cell.height() - self.verticalScrollBar().value())
-        return QRect(corner, self._cell)
+        return self._tiles.geometry.cell_rect(row).translated(0, -self.verticalScrollBar().value())
 
-    def _band(self, number_: int) -> QImage:
-        if number_ in self._bands:
-            self._bands.move_to_end(number_)
-            return self._bands[number_]
-        rows = self._rows_a_band
-        top = self._device_y(number_ * rows)
-        size = QSize(round(self.viewport().width() * self._ratio) + 1, self._device_y((number_ + 1) * rows) - top)
-        band = QImage(size, QImage.Format.Format_RGB32)
-        band.fill(self._ink.paper)
-        painter = self._band_painter(band)
-        first = number_ * rows * self._columns
-        for row in range(first, min(len(self._units), first + rows * self._columns)):
-            self._draw_tile(painter, row, top)
-        painter.end()
-        self._bands[number_] = band
-        # One screen above and below what is shown stays composed.
-        most = 3 * (self.viewport().height() // (rows * self._cell.height()) + 2)
-        while len(self._bands) > most:
-            self._bands.popitem(last=False)
-        return band
-
-    def _band_painter(self, band: QImage) -> QPainter:
-        painter = QPainter(band)
-        font = figure_font(10)
-        font.setPixelSize(round(10 * self._ratio))
-        painter.setFont(font)
-        return painter
-
-    def _draw_tile(self, painter: QPainter, row: int, band_top: int) -> None:
-        """Draw one tile, caption and selection frame, in device pixels."""
-        ratio, ink, unit = self._ratio, self._ink, self._units[row]
-        line, column = divmod(row, self._columns)
-        left, right = round(column * self._cell.width() * ratio), round((column + 1) * self._cell.width() * ratio)
-        top = self._device_y(line) - band_top
-        margin, side = round(self._margin * ratio), round(self._side * ratio)
-        x, y = left + (right - left - side) // 2, top + margin
-        if row in self._selected:
-            frame = max(2, round(2 * ratio)) if margin > 1 else 1
-            painter.fillRect(x - frame, y - frame, side + 2 * frame, side + 2 * frame, ink.accent)
-        if unit in self._images:
-            image = self._at_size.get(unit) or self._scale(unit, side)
-            if image.width() != image.height():
-                painter.fillRect(x, y, side, side, ink.quiet)
-            painter.drawImage(x + (side - image.width()) // 2, y + (side - image.height()) // 2, image)
-        else:
-            painter.fillRect(x, y, side, side, ink.quiet)
-            if not self._caption and self._side >= 20:
-                painter.setPen(ink.faint)
-                painter.drawText(QRect(x, y, side, side), Qt.AlignmentFlag.AlignCenter, str(unit))
-        if self._caption:
-            below = QRect(x, y + side, side, round(self._caption * ratio))
-            painter.setPen(ink.text if row in self._selected else ink.faint)
-            value = self._values.get(unit)
-            if value is None:
-                painter.drawText(below, Qt.AlignmentFlag.AlignCenter, str(unit))
-            else:
-                painter.drawText(below, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, str(unit))
-                if self._side >= 64:
-                    painter.drawText(below, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight, number(value))
-
-    def _scale(self, unit: int, side: int) -> QImage:
-        if len(self._at_size) * side * side * 4 > SCALED_BYTES:
-            self._at_size.clear()
-        whole, small = self._images[unit]
-        self._at_size[unit] = _scaled(small if side <= SMALL else whole, side)
-        return self._at_size[unit]
-
-    def _redraw(self, unit: int) -> None:
-        """Draw a unit's tile anew in its band, if that band is composed."""
-        row = self._row.get(unit)
-        if row is None:
-            return
-        number_ = row // self._columns // self._rows_a_band
-        band = self._bands.get(number_)
-        if band is not None:
-            top = self._device_y(number_ * self._rows_a_band)
-            painter = self._band_painter(band)
-            line, column = divmod(row, self._columns)
-            left, right = (
-                round(column * self._cell.width() * self._ratio),
-                round((column + 1) * self._cell.width() * self._ratio),
-            )
-            height = self._device_y(line + 1) - self._device_y(line)
-            painter.fillRect(left, self._device_y(line) - top, right - left, height, self._ink.paper)
-            self._draw_tile(painter, row, top)
-            painter.end()
+    def _redraw(self, row: int) -> None:
+        if self._tiles.redraw(row):
             self.viewport().update(self._cell_rect(row))
-
-    def _drop_bands(self) -> None:
-        self._bands.clear()
-        self.viewport().update()
