@@ -62,7 +62,7 @@ def test_coarse_is_replaced_by_fine_and_never_the_other_way(grid):
 def test_a_new_image_redraws_its_own_tile_only(grid, monkeypatch):
     grid.viewport().grab()
     drawn = []
-    monkeypatch.setattr(grid, "_draw_tile", lambda painter, row, top: drawn.append(row))
+    monkeypatch.setattr(grid._tiles, "_draw_tile", lambda painter, row: drawn.append(row))
     grid.set_images({7: plain(RED), 450: plain(RED)}, fine=True)  # 450 is far below the screen
     assert drawn == [7]
 
@@ -78,11 +78,11 @@ def test_order_and_filter_keep_selection_current_and_images_with_their_units(gri
 
 
 def test_keys_move_in_reading_order(grid, qtbot):
-    columns = grid._columns
+    columns = grid._tiles.geometry.columns
     grid.select_unit(0)
     moved = []
     grid.unit_selected.connect(moved.append)
-    page = max(1, grid.viewport().height() // grid._cell.height()) * columns
+    page = max(1, grid.viewport().height() // grid._tiles.geometry.cell.height()) * columns
     for key, unit in [
         (Qt.Key.Key_Right, 1),
         (Qt.Key.Key_Down, 1 + columns),
@@ -143,7 +143,7 @@ def test_visible_range_is_told_once_scrolling_rests(grid, qtbot):
     assert told[0] == grid.visible_units() and 0 not in told[0]
     rows = {grid.visualRect(grid.model().index(unit)).top() for unit in told[0]}
     height = grid.viewport().height()
-    assert all(-grid._cell.height() < top < height for top in rows)
+    assert all(-grid._tiles.geometry.cell.height() < top < height for top in rows)
 
 
 def test_ctrl_wheel_changes_the_tiles_and_keeps_the_place(grid, qtbot):
@@ -171,10 +171,10 @@ def test_ctrl_wheel_changes_the_tiles_and_keeps_the_place(grid, qtbot):
 def test_tiles_fill_the_same_places_on_any_screen(grid, monkeypatch, ratio):
     monkeypatch.setattr(grid, "devicePixelRatioF", lambda: ratio)
     grid.set_images({unit: plain(RED) for unit in range(50)}, fine=True)
-    grid._follow_screen()
-    band = grid._band(0)
+    grid._lay_out()
+    band = grid._tiles.band(0, 9)
     assert abs(band.width() - grid.viewport().width() * ratio) <= 2
-    for row in (0, 5, grid._columns - 1):
+    for row in (0, 5, grid._tiles.geometry.columns - 1):
         centre = QPointF(grid._cell_rect(row).center()) * ratio
         assert band.pixelColor(centre.toPoint()).getRgb()[:3] == RED
 
