@@ -257,7 +257,9 @@ def test_sorting_needs_a_sweep_then_orders_and_captions(opened, runner, session,
     assert not item.isEnabled()
     session.open_images("test:images")
     qtbot.waitUntil(item.isEnabled)
+    session.select_unit(Unit("blocks.1.act", 60))
     opened.sort.setCurrentIndex(opened.sort.findData("mean"))
+    assert opened.grid.visible_units()[0] == opened.grid.units[0] and opened.grid.current_unit() == 60
     values = statistics["mean"]
     order = [unit for unit in opened.grid.units if unit != 5]
     assert (np.diff(values[order]) < 0).all() and opened.grid.units[-1] == 5  # not a number comes last

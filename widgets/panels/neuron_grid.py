@@ -317,7 +317,10 @@ class NeuronGridPanel(Panel):
         sampled = f" · {self._sampled}" if values is not None else ""
         method = "Feature visualization of each unit" + (f" · {role}" if layer.role else "")
         self.grid.subtitle = method + sampled
+        moved = tuple(units) != self.grid.units
         self.grid.show_units(units, self._describe)
+        if moved:
+            self.grid.scrollToTop()  # the first of the new order, not the selected unit wherever it went
         self.grid.set_message("" if units else f"No unit of {layer.name} matches “{self.filter.text().strip()}”.")
         if len(units) < layer.units:
             self.filter.setToolTip(f"{len(units):,} of {layer.units:,} units")
