@@ -169,7 +169,7 @@ class DatasetExamples(Analysis):
         def reduced(part: Batch) -> dict[str, LayerBatch]:
             seeded = self.histogram == "seeded"
             fractions = seeded_fractions(self.seed, part.indices, self.positions) if seeded else None
-            wanted = Wanted(fractions, np.isin(part.indices, running.sample_images))
+            wanted = Wanted(fractions, running.is_sampled(part.indices))
             for reduction in reductions.values():
                 reduction.wanted = wanted
             with torch.inference_mode():

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from jaxtyping import Bool, Float, Int32, Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from workbench.analyses.dataset_examples.histogram import Counted, UnitHistogram, all_finite, finite_range
@@ -144,15 +144,14 @@ class LayerReduction:
             low_rows.append(piece.amin(2))
             moments.append(torch.batch_norm_update_stats(piece.permute(0, 3, 1, 2), None, None, 0.0))
         highs, lows = joined(high_rows), joined(low_rows)
-        high, low = highs.amax(1), lows.amin(1)
-        joins_top = high > torch.from_numpy(self.top[:, -1]).to(high.device)
-        joins_top |= torch.from_numpy(self.wanted.sampled).to(high.device)[:, None]
-        joins_bottom = low < torch.from_numpy(-self.bottom[:, -1]).to(low.device)
+        high, low = highs.amax(1).cpu().numpy(), lows.amin(1).cpu().numpy()
+        joins_top = (high > self.top[:, -1]) | self.wanted.sampled[:, None]
+        joins_bottom = low < -self.bottom[:, -1]
         return LayerBatch(
-            high.cpu().numpy(),
-            places(maps, highs, joins_top, largest=True).cpu().numpy(),
-            low.cpu().numpy(),
-            places(maps, lows, joins_bottom, largest=False).cpu().numpy(),
+            high,
+            places(maps, highs, joins_top, largest=True),
+            low,
+            places(maps, lows, joins_bottom, largest=False),
             *pooled_moments(moments, [len(rows) for rows in high_rows]),
             tuple(arranged.shape[2:]),
             self._counted(maps, low, high),
@@ -161,8 +160,8 @@ class LayerReduction:
     def _counted(
         self,
         maps: Float[Tensor, "image y x unit"],
-        low: Float[Tensor, "image unit"],
-        high: Float[Tensor, "image unit"],
+        low: npt.NDArray[np.float32],
+        high: npt.NDArray[np.float32],
     ) -> Counted:
         """Count the values at the seeded positions, or all of them piece by piece; the bins span all of them either way."""
         rows = self.wanted.rows(maps.shape[1] * maps.shape[2])
@@ -171,7 +170,7 @@ class LayerReduction:
         else:
             values = as_float(maps.flatten(0, 2))
             blocks = [values if rows is None else values.index_select(0, rows.to(maps.device))]
-        least, most = low.amin(0).cpu().numpy(), high.amax(0).cpu().numpy()
+        least, most = low.min(0), high.max(0)
         finite = all_finite(least, most)
         if not finite:
             spoilt = ~(np.isfinite(least) & np.isfinite(most))
@@ -211,27 +210,28 @@ def joined(found: list[Tensor]) -> Tensor:
 def places(
     maps: Float[Tensor, "image y x unit"],
     rows: Float[Tensor, "image y unit"],
-    asked: Bool[Tensor, "image unit"],
+    asked: npt.NDArray[np.bool_],
     *,
     largest: bool,
-) -> Int32[Tensor, "image unit"]:
-    """Return where the largest (or smallest) value of a unit in an image lies, in reading order, the first of equals.
+) -> npt.NDArray[np.int32]:
+    """Return where the largest (or smallest) value of a unit in an image lies, in reading order, the first of equals: ``image unit``.
 
     Parameters
     ----------
     rows
         The largest (smallest) value of each row: found among these first, then within its row, which takes a glance at two lines.
     asked
-        Where it is wanted; the others are -1.
+        Where it is wanted, ``image unit``; the others are -1.
     """
-    found = torch.full(asked.shape, -1, dtype=torch.int32, device=maps.device)
-    image, unit = asked.nonzero(as_tuple=True)
-    if len(image):
+    found = np.full(asked.shape, -1, np.int32)
+    at = np.nonzero(asked)
+    if len(at[0]):
+        image, unit = (torch.from_numpy(axis).to(maps.device) for axis in at)
         columns = rows[image, :, unit]
         y = columns.argmax(1) if largest else columns.argmin(1)
         line = maps[image, y, :, unit]
         x = line.argmax(1) if largest else line.argmin(1)
-        found[image, unit] = (y * maps.shape[2] + x).to(torch.int32)
+        found[at] = (y * maps.shape[2] + x).cpu().numpy()
     return found
 
 

@@ -205,11 +205,16 @@ class Running:
         self, high: npt.NDArray[np.float32], images: npt.NDArray[np.int64], places: npt.NDArray[np.int32]
     ) -> None:
         rows = np.searchsorted(self.sample_images, images)
-        rows[rows == len(self.sample_images)] = 0
-        mine = np.flatnonzero(self.sample_images[rows] == images)
+        mine = np.flatnonzero(self.is_sampled(images))
         self.sample_values[rows[mine]] = high[mine]
         self.sample_places[rows[mine]] = places[mine]
         self.sampled[rows[mine]] = True
+
+    def is_sampled(self, images: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Say which images are among the sampled ones."""
+        rows = np.searchsorted(self.sample_images, images).clip(max=len(self.sample_images) - 1)
+        sampled: npt.NDArray[np.bool_] = self.sample_images[rows] == images
+        return sampled
 
     def _add_moments(self, layers: list[LayerBatch], images: int) -> None:
         """Join means and sums of squared differences (Chan, Golub and LeVeque 1979); every image has as many positions as the next."""
