@@ -11,24 +11,24 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, QObject, QTimer, Signal
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QGuiApplication, QShowEvent
-from PySide6.QtWidgets import QMainWindow, QToolBar, QWidget
+from PySide6.QtWidgets import QMainWindow, QMenu, QToolBar, QWidget
 
-from widgets.commands import Registry
 from widgets.docks import Docks, Panel
-from widgets.menus import Menus
 from widgets.session import Session
 from widgets.settings import Settings
 from widgets.status_line import StatusLine
 from widgets.theme import Scheme, Theme, icon
-from widgets.window_commands import window_commands
 from workbench.models.layer import Unit
 
 if TYPE_CHECKING:
+    from widgets.commands import Registry
     from widgets.investigation import Investigation
+    from widgets.menus import Menus
     from widgets.message_bar import MessageBar
     from widgets.palette import CommandPalette
     from widgets.reception import Reception
 
+MENUS = ("File", "Edit", "View", "Model", "Analysis", "Help")
 DEFAULT_MODEL = "bundled:efficientnet-lite0"
 DEFAULT_IMAGES = "emoji"
 JOIN = 60.0
@@ -68,12 +68,15 @@ class MainWindow(QMainWindow):
 
     Attributes
     ----------
-    registry, menus, docks
-        Its commands and its panels.
-    messages, palette_box, reception, investigation
-        Message bar, command palette, taker of drops, and the project's files; there from the first paint on.
+    docks
+        Its panels.
+    registry, menus, messages, palette_box, reception, investigation
+        Commands and where they stand, message bar, command palette, taker of drops, and the project's files; there from the first
+        paint on.
     """
 
+    registry: Registry
+    menus: Menus
     messages: MessageBar
     palette_box: CommandPalette
     reception: Reception
@@ -109,14 +112,14 @@ class MainWindow(QMainWindow):
         self.addToolBar(self._message_bar)
         self._message_bar.hide()
 
-        self.registry = Registry()
         self.docks = Docks(self, session)
         self.docks.panel_made.connect(self._welcome_panel)
         self.docks.panel_failed.connect(self._report_panel)
         self.setStatusBar(StatusLine(session, self))
         self.statusBar().jobs_wanted.connect(self._show_jobs)
-        self.menus = Menus(self.registry, self)
-        self.menus.add(*window_commands(self))
+        self._top_menus = {name: QMenu(name, self) for name in MENUS}  # `_begin` fills them
+        for menu in self._top_menus.values():
+            self.menuBar().addMenu(menu)
         self.setWindowTitle("Circuit Workbench")
         FirstPaint(self).painted.connect(self._begin)
 
@@ -146,11 +149,16 @@ class MainWindow(QMainWindow):
         """Make what the window needs only now that it is on the screen."""
         if self._closing:
             return
+        from widgets.commands import Registry
         from widgets.investigation import Investigation
+        from widgets.menus import Menus
         from widgets.message_bar import MessageBar
         from widgets.palette import CommandPalette
         from widgets.reception import Reception
+        from widgets.window_commands import window_commands
 
+        self.registry = Registry()
+        self.menus = Menus(self.registry, self, self._top_menus)
         self.messages = MessageBar()
         self._message_bar.addWidget(self.messages)
         self.session.message.connect(self.messages.show_message)
@@ -158,6 +166,7 @@ class MainWindow(QMainWindow):
         self.palette_box = CommandPalette(self.registry, self)
         self.reception = Reception(self)
         self.investigation = Investigation(self, self._defaults, self._remember)
+        self.menus.add(*window_commands(self))
         self.session.panels_wanted.connect(self.open_panels)
         recent = self.menus.menu("File/Open recent")
         recent.aboutToShow.connect(lambda: self.investigation.fill_recent(recent))

@@ -1,6 +1,8 @@
-"""The menu bar, made from the registry of commands."""
+"""The menu bar, filled from the registry of commands."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from PySide6.QtWidgets import QMainWindow, QMenu
 
@@ -8,13 +10,21 @@ from widgets.commands import Command, Registry, make_action
 
 
 class Menus:
-    """Puts every command that is added into the registry, into its menu and under its shortcut."""
+    """Puts every command that is added into the registry, into its menu and under its shortcut.
 
-    def __init__(self, registry: Registry, window: QMainWindow) -> None:
+    Parameters
+    ----------
+    menus
+        Menus that stand in the menu bar already, by name.
+    """
+
+    def __init__(self, registry: Registry, window: QMainWindow, menus: Mapping[str, QMenu]) -> None:
         self._registry = registry
         self._window = window
         self._menus: dict[str, QMenu] = {}
         self._sections: dict[str, str] = {}
+        for name, menu in menus.items():
+            self._take(name, menu)
 
     def add(self, *commands: Command) -> None:
         """Add commands; a command without a menu gets its shortcut only."""
@@ -35,16 +45,19 @@ class Menus:
             above, _, name = path.rpartition("/")
             bar = self._window.menuBar()
             menu = QMenu(name, self._window)
-            menu.setToolTipsVisible(True)
             if above:
                 self.menu(above).addMenu(menu)
             elif "Help" in self._menus:  # menus that panels bring come before Help
                 bar.insertMenu(self._menus["Help"].menuAction(), menu)
             else:
                 bar.addMenu(menu)
-            menu.aboutToShow.connect(lambda: self._refresh(menu))
-            self._menus[path] = menu
+            self._take(path, menu)
         return self._menus[path]
+
+    def _take(self, path: str, menu: QMenu) -> None:
+        menu.setToolTipsVisible(True)
+        menu.aboutToShow.connect(lambda: self._refresh(menu))
+        self._menus[path] = menu
 
     def _refresh(self, menu: QMenu) -> None:
         for action in menu.actions():

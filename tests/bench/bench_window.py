@@ -44,21 +44,13 @@ app.exec()
 
 OURS = """
 import os, sys
-from PySide6.QtCore import QEvent, QObject
 from widgets import app
-class FirstPaint(QObject):
-    def eventFilter(self, watched, event):
-        if event.type() == QEvent.Type.Paint and type(watched).__name__ == "MainWindow":
-            print("painted", flush=True)
-            os._exit(0)
-        return False
-make = app.make_application
-def watched():
-    application = make()
-    application.watcher = FirstPaint()
-    application.installEventFilter(application.watcher)
-    return application
-app.make_application = watched
+class Window(app.MainWindow):
+    def paintEvent(self, event):
+        super().paintEvent(event)
+        print("painted", flush=True)
+        os._exit(0)
+app.MainWindow = Window
 app.main(sys.argv[1:])
 """
 
