@@ -25,7 +25,7 @@ BARS = {
     "working_p99_ms": ("<=", 20.0),
     "working_longest_ms": ("<=", 150.0),
 }
-WORK_SECONDS = 25.0
+WORK_SECONDS = 60.0
 
 BARE = """
 import os, sys
@@ -99,7 +99,7 @@ class Watched(make):
         layers = tuple(layer.name for layer in card.layers if layer.kind == "conv2d")
         self.session.relay.submit(Sweep(card.ref, "emoji", layers))
         self._next = 0
-        self._walk = QTimer(self, interval=int(1000 * seconds / 8))
+        self._walk = QTimer(self, interval=int(1000 * seconds / 3))
         self._walk.timeout.connect(self._another_layer)
         self._walk.start()
         QTimer.singleShot(int(1000 * seconds), self._end)
