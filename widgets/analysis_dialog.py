@@ -76,7 +76,9 @@ class AnalysisDialog(QDialog):
         self.stop.clicked.connect(lambda: session.relay.cancel(self._job))
         self.show_result = buttons.addButton("Show result…", QDialogButtonBox.ButtonRole.ActionRole)
         self.show_result.clicked.connect(self.open_result)
-        buttons.addButton(QDialogButtonBox.StandardButton.Close)
+        close = buttons.addButton(QDialogButtonBox.StandardButton.Close)
+        for button in (self.stop, self.show_result, close):
+            button.setAutoDefault(False)  # Enter runs, and nothing else
         buttons.rejected.connect(self.reject)
         line = QHBoxLayout()
         line.addWidget(self.said, 1)

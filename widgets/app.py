@@ -36,6 +36,8 @@ SWITCH = 0.0005
 START_BY = 3.0
 """Seconds after which the worker begins even if the panels are not built."""
 PICTURE = QSize(1600, 1000)
+THUMBNAILS = 3
+"""Deliveries of thumbnails that ``--screenshot`` waits for: those on screen, coarse."""
 PATIENCE = 120.0
 """Seconds that ``--screenshot`` waits for the network and the first thumbnails before it paints what is there."""
 
@@ -164,23 +166,30 @@ class Camera(QObject):
         self.code = 1
         self._window = window
         self._path = path
-        self._seen: dict[str, int] = {}
+        self._built = self._loaded = False
+        self._thumbnails = 0
         self._clock = QElapsedTimer()
         self._clock.start()
         window.session.relay.event.connect(self._watch)
+        window.ready.connect(self._window_ready)
         self._look = QTimer(self, interval=200)
         self._look.timeout.connect(self._shoot_when_ready)
         self._look.start()
 
+    def _window_ready(self) -> None:
+        self._built = True
+
     def _watch(self, event: JobEvent) -> None:
-        name = type(event.request).__name__
-        if event.state == "done" or event.partial is not None:
-            self._seen[name] = self._seen.get(name, 0) + 1
-        elif event.state == "failed":
-            self._seen["failed"] = 1
+        kind = type(event.request).__name__
+        if kind == "LoadModel" and event.ended:
+            self._loaded = event.state == "done"
+        elif kind == "Thumbnails" and (event.partial is not None or event.state in ("done", "failed")):
+            self._thumbnails += 1
 
     def _ready(self) -> bool:
-        return "LoadModel" in self._seen and self._seen.get("Thumbnails", 0) >= 3
+        if not self._built or self._window.session.is_opening:
+            return False
+        return not self._loaded or self._thumbnails >= THUMBNAILS
 
     def _shoot_when_ready(self) -> None:
         if not self._ready() and self._clock.elapsed() < 1000 * PATIENCE:

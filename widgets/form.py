@@ -326,8 +326,11 @@ class Form(QWidget):
                     button.setFlat(True)
                     button.setToolTip("Back to the default")
                     set_icon(button, "retry")
+        self.tree.header().setMinimumSectionSize(110)
         self._group.sigTreeStateChanged.connect(self._on_change)
         self._validate()
+        first = next(iter(self.tree.topLevelItem(i) for i in range(self.tree.topLevelItemCount())), None)
+        self.tree.setCurrentItem(first)
 
     def _declare(self, field: Field, value: Any) -> dict[str, Any]:
         made: dict[str, Any] = {

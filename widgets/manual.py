@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QDialog, QLineEdit, QTextBrowser, QVBoxLayout, QWi
 
 from widgets.commands import Registry
 from widgets.panels import Entry
+from workbench import __version__
 
 REFERENCES = (
     ("bundled:efficientnet-lite0", "comes with the workbench"),
@@ -26,7 +27,7 @@ def manual_page(registry: Registry, panels: Mapping[str, Entry]) -> str:
     rows = "".join(f"<tr><td><b>{escape(e.title)}</b></td><td>{escape(e.help)}</td></tr>" for e in panels.values())
     refs = "".join(f"<tr><td><code>{ref}</code></td><td>{what}</td></tr>" for ref, what in REFERENCES)
     return (
-        "<h2>Circuit Workbench</h2><p>Open an image network, look at any unit, keep what you find. "
+        f"<h2>Circuit Workbench {__version__}</h2><p>Open an image network, look at any unit, keep what you find. "
         "Drop an image, a folder, weights or a Python file anywhere on the window.</p>"
         f"<h3>Panels</h3><table cellpadding='4' width='100%'>{rows}</table>"
         f"<h3>References</h3><table cellpadding='4' width='100%'>{refs}</table>"

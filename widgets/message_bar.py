@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtCore import QEvent, QSize, Qt, Signal
 from PySide6.QtGui import QGuiApplication, QPainter, QPaintEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QPlainTextEdit, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
@@ -91,7 +91,7 @@ class MessageBar(QWidget):
         if not self._messages:
             return
         message = self._messages[-1]
-        self._picture.setPixmap(icon("error" if message.level == "error" else "info").pixmap(QSize(20, 20)))
+        self._show_picture()
         self._text.setText(message.text)
         self._text.setAccessibleName(f"{message.level}: {message.text}")
         self._more.setChecked(False)
@@ -100,6 +100,16 @@ class MessageBar(QWidget):
         self._details.hide()
         self._count.setText(f"{len(self._messages)} messages" if len(self._messages) > 1 else "")
         self.update()
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Draw the icon again in the new colour."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.PaletteChange and self._messages:
+            self._show_picture()
+
+    def _show_picture(self) -> None:
+        name = "error" if self._messages[-1].level == "error" else "info"
+        self._picture.setPixmap(icon(name).pixmap(QSize(20, 20), self.devicePixelRatio()))
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Paint a tint of the message's meaning and a stripe at its left."""

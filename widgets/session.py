@@ -127,6 +127,12 @@ class Session(QObject):
         self.relay.cancel(self._images_job)
         self._images_job = self.relay.submit(OpenImages(ref), self._on_images)
 
+    @property
+    def is_opening(self) -> bool:
+        """Whether a model or an image set is being opened."""
+        unfinished = {record.event.job for record in (*self.jobs.running(), *self.jobs.waiting())}
+        return bool(unfinished & {self._model_job, self._images_job})
+
     def cancel_loading(self) -> None:
         """Stop opening the model and the image set; what was open before stays."""
         self.relay.cancel(self._model_job)

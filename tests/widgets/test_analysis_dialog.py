@@ -7,6 +7,7 @@ from typing import Annotated
 import numpy as np
 import pytest
 from pydantic import BaseModel, Field
+from PySide6.QtCore import Qt
 from shiboken6 import isValid
 
 from widgets.analysis_dialog import AnalysisDialog
@@ -76,6 +77,12 @@ def test_an_error_of_the_engine_stands_at_its_field(dialog, runner, qtbot):
     qtbot.waitUntil(lambda: "has units 0 to 15" in dialog.said.text())
     assert "has units 0 to 15" in dialog.form._group.child("units").title()
     assert dialog.run.isEnabled()
+
+
+def test_enter_runs_it(dialog, runner, qtbot):
+    dialog.list.setFocus()
+    qtbot.keyClick(dialog.list, Qt.Key.Key_Return)
+    assert len(runner.asked(RunAnalysis)) == 1
 
 
 def test_wrong_values_cannot_be_run(dialog, qtbot):

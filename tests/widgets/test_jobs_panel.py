@@ -48,6 +48,20 @@ def test_progress_rate_and_time_left_are_shown(panel, session, runner, qtbot):
     assert row(panel).text(LEFT) == ""
 
 
+def test_icons_and_errors_change_with_the_colours(panel, session, runner, qtbot, qapp):
+    from widgets.theme import Theme, signal_colour
+
+    theme = Theme(qapp, "light")
+    job = start(session, runner)
+    runner.tell(job, "failed", error="no")
+    qtbot.waitUntil(lambda: row(panel) is not None and row(panel).text(NOTE) == "no")
+    before = row(panel).icon(JOB).pixmap(16, 16).toImage()
+    theme.choose("dark")
+    qtbot.waitUntil(lambda: row(panel).foreground(NOTE).color() == signal_colour("error", qapp.palette()))
+    assert row(panel).icon(JOB).pixmap(16, 16).toImage() != before
+    theme.choose("light")
+
+
 def test_unknown_totals_show_a_busy_bar(panel, session, runner, qtbot):
     job = start(session, runner)
     runner.tell(job, "progress", note="importing")

@@ -112,6 +112,7 @@ def test_loading_is_shown_and_can_be_cancelled(panel, session, runner, qtbot):
     qtbot.waitUntil(lambda: panel.loading.bar.value() == 300)
     assert panel.loading._text.text() == "Open timm:resnet18: downloading"
     panel.loading.cancel.click()
+    assert panel.loading.cancel.text() == "Cancelling…"
     qtbot.waitUntil(lambda: not panel.loading.isVisible())
     assert job not in runner.open
     assert session.model is None

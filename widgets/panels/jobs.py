@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QPoint, Qt
+from PySide6.QtCore import QEvent, QPoint, Qt
 from PySide6.QtGui import QAction, QGuiApplication, QKeySequence
 from PySide6.QtWidgets import (
     QAbstractItemView,
@@ -145,8 +145,8 @@ class JobsPanel(Panel):
         event = record.event
         if item.data(PROGRESS, Qt.ItemDataRole.UserRole) != event.state:
             item.setData(PROGRESS, Qt.ItemDataRole.UserRole, event.state)
-            item.setIcon(JOB, icon(PICTURES[event.state]))
             self._change_state(item, record)
+            self._colour(item, record)
         if event.state in ("running", "progress"):
             bar = self.list.itemWidget(item, PROGRESS)
             bar.setRange(0, 1000 if event.total else 0)
@@ -180,10 +180,19 @@ class JobsPanel(Panel):
         item.setToolTip(NOTE, event.error)
         if record.result is not None:
             item.setText(NOTE, "Enter shows the result")
-        if event.state == "failed":
-            colour = signal_colour("error", self.palette())
-            item.setForeground(PROGRESS, colour)
-            item.setForeground(NOTE, colour)
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Draw icons and errors again in the new colours."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.PaletteChange:
+            for job, item in self._items.items():
+                self._colour(item, self.session.jobs.records[job])
+
+    def _colour(self, item: QTreeWidgetItem, record: JobRecord) -> None:
+        item.setIcon(JOB, icon(PICTURES[record.event.state]))
+        if record.event.state == "failed":
+            for column in (PROGRESS, NOTE):
+                item.setForeground(column, signal_colour("error", self.palette()))
 
     def _remove_job(self, job: int) -> None:
         item = self._items.pop(job, None)

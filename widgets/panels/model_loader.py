@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QEvent, Qt
 from PySide6.QtGui import QFont, QGuiApplication
 from PySide6.QtWidgets import (
     QComboBox,
@@ -116,7 +116,7 @@ class Loading(QWidget):
         self._text = QLabel(wordWrap=True)
         self.bar = QProgressBar(maximumHeight=12, textVisible=False)
         self.cancel = QToolButton(text="Cancel", toolTip="Stop opening; what was open stays")
-        self.cancel.clicked.connect(session.cancel_loading)
+        self.cancel.clicked.connect(self._cancel)
         line = QHBoxLayout()
         line.addWidget(self.bar, 1)
         line.addWidget(self.cancel)
@@ -126,7 +126,13 @@ class Loading(QWidget):
         layout.addWidget(self._text)
         layout.addLayout(line)
         self.hide()
+        self._session = session
         session.loading.connect(self._show_event)
+
+    def _cancel(self) -> None:
+        self.cancel.setEnabled(False)
+        self.cancel.setText("Cancelling…")  # an import or an export goes on to its next step
+        self._session.cancel_loading()
 
     def _show_event(self, event: JobEvent) -> None:
         if event.ended:
@@ -135,6 +141,8 @@ class Loading(QWidget):
             self._shown[event.job] = event
         self.setVisible(bool(self._shown))
         if not self._shown:
+            self.cancel.setEnabled(True)
+            self.cancel.setText("Cancel")
             return
         event = next(iter(self._shown.values()))
         note = event.note or {"queued": "waiting", "running": "starting"}.get(event.state, "")
@@ -162,6 +170,9 @@ class Card(QFrame):
             wordWrap=True,
         )
         self.warning = QLabel(wordWrap=True)
+        palette = self.palette()
+        palette.setColor(palette.ColorRole.WindowText, signal_colour("warning", palette))
+        self.warning.setPalette(palette)
         self.rows = {
             name: ElidedLabel()
             for name in ("Reference", "Parameters", "Input", "Mean, std", "Classes", "Origin", "Licence", "Weights")
@@ -195,6 +206,14 @@ class Card(QFrame):
         layout.addWidget(self.warning)
         layout.addWidget(self._form)
 
+    def changeEvent(self, event: QEvent) -> None:
+        """Write warnings in the new colour."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.PaletteChange:
+            palette = self.palette()
+            palette.setColor(palette.ColorRole.WindowText, signal_colour("warning", palette))
+            self.warning.setPalette(palette)
+
     def show_card(self, card: ModelCard | None) -> None:
         """Show a network, or what to do while there is none."""
         self._form.setVisible(card is not None)
@@ -206,9 +225,6 @@ class Card(QFrame):
         self._hash = card.weight_hash
         self.title.show_text(card.name)
         self.warning.setText("\n".join(f"⚠ {warning}" for warning in card.warnings))
-        palette = self.warning.palette()
-        palette.setColor(palette.ColorRole.WindowText, signal_colour("warning", palette))
-        self.warning.setPalette(palette)
         height, width = card.size
         texts = {
             "Reference": card.ref,

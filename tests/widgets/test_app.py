@@ -1,0 +1,70 @@
+"""Starting from the command line: a picture without a screen, and arguments."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PySide6.QtGui import QImage
+
+from widgets.app import parser
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    without = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("QT_QPA_PLATFORM", "DISPLAY", "WAYLAND_DISPLAY")
+    }
+    return subprocess.run(
+        [sys.executable, str(ROOT / "main.py"), *arguments],
+        env=without | environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+@pytest.mark.parametrize(("scheme", "dark"), [("light", False), ("dark", True)])
+def test_a_picture_is_painted_without_a_screen(tmp_path: Path, scheme: str, dark: bool):
+    path = tmp_path / "window.png"
+    done = run(
+        "--screenshot", str(path), "--model", "", "--images", "", "--scheme", scheme, "--data", str(tmp_path / "data")
+    )
+    assert done.returncode == 0, done.stderr
+    image = QImage(str(path))
+    assert (image.width(), image.height()) == (1600, 1000)
+    assert (image.pixelColor(800, 998).lightnessF() < 0.5) == dark
+    colours = {image.pixel(x, y) for x in range(0, 1600, 7) for y in range(0, 1000, 7)}
+    assert len(colours) > 20  # text and lines, not an empty window
+    assert not (tmp_path / "data").exists()  # a picture changes nothing of the user's
+
+
+def test_a_problem_is_shown_in_the_picture(tmp_path: Path):
+    pictures = []
+    for number in ("7.1", "7.10"):
+        path = tmp_path / f"{number}.png"
+        done = run("--screenshot", str(path), "--problem", number, "--model", "", "--images", "")
+        assert done.returncode == 0, done.stderr
+        pictures.append(QImage(str(path)))
+    assert pictures[0] != pictures[1]
+
+
+def test_a_picture_that_cannot_be_written_is_said(tmp_path: Path):
+    done = run("--screenshot", str(tmp_path / "no such folder" / "x.png"), "--model", "", "--images", "")
+    assert done.returncode == 1
+    assert "x.png could not be written" in done.stderr
+
+
+def test_arguments(capsys: pytest.CaptureFixture[str]):
+    given = parser().parse_args([])
+    assert (given.model, given.images, given.file) == ("bundled:efficientnet-lite0", "emoji", None)
+    with pytest.raises(SystemExit) as left:
+        parser().parse_args(["--scheme", "sepia"])
+    assert left.value.code == 2
+    assert "sepia" in capsys.readouterr().err
