@@ -48,7 +48,7 @@ class MessageBar(QWidget):
         for widget in (self._count, self._more, self._copy, self._close):
             line.addWidget(widget)
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(12, 5, 6, 5)
+        layout.setContentsMargins(12, 2, 6, 2)
         layout.addLayout(line)
         layout.addWidget(self._details)
 
