@@ -22,7 +22,7 @@ from torch import nn
 import workbench.analyses.dataset_examples.analysis as analysis
 import workbench.analyses.dataset_examples.reduction as reduction
 from workbench.analyses.dataset_examples import DatasetExamples, layer_statistics, percentile, unit_examples
-from workbench.analyses.dataset_examples.histogram import UnitHistogram, finite_range, fit
+from workbench.analyses.dataset_examples.histogram import UnitHistogram, count, finite_range, fit
 from workbench.analyses.dataset_examples.reduction import places, seeded_fractions
 from workbench.images.image_set import ImageSet, UnreadableImageError
 from workbench.models.traced_model import Preprocessing, TracedModel
@@ -85,6 +85,12 @@ class Record(Task):
         self.steps.append((done, total, partial, note))
         if len(self.steps) == self.cancel_after:
             raise Cancelled
+
+
+@pytest.fixture(autouse=True)
+def one_step_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow the machine is."""
+    monkeypatch.setattr(analysis, "SECONDS_BETWEEN_STEPS", float("inf"))
 
 
 def make_model() -> TracedModel:
@@ -247,7 +253,7 @@ def test_the_grid_is_the_finest_that_covers() -> None:
         assert ((edges[:, 0] < low) & (high <= edges[:, -1])).all()
         used = np.ceil(high / width) - np.ceil(low / width) + 1
         half = np.ceil(high / (width / 2)) - np.ceil(low / (width / 2)) + 1
-        too_large = np.maximum(np.abs(low), np.abs(high)) / (width / 2) > 2**22
+        too_large = np.maximum(np.abs(low), np.abs(high)) / (width / 2) > 2**20
         assert (used <= bins).all()
         assert ((half > bins) | too_large | (width == 2.0**-100)).all()
 
@@ -278,6 +284,18 @@ def test_a_histogram_does_not_depend_on_the_order() -> None:
             known = values[np.isfinite(values[:, unit]), unit]
             bins = np.searchsorted(edges[unit], known, side="left") - 1
             np.testing.assert_array_equal(np.bincount(bins, minlength=16), counts[unit])
+
+
+def test_many_units_are_counted_in_parts() -> None:
+    values = torch.randn(50, 5000, generator=torch.Generator().manual_seed(0)) * 10
+    low, high, finite = finite_range(values)
+    grid = fit(low, high, 1024)
+    counts = count(values, grid, 1024, finite=finite)
+    edges = grid.edges(1024)
+    for unit in (0, 2499, 2500, 4999):
+        bins = np.searchsorted(edges[unit], values[:, unit].numpy(), side="left") - 1
+        np.testing.assert_array_equal(np.bincount(bins, minlength=1024), counts[unit])
+    assert (counts.sum(1) == 50).all()
 
 
 def test_seeded_positions_are_spread_evenly() -> None:
@@ -391,6 +409,21 @@ def test_partial_results_are_shown(model: TracedModel, images: Noise, monkeypatc
     np.testing.assert_array_equal(task.steps[-1][2]["conv/top_values"], result.arrays["conv/top_values"])
 
 
+def test_other_work_is_let_in_between_layers(
+    model: TracedModel, images: Noise, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = ask().run(model, images)
+    monkeypatch.setattr(analysis, "SECONDS_BETWEEN_STEPS", -1.0)
+    task = Record()
+    equal(ask().run(model, images, task).arrays, whole.arrays)
+    assert [step[0] for step in task.steps[:7]] == [0] * 5 + [8] * 2  # after each of five layers, and after the batch
+    with pytest.raises(Cancelled):
+        ask().kept_in(tmp_path).run(model, images, Record(cancel_after=6 * 2 + 3))
+    task = Record()
+    equal(ask().kept_in(tmp_path).run(model, images, task).arrays, whole.arrays)
+    assert task.steps[0][0] == 16
+
+
 def test_a_cancelled_sweep_goes_on(model: TracedModel, images: Noise, tmp_path: Path) -> None:
     whole = ask().run(model, images)
     with pytest.raises(Cancelled):
@@ -463,6 +496,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, {here!r})
 import test_dataset_examples as tests
+tests.analysis.SECONDS_BETWEEN_STEPS = 1e9
 
 class Loud(tests.Task):
     def step(self, done, total, partial=None, note=""):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from workbench.models.traced_model import TracedModel
 
 SECONDS_BETWEEN_PARTIALS = 2.0
+SECONDS_BETWEEN_STEPS = 0.25
+"""Where a batch takes longer, other work and the wish to stop are let in between two layers."""
 PARTIAL = ("top_values", "top_index", "top_position")
 
 
@@ -99,7 +101,7 @@ class DatasetExamples(Analysis):
         default=64, ge=8, le=1024, description="Bins of each histogram; at least half of them are in use."
     )
     batch: int = Field(
-        default=32, ge=1, le=4096, description="Images computed at once; halves itself when memory is short."
+        default=64, ge=1, le=4096, description="Images computed at once; halves itself when memory is short."
     )
 
     _folder: Path | None = PrivateAttr(default=None)
@@ -164,18 +166,34 @@ class DatasetExamples(Analysis):
             so_far = running.units(name).arrays
             ends = so_far["top_value"], so_far["bottom_value"]
             reductions[name] = LayerReduction(layer, running.plan.place(name), *ends, running.histogram)
-        forward = model.forward_to(list(layers), reductions)
+        stepped = shown = time.monotonic()
+        note = ""
+
+        def watched(reduction: LayerReduction) -> Callable[[torch.Tensor], LayerBatch]:
+            def reduce(activation: torch.Tensor) -> LayerBatch:
+                nonlocal stepped
+                result = reduction(activation)
+                if time.monotonic() - stepped > SECONDS_BETWEEN_STEPS:
+                    task.step(running.next_image, len(images), note=note)
+                    stepped = time.monotonic()
+                return result
+
+            return reduce
+
+        forward = model.forward_to(list(layers), {name: watched(of) for name, of in reductions.items()})
 
         def reduced(part: Batch) -> dict[str, LayerBatch]:
+            nonlocal stepped
             seeded = self.histogram == "seeded"
             fractions = seeded_fractions(self.seed, part.indices, self.positions) if seeded else None
             wanted = Wanted(fractions, running.is_sampled(part.indices))
             for reduction in reductions.values():
                 reduction.wanted = wanted
+            stepped = time.monotonic()
             with torch.inference_mode():
                 return dict(zip(layers, forward(model.preprocess(part.images)), strict=True))
 
-        size, shown = self.batch, time.monotonic()
+        size = self.batch
         todo = np.arange(running.next_image, len(images))
         for batch in images.batches(model.preprocessing.size, self.batch, todo):
             rows = 0
@@ -188,6 +206,7 @@ class DatasetExamples(Analysis):
                     if not out_of_memory(error) or len(part.indices) == 1:
                         raise
                     size = len(part.indices) // 2
+                    note = f"memory is short: {size} images at once"
                     continue
                 running.add(part.indices, results)
                 running.save()
@@ -195,7 +214,6 @@ class DatasetExamples(Analysis):
                 partial = None
                 if time.monotonic() - shown > SECONDS_BETWEEN_PARTIALS:
                     partial, shown = self._partial(running), time.monotonic()
-                note = "" if size == self.batch else f"memory is short: {size} images at once"
                 task.step(running.next_image, len(images), partial, note)
         return size
 

@@ -19,8 +19,10 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 LEAST_POWER = -100
-DIGITS = 22
-"""Edges are whole numbers below ``2**23`` times the width: exact in float32."""
+DIGITS = 20
+"""Edges are whole numbers below ``2**21`` times the width, and so are the numbers of all bins counted at once: exact in float32."""
+WHOLE = 1.5 * 2**23
+"""A float32 of this size has no digits after the point: with it added, the last bits of a float are a whole number."""
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -93,17 +95,18 @@ def count(values: Float[Tensor, "_ unit"], grid: Grid, bins: int, *, finite: boo
     """Count the values of each unit; the grid must cover them. Unless all are `finite`, the others are left out."""
     units = len(grid.scale)
     nowhere = units * bins
-    if nowhere > 1 << DIGITS and units > 1:  # the numbers of the bins must be exact in float32
+    if nowhere >= 2 << DIGITS and units > 1:
         parts = (slice(0, units // 2), slice(units // 2, units))
         grids = [Grid(grid.scale[part], grid.offset[part]) for part in parts]
         halves = zip(parts, grids, strict=True)
         return torch.cat([count(values[:, part], of, bins, finite=finite) for part, of in halves])
-    start = np.arange(0, nowhere, bins, dtype=np.float32) - grid.offset
+    start = np.arange(0, nowhere, bins, dtype=np.float32) - grid.offset + np.float32(WHOLE)
     place = (values * torch.from_numpy(grid.scale).to(values.device)).ceil_()
     place = place.add_(torch.from_numpy(start).to(values.device))
     if not finite:
-        place = torch.where(torch.isfinite(values), place, nowhere)
-    return torch.bincount(place.to(torch.int32).flatten(), minlength=nowhere + 1)[:-1].view(units, bins)
+        place = torch.where(torch.isfinite(values), place, nowhere + WHOLE)
+    index = place.view(torch.int32).sub_(int(np.float32(WHOLE).view(np.int32)))
+    return torch.bincount(index.flatten(), minlength=nowhere + 1)[:-1].view(units, bins)
 
 
 def all_finite(*arrays: Floats) -> bool:
