@@ -2,36 +2,50 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QCompleter, QDialog, QLabel, QLineEdit, QVBoxLayout, QWidget
+from PySide6.QtCore import QStringListModel, Qt
+from PySide6.QtWidgets import QCompleter, QLabel, QWidget
 
+from widgets.overlay import Overlay
 from widgets.session import Session
 from widgets.theme import signal_colour
 from workbench.models.layer import Unit
 
 
-class AddressBox(QDialog):
+class AddressBox(Overlay):
     """Asks for ``layer:index``, completes the layer's name, and selects the unit; ``layer`` alone selects the layer."""
 
-    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.setWindowTitle("Go to unit")
-        self.setMinimumWidth(460)
+    def __init__(self, session: Session, window: QWidget) -> None:
+        super().__init__(window, 520)
         self._session = session
-        self.field = QLineEdit(str(session.unit or f"{session.layer}:"))
         self.field.setAccessibleName("Address of a unit")
-        completer = QCompleter([f"{name}:" for name in session.layers], self)
+        self.field.setPlaceholderText("layer:index, or the name of a layer")
+        self._names = QStringListModel(self)
+        completer = QCompleter(self._names, self)
         completer.setFilterMode(Qt.MatchFlag.MatchContains)
         completer.setCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
         self.field.setCompleter(completer)
         self.field.returnPressed.connect(self._go)
+        self.field.textEdited.connect(lambda: self._say(""))
         self.complaint = QLabel(wordWrap=True)
-        layout = QVBoxLayout(self)
-        layout.addWidget(QLabel("Address of a unit (layer:index), or the name of a layer"))
-        layout.addWidget(self.field)
-        layout.addWidget(self.complaint)
+        self.column.addWidget(self.complaint)
+
+    def open(self) -> None:
+        """Show the present address, ready to be typed over."""
+        self._names.setStringList([f"{name}:" for name in self._session.layers])
+        self._say("")
+        self.field.setText(str(self._session.unit or f"{self._session.layer}:"))
+        super().open()
         self.field.selectAll()
+
+    def _say(self, complaint: str) -> None:
+        palette = self.palette()
+        if complaint:
+            palette.setColor(self.complaint.foregroundRole(), signal_colour("error", palette))
+        self.complaint.setPalette(palette)
+        self.complaint.setText(
+            complaint or "Type the address of a unit, such as " + f"{self._session.layer or 'layer1'}:12"
+        )
+        self.place()
 
     def _go(self) -> None:
         address = self.field.text().strip()
@@ -41,9 +55,6 @@ class AddressBox(QDialog):
             else:
                 self._session.select_unit(Unit.parse(address))
         except ValueError as error:
-            palette = self.complaint.palette()
-            palette.setColor(self.complaint.foregroundRole(), signal_colour("error", palette))
-            self.complaint.setPalette(palette)
-            self.complaint.setText(str(error))
+            self._say(str(error))
             return
-        self.accept()
+        self.close_overlay()

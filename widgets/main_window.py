@@ -21,6 +21,7 @@ from widgets.theme import Scheme, Theme, icon
 from workbench.models.layer import Unit
 
 if TYPE_CHECKING:
+    from widgets.address_box import AddressBox
     from widgets.commands import Registry
     from widgets.investigation import Investigation
     from widgets.menus import Menus
@@ -101,6 +102,7 @@ class MainWindow(QMainWindow):
         self._closing = False
         self._restored = False
         self._begun = False
+        self._address_box: AddressBox | None = None
         self.setObjectName("workbench")
         self.setWindowIcon(icon("workbench"))
         self._take_place()
@@ -249,7 +251,9 @@ class MainWindow(QMainWindow):
         """Ask for the address of a unit and select it."""
         from widgets.address_box import AddressBox
 
-        AddressBox(self.session, self).open()
+        if self._address_box is None:
+            self._address_box = AddressBox(self.session, self)
+        self._address_box.open()
 
     def step_unit(self, step: int) -> None:
         """Select the unit that many further on in the layer, round the ends."""

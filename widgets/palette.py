@@ -4,36 +4,30 @@ from __future__ import annotations
 
 from html import escape
 
-from PySide6.QtCore import QEvent, QObject, Qt
+from PySide6.QtCore import Qt
 from PySide6.QtGui import QKeyEvent, QKeySequence, QPalette
-from PySide6.QtWidgets import QFrame, QLabel, QLineEdit, QTreeWidget, QTreeWidgetItem, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QLabel, QTreeWidget, QTreeWidgetItem, QWidget
 
 from widgets.commands import Command, Registry
+from widgets.overlay import Overlay
 
 _WALK = (Qt.Key.Key_Up, Qt.Key.Key_Down, Qt.Key.Key_PageUp, Qt.Key.Key_PageDown)
 
 
-class CommandPalette(QFrame):
+class CommandPalette(Overlay):
     """A list of all commands over the middle of the window, filtered while one types.
 
     Up and Down choose, Enter runs, Escape closes and gives the keyboard back to where it was.
     """
 
     def __init__(self, registry: Registry, window: QWidget) -> None:
-        super().__init__(window)
+        super().__init__(window, 720, 440)
         self._registry = registry
-        self._before: QWidget | None = None
         self.setObjectName("command_palette")
-        self.setFrameShape(QFrame.Shape.StyledPanel)
-        self.setAutoFillBackground(True)
-        self.setBackgroundRole(QPalette.ColorRole.Window)
-        self.field = QLineEdit(
-            placeholderText="Type a part of a command's name, such as “exp” or “opim”", clearButtonEnabled=True
-        )
+        self.field.setPlaceholderText("Type a part of a command's name, such as “exp” or “opim”")
         self.field.setAccessibleName("Command")
         self.field.textChanged.connect(self._search)
         self.field.returnPressed.connect(self.run_current)
-        self.field.installEventFilter(self)
         self.list = QTreeWidget(columnCount=3, headerHidden=True, rootIsDecorated=False, uniformRowHeights=True)
         self.list.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -42,52 +36,33 @@ class CommandPalette(QFrame):
         self.list.currentItemChanged.connect(self._describe)
         self.about = QLabel(wordWrap=True)
         self.about.setContentsMargins(4, 0, 4, 2)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(8, 8, 8, 8)
-        layout.addWidget(self.field)
-        layout.addWidget(self.list, 1)
-        layout.addWidget(self.about)
-        self.hide()
-        window.installEventFilter(self)
+        self.column.addWidget(self.list, 1)
+        self.column.addWidget(self.about)
 
     def open(self) -> None:
-        """Show it with an empty field and take the keyboard."""
-        self._before = self.window().focusWidget()
+        """Show it with an empty line."""
         self.field.clear()
         self._search("")
-        self._place()
-        self.show()
-        self.raise_()
-        self.field.setFocus(Qt.FocusReason.PopupFocusReason)
+        super().open()
 
-    def close_palette(self) -> None:
-        """Hide it and give the keyboard back."""
-        if self.isHidden():
-            return
-        self.hide()
-        if self._before is not None:
-            self._before.setFocus(Qt.FocusReason.PopupFocusReason)
-        self._before = None
+    def place(self) -> None:
+        """Divide the width among title, menu and shortcut."""
+        super().place()
+        self.list.setColumnWidth(0, self.width() - 300)
+        self.list.setColumnWidth(1, 120)
 
     def run_current(self) -> None:
         """Close, then run the chosen command."""
         command = self.current()
         if command is None or not command.is_enabled():
             return
-        self.close_palette()
+        self.close_overlay()
         command.run()
 
     def current(self) -> Command | None:
         """Return the chosen command."""
         item = self.list.currentItem()
         return item.data(0, Qt.ItemDataRole.UserRole) if item is not None else None
-
-    def _place(self) -> None:
-        window = self.window().rect()
-        width, height = min(720, window.width() - 40), min(440, window.height() - 80)
-        self.setGeometry((window.width() - width) // 2, min(70, window.height() // 10), width, height)
-        self.list.setColumnWidth(0, width - 300)
-        self.list.setColumnWidth(1, 120)
 
     def _search(self, text: str) -> None:
         found = self._registry.search(text)
@@ -124,21 +99,12 @@ class CommandPalette(QFrame):
         if command is not None:
             self.about.setText(escape(command.help) + ("" if command.is_enabled() else " <i>Not available now.</i>"))
 
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Send the walking keys of the field to the list, close on Escape and when the keyboard goes elsewhere."""
-        if watched is self.field and event.type() == QEvent.Type.KeyPress:
-            assert isinstance(event, QKeyEvent)
-            if event.key() == Qt.Key.Key_Escape:
-                self.close_palette()
-                return True
-            if event.key() in _WALK:
-                self._walk(event.key())
-                return True
-        elif watched is self.field and event.type() == QEvent.Type.FocusOut and self.window().isActiveWindow():
-            self.hide()
-        elif watched is self.window() and event.type() == QEvent.Type.Resize and self.isVisible():
-            self._place()
-        return False
+    def press(self, event: QKeyEvent) -> bool:
+        """Send the walking keys to the list."""
+        if event.key() in _WALK:
+            self._walk(event.key())
+            return True
+        return super().press(event)
 
     def _walk(self, key: int) -> None:
         count = self.list.topLevelItemCount()

@@ -133,14 +133,20 @@ def test_going_to_a_unit_by_its_address(make_window, qtbot):
 
     window = make_window()
     qtbot.waitUntil(lambda: window.session.model is not None)
-    window.registry.find("model.unit").run()
+    window.docks.reveal("jobs")
+    before = window.focusWidget()
+    QTest.keyClick(window, Qt.Key.Key_G, CONTROL)
     box = window.findChild(AddressBox)
+    assert window.focusWidget() is box.field  # at once: what is typed next arrives there
+    QTest.keyClicks(window.focusWidget(), "head:9")
+    assert box.field.text() == "head:9"
     box.field.setText("head:99")
     QTest.keyClick(box.field, Qt.Key.Key_Return)
     assert box.complaint.text() == "head:99 does not exist: head has units 0 to 9"
     box.field.setText("head:3")
     QTest.keyClick(box.field, Qt.Key.Key_Return)
     assert window.session.unit == Unit("head", 3)
+    assert box.isHidden() and window.focusWidget() is before
 
 
 # Closing and opening again
