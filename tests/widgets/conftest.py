@@ -201,6 +201,8 @@ def make_window(qapp: QApplication, qtbot: Any, runner: ScriptedRunner, settings
             with qtbot.waitSignal(window.ready, timeout=10_000):
                 window.show()
             qtbot.waitUntil(lambda: window.docks.panel("jobs") is not None)
+            window.activateWindow()
+            qtbot.waitUntil(window.isActiveWindow)
         return window
 
     yield make
