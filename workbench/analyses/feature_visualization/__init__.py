@@ -187,7 +187,7 @@ class FeatureVisualization(Analysis):
         layer = model.layer(self.layer).name
         subjects = self._subjects(model, images, units, stage.size)
         parameterization = self._parameterization(units, stage, model.device)
-        scene = Scene(model, self.composed(layer), subjects, stage.network_size, bf16=stage.bf16)
+        scene = Scene(model, self.composed(layer), subjects, stage.network_size, optimising=True, bf16=stage.bf16)
         ascent = Ascent(
             self.steps,
             self.learning_rate,

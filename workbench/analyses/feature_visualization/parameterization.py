@@ -157,8 +157,11 @@ class Fourier(Parameterization):
         super().__init__(seeds, size, statistics, decorrelate=decorrelate, device=device)
         height, width = size
         self.variables = self._leaf(noise((self.channels, height, width // 2 + 1, 2), seeds, deviation), device)
-        # An orthonormal inverse transform holds the formula's sqrt(w h); 4 keeps the sigmoid from saturating (Lucid).
-        scale = frequencies(size).clamp(min=1 / max(size)).pow(-decay) / 4
+        # An orthonormal inverse transform holds the formula's sqrt(w h); 4 keeps the sigmoid from saturating (Lucid). Another decay than
+        # 1 is given the same energy, so that contrast and learning rate keep their meaning.
+        falling = frequencies(size).clamp(min=1 / max(size)).reciprocal()
+        scale = falling.pow(decay)
+        scale *= falling.square().mean().sqrt() / scale.square().mean().sqrt() / 4
         self.scale = scale[..., None].to(device)
 
     def plane(self) -> Float[Tensor, "row channel y x"]:
