@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from workbench.analyses.analysis import Result
 
+DRAWN = ("sparsity", "min", "max", "histogram", "histogram_edges", "top_values")
 UNITS = 6
 LAYERS = 8
 INK, LIGHT, ACCENT = "#30343a", "#aab4c0", "#c8442f"
@@ -24,34 +26,38 @@ def histograms(result: Result) -> Figure:
     summary = result.summary
     names = list(summary["layers"])
     names = [names[i] for i in np.unique(np.linspace(0, len(names) - 1, LAYERS).round().astype(int))]
-    figure = Figure(figsize=(11, 1.6 * len(names) + 0.9), layout="constrained")
-    axes = figure.subplots(len(names), UNITS, squeeze=False)
-    for row, name in zip(axes, names, strict=True):
-        sparsity = result.arrays[f"{name}/sparsity"]
-        order = np.argsort(sparsity, kind="stable")
-        chosen = np.unique(np.linspace(0, len(order) - 1, UNITS).round().astype(int))
-        for axis, rank in zip(row, chosen, strict=False):
-            unit = int(order[rank])
-            counts, edges = (result.arrays[f"{name}/{what}"][unit] for what in ("histogram", "histogram_edges"))
-            used = np.flatnonzero(counts)
-            if used.size:
-                part = slice(used[0], used[-1] + 1)
-                axis.stairs(counts[part], edges[used[0] : used[-1] + 2], fill=True, color=LIGHT)
-                axis.set_yscale("log")
-            top = result.arrays[f"{name}/top_values"][unit]
-            axis.plot(top, np.ones_like(top), "|", color=ACCENT, markersize=7, clip_on=False)
-            axis.set_title(f"unit {unit} · {100 * sparsity[unit]:.0f} % > 0", fontsize=7, color=INK)
-            axis.tick_params(labelsize=6)
-        for axis in row[len(chosen) :]:
-            axis.set_axis_off()
-        row[0].set_ylabel(f"{name}\n{_role(summary['layers'][name])}\npositions", fontsize=7)
-    figure.supxlabel("activation", fontsize=8)
+    figure = Figure(figsize=(11, 1.7 * len(names) + 0.7), layout="constrained")
     figure.suptitle(
-        f"Activations of {summary['images']} images, {summary['histogram_positions']} positions of each; "
+        f"Activations of {summary['images']} images, {summary['histogram_positions']} positions of each: number of positions; "
         f"red: the {result.parameters['k']} strongest images",
         fontsize=9,
     )
+    for part, name in zip(figure.subfigures(len(names), 1, squeeze=False)[:, 0], names, strict=True):
+        part.suptitle(
+            _label(name, summary["layers"][name]), fontsize=8, x=0.01, ha="left", fontweight="bold", color=INK
+        )
+        order = np.argsort(result.arrays[f"{name}/sparsity"], kind="stable")
+        chosen = np.unique(np.linspace(0, len(order) - 1, UNITS).round().astype(int))
+        for axis, unit in zip(part.subplots(1, UNITS), order[chosen], strict=False):
+            _draw_unit(axis, {what: result.arrays[f"{name}/{what}"][unit] for what in DRAWN}, int(unit))
+        for axis in part.axes[len(chosen) :]:
+            axis.set_axis_off()
     return figure
+
+
+def _draw_unit(axis: Axes, found: Mapping[str, Any], unit: int) -> None:
+    axis.set_title(f"unit {unit} · {100 * found['sparsity']:.0f} % > 0", fontsize=7, color=INK)
+    axis.tick_params(labelsize=6)
+    if not found["min"] < found["max"]:
+        axis.set_axis_off()
+        axis.text(0.5, 0.5, f"always {found['max']:.3g}", transform=axis.transAxes, ha="center", fontsize=7, color=INK)
+        return
+    used = np.flatnonzero(found["histogram"])
+    bins = slice(used[0], used[-1] + 1)
+    axis.stairs(found["histogram"][bins], found["histogram_edges"][used[0] : used[-1] + 2], fill=True, color=LIGHT)
+    axis.set_yscale("log")
+    top = found["top_values"]
+    axis.plot(top, np.full_like(top, 0.03), "|", color=ACCENT, markersize=7, transform=axis.get_xaxis_transform())
 
 
 def sparsity(result: Result) -> Figure:
@@ -73,17 +79,19 @@ def sparsity(result: Result) -> Figure:
         axis.errorbar(
             places + shift, middle, (middle - low, high - middle), fmt="o", color=colour, label=label, capsize=2
         )
-    labels = [f"{name} ({_role(summary['layers'][name])})" for name in names]
-    axis.set_xticks(places, labels, rotation=45, ha="right", fontsize=7)
+    axis.set_xticks(
+        places, [_label(name, summary["layers"][name]) for name in names], rotation=45, ha="right", fontsize=7
+    )
     axis.set_ylim(-0.02, 1.02)
-    axis.set_ylabel("part, median and middle 80 % of units")
+    axis.set_ylabel("median and middle 80 % of units")
     axis.set_title(f"Sparsity of {summary['images']} images", fontsize=9)
     axis.legend(fontsize=7, frameon=False)
     return figure
 
 
-def _role(layer: Mapping[str, Any]) -> str:
-    return {"pre": "pre-activation", "post": "post-activation"}.get(str(layer["role"]), "neither pre nor post")
+def _label(name: str, layer: Mapping[str, Any]) -> str:
+    role = {"pre": " (pre-activation)", "post": " (post-activation)"}
+    return name + role.get(str(layer["role"]), "")
 
 
 def _known(values: np.ndarray) -> np.ndarray:
