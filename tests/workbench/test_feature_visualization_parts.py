@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from workbench.analyses.feature_visualization.folding import NORMALISATION, folded
 from workbench.analyses.feature_visualization.objectives import (
     Diversity,
     Rows,
@@ -18,7 +19,9 @@ from workbench.analyses.feature_visualization.objectives import (
     parse,
 )
 from workbench.analyses.feature_visualization.parameterization import Fourier, ImageStatistics, Maco, Pixel
+from workbench.analyses.feature_visualization.render import Gain, QuasiHyperbolicAdam
 from workbench.analyses.feature_visualization.transforms import Robustness, crops, identity, resample
+from workbench.models.traced_model import TracedModel
 
 LAYER = torch.randn(4, 5, 3, 4, generator=torch.Generator().manual_seed(0))
 ROWS = Rows({"l": LAYER, "v": LAYER[:, :, 0, 0]}, torch.tensor([1, 1, 4, 4]), seeds=2)
@@ -205,3 +208,96 @@ def test_crops_are_squares_inside_the_image() -> None:
     assert float(width.mean()) == pytest.approx(0.3, abs=0.01) and float(width.std()) == pytest.approx(0.05, abs=0.01)
     assert (centre.abs() + width[:, None] <= 1 + 1e-6).all()
     assert float((centre / 2).std()) == pytest.approx(0.15, abs=0.02)
+
+
+# --- what keeps it fast ------------------------------------------------------------------------------------------------------------
+
+
+def trained_looking_net() -> torch.nn.Module:
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 8, 3, bias=False),
+        torch.nn.BatchNorm2d(8),
+        torch.nn.ReLU(),
+        torch.nn.Conv2d(8, 8, 3, stride=2, padding="valid", groups=8),
+        torch.nn.BatchNorm2d(8, affine=False),
+        torch.nn.ReLU6(),
+        torch.nn.BatchNorm2d(8),
+        torch.nn.Conv2d(8, 4, 1),
+        torch.nn.BatchNorm2d(4),
+    )
+    for part in net.modules():
+        if isinstance(part, torch.nn.BatchNorm2d):
+            part.running_mean.normal_()
+            part.running_var.uniform_(0.5, 2)
+            if part.affine:
+                torch.nn.init.normal_(part.weight)
+                torch.nn.init.normal_(part.bias)
+    return net.eval()
+
+
+def test_folding_keeps_what_is_computed_and_what_flows_back() -> None:
+    model = TracedModel.from_module(trained_looking_net(), torch.rand(2, 3, 16, 16))
+    image = torch.rand(2, 3, 16, 16, requires_grad=True)
+    for layer, left in (("8", 1), ("3", 0), ("0", 0)):
+        plain = model.forward_to([layer]).module
+        merged = folded(plain)
+        ours, theirs = merged(image)[0], plain(image)[0]
+        assert torch.allclose(ours, theirs, atol=1e-5)
+        gradients = [torch.autograd.grad(value.square().sum(), image)[0] for value in (ours, theirs)]
+        assert torch.allclose(*gradients, rtol=1e-3, atol=1e-4)
+        assert sum(node.target is NORMALISATION for node in merged.graph.nodes) == left, layer
+    both = model.forward_to(["0", "1"]).module
+    assert torch.equal(folded(both)(image)[0], both(image)[0]), "a layer that is read must not be merged away"
+    assert sum(node.target is NORMALISATION for node in both.graph.nodes) == 1, "the network itself was changed"
+
+
+def test_folding_follows_a_weight_edited_in_place() -> None:
+    net = trained_looking_net()
+    model = TracedModel.from_module(net, torch.rand(2, 3, 16, 16))
+    image = torch.rand(2, 3, 16, 16)
+    before = folded(model.forward_to(["8"]).module)(image)[0]
+    net[0].weight.data.mul_(0.5)
+    after = folded(model.forward_to(["8"]).module)(image)[0]
+    assert not torch.allclose(before, after) and torch.allclose(after, net(image), atol=1e-5)
+
+
+def test_a_gain_changes_no_step_and_saves_tiny_gradients() -> None:
+    gradient = torch.randn(4, 3, 4, generator=torch.Generator().manual_seed(0))
+    gradient *= torch.tensor([1.0, 1e-20, 1e-36, 1e15])[:, None, None]
+    gain = Gain(4, torch.device("cpu"))
+    scaled = gain.settle(gradient)
+    assert gain.factors.isfinite().all() and scaled.isfinite().all()
+    scaled = scaled[[0, 1, 3]]
+    assert ((scaled.abs().mean((1, 2)) > 0.5) & (scaled.abs().mean((1, 2)) < 2)).all()
+    assert (gain.factors.log2() % 1 == 0).all(), "only powers of two are exact"
+    assert torch.equal(gain.settle(gradient), gradient), "once chosen it stays"
+    steps = []
+    for rate in (1.0, 2.0**-30):
+        variables = torch.zeros(3, 3, 4)
+        optimiser = QuasiHyperbolicAdam(variables, 0.1)
+        for i in range(3):
+            optimiser.step((scaled + i) * rate)
+        steps.append(variables)
+    assert torch.allclose(*steps, rtol=1e-4)
+
+
+def test_the_optimiser_is_its_formula() -> None:
+    generator = torch.Generator().manual_seed(0)
+    gradients = [torch.randn(5, generator=generator) for _ in range(4)]
+    variables = torch.zeros(5)
+    optimiser = QuasiHyperbolicAdam(variables, 0.1)
+    m = v = expected = torch.zeros(5)
+    for t, g in enumerate(gradients, 1):
+        optimiser.step(g)
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+        expected = expected + 0.1 * (0.5 * g + 0.5 * m / (1 - 0.9**t)) / (v / (1 - 0.999**t)).sqrt()
+    assert torch.allclose(variables, expected, atol=1e-6)
+
+
+def test_energy_is_the_same_at_every_decay() -> None:
+    energy = []
+    for decay in (0.0, 1.0, 1.6):
+        images = Fourier(range(8), (64, 64), ImageStatistics.usual(3), decay=decay, decorrelate=False)
+        energy.append(float(images.plane().detach().std()))
+    assert energy == pytest.approx([energy[1]] * 3, rel=0.25)

@@ -55,9 +55,23 @@ if TYPE_CHECKING:
 
 __all__ = ["COARSE", "FINE", "FeatureVisualization"]
 
-COARSE: dict[str, Any] = {"size": 64, "steps": 32, "learning_rate": 0.1, "precision": "auto", "held_out": 0}
+COARSE: dict[str, Any] = {
+    "size": 64,
+    "steps": 24,
+    "learning_rate": 0.25,
+    "decay": 1.6,
+    "precision": "auto",
+    "held_out": 0,
+}
 """Parameters for a grid that fills within seconds: enough to tell units apart."""
-FINE: dict[str, Any] = {"size": 128, "steps": 256, "precision": "auto", "held_out": 0}
+FINE: dict[str, Any] = {
+    "size": 128,
+    "steps": 128,
+    "learning_rate": 0.15,
+    "decay": 1.6,
+    "precision": "auto",
+    "held_out": 0,
+}
 """Parameters for a picture to look at."""
 
 STATISTICS_IMAGES = 256

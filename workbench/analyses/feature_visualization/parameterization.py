@@ -199,16 +199,14 @@ class Pixel(Parameterization):
 
 
 class Maco(Parameterization):
-    """Phases alone; the magnitudes are held at those of natural images.
+    """Phases alone, at first uniform; the magnitudes are held at those of natural images.
 
-    The phases are standardised and so is the image, per row, which makes the size of the variables immaterial; they start small so that
-    the learning rate of `Fourier` moves them as the paper's rate of 1 moves phases of deviation 1.
-
-    Parameters
-    ----------
-    deviation
-        Standard deviation of the first variables.
+    A phase is `RADIANS` times its variable, so that the learning rate of `Fourier`, 0.05, moves it by 0.2 a step. The authors' code
+    standardises the phases, which leaves part of them aligned: a bright burst in the corners; here they are free. The image is standardised
+    per row before colour and sigmoid.
     """
+
+    RADIANS = 4.0
 
     def __init__(
         self,
@@ -216,21 +214,19 @@ class Maco(Parameterization):
         size: tuple[int, int],
         statistics: ImageStatistics,
         *,
-        deviation: float = 0.05,
         decorrelate: bool = True,
         device: torch.device | str = "cpu",
     ) -> None:
         super().__init__(seeds, size, statistics, decorrelate=decorrelate, device=device)
-        self.variables = self._leaf(noise((self.channels, size[0], size[1] // 2 + 1), seeds, deviation), device)
+        # The phase of two independent normal numbers taken as real and imaginary part is uniform.
+        parts = noise((self.channels, size[0], size[1] // 2 + 1, 2), seeds, 1.0)
+        self.variables = self._leaf(torch.view_as_complex(parts).angle() / self.RADIANS, device)
         self.magnitude = statistics.natural_spectrum(size).to(device)
 
     def plane(self) -> Float[Tensor, "row channel y x"]:
         """Return the image of the natural magnitudes and the present phases, at mean 0 and deviation 1 in each row."""
-        phase = _standardised(self.variables)
-        plane = torch.fft.irfft2(torch.polar(self.magnitude.expand_as(phase), phase), s=self.size, norm="ortho")
-        return _standardised(plane)
-
-
-def _standardised(values: Float[Tensor, "row channel y x"]) -> Float[Tensor, "row channel y x"]:
-    deviation, mean = torch.std_mean(values, (1, 2, 3), keepdim=True)
-    return (values - mean) / (deviation + 1e-5)
+        phase = self.variables * self.RADIANS
+        spectrum = torch.polar(self.magnitude.expand_as(phase), phase)
+        plane: Tensor = torch.fft.irfft2(spectrum, s=self.size, norm="ortho")
+        deviation, mean = torch.std_mean(plane, (1, 2, 3), keepdim=True)
+        return (plane - mean) / (deviation + 1e-5)

@@ -273,7 +273,8 @@ class Gain:
             return gradient
         magnitude = gradient.abs().flatten(1).mean(1)
         now = self._waiting & (magnitude > 0) & magnitude.isfinite()
-        change = torch.where(now, torch.exp2(-magnitude.log2().round()), 1.0)
+        # Kept below 2 ** 100: the product with a gradient, and its square in the optimiser, must stay finite.
+        change = torch.where(now, torch.exp2(-magnitude.log2().round()), 1.0).minimum(2.0**100 / self.factors)
         self.factors = self.factors * change
         self._waiting = self._waiting & ~now
         return gradient * _beside(change, gradient)
