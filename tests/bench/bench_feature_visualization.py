@@ -290,19 +290,22 @@ def measure() -> dict[str, Any]:
 
 
 def write_activations(names: list[str]) -> None:
-    """Run Lucent for all units of these networks (20 minutes each on two cores) and keep the activations it reaches."""
+    """Run Lucent for the units of these networks, and keep the activations it reaches; what is already there stays."""
     for name in names:
         model, module = traced(name), NETWORKS[name][0]().requires_grad_(True)
         layer = NETWORKS[name][1]
-        units = live_units(model, layer)
-        images = []
-        for unit in units:
-            images.append(lucents_image(module, name, unit, STEPS))
+        for unit in live_units(model, layer):
+            kept = json.loads(ACTIVATIONS.read_text(encoding="utf-8")) if ACTIVATIONS.exists() else {}
+            found = kept.setdefault(
+                name, {"weights": model.weight_hash, "layer": layer, "units": [], "activations": []}
+            )
+            if unit in found["units"]:
+                continue
+            image = lucents_image(module, name, unit, STEPS)
+            found["units"].append(unit)
+            found["activations"].append(float(plain_score(model, layer, torch.tensor([unit]), image)))
+            ACTIVATIONS.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
             sys.stderr.write(f"{name} {unit}\n")
-        scores = plain_score(model, layer, torch.tensor(units), torch.cat(images))
-        kept = json.loads(ACTIVATIONS.read_text(encoding="utf-8")) if ACTIVATIONS.exists() else {}
-        kept[name] = {"weights": model.weight_hash, "layer": layer, "units": units, "activations": scores.tolist()}
-        ACTIVATIONS.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -261,7 +261,23 @@ def test_images_are_no_larger_than_the_receptive_field_asks() -> None:
     assert suggested_size(model, model.layer("2"), channel("2")) == (32, 32)
     assert suggested_size(model, model.layer("3"), channel("3")) == (160, 160)
     assert FeatureVisualization(layer="2", units=(0,), steps=2).run(model).arrays["images"].shape[2:4] == (32, 32)
-    assert fitting_size(model, channel("2"), (6, 6)) == (160, 160), "6 pixels leave nothing of the map"
+    assert fitting_size(model, channel("2"), (6, 6)) == (16, 16), "6 pixels leave nothing of the map"
+    assert fitting_size(model, channel("2"), (40, 40)) == (40, 40)
+
+
+def test_weights_that_are_not_numbers_are_reported() -> None:
+    module = nn.Sequential(nn.Conv2d(3, 2, 3))
+    model = TracedModel.from_module(module, torch.rand(2, 3, 16, 16))
+    module[0].weight.data[0] = float("nan")
+    with pytest.raises(ValueError, match="check the network's weights"):
+        FeatureVisualization(layer="0", units=(0,), size=16, steps=2).run(model)
+
+
+def test_a_network_in_double_precision() -> None:
+    torch.manual_seed(0)
+    model = TracedModel.from_module(nn.Sequential(nn.Conv2d(3, 2, 3)).double(), torch.rand(2, 3, 16, 16).double())
+    result = FeatureVisualization(layer="0", units=(0,), size=16, steps=4).run(model)
+    assert (result.arrays["scores"] > result.arrays["noise_scores"]).all()
 
 
 @pytest.mark.parametrize(

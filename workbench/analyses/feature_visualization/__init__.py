@@ -9,6 +9,7 @@ Sources: Olah, Mordvintsev and Schubert, "Feature Visualization", Distill 2017, 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from textwrap import fill
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -373,10 +374,12 @@ def _contact_sheet(result: Result) -> Figure:
     units, seeds = images.shape[:2]
     per_row = max(1, min(units, round((1.6 * units / seeds) ** 0.5)))
     rows = -(-units // per_row)
-    figure = Figure(figsize=(1.5 * per_row * seeds, 1.75 * rows + 0.5), layout="constrained")
+    width = max(3.0, 1.5 * per_row * seeds)
     summary = result.summary
     role = {"pre": " (pre-activation)", "post": " (post-activation)"}.get(summary["role"], "")
-    figure.suptitle(f"{summary['layer']}{role}: {summary['objective']}", fontsize=8)
+    title = fill(f"{summary['layer']}{role}: {summary['objective']}; unit and score", round(14 * width))
+    figure = Figure(figsize=(width, 1.7 * rows + 0.15 * (title.count("\n") + 2)), layout="constrained")
+    figure.suptitle(title, fontsize=8)
     axes = figure.subplots(rows, per_row * seeds, squeeze=False)
     for axis in axes.flat:
         axis.set_axis_off()

@@ -90,7 +90,7 @@ class Scene:
         cut = model.forward_to([layer.name for layer in self.layers])
         self.network: Callable[[Tensor], tuple[Tensor, ...]] = folded(cut.module) if optimising else cut
         self.bf16 = bf16
-        self.device = model.device
+        self.device, self.dtype = model.device, model.dtype
         channels = model.preprocessing.channels
         # Normalisation is affine per channel: as one multiply-add of (image - grey), which resampling pads with 0.
         flat = torch.full((1, channels, 1, 1), GREY, device=self.device)
@@ -140,7 +140,7 @@ class Scene:
             shown = resample(shown, maps, self.size)
         if noise is not None:
             shown = shown + noise
-        network_input = torch.addcmul(self.shift, shown, self.scale).contiguous(memory_format=torch.channels_last)
+        network_input = torch.addcmul(self.shift, shown, self.scale).to(self.dtype, memory_format=torch.channels_last)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             values = self.network(network_input)
         return {
@@ -167,19 +167,24 @@ def computes_bf16(device: torch.device) -> bool:
 
 
 def fitting_size(model: TracedModel, objective: Objective, size: tuple[int, int]) -> tuple[int, int]:
-    """Return the input size to render at: `size` where the layers read can be computed at it, else the network's own.
+    """Return the input size to render at: `size` or the next larger at which the layers can be read, at most the network's own.
 
-    Convolutions take any size; position embeddings, windows and flattened maps do not.
+    Convolutions take any size that leaves something of the map; position embeddings, windows and flattened maps take one.
     """
-    if size == model.preprocessing.size:
-        return size
-    blank = torch.full((2, model.preprocessing.channels, *size), GREY, device=model.device)
-    try:
-        with torch.no_grad():
-            values = model.forward_to(objective.layers)(model.normalise(blank))
-    except (RuntimeError, AssertionError):
-        return model.preprocessing.size
-    return size if all(value.numel() for value in values) else model.preprocessing.size
+    native = model.preprocessing.size
+    for factor in (1, 1.25, 1.5, 2, 3):
+        tried = size if factor == 1 else (16 * round(size[0] * factor / 16), 16 * round(size[1] * factor / 16))
+        if tried == native or (factor > 1 and (tried[0] >= native[0] or tried[1] >= native[1])):
+            break
+        blank = torch.full((2, model.preprocessing.channels, *tried), GREY, device=model.device, dtype=model.dtype)
+        try:
+            with torch.no_grad():
+                values = model.forward_to(objective.layers)(model.normalise(blank))
+        except (RuntimeError, AssertionError):
+            continue
+        if all(value.numel() for value in values):
+            return tried
+    return native
 
 
 def receptive_field(model: TracedModel, layer: Layer) -> tuple[int, int]:
@@ -189,7 +194,7 @@ def receptive_field(model: TracedModel, layer: Layer) -> tuple[int, int]:
     """
     generator = torch.Generator().manual_seed(0)
     image = torch.rand((2, model.preprocessing.channels, *model.preprocessing.size), generator=generator)
-    network_input = model.normalise(image.to(model.device)).requires_grad_(True)
+    network_input = model.normalise(image.to(model.device, model.dtype)).requires_grad_(True)
     activation = layer.arrange(model.forward_to([layer.name])(network_input)[0])
     centre = activation
     while centre.dim() > 2:
@@ -372,6 +377,8 @@ class Ascent:
                 attention = seen if attention is None else attention + seen
             else:
                 (gradient,) = torch.autograd.grad(value, variables, gain.factors)
+            if done == 1 and not (value.isfinite().all() and gradient.isfinite().all()):
+                raise ValueError(f"{scene.objective} is not a finite number on noise; check the network's weights")
             if done <= REDIRECTED_STEPS:
                 gradient = _redirected(scene, parameterization, maps, noise, gain, gradient)
             optimiser.step(gain.settle(gradient))
