@@ -292,20 +292,24 @@ def measure() -> dict[str, Any]:
 def write_activations(names: list[str]) -> None:
     """Run Lucent for the units of these networks, and keep the activations it reaches; what is already there stays."""
     for name in names:
-        model, module = traced(name), NETWORKS[name][0]().requires_grad_(True)
+        # The image does not depend on the weights' gradients, only Lucent's time does.
+        model, module = traced(name), NETWORKS[name][0]().requires_grad_(False).to(memory_format=torch.channels_last)
         layer = NETWORKS[name][1]
         for unit in live_units(model, layer):
-            kept = json.loads(ACTIVATIONS.read_text(encoding="utf-8")) if ACTIVATIONS.exists() else {}
-            found = kept.setdefault(
-                name, {"weights": model.weight_hash, "layer": layer, "units": [], "activations": []}
-            )
-            if unit in found["units"]:
+            if unit in _kept(name, model)[1]["units"]:
                 continue
             image = lucents_image(module, name, unit, STEPS)
-            found["units"].append(unit)
-            found["activations"].append(float(plain_score(model, layer, torch.tensor([unit]), image)))
-            ACTIVATIONS.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+            everything, kept = _kept(name, model)  # read again: two networks can be rendered at the same time
+            kept["units"].append(unit)
+            kept["activations"].append(float(plain_score(model, layer, torch.tensor([unit]), image)))
+            ACTIVATIONS.write_text(json.dumps(everything, indent=1) + "\n", encoding="utf-8")
             sys.stderr.write(f"{name} {unit}\n")
+
+
+def _kept(name: str, model: TracedModel) -> tuple[dict[str, Any], dict[str, Any]]:
+    everything = json.loads(ACTIVATIONS.read_text(encoding="utf-8")) if ACTIVATIONS.exists() else {}
+    blank = {"weights": model.weight_hash, "layer": NETWORKS[name][1], "units": [], "activations": []}
+    return everything, everything.setdefault(name, blank)
 
 
 if __name__ == "__main__":

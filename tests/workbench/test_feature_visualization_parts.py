@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from workbench.analyses.feature_visualization.folding import NORMALISATION, folded
+from workbench.analyses.feature_visualization.gradients import Gain, QuasiHyperbolicAdam
 from workbench.analyses.feature_visualization.objectives import (
     Diversity,
     Rows,
@@ -19,7 +20,6 @@ from workbench.analyses.feature_visualization.objectives import (
     parse,
 )
 from workbench.analyses.feature_visualization.parameterization import Fourier, ImageStatistics, Maco, Pixel
-from workbench.analyses.feature_visualization.render import Gain, QuasiHyperbolicAdam
 from workbench.analyses.feature_visualization.transforms import Robustness, crops, identity, resample
 from workbench.models.traced_model import TracedModel
 

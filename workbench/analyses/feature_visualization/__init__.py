@@ -1,7 +1,8 @@
 """What does a unit look for? An image is optimised until the unit responds to it.
 
 The parts: `parameterization` (what is optimised in place of pixels), `transforms` (what the image must survive), `objectives` (what
-is increased) and `render` (the ascent). Here they are put together, as `FeatureVisualization`.
+is increased), `render` (the ascent), with `gradients` (what becomes of a gradient) and `folding` (a network cheaper to differentiate)
+for it, and `figures`. Here they are put together, as `FeatureVisualization`.
 
 Sources: Olah, Mordvintsev and Schubert, "Feature Visualization", Distill 2017, and its code, Lucid.
 """
@@ -9,7 +10,6 @@ Sources: Olah, Mordvintsev and Schubert, "Feature Visualization", Distill 2017, 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from textwrap import fill
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -323,14 +323,16 @@ class FeatureVisualization(Analysis):
             "blank": [
                 unit
                 for unit, scores, noise in zip(units, arrays["scores"], arrays["noise_scores"], strict=True)
-                if np.allclose(scores, noise)
+                if np.allclose(scores, noise, rtol=1e-3, atol=0)
             ],
         }
 
     @classmethod
     def draw(cls, result: Result) -> dict[str, Figure]:
         """Draw the contact sheet, each image under its unit and score, and the course of the objective."""
-        return {"contact_sheet": _contact_sheet(result), "history": _history(result)}
+        from workbench.analyses.feature_visualization.figures import contact_sheet, progress
+
+        return {"contact_sheet": contact_sheet(result), "history": progress(result)}
 
 
 @dataclass(frozen=True)
@@ -365,42 +367,3 @@ def _as_rgb(channels: np.ndarray) -> np.ndarray:
 
 def _fit_channels(images: Float[Tensor, "image channel y x"], channels: int) -> Float[Tensor, "image channel2 y x"]:
     return images.mean(1, keepdim=True) if channels == 1 else images
-
-
-def _contact_sheet(result: Result) -> Figure:
-    from matplotlib.figure import Figure
-
-    images, scores = result.arrays["images"], result.arrays["scores"]
-    units, seeds = images.shape[:2]
-    per_row = max(1, min(units, round((1.6 * units / seeds) ** 0.5)))
-    rows = -(-units // per_row)
-    width = max(3.0, 1.5 * per_row * seeds)
-    summary = result.summary
-    role = {"pre": " (pre-activation)", "post": " (post-activation)"}.get(summary["role"], "")
-    title = fill(f"{summary['layer']}{role}: {summary['objective']}; unit and score", round(14 * width))
-    figure = Figure(figsize=(width, 1.7 * rows + 0.15 * (title.count("\n") + 2)), layout="constrained")
-    figure.suptitle(title, fontsize=8)
-    axes = figure.subplots(rows, per_row * seeds, squeeze=False)
-    for axis in axes.flat:
-        axis.set_axis_off()
-    for i, unit in enumerate(summary["units"]):
-        for j in range(seeds):
-            axis = axes[i // per_row, i % per_row * seeds + j]
-            axis.imshow(images[i, j])
-            axis.set_title(f"{unit}   {scores[i, j]:.3g}", fontsize=7, pad=2)
-    return figure
-
-
-def _history(result: Result) -> Figure:
-    from matplotlib.figure import Figure
-
-    history = result.arrays["history"]
-    figure = Figure(figsize=(5, 3), layout="constrained")
-    axis = figure.subplots()
-    for i, unit in enumerate(result.summary["units"]):
-        axis.plot(history[:, i], color=f"C{i % 10}", linewidth=0.8, label=str(unit) if i < 10 else None)
-    axis.set_xlabel("step")
-    axis.set_ylabel("objective, through that step's transforms")
-    axis.set_title(f"{result.summary['layer']}, {len(result.summary['units'])} units", fontsize=8)
-    axis.legend(fontsize=6, frameon=False, title="unit", title_fontsize=6)
-    return figure
