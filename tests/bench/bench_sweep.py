@@ -68,15 +68,19 @@ class Decoded(Patterns):
 
 
 class Pairs(Task):
-    """At every step of the sweep lets the bare network compute the same batch, and times both."""
+    """After every batch of the sweep lets the bare network compute the same one, and times both."""
 
     def __init__(self, network: torch.nn.Module, model: TracedModel, images: np.ndarray) -> None:
         self.network, self.model, self.images = network, model, images
         self.bare: list[float] = []
         self.sweep: list[float] = []
         self.started = 0.0
+        self.done = 0.0
 
     def step(self, done: float, total: float, partial: object = None, note: str = "") -> None:
+        if done == self.done:  # in the middle of a batch
+            return
+        self.done = done
         self.sweep.append(time.perf_counter() - self.started)
         x = self.model.preprocess(self.images[int(done) - BATCH : int(done)])
         started = time.perf_counter()
@@ -104,6 +108,7 @@ def ratio(batches: int, folder: str | None = None, **parameters: object) -> floa
     pairs = Pairs(network, model, images.images)
     analysis = DatasetExamples(layers=names, batch=BATCH, **parameters)
     pairs.step(BATCH, 0)  # warms up, and starts the clock
+    pairs.done = 0.0
     (analysis.kept_in(folder) if folder else analysis).run(model, images, pairs)
     return statistics.median(pairs.bare[1:]) / statistics.median(pairs.sweep[1:])
 
