@@ -39,6 +39,8 @@ class Links(QObject):
         self.last = url
 
 
+# QtTest says this when the first click of a double one hid or disabled its target, as a button that works once does.
+@pytest.mark.qt_log_ignore("not accepted by receiving widget", extend=True)
 @pytest.mark.parametrize("seed", [0, 1])
 def test_random_use_breaks_nothing(seed, make_window, qtbot, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

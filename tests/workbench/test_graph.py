@@ -369,3 +369,35 @@ def test_exposed_patterns_are_distributions_and_leave_the_output(
             (fused,) = model.forward_to([attended])(x)
             (written_out,) = exposed.cut(["input"], [attended])(x)
             assert (fused - written_out).abs().max() <= 1e-4 * fused.abs().max()
+
+
+def test_inference_overwrites_only_what_nobody_reads():
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.bn, self.act = nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3), nn.ReLU(inplace=True)
+
+        def forward(self, x):
+            y = self.act(self.bn(self.conv(x)))
+            z = self.conv(y)
+            z += y  # y is read twice, z only here
+            return self.act(z) + self.conv(z)
+
+    torch.manual_seed(0)
+    module = Block().eval()
+    model = TracedModel.from_module(module, torch.rand(2, 3, 8, 8))
+    x = torch.rand(4, 3, 8, 8)
+    piece = model.graph.cut([model.graph.name(model.graph.inputs[0])], [model.graph.output])
+    overwriting = [
+        node for node in piece.module.graph.nodes if getattr(node.target, "__name__", "") in ("_relu", "_add")
+    ]
+    assert len(overwriting) >= 2
+    with torch.no_grad():
+        expected = module(x)
+    with torch.inference_mode():
+        every = {name: layer.clone() for name, layer in model.activations(x, list(model.layers)).items()}
+        assert torch.equal(piece(x)[0], expected)
+        for name in model.layers:  # alone, so that all others may be overwritten
+            assert torch.equal(model.activations(x, [name])[name], every[name]), name
+    gradient = torch.autograd.grad(piece(x.requires_grad_())[0].sum(), x)[0]
+    assert gradient.abs().sum() > 0

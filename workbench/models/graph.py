@@ -243,6 +243,7 @@ class ModelGraph:
                 copies[node] = piece.node_copy(node, copies.__getitem__)
                 finish(node)
         piece.output(tuple(reduced.get(node, copies[node]) for node in wanted))
+        _overwrite_what_nobody_reads(piece)
         unread = [held[node] for node in held if not copies[node].users and node not in wanted]
         if unread and len(unread) == len(held):
             raise ValueError(f"{', '.join(targets)} does not depend on {', '.join(sources)}")
@@ -299,6 +300,41 @@ def scaled(batch: int, factor: int) -> int:
 def divided(size: int, rows: int) -> int:
     """Examples in a tensor of `size` rows."""
     return size // rows
+
+
+FRESH = frozenset("conv1d conv2d conv3d convolution batch_norm linear relu add addmm matmul".split())
+"""Operations whose result is a tensor of its own: no view of another, read by nobody but its users."""
+
+
+def _overwrite_what_nobody_reads(piece: fx.Graph) -> None:
+    """Let ReLU and addition write where their first input lies, as most networks do themselves.
+
+    Capturing made all writes out of place, so that a layer stays what it was when it is read; where a piece reads it nowhere else, the
+    copy costs 4 % of a forward pass. In inference mode only: elsewhere somebody may want a gradient.
+    """
+    fresh = {node for node in piece.nodes if isinstance(node.target, torch._ops.OpOverload) and kind(node) in FRESH}
+    for node in fresh:
+        source = node.args[0]
+        if (
+            node.target in _OVERWRITING
+            and source in fresh
+            and list(source.users) == [node]
+            and source not in node.args[1:]
+            and source.meta["val"].shape == node.meta["val"].shape
+            and source.meta["val"].dtype == node.meta["val"].dtype
+        ):
+            node.target = _OVERWRITING[node.target]
+
+
+def _relu(value: Tensor) -> Tensor:
+    return torch.relu_(value) if torch.is_inference_mode_enabled() else torch.relu(value)
+
+
+def _add(value: Tensor, other: Tensor, *, alpha: float = 1) -> Tensor:
+    return value.add_(other, alpha=alpha) if torch.is_inference_mode_enabled() else value.add(other, alpha=alpha)
+
+
+_OVERWRITING: dict[Any, Callable[..., Tensor]] = {torch.ops.aten.relu.default: _relu, torch.ops.aten.add.Tensor: _add}
 
 
 def _named(function: Callable[..., Any], name: str) -> Callable[..., Any]:

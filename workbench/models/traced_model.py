@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +12,10 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils import _pytree as pytree
 
-from workbench.models.capture import batch_of, capture
+from workbench.models.capture import batch_of, capture, kind
 from workbench.models.graph import Cut, ModelGraph, Reduction
 from workbench.models.layer import Layer
 from workbench.task import Task
@@ -334,7 +336,8 @@ class TracedModel:
         values = [stack(layer, [_apply(row.get(layer), clean[layer], layer) for row in rows]) for layer in roots]
         values += [stack(layer, [clean[layer]] * len(rows)) for layer in frontier]
         piece = self.graph.cut([*roots, *frontier], [target], edits={layer: edit_inside(layer) for layer in inner})
-        (output,) = piece(*values)
+        with _same_bits_in_every_row(piece):
+            (output,) = piece(*values)
         axis, per_example = self._place(target)
         kept = output.narrow(axis, 0, len(rows) * batch * per_example)
         return torch.stack(kept.split(batch * per_example, axis))
@@ -345,6 +348,19 @@ class TracedModel:
         if place is None:
             raise ValueError(f"{layer} does not depend on the input; there is nothing to edit or to read there")
         return place
+
+
+def _same_bits_in_every_row(piece: Cut) -> AbstractContextManager[None]:
+    """Return a context in which equal rows of a batch stay equal to the last bit.
+
+    Fused attention of a single query (class tokens) gives each thread a scratch buffer of its own, and on some processors the sum depends
+    on where that begins; attention written out does not.
+    """
+    attends = (node for node in piece.module.graph.nodes if kind(node) == "scaled_dot_product_attention")
+    if any(node.args[0].meta["val"].shape[-2] == 1 for node in attends):
+        context: AbstractContextManager[None] = sdpa_kernel(SDPBackend.MATH)
+        return context
+    return nullcontext()
 
 
 def _apply(edit: Edit | None, activation: Tensor, layer: str) -> Tensor:
