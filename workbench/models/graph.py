@@ -327,11 +327,16 @@ def _overwrite_what_nobody_reads(piece: fx.Graph) -> None:
 
 
 def _relu(value: Tensor) -> Tensor:
-    return torch.relu_(value) if torch.is_inference_mode_enabled() else torch.relu(value)
+    # The very operation, not `torch.relu`: redirected gradients recognise it.
+    result: Tensor = torch.relu_(value) if torch.is_inference_mode_enabled() else torch.ops.aten.relu.default(value)
+    return result
 
 
 def _add(value: Tensor, other: Tensor, *, alpha: float = 1) -> Tensor:
-    return value.add_(other, alpha=alpha) if torch.is_inference_mode_enabled() else value.add(other, alpha=alpha)
+    if torch.is_inference_mode_enabled():
+        return value.add_(other, alpha=alpha)
+    result: Tensor = torch.ops.aten.add.Tensor(value, other, alpha=alpha)
+    return result
 
 
 _OVERWRITING: dict[Any, Callable[..., Tensor]] = {torch.ops.aten.relu.default: _relu, torch.ops.aten.add.Tensor: _add}
