@@ -243,8 +243,8 @@ class DatasetExamples(Analysis):
                 "positions": int(np.prod(running.shapes.get(name, ()))),
                 "dead": np.flatnonzero(silent).tolist(),
                 "nonfinite": np.flatnonzero(nonfinite).tolist(),
-                "median_sparsity": _plain(np.median(arrays["sparsity"])),
-                "median_treves_rolls": _plain(np.median(arrays["treves_rolls"])),
+                "median_sparsity": _median(arrays["sparsity"]),
+                "median_treves_rolls": _median(arrays["treves_rolls"]),
             }
         return {
             "images": running.seen,
@@ -268,6 +268,7 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(word in str(error).lower() for word in words)
 
 
-def _plain(value: np.floating[Any]) -> float | None:
-    """Return a number that JSON has."""
-    return float(value) if np.isfinite(value) else None
+def _median(values: npt.NDArray[Any]) -> float | None:
+    """Return the median over the units that have the figure, None when none has: a silent unit must not hide the others."""
+    finite = values[np.isfinite(values)]
+    return float(np.median(finite)) if finite.size else None
