@@ -76,6 +76,16 @@ def main(argv: Sequence[str]) -> int:
     return camera.code if options.screenshot else code
 
 
+def _problem(number: str) -> str:
+    """Return the number where there is such a problem, else refuse it before anything opens."""
+    from workbench.problems import find
+
+    try:
+        return find(number).number
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def parser() -> argparse.ArgumentParser:
     """Describe the arguments of the window."""
     made = argparse.ArgumentParser(prog="main.py", description="Open the Circuit Workbench.")
@@ -85,7 +95,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--screenshot", type=Path, metavar="FILE", help="paint the window without a screen into a PNG, then end"
     )
-    made.add_argument("--problem", metavar="N", help="start the open problem of that number, such as 7.10")
+    made.add_argument("--problem", metavar="N", type=_problem, help="start the open problem of that number, such as 7.10")
     made.add_argument(
         "--model", default=DEFAULT_MODEL, metavar="REF", help="network to open when the investigation names none"
     )

@@ -68,3 +68,10 @@ def test_arguments(capsys: pytest.CaptureFixture[str]):
         parser().parse_args(["--scheme", "sepia"])
     assert left.value.code == 2
     assert "sepia" in capsys.readouterr().err
+
+
+def test_a_problem_that_does_not_exist_is_refused_before_anything_opens(capsys):
+    with pytest.raises(SystemExit) as left:
+        parser().parse_args(["--screenshot", "never.png", "--problem", "99"])
+    assert left.value.code == 2
+    assert "there is no open problem '99'" in capsys.readouterr().err
