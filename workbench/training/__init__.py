@@ -1,0 +1,1 @@
+"""Checkpointed training, and the recipes that made the bundled networks."""

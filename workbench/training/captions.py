@@ -1,0 +1,80 @@
+"""Captions of emoji, and the small byte-pair vocabulary that reads them.
+
+A caption names the object, some of its keywords and the hand that drew it: ``a turtle, openmoji style``.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from workbench.images.emoji import FOLDER, EmojiSet
+from workbench.training.drawings import held_out_concepts
+
+MERGES = 1_024
+"""Pairs joined by the vocabulary; with 512 bytes (inside and at the end of a word) and 2 marks it has 1,538 entries."""
+START, END = "<|startoftext|>", "<|endoftext|>"
+VOCABULARY = FOLDER.parents[1] / "models" / "captions.txt.gz"
+"""The merges in the form in which CLIP's own vocabulary is kept: a line of heading, then a pair a line."""
+_WORD = re.compile(r"[a-z][a-z' -]*[a-z]")
+
+
+def style_words(style: str) -> str:
+    """Return a style as it is written in captions: ``fluent_3d`` is ``fluent 3d``."""
+    return style.replace("_", " ")
+
+
+def plain_keywords(keywords: str, name: str) -> list[str]:
+    """Return the keywords that are words of a language, not emoticons, and say more than the name; in their order and each once."""
+    words = (word.strip().lower().replace("_", " ") for word in keywords.split(","))
+    return list(dict.fromkeys(word for word in words if _WORD.fullmatch(word) and word != name.lower()))
+
+
+def caption(name: str, style: str, keywords: Sequence[str] = ()) -> str:
+    """Return ``NAME, KEYWORD, …, STYLE style``, in lower case."""
+    return ", ".join([name.lower(), *keywords, f"{style_words(style)} style"])
+
+
+def drawn_caption(name: str, style: str, keywords: Sequence[str], random: torch.Generator) -> str:
+    """Draw a caption: half of them begin with an article, and up to three keywords are added, or stand for the name."""
+    count = int(torch.randint(0, 4, (), generator=random))
+    chosen = [keywords[int(i)] for i in torch.randperm(len(keywords), generator=random)[:count]]
+    kind = float(torch.rand((), generator=random))
+    if kind < 0.15 and chosen:
+        name, chosen = chosen[0], chosen[1:]
+    article = "" if kind > 0.5 or name[:2] in ("a ", "an") else "an " if name[:1].lower() in "aeiou" else "a "
+    return caption(article + name, style, chosen)
+
+
+def write_vocabulary(path: Path = VOCABULARY) -> None:
+    """Learn the merges from the names and keywords of the concepts that are trained on, and write them."""
+    from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
+
+    images, held = EmojiSet(["noto"]), held_out_concepts()
+    texts = [
+        caption(name, style, plain_keywords(keywords, name))
+        for name, keywords in zip(images.columns["concept"], images.columns["keywords"], strict=True)
+        if name not in held
+        for style in ("noto", "twemoji", "openmoji", "fluent_flat", "fluent_3d")
+    ]
+    learner = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
+    learner.normalizer = normalizers.Lowercase()
+    learner.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"), "removed", invert=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    learner.train_from_iterator(
+        texts,
+        trainers.BpeTrainer(vocab_size=100_000, min_frequency=2, end_of_word_suffix="</w>", show_progress=False),
+    )
+    merges = json.loads(learner.to_str())["model"]["merges"][:MERGES]
+    lines = ["#version: captions of the bundled emoji", *(" ".join(pair) for pair in merges)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(gzip.compress("\n".join(lines).encode(), mtime=0))

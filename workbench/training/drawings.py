@@ -1,0 +1,127 @@
+"""Emoji as training examples: every drawing shifted, turned and scaled a little, on another ground each time it is shown.
+
+The drawings are transparent around the object (34 to 62 % of their area), so what stands behind them can be anything; a network that saw
+one ground only would know the object by it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64, UInt8
+from torch import Tensor
+from torch.nn.functional import affine_grid, grid_sample, interpolate
+
+from workbench.images.background import random_ground
+from workbench.images.emoji import FOLDER, SIDE, EmojiSet
+
+GROUNDS = 2048
+GROUND_SEED = 1_000_003
+"""Another one than any image set's, whose seeds are small: no ground of the evaluation is seen in training."""
+
+
+@cache
+def held_out_concepts(file: Path = FOLDER / "split.json") -> frozenset[str]:
+    """Return the names of the concepts that no bundled network was trained on."""
+    return frozenset(json.loads(file.read_text(encoding="utf-8"))["held_out"])
+
+
+class Drawings:
+    """All drawings of an emoji set on one device, and grounds to put behind them.
+
+    Parameters
+    ----------
+    images
+        Which styles; its background is not used.
+    """
+
+    def __init__(self, images: EmojiSet, device: torch.device, size: int = SIDE, grounds: int = GROUNDS) -> None:
+        self.size, self.device = size, device
+        stacked = np.stack([images.drawing(index) for index in range(len(images))])
+        self.drawings = torch.from_numpy(stacked).permute(0, 3, 1, 2).contiguous().to(device)
+        behind = np.stack([random_ground((SIDE, SIDE), GROUND_SEED, index) for index in range(grounds)])
+        self.grounds = torch.from_numpy(behind).permute(0, 3, 1, 2).contiguous().to(device)
+
+    def batch(
+        self,
+        indices: Int64[Tensor, " n"],
+        generator: torch.Generator,
+        *,
+        strength: float = 1.0,
+        flip: bool = True,
+        ground: Float[Tensor, "n 3 _ _"] | None = None,
+    ) -> Float[Tensor, "n 3 y x"]:
+        """Return drawings as they are shown in training, in the range [0, 1].
+
+        Parameters
+        ----------
+        strength
+            How far they are moved: at 1 shifted by up to an eighth of the side, turned by up to 15 degrees, scaled by .8 to 1.25,
+            brightness and colour changed by up to a quarter.
+        flip
+            Whether every other one is mirrored.
+        ground
+            What stands behind, in [0, 1]; drawn at random when not given.
+        """
+        count = len(indices)
+
+        def uniform(*shape: int) -> Tensor:
+            return (2 * torch.rand(*shape, generator=generator) - 1).to(self.device)
+
+        angle = math.radians(15) * strength * uniform(count)
+        scale = torch.exp(-math.log(1.25) * strength * uniform(count))
+        mirror = torch.where(uniform(count) < 0, -1.0, 1.0) if flip else torch.ones(count, device=self.device)
+        turn = torch.stack(
+            [scale * mirror * angle.cos(), -scale * angle.sin(), scale * mirror * angle.sin(), scale * angle.cos()], 1
+        ).view(count, 2, 2)
+        move = torch.cat([turn, 0.25 * strength * uniform(count, 2, 1)], 2)
+        shown = self.drawings[indices].float().div_(255)
+        opacity = shown[:, 3:]
+        shown[:, :3] *= opacity
+        if self.size != SIDE:
+            shown = interpolate(shown, (self.size, self.size), mode="bilinear", antialias=True)
+        shown = grid_sample(shown, affine_grid(move, list(shown.shape), align_corners=False), align_corners=False)
+        colours, opacity = shown[:, :3], shown[:, 3:]
+        colours = colours * (1 + 0.25 * strength * uniform(count, 1, 1, 1)) * (1 + 0.12 * strength * uniform(count, 3, 1, 1))
+        grey = colours.mean(1, keepdim=True)
+        colours = grey + (colours - grey) * (1 + 0.25 * strength * uniform(count, 1, 1, 1))
+        behind = self.ground(count, generator) if ground is None else ground
+        return (colours.clamp(min=0).minimum(opacity) + (1 - opacity) * behind).contiguous(memory_format=torch.channels_last)
+
+    def ground(self, count: int, generator: torch.Generator) -> Float[Tensor, "n 3 y x"]:
+        """Draw grounds: one in six white or grey, the others plain, graded or textured."""
+        chosen = torch.randint(len(self.grounds), (count,), generator=generator).to(self.device)
+        behind = _resized(self.grounds[chosen], self.size)
+        plain = torch.rand(count, 1, 1, 1, generator=generator).to(self.device)
+        behind = torch.where(plain < 1 / 12, torch.ones_like(behind), behind)
+        return torch.where((plain >= 1 / 12) & (plain < 1 / 6), torch.full_like(behind, 128 / 255), behind)
+
+
+def _resized(images: UInt8[Tensor, "n 3 y x"], size: int) -> Float[Tensor, "n 3 y2 x2"]:
+    scaled = images.float().div_(255)
+    if scaled.shape[-1] == size:
+        return scaled
+    return interpolate(scaled, (size, size), mode="bilinear", antialias=True)
+
+
+def order(length: int, seed: int, start: int, count: int) -> Int64[Tensor, " count"]:
+    """Return places `start` to `start + count` of an endless series of shuffled passes over ``range(length)``."""
+    places: list[Tensor] = []
+    while count > 0:
+        epoch, at = divmod(start, length)
+        shuffled = torch.randperm(length, generator=torch.Generator().manual_seed(seed * 100_003 + epoch))
+        part = shuffled[at : at + count]
+        places.append(part)
+        start += len(part)
+        count -= len(part)
+    return torch.cat(places)
+
+
+def generator(seed: int, step: int) -> torch.Generator:
+    """Return the generator of one update."""
+    return torch.Generator().manual_seed(seed * 1_000_003 + step)

@@ -1,0 +1,150 @@
+"""What a recipe is: parameters (a frozen pydantic model) -> `prepare(device, task)` -> a `Course` that gives losses and figures.
+
+From that one declaration come the form in the training dock, the command-line flags, the card of the finished network and the run's own
+file. A new kind of training is one file in `workbench.training.recipes`: subclass `Recipe`, decorate it with `register`, and give the
+settings that are worth a name.
+
+Everything random of step s is drawn from (seed, s) alone. That is what lets a killed run go on as though nothing had happened.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import pkgutil
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from workbench.task import Task
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+Figures = dict[str, float]
+
+
+class RecipeError(ValueError):
+    """A training that cannot begin or go on; the message is one line that says what to do."""
+
+
+class Course(ABC):
+    """A network with its data at hand: what the trainer steps through.
+
+    Attributes
+    ----------
+    module
+        The network; the trainer owns its weights.
+    labels
+        Class names in the order of the output, empty where there are no classes.
+    data
+        References and digests of what it is trained on, for the card.
+    """
+
+    module: nn.Module
+    labels: tuple[str, ...] = ()
+    data: Mapping[str, str]
+
+    @abstractmethod
+    def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss of one batch, with gradients, and further figures of it, all scalars."""
+
+    @abstractmethod
+    def evaluate(self, module: nn.Module, task: Task) -> Figures:
+        """Measure `module` (in eval mode) on what it was trained on and on what was held out."""
+
+
+class Recipe(BaseModel, ABC):
+    """Base of every recipe: the fields are its parameters, with bounds and help text."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    title: ClassVar[str]
+    """What menus call it."""
+
+    seed: int = Field(0, ge=0, description="of the first weights, the order of the data and everything drawn at random")
+    steps: int = Field(10_000, ge=1, description="weight updates")
+    batch: int = Field(128, ge=2, description="examples an update")
+    learning_rate: float = Field(2e-3, gt=0, description="at its largest, after the warm-up")
+    warm_up: int = Field(300, ge=0, description="updates over which the learning rate rises to its largest")
+    weight_decay: float = Field(0.05, ge=0, description="of matrices and kernels (AdamW)")
+    average: float = Field(
+        0.0, ge=0, lt=1, description="decay of the running average of the weights that is kept; 0: the weights themselves"
+    )
+    checkpoints: int = Field(30, ge=2, description="checkpoints kept, at logarithmically spaced updates")
+
+    @abstractmethod
+    def prepare(self, device: torch.device, task: Task) -> Course:
+        """Open the data and build the network with weights drawn from the seed.
+
+        Raises
+        ------
+        RecipeError
+            When the data or the network do not fit the recipe.
+        """
+
+    def rate(self, step: int) -> float:
+        """Return the learning rate of one update: a linear rise, then half a cosine to nothing."""
+        if step < self.warm_up:
+            return self.learning_rate * (step + 1) / (self.warm_up + 1)
+        done = (step - self.warm_up) / max(1, self.steps - self.warm_up)
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+    def checkpoint_steps(self) -> list[int]:
+        """Return the numbers of updates after which the weights are kept: 0, then spaced evenly in their logarithm, up to the last."""
+        count = self.checkpoints - 1
+        spaced = {round(math.exp(math.log(self.steps) * i / max(1, count - 1))) for i in range(count)}
+        return sorted(spaced | {0, self.steps})
+
+
+KINDS: dict[str, type[Recipe]] = {}
+NAMED: dict[str, Callable[..., Recipe]] = {}
+R = TypeVar("R", bound=Recipe)
+
+
+def register(**named: Mapping[str, Any]) -> Callable[[type[R]], type[R]]:
+    """Class decorator: make a kind of recipe known by its class name, and some settings of it by names of their own."""
+
+    def decorate(kind: type[R]) -> type[R]:
+        KINDS[kind.__name__] = kind
+        for name, settings in named.items():
+            NAMED[name.replace("_", "-")] = lambda kind=kind, settings=settings, **more: kind(**{**settings, **more})
+        return kind
+
+    return decorate
+
+
+def discover() -> dict[str, Callable[..., Recipe]]:
+    """Import every recipe once and return all of them by name: the named ones, then the kinds, which need settings."""
+    import workbench.training.recipes as package
+
+    for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        importlib.import_module(module.name)
+    return {**dict(sorted(NAMED.items())), **dict(sorted(KINDS.items()))}
+
+
+def recipe(name: str, settings: Mapping[str, Any] | None = None) -> Recipe:
+    """Return a recipe by name, some of its parameters changed.
+
+    Raises
+    ------
+    RecipeError
+        When there is none of that name, or a parameter is wrong; the message names the parameter.
+    """
+    from pydantic import ValidationError
+
+    known = discover()
+    if name not in known:
+        close = get_close_matches(name, known, n=1, cutoff=0.4)
+        raise RecipeError(
+            f"no recipe is named {name!r}; {f'did you mean {close[0]}?' if close else 'there are ' + ', '.join(known)}"
+        )
+    try:
+        return known[name](**(settings or {}))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise RecipeError(f"{name}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None

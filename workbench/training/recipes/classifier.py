@@ -1,0 +1,228 @@
+"""`Classifier`: any image network on any labelled image set; `inception`, `resnet`, `convnext` and `vit` are settings of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from workbench.images.emoji import EmojiSet
+from workbench.images.image_set import ImageSet, ImageSetError, load_images
+from workbench.models.loading import LoadError
+from workbench.models.small_networks import SMALL_NETWORKS
+from workbench.models.sources.architecture import find_architecture
+from workbench.task import Task
+from workbench.training.drawings import Drawings, generator, held_out_concepts, order
+from workbench.training.recipe import Course, Figures, Recipe, RecipeError, register
+
+MEAN, STD = 0.5, 0.5
+"""What every network trained here reads: (image - MEAN) / STD."""
+TEST_SHARE = 0.2
+
+
+@register(
+    inception={"network": "inception", "steps": 3_500},
+    resnet={"network": "resnet", "steps": 5_000},
+    convnext={"network": "convnext", "steps": 4_000, "learning_rate": 2e-3},
+    vit={"network": "vit", "steps": 5_000, "learning_rate": 1e-3, "warm_up": 500},
+)
+class Classifier(Recipe):
+    """Train an image network to name one column of an image set, cross-entropy with smoothed labels and mixed images.
+
+    AdamW (Loshchilov & Hutter 2019), label smoothing (Szegedy et al. 2016), mixup (Zhang et al. 2018), random erasing (Zhong et al. 2020).
+    """
+
+    title: ClassVar[str] = "Image classifier"
+
+    network: str = Field(description="inception, resnet, convnext, vit, or any architecture as timm:NAME or torchvision:NAME")
+    images: str = Field("emoji", description="image set, such as emoji, folder:PATH or torchvision:CIFAR10?root=PATH")
+    column: str = Field("subgroup", description="the property of an image that is its class; for a folder it is 'folder'")
+    size: int = Field(64, ge=8, le=1024, description="height and width in pixels that the network reads")
+    smoothing: float = Field(0.1, ge=0, lt=1, description="part of every label given to all classes alike")
+    mix: float = Field(0.2, ge=0, description="strength of mixup: each image is a mixture with another, share from Beta(mix, mix); 0: none")
+    erase: float = Field(0.25, ge=0, le=1, description="part of the images in which a rectangle is erased")
+    move: float = Field(1.0, ge=0, le=4, description="how far images are shifted, turned, scaled and recoloured")
+    flip: bool = Field(True, description="whether every other image is mirrored")
+
+    def prepare(self, device: torch.device, task: Task) -> _Classification:
+        """Open the images and build the network."""
+        return _Classification(self, device, task)
+
+
+class _Classification(Course):
+    def __init__(self, recipe: Classifier, device: torch.device, task: Task) -> None:
+        self.recipe, self.device = recipe, device
+        try:
+            self.images = load_images(recipe.images, task)
+        except ImageSetError as error:
+            raise RecipeError(str(error)) from None
+        if recipe.column not in self.images.columns:
+            raise RecipeError(
+                f"{self.images.name} has no column {recipe.column!r}; it has {', '.join(self.images.columns) or 'none'}"
+            )
+        names = self.images.columns[recipe.column]
+        self.labels = tuple(sorted(set(names)))
+        if len(self.labels) < 2:
+            raise RecipeError(f"column {recipe.column!r} of {self.images.name} has one value only; nothing to tell apart")
+        place = {name: index for index, name in enumerate(self.labels)}
+        self.targets = torch.tensor([place[name] for name in names])
+        self.train, self.test = split(self.images, recipe.seed)
+        if recipe.batch > len(self.train):
+            raise RecipeError(f"a batch of {recipe.batch} is more than the {len(self.train)} images to train on")
+        self.data = {"images": recipe.images, "digest": self.images.content_hash, "column": recipe.column}
+        torch.manual_seed(recipe.seed)
+        self.module = self._build().to(device)
+        self._drawings: Drawings | None = None
+        self._stream: Iterator[tuple[Tensor, Tensor]] | None = None
+
+    def _build(self) -> nn.Module:
+        recipe = self.recipe
+        if recipe.network in SMALL_NETWORKS:
+            return SMALL_NETWORKS[recipe.network](len(self.labels))
+        if ":" not in recipe.network:
+            raise RecipeError(
+                f"no network is named {recipe.network!r}; there are {', '.join(SMALL_NETWORKS)}, timm:NAME and torchvision:NAME"
+            )
+        try:
+            return find_architecture(recipe.network).build(classes=len(self.labels), channels=3, size=recipe.size)
+        except LoadError as error:
+            raise RecipeError(str(error)) from None
+
+    def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the cross-entropy of one batch and the part of it named right."""
+        random = generator(self.recipe.seed, step)
+        images, targets = self._batch(step, random)
+        images = _erased((images - MEAN) / STD, self.recipe.erase, random)
+        share = self._share(random)
+        other = torch.randperm(len(targets), generator=random).to(self.device)
+        if share < 1:
+            images = share * images + (1 - share) * images[other]
+        logits = self.module(images)
+        smoothing = self.recipe.smoothing
+        loss = share * cross_entropy(logits, targets, label_smoothing=smoothing)
+        if share < 1:
+            loss = loss + (1 - share) * cross_entropy(logits, targets[other], label_smoothing=smoothing)
+        return loss, {"accuracy": (logits.detach().argmax(1) == targets).float().mean()}
+
+    def _share(self, random: torch.Generator) -> float:
+        if not self.recipe.mix:
+            return 1.0
+        seed = int(torch.randint(2**31, (), generator=random))
+        return float(np.random.default_rng(seed).beta(self.recipe.mix, self.recipe.mix))
+
+    def _batch(self, step: int, random: torch.Generator) -> tuple[Float[Tensor, "n 3 y x"], Int64[Tensor, " n"]]:
+        recipe = self.recipe
+        if isinstance(self.images, EmojiSet):
+            if self._drawings is None:
+                self._drawings = Drawings(self.images, self.device, recipe.size)
+            places = order(len(self.train), recipe.seed, step * recipe.batch, recipe.batch)
+            indices = self.train[places]
+            return (
+                self._drawings.batch(indices, random, strength=recipe.move, flip=recipe.flip),
+                self.targets[indices].to(self.device),
+            )
+        if self._stream is None:
+            self._stream = self._decoded(step)
+        images, targets = next(self._stream)
+        return moved(images, random, recipe.move, flip=recipe.flip), targets
+
+    def _decoded(self, step: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Decode from one update on, a pass over the images at a time."""
+        recipe = self.recipe
+        size = (recipe.size, recipe.size)
+        while True:
+            ahead = max(1, len(self.train) // recipe.batch)
+            places = order(len(self.train), recipe.seed, step * recipe.batch, ahead * recipe.batch)
+            for batch in self.images.batches(size, recipe.batch, self.train[places].numpy()):
+                images = torch.from_numpy(batch.images).to(self.device).permute(0, 3, 1, 2).float().div_(255)
+                yield images, self.targets[torch.from_numpy(batch.indices)].to(self.device)
+            step += ahead
+
+    def evaluate(self, module: nn.Module, task: Task) -> Figures:
+        """Measure accuracy on images that are not moved: ``train_top1``, ``test_top1``, ``test_top5``, and the size of both parts.
+
+        Emoji are shown on random grounds none of which was used in training.
+        """
+        images = EmojiSet(background="random") if isinstance(self.images, EmojiSet) else self.images
+        size = (self.recipe.size, self.recipe.size)
+        figures: Figures = {}
+        total = len(self.train) + len(self.test)
+        done = 0
+        for part, indices in (("train", self.train), ("test", self.test)):
+            ranks: list[Tensor] = []
+            for batch in images.batches(size, 256, indices.numpy()):
+                shown = torch.from_numpy(batch.images).to(self.device).permute(0, 3, 1, 2).float().div_(255)
+                with torch.inference_mode():
+                    logits = module((shown - MEAN) / STD)
+                wanted = self.targets[torch.from_numpy(batch.indices)].to(self.device)
+                ranks.append((logits > logits.gather(1, wanted[:, None])).sum(1).cpu())
+                done += len(batch.indices)
+                task.step(done, total, note=f"measuring on the {part} part")
+            rank = torch.cat(ranks)
+            figures[f"{part}_top1"] = round((rank == 0).double().mean().item(), 4)
+            if part == "test":
+                figures["test_top5"] = round((rank < 5).double().mean().item(), 4)
+            figures[f"{part}_images"] = len(rank)
+        return figures
+
+
+def split(images: ImageSet, seed: int) -> tuple[Int64[Tensor, " train"], Int64[Tensor, " test"]]:
+    """Return the indices to train on and those held out.
+
+    Emoji are split by concept, as fixed in a file; other sets by their column ``split`` where it tells train from the rest, else at
+    random, by ``concept`` where there is one, a fifth held out.
+    """
+    if isinstance(images, EmojiSet):
+        held = held_out_concepts()
+        out = np.array([name in held for name in images.columns["concept"]])
+    elif {"train", "test"} <= set(images.columns.get("split", ())):
+        out = np.array([name != "train" for name in images.columns["split"]])
+    else:
+        groups = images.columns.get("concept", images.ids)
+        known = sorted(set(groups))
+        random = np.random.default_rng(seed)
+        chosen = set(random.choice(known, max(1, round(TEST_SHARE * len(known))), replace=False).tolist())
+        out = np.array([group in chosen for group in groups])
+    return torch.from_numpy(np.flatnonzero(~out)), torch.from_numpy(np.flatnonzero(out))
+
+
+def moved(
+    images: Float[Tensor, "n 3 y x"], random: torch.Generator, strength: float, *, flip: bool
+) -> Float[Tensor, "n 3 y x"]:
+    """Shift, turn, scale and recolour images, what comes into view mirrored at the edge; see `Drawings.batch` for `strength`."""
+    count = len(images)
+
+    def uniform(*shape: int) -> Tensor:
+        return (2 * torch.rand(*shape, generator=random) - 1).to(images.device)
+
+    angle = 0.26 * strength * uniform(count)
+    scale = torch.exp(-0.22 * strength * uniform(count))
+    mirror = torch.where(uniform(count) < 0, -1.0, 1.0) if flip else torch.ones_like(angle)
+    turn = torch.stack(
+        [scale * mirror * angle.cos(), -scale * angle.sin(), scale * mirror * angle.sin(), scale * angle.cos()], 1
+    ).view(count, 2, 2)
+    move = torch.cat([turn, 0.25 * strength * uniform(count, 2, 1)], 2)
+    grid = nn.functional.affine_grid(move, list(images.shape), align_corners=False)
+    shown = nn.functional.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+    return (shown * (1 + 0.25 * strength * uniform(count, 3, 1, 1))).clamp(0, 1)
+
+
+def _erased(images: Float[Tensor, "n 3 y x"], part: float, random: torch.Generator) -> Float[Tensor, "n 3 y x"]:
+    """Blank a rectangle of an eighth to a half of each side in some of the images."""
+    count = len(images)
+    side = images.shape[2:]
+    chosen = torch.rand(count, generator=random) < part
+    masks = torch.zeros(count, 1, *side, dtype=torch.bool)
+    extents = torch.rand(count, 2, generator=random) * 0.375 + 0.125
+    corners = torch.rand(count, 2, generator=random)
+    for row in torch.nonzero(chosen).flatten().tolist():
+        height, width = (max(1, round(float(e) * s)) for e, s in zip(extents[row], side, strict=True))
+        top, left = (int(c * (s - e + 1)) for c, s, e in zip(corners[row].tolist(), side, (height, width), strict=True))
+        masks[row, :, top : top + height, left : left + width] = True
+    return images.masked_fill(masks.to(images.device), 0.0)

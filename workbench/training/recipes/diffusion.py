@@ -1,0 +1,172 @@
+"""`Diffusion`: a small conditional UNet and its text encoder, trained together to draw emoji from captions."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float, Int64
+from pydantic import Field
+from torch import Tensor, nn
+
+from workbench.images.emoji import EmojiSet
+from workbench.task import Task
+from workbench.training.captions import VOCABULARY, caption, drawn_caption, plain_keywords
+from workbench.training.drawings import Drawings, generator, held_out_concepts, order
+from workbench.training.recipe import Course, Figures, Recipe, register
+
+SIDE = 32
+CONTEXT = 24
+WIDTH = 128
+GROUPS = ("Animals & Nature", "Food & Drink", "Activities", "Travel & Places")
+"""Whose concepts are drawn; all others are left to the classifiers."""
+
+
+@register(diffusion={})
+class Diffusion(Recipe):
+    """Train a `UNet2DConditionModel` to predict the velocity at a random noise level, given a caption's tokens.
+
+    v-prediction (Salimans & Ho 2022) with the weight min(SNR, 5) (Hang et al. 2023), a cosine schedule of 1,000 levels (Nichol & Dhariwal
+    2021), captions left out at random for guidance (Ho & Salimans 2022).
+    """
+
+    title: ClassVar[str] = "Diffusion model"
+
+    steps: int = Field(8_000, ge=1, description="weight updates")
+    batch: int = Field(64, ge=2, description="images an update")
+    learning_rate: float = Field(1e-3, gt=0, description="at its largest, after the warm-up")
+    weight_decay: float = Field(0.01, ge=0, description="of matrices and kernels (AdamW)")
+    average: float = Field(0.999, ge=0, lt=1, description="decay of the running average of the weights that is kept")
+    checkpoints: int = Field(2, ge=2, description="checkpoints kept, at logarithmically spaced updates")
+    channels: tuple[int, int, int] = Field((32, 64, 128), description="of the UNet at 32, 16 and 8 pixels")
+    unconditional: float = Field(0.1, ge=0, le=1, description="part of the captions left out")
+
+    def prepare(self, device: torch.device, task: Task) -> _Drawing:
+        """Open the emoji and build UNet and text encoder."""
+        return _Drawing(self, device)
+
+
+def build_text_encoder() -> nn.Module:
+    """Return transformers' CLIP text model: 2 layers, 4 heads, width 128, 24 tokens."""
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    return CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=1538,
+            hidden_size=WIDTH,
+            intermediate_size=2 * WIDTH,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            max_position_embeddings=CONTEXT,
+            bos_token_id=1536,
+            eos_token_id=1537,
+            pad_token_id=0,
+        )
+    )
+
+
+def build_unet(channels: tuple[int, int, int]) -> nn.Module:
+    """Return a UNet for 32 x 32 pixels in colour that reads captions at 8 x 8 only, where attention is cheap."""
+    from diffusers import UNet2DConditionModel
+
+    return UNet2DConditionModel(
+        sample_size=SIDE,
+        in_channels=3,
+        out_channels=3,
+        layers_per_block=1,
+        block_out_channels=channels,
+        down_block_types=("DownBlock2D", "DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D", "UpBlock2D"),
+        cross_attention_dim=WIDTH,
+        attention_head_dim=8,
+        norm_num_groups=8,
+    )
+
+
+def scheduler_settings() -> dict[str, Any]:
+    """Return the noise schedule, as diffusers' schedulers take it."""
+    return {
+        "num_train_timesteps": 1000,
+        "beta_schedule": "squaredcos_cap_v2",
+        "prediction_type": "v_prediction",
+        "clip_sample": True,
+    }
+
+
+def caption_tokenizer() -> Any:
+    """Return open_clip's tokenizer with the small vocabulary; called with texts it gives int64 ``[texts, 24]``, padded with 0."""
+    from open_clip import SimpleTokenizer
+
+    return SimpleTokenizer(bpe_path=str(VOCABULARY), context_length=CONTEXT)
+
+
+class _Drawing(Course):
+    def __init__(self, recipe: Diffusion, device: torch.device) -> None:
+        from diffusers import DDIMScheduler
+
+        self.recipe, self.device = recipe, device
+        self.images = EmojiSet()
+        held = held_out_concepts()
+        columns = self.images.columns
+        self.known = torch.tensor(
+            [
+                index
+                for index, (concept, group) in enumerate(zip(columns["concept"], columns["group"], strict=True))
+                if concept not in held and group in GROUPS
+            ]
+        )
+        self.data = {"images": "emoji", "digest": self.images.content_hash, "groups": ", ".join(GROUPS)}
+        torch.manual_seed(recipe.seed)
+        self.module = nn.ModuleDict({"unet": build_unet(recipe.channels), "text_encoder": build_text_encoder()}).to(device)
+        self.tokenize = caption_tokenizer()
+        self.schedule = DDIMScheduler(**scheduler_settings()).alphas_cumprod.to(device)
+        self._drawings: Drawings | None = None
+
+    def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the weighted squared error of the velocity, and the plain error in three ranges of the noise level."""
+        random = generator(self.recipe.seed, step)
+        indices = self.known[order(len(self.known), self.recipe.seed, step * self.recipe.batch, self.recipe.batch)]
+        clean = self.shown(indices, random) * 2 - 1
+        noise = torch.randn(clean.shape, generator=random).to(self.device)
+        level = torch.randint(1000, (len(clean),), generator=random).to(self.device)
+        kept = self.schedule[level].view(-1, 1, 1, 1)
+        noisy = kept.sqrt() * clean + (1 - kept).sqrt() * noise
+        velocity = kept.sqrt() * noise - (1 - kept).sqrt() * clean
+        told = self.module["text_encoder"](input_ids=self._tokens(indices, random)).last_hidden_state
+        predicted = self.module["unet"](noisy, level, told).sample.float()
+        error = (predicted - velocity).square().mean((1, 2, 3))
+        ratio = kept.flatten() / (1 - kept.flatten())
+        loss = (error * ratio.clamp(max=5) / (ratio + 1)).mean()
+        figures = {
+            f"error t<{high}": error.detach()[(level >= high - 333) & (level < high)].mean().nan_to_num()
+            for high in (333, 666, 999)
+        }
+        return loss, figures
+
+    def shown(self, indices: Int64[Tensor, " n"], random: torch.Generator) -> Float[Tensor, "n 3 32 32"]:
+        """Return drawings barely moved, half of them on white and half on one plain colour, in [0, 1]."""
+        if self._drawings is None:
+            self._drawings = Drawings(self.images, self.device, SIDE, grounds=2)
+        colour = torch.rand(len(indices), 3, 1, 1, generator=random).to(self.device)
+        white = torch.rand(len(indices), 1, 1, 1, generator=random).to(self.device) < 0.5
+        return self._drawings.batch(
+            indices, random, strength=0.2, flip=False, ground=torch.where(white, torch.ones_like(colour), colour)
+        )
+
+    def _tokens(self, indices: Int64[Tensor, " n"], random: torch.Generator) -> Int64[Tensor, "n context"]:
+        columns = self.images.columns
+        texts = []
+        for index, draw in zip(indices.tolist(), torch.rand(len(indices), 2, generator=random).tolist(), strict=True):
+            name, style = columns["concept"][index], columns["style"][index]
+            if draw[0] < self.recipe.unconditional:
+                texts.append("")
+            elif draw[1] < 0.6:
+                texts.append(caption(name, style))
+            else:
+                texts.append(drawn_caption(name, style, plain_keywords(columns["keywords"][index], name), random))
+        tokens: Tensor = self.tokenize(texts)
+        return tokens.to(self.device)
+
+    def evaluate(self, module: nn.Module, task: Task) -> Figures:
+        """Measure nothing yet."""
+        return {}

@@ -1,0 +1,304 @@
+"""`train`: the loop. It keeps all it needs to go on in the run's folder, and takes it up again from there.
+
+A run's folder holds
+
+* ``recipe.json``: kind, parameters and what the network's classes are;
+* ``log.jsonl``: one line every few updates: step, loss, learning rate, further figures;
+* ``state.safetensors``: weights, their running average and the optimizer's moments after the last interval;
+* ``checkpoints/00001234.safetensors``: weights after so many updates, at logarithmically spaced steps.
+
+Files are written beside their place and moved there, so a kill at any moment leaves the last whole one.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from workbench.task import Task
+from workbench.training.recipe import Course, Recipe, RecipeError
+
+Precision = Literal["fp32", "bf16"]
+INTERVAL = 250
+"""Updates between two states one can go on from."""
+LOGGED = 10
+"""Updates a line of the log stands for."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What is shown while a network is trained: one array entry a line of the log, numpy-free plain lists.
+
+    Attributes
+    ----------
+    step
+        Updates done.
+    curves
+        By name, ``(steps, values)``: the loss and the recipe's further figures, each the mean of `LOGGED` updates.
+    images_per_second
+        Of this session.
+    """
+
+    step: int
+    curves: dict[str, tuple[list[int], list[float]]]
+    images_per_second: float
+
+
+def train(
+    recipe: Recipe,
+    folder: Path,
+    task: Task,
+    *,
+    device: str = "auto",
+    precision: Precision = "bf16",
+    threads: int | None = None,
+) -> Course:
+    """Train from nothing, or go on with what is in `folder`; return the course with the trained weights.
+
+    Parameters
+    ----------
+    device
+        ``cpu``, ``cuda``, ``mps``, or ``auto``: the fastest there is.
+    precision
+        ``bf16``: matrix products and convolutions in bfloat16, weights and sums in fp32.
+    threads
+        Processor threads; None for as many as PyTorch takes.
+
+    Raises
+    ------
+    RecipeError
+        When the folder holds another recipe's run, or the loss is no longer a number.
+    workbench.task.Cancelled
+        When `task` was cancelled; the state was written just before, so that the run goes on from there.
+    """
+    chosen = pick_device(device)
+    folder.mkdir(parents=True, exist_ok=True)
+    with processor_threads(threads):
+        task.step(0, recipe.steps, note="opening the data")
+        course = recipe.prepare(chosen, task)
+        _agree(folder, recipe, course)
+        run = _Run(recipe, course, folder)
+        if precision == "bf16" or chosen.type == "cuda":
+            course.module.to(memory_format=torch.channels_last)
+        run.resume()
+        try:
+            run.go(task, chosen, precision)
+        finally:
+            if run.step < recipe.steps:
+                run.save()
+    course.module.load_state_dict(run.final())
+    return course
+
+
+def pick_device(name: str) -> torch.device:
+    """Return the device of that name, for ``auto`` the fastest there is.
+
+    Raises
+    ------
+    RecipeError
+        When this machine has none of that name.
+    """
+    if name == "auto":
+        return torch.device(
+            "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        )
+    try:
+        torch.empty(1, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise RecipeError(f"device {name!r}: there is none on this machine; cpu is always there") from None
+    return torch.device(name)
+
+
+@contextmanager
+def processor_threads(count: int | None) -> Iterator[None]:
+    """Compute with so many threads inside."""
+    before = torch.get_num_threads()
+    if count:
+        torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+class _Run:
+    """A course under way: weights, average, optimizer, and the files they are kept in."""
+
+    def __init__(self, recipe: Recipe, course: Course, folder: Path) -> None:
+        self.recipe, self.course, self.folder = recipe, course, folder
+        self.step = 0
+        self.log: list[dict[str, float]] = []
+        module = course.module
+        matrices = [weight for weight in module.parameters() if weight.requires_grad and weight.ndim > 1]
+        vectors = [weight for weight in module.parameters() if weight.requires_grad and weight.ndim <= 1]
+        self.optimizer = torch.optim.AdamW(
+            [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0}],
+            lr=recipe.learning_rate,
+            betas=(0.9, 0.98),
+        )
+        self.average = {k: v.clone() for k, v in module.state_dict().items()} if recipe.average else {}
+
+    def go(self, task: Task, device: torch.device, precision: Precision) -> None:
+        """Update the weights until the recipe's end."""
+        module, recipe = self.course.module, self.recipe
+        kept = set(recipe.checkpoint_steps())
+        if self.step == 0 and 0 in kept:
+            self.keep()
+        since: list[dict[str, float]] = []
+        began, first = time.monotonic(), self.step
+        while self.step < recipe.steps:
+            for group in self.optimizer.param_groups:
+                group["lr"] = recipe.rate(self.step)
+            torch.manual_seed(recipe.seed * 1_000_003 + self.step)
+            module.train()
+            with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+                loss, figures = self.course.loss(self.step)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(module.parameters(), 1.0)
+            self.optimizer.step()
+            self.step += 1
+            self._follow()
+            since.append({"loss": loss.item()} | {name: float(value) for name, value in figures.items()})
+            if since[-1]["loss"] != since[-1]["loss"]:
+                raise RecipeError(
+                    f"the loss is no longer a number after {self.step} updates; try a learning rate below {recipe.learning_rate:g}"
+                )
+            if self.step % LOGGED == 0 or self.step == recipe.steps:
+                line = {name: sum(each[name] for each in since) / len(since) for name in since[0]}
+                self.log.append({"step": self.step, "rate": recipe.rate(self.step)} | line)
+                since = []
+            if self.step in kept:
+                self.keep()
+            if self.step % INTERVAL == 0 or self.step == recipe.steps:
+                self.save()
+            speed = (self.step - first) * recipe.batch / max(1e-9, time.monotonic() - began)
+            partial = self.progress(speed) if self.step % LOGGED == 0 else None
+            task.step(self.step, recipe.steps, partial, self._note(speed))
+
+    def progress(self, speed: float) -> Progress:
+        """Return the curves so far."""
+        names = [name for name in (self.log[-1] if self.log else {}) if name not in ("step", "rate")]
+        steps = [int(line["step"]) for line in self.log]
+        return Progress(self.step, {name: (steps, [line[name] for line in self.log]) for name in names}, speed)
+
+    def _note(self, speed: float) -> str:
+        if not self.log:
+            return "training"
+        figures = ", ".join(f"{k} {v:.3g}" for k, v in self.log[-1].items() if k not in ("step", "rate"))
+        return f"{figures}, {speed:.0f} examples/s"
+
+    def _follow(self) -> None:
+        """Let the average of the weights follow, faster in the beginning."""
+        if not self.average:
+            return
+        decay = min(self.recipe.average, (1 + self.step) / (10 + self.step))
+        for name, value in self.course.module.state_dict().items():
+            if value.is_floating_point():
+                self.average[name].lerp_(value, 1 - decay)
+            else:
+                self.average[name].copy_(value)
+
+    def final(self) -> Mapping[str, Tensor]:
+        """Return the weights that count: the average where there is one."""
+        return self.average or self.course.module.state_dict()
+
+    def keep(self) -> None:
+        """Write a checkpoint."""
+        write_tensors(self.folder / "checkpoints" / f"{self.step:08}.safetensors", self.final(), {"step": str(self.step)})
+
+    def save(self) -> None:
+        """Write the state one can go on from, then the log up to it."""
+        tensors = {f"module.{name}": value for name, value in self.course.module.state_dict().items()}
+        tensors |= {f"average.{name}": value for name, value in self.average.items()}
+        for name, weight in self.course.module.named_parameters():
+            for moment, value in self.optimizer.state.get(weight, {}).items():
+                tensors[f"{moment}.{name}"] = value
+        write_tensors(self.folder / "state.safetensors", tensors, {"step": str(self.step)})
+        lines = "".join(json.dumps(line) + "\n" for line in self.log)
+        _replace(self.folder / "log.jsonl", lines.encode())
+
+    def resume(self) -> None:
+        """Take up the last state, if there is one."""
+        path = self.folder / "state.safetensors"
+        if not path.exists():
+            return
+        with safe_open(path, "pt") as file:
+            self.step = int(file.metadata()["step"])
+            saved = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        self.course.module.load_state_dict(_part(saved, "module."))
+        for name, value in _part(saved, "average.").items():
+            self.average[name].copy_(value)
+        for name, weight in self.course.module.named_parameters():
+            if f"exp_avg.{name}" in saved:
+                self.optimizer.state[weight] = {
+                    "step": saved[f"step.{name}"],
+                    "exp_avg": torch.empty_like(weight).copy_(saved[f"exp_avg.{name}"]),
+                    "exp_avg_sq": torch.empty_like(weight).copy_(saved[f"exp_avg_sq.{name}"]),
+                }
+        log = self.folder / "log.jsonl"
+        lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()] if log.exists() else []
+        self.log = [line for line in lines if line["step"] <= self.step]
+
+
+def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _agree(folder: Path, recipe: Recipe, course: Course) -> None:
+    """Write the recipe into a new folder; in a used one make sure that it is the same."""
+    document = {
+        "kind": type(recipe).__name__,
+        "parameters": recipe.model_dump(mode="json"),
+        "labels": list(course.labels),
+        "data": dict(course.data),
+    }
+    path = folder / "recipe.json"
+    if not path.exists():
+        _replace(path, (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode())
+        return
+    before: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if before == document:
+        return
+    old, new = before.get("parameters", {}), document["parameters"]
+    changed = [f"{name} {old.get(name)} there, {value} here" for name, value in new.items() if old.get(name) != value]
+    raise RecipeError(
+        f"{folder} holds another run ({'; '.join(changed) or 'its data or classes differ'}); give a new folder"
+    )
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write a safetensors file as a whole: beside its place first, then moved there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_suffix(f".{os.getpid()}.part")
+    save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, beside, dict(metadata))
+    os.replace(beside, path)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    beside = path.with_suffix(f".{os.getpid()}.part")
+    beside.write_bytes(content)
+    os.replace(beside, path)
+
+
+def read_checkpoint(path: Path) -> dict[str, Tensor]:
+    """Return the weights of one checkpoint by name."""
+    with safe_open(path, "pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+
+
+def evaluation_copy(module: nn.Module) -> nn.Module:
+    """Return the module in eval mode, on its own."""
+    return copy.deepcopy(module).eval().requires_grad_(False)
