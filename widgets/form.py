@@ -330,7 +330,10 @@ class Form(QWidget):
                 if button := getattr(item, "defaultBtn", None):
                     button.setFlat(True)
                     button.setToolTip("Back to the default")
+                    button.setAccessibleName(f"{parameter.name()}: back to the default")
                     set_icon(button, "retry")
+                if editor := getattr(item, "widget", None):
+                    editor.setAccessibleName(parameter.name())
         self.tree.header().setMinimumSectionSize(110)
         self._group.sigTreeStateChanged.connect(self._on_change)
         self._validate()

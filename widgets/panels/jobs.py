@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QEvent, QPoint, Qt
-from PySide6.QtGui import QAction, QGuiApplication, QKeySequence
+from PySide6.QtGui import QAction, QGuiApplication, QKeySequence, QResizeEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QHBoxLayout,
@@ -33,6 +33,10 @@ HEADINGS = {
     "Time left": "Expected time to the end at this rate",
     "Now": "What is happening, or what went wrong",
 }
+WIDTHS = {PROGRESS: 138, RATE: 58, LEFT: 80}
+"""Of the columns that hold figures, in pixels."""
+MARGINS = 14
+"""Pixels of the panel at the sides of the list and its frame."""
 PICTURES = {
     "queued": "waiting",
     "running": "run",
@@ -51,8 +55,8 @@ class JobsPanel(Panel):
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(session, parent)
         self._items: dict[int, QTreeWidgetItem] = {}
-        self.list = QTreeWidget(
-            columnCount=len(HEADINGS), rootIsDecorated=False, uniformRowHeights=True, allColumnsShowFocus=True
+        self.list = QTreeWidget(  # of this panel from the start: Tab would skip what comes before the focus proxy
+            self, columnCount=len(HEADINGS), rootIsDecorated=False, uniformRowHeights=True, allColumnsShowFocus=True
         )
         self.list.setAccessibleName("Jobs")
         self.list.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
@@ -61,11 +65,10 @@ class JobsPanel(Panel):
         for column, tip in enumerate(HEADINGS.values()):
             self.list.headerItem().setToolTip(column, tip)
         header = self.list.header()
-        header.setStretchLastSection(False)
-        for column, width in ((PROGRESS, 132), (RATE, 62), (LEFT, 74)):
+        header.setStretchLastSection(True)
+        header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
+        for column, width in WIDTHS.items():
             header.resizeSection(column, width)
-        for column in (JOB, NOTE):  # what is asked and what comes of it share the rest
-            header.setSectionResizeMode(column, QHeaderView.ResizeMode.Stretch)
         self.list.itemSelectionChanged.connect(self._refresh_actions)
         self.list.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         self.list.customContextMenuRequested.connect(self._open_menu)
@@ -183,6 +186,12 @@ class JobsPanel(Panel):
         item.setToolTip(PROGRESS, item.text(PROGRESS))
         item.setText(NOTE, event.error if record.result is None else "result: Enter")
         item.setToolTip(NOTE, event.error if record.result is None else "Enter or a double click shows the result")
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Share what room the figures leave between what was asked for and what comes of it."""
+        super().resizeEvent(event)
+        room = event.size().width() - MARGINS - sum(WIDTHS.values())
+        self.list.header().resizeSection(JOB, room * 4 // 7)
 
     def changeEvent(self, event: QEvent) -> None:
         """Draw icons and errors again in the new colours."""

@@ -98,6 +98,7 @@ class NeuronGridPanel(Panel):
     # ------------------------------------------------------------------------------------------------ widgets
 
     def _build(self) -> None:
+        self.previous = self._arrow(Qt.ArrowType.LeftArrow, "Previous layer (Ctrl+PgUp)")
         self.layers = QComboBox(self)
         self.layers.setEditable(True)
         self.layers.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
@@ -112,7 +113,6 @@ class NeuronGridPanel(Panel):
         completer.setCompletionMode(QCompleter.CompletionMode.PopupCompletion)
         completer.setMaxVisibleItems(16)
 
-        self.previous = self._arrow(Qt.ArrowType.LeftArrow, "Previous layer (Ctrl+PgUp)")
         self.next = self._arrow(Qt.ArrowType.RightArrow, "Next layer (Ctrl+PgDown)")
 
         self.filter = QLineEdit(self)
