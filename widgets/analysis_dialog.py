@@ -71,10 +71,13 @@ class AnalysisDialog(QDialog):
         buttons = QDialogButtonBox()
         self.run = buttons.addButton("Run", QDialogButtonBox.ButtonRole.ActionRole)
         self.run.setDefault(True)
+        self.run.setToolTip("Start the analysis with these parameters (Enter)")
         self.run.clicked.connect(self.start)
         self.stop = buttons.addButton("Cancel run", QDialogButtonBox.ButtonRole.ActionRole)
+        self.stop.setToolTip("Stop the analysis at its next step")
         self.stop.clicked.connect(lambda: session.relay.cancel(self._job))
         self.show_result = buttons.addButton("Show result…", QDialogButtonBox.ButtonRole.ActionRole)
+        self.show_result.setToolTip("Look at what was found, and save it")
         self.show_result.clicked.connect(self.open_result)
         close = buttons.addButton(QDialogButtonBox.StandardButton.Close)
         for button in (self.stop, self.show_result, close):

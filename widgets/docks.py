@@ -274,6 +274,8 @@ class Docks(QObject):
         current = self.current()
         for id, dock in self._docks.items():
             dock.titleBarWidget().set_active(current is not None and current.id == id)
+        if current is not None and self._docks[current.id].visibleRegion().isEmpty():
+            self._docks[current.id].raise_()  # Tab led into a panel behind another
 
     def cycle(self, step: int) -> None:
         """Give the keyboard to the next (1) or previous (-1) dock that is open."""

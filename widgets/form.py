@@ -19,6 +19,7 @@ from PySide6.QtCore import QObject, QSize, Qt, QTimer, Signal
 from PySide6.QtWidgets import QHeaderView, QLabel, QVBoxLayout, QWidget
 
 from widgets.theme import set_icon, signal_colour
+from workbench.jobs.collector import collector_at_rest
 
 if TYPE_CHECKING:
     from pyqtgraph.parametertree import Parameter
@@ -37,7 +38,7 @@ class Preload(QObject):
 
     def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
-        self._thread = threading.Thread(target=importlib.import_module, args=(TREE,), name="import of pyqtgraph")
+        self._thread = threading.Thread(target=self._import, name="import of pyqtgraph")
         self._poll = QTimer(self, interval=15)
         self._poll.timeout.connect(self._look)
 
@@ -46,6 +47,10 @@ class Preload(QObject):
         if TREE not in sys.modules:
             self._thread.start()
         self._poll.start()
+
+    def _import(self) -> None:
+        with collector_at_rest():  # the import touches every class of Qt; a pass over one half made crashes
+            importlib.import_module(TREE)
 
     def _look(self) -> None:
         if not self._thread.is_alive():
@@ -325,7 +330,10 @@ class Form(QWidget):
                 if button := getattr(item, "defaultBtn", None):
                     button.setFlat(True)
                     button.setToolTip("Back to the default")
+                    button.setAccessibleName(f"{parameter.name()}: back to the default")
                     set_icon(button, "retry")
+                if editor := getattr(item, "widget", None):
+                    editor.setAccessibleName(parameter.name())
         self.tree.header().setMinimumSectionSize(110)
         self._group.sigTreeStateChanged.connect(self._on_change)
         self._validate()

@@ -44,6 +44,7 @@ class Manual(QDialog):
         self.setWindowTitle("Manual – Circuit Workbench")
         self.resize(820, 720)
         self.page = QTextBrowser()
+        self.page.setAccessibleName("Manual")
         self.page.setHtml(manual_page(registry, panels))
         self.field = QLineEdit(
             placeholderText="Search in the manual; Enter finds the next place", clearButtonEnabled=True

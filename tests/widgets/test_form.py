@@ -167,6 +167,22 @@ def test_pyqtgraph_is_imported_in_a_thread_of_its_own_and_works_afterwards():
     assert "thread" not in run.stderr.lower(), run.stderr
 
 
+def test_the_collector_rests_while_pyqtgraph_is_imported(qapp, qtbot, monkeypatch):
+    from PySide6.QtCore import QObject
+
+    from widgets import form
+    from workbench.jobs.collector import at_rest
+
+    seen: list[bool] = []
+    monkeypatch.setattr(form, "TREE", "not.imported.yet")
+    monkeypatch.setattr(form.importlib, "import_module", lambda _name: seen.append(at_rest()))
+    owner = QObject()
+    preload = Preload(owner)
+    with qtbot.waitSignal(preload.ready):
+        preload.start()
+    assert seen == [True] and not at_rest()
+
+
 def test_preload_is_ready_at_once_the_second_time(qapp, qtbot):
     from PySide6.QtCore import QObject
 

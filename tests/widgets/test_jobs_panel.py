@@ -42,6 +42,8 @@ def test_progress_rate_and_time_left_are_shown(panel, session, runner, qtbot):
     bar = panel.list.itemWidget(row(panel), PROGRESS)
     assert isinstance(bar, QProgressBar) and bar.value() == 300 and bar.toolTip() == "300 of 1,000"
     assert (row(panel).text(RATE), row(panel).text(LEFT)) == ("12.5/s", "56 s")
+    runner.tell(job, "progress", done=600, total=1000, rate=1234.5)
+    qtbot.waitUntil(lambda: row(panel).text(RATE) == "1,234/s")
     runner.tell(job, "done", result=None)
     qtbot.waitUntil(lambda: row(panel).text(PROGRESS).startswith("done after"))
     assert panel.list.itemWidget(row(panel), PROGRESS) is None
@@ -154,6 +156,34 @@ def test_results_of_analyses_are_kept_for_looking_and_saving(panel, session, run
     qtbot.waitUntil(lambda: window.said.text().startswith("Saved to"))
     assert window.said.text() == f"Saved to {tmp_path / 'Sweep-2'}"  # never over what is there
     window.close()
+
+
+@pytest.mark.parametrize("key", [Qt.Key.Key_Return, Qt.Key.Key_Enter])
+def test_enter_shows_the_result_and_says_so(panel, session, runner, qtbot, key):
+    from widgets.result_window import ResultWindow
+
+    job = start(session, runner)
+    runner.tell(job, "done", result=Result("Sweep", {}, {}, {}, {}))
+    qtbot.waitUntil(lambda: row(panel) is not None and row(panel).text(NOTE) == "result: Enter")
+    panel.list.setFocus()
+    panel.list.setCurrentItem(row(panel))
+    qtbot.keyClick(panel.list, key)
+    [window] = panel.findChildren(ResultWindow)
+    window.close()
+
+
+@pytest.mark.parametrize("width", [530, 690, 900])
+def test_all_columns_are_in_sight_and_texts_end_in_dots(panel, session, runner, qtbot, width):
+    job = start(session, runner)
+    runner.tell(job, "failed", error="a sentence that says what went wrong, why, and what to do instead of that")
+    qtbot.waitUntil(lambda: panel.list.topLevelItemCount() == 1)
+    panel.resize(width, 200)
+    qtbot.waitUntil(lambda: panel.width() == width)
+    header = panel.list.header()
+    assert header.length() <= panel.list.viewport().width()
+    assert header.sectionSize(JOB) > header.sectionSize(NOTE) >= 90
+    assert panel.list.textElideMode() == Qt.TextElideMode.ElideRight
+    assert row(panel).toolTip(NOTE) == row(panel).text(NOTE)
 
 
 @pytest.mark.parametrize(

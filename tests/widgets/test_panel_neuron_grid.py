@@ -148,6 +148,14 @@ def test_a_hidden_panel_asks_for_nothing(session, runner, qtbot):
     qtbot.waitUntil(lambda: bool(runner.asked(Thumbnails)))
 
 
+def test_a_failure_in_many_words_does_not_make_the_panel_wide(opened, runner, qtbot):
+    job, _ = newest(runner, "coarse")
+    before = opened.minimumSizeHint().width()
+    runner.tell(job, "failed", error="what went wrong and what to do " * 20)
+    qtbot.waitUntil(lambda: opened.status.text().endswith("…"))
+    assert opened.minimumSizeHint().width() == before and opened.status.toolTip().endswith("to do")
+
+
 def test_cancelled_by_hand_rests_until_one_scrolls(opened, runner, qtbot):
     for job in sorted(runner.open):
         runner.cancel(job)
@@ -165,7 +173,7 @@ def test_failure_is_said_and_not_repeated(opened, runner, qtbot):
     qtbot.waitUntil(lambda: opened.status.text() == "the gradient is NaN")
     asked = len(runner.asked(Thumbnails))
     qtbot.wait(50)
-    assert len(runner.asked(Thumbnails)) == asked and opened.status.toolTip() == "Traceback …"
+    assert len(runner.asked(Thumbnails)) == asked and opened.status.toolTip() == "the gradient is NaN\nTraceback …"
 
 
 def test_an_answer_without_what_was_asked_is_not_asked_for_ever(opened, runner, qtbot):
@@ -224,10 +232,19 @@ def test_layers_are_chosen_by_name_and_by_steps(opened, session, qtbot):
     qtbot.keyClicks(opened.layers.lineEdit(), "stem.conv")
     qtbot.keyClick(opened.layers.lineEdit(), Qt.Key.Key_Return)
     assert session.layer == "stem.conv" and not opened.previous.isEnabled()
-    assert "pre-activation" in opened.summary.text() and "16 units" in opened.summary.text()
+    assert opened.summary.full_text == "16 units · 56 × 56 · conv2d · pre-activation"
     opened.layers.lineEdit().setText("no such layer")
     opened.layers.lineEdit().editingFinished.emit()
     assert opened.layers.currentText() == "stem.conv" == session.layer
+
+
+def test_filter_keeps_its_explanation_and_the_line_below_says_how_many_are_left(opened, qtbot):
+    explained = opened.filter.toolTip()
+    opened.filter.setText("0-9")
+    qtbot.waitUntil(lambda: opened.summary.full_text.startswith("10 of 64 units ·"))
+    assert opened.filter.toolTip() == explained and "128-" in explained
+    opened.filter.clear()
+    qtbot.waitUntil(lambda: opened.summary.full_text.startswith("64 units ·"))
 
 
 def test_filter_finds_labels_given_meanwhile(opened, session, qtbot):

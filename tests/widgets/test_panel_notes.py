@@ -218,3 +218,11 @@ def test_the_command_reveals_the_panel_and_begins_a_note(panel, session):
     [command] = panel.commands()
     command.run()
     assert wanted == [("notes",)] and len(session.project.notes) == 1
+
+
+@pytest.mark.parametrize(("width", "dated"), [(400, False), (532, False), (900, True)])
+def test_the_titles_keep_their_room_when_the_panel_is_narrow(panel, qtbot, width, dated):
+    panel.resize(width, 230)
+    qtbot.wait(1)
+    assert panel.list.isColumnHidden(CHANGED) is not dated
+    assert panel.list.header().sectionSize(TITLE) >= 90

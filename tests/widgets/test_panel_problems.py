@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from PySide6.QtCore import Qt, QUrl
+from PySide6.QtCore import QPoint, QRect, Qt, QUrl
 from PySide6.QtGui import QDesktopServices
+from PySide6.QtWidgets import QStylePainter
 
 from widgets.panels import PANELS
 from widgets.panels import problems as module
@@ -12,6 +13,8 @@ from widgets.panels.problems import NUMBER, STATUS, WORKING, ProblemsPanel
 from workbench import problems
 from workbench.jobs.requests import AnalysisCard, DescribeAnalyses
 from workbench.project import ProblemState, Project
+
+SIZES = ((220, 200), (300, 300), (300, 700), (480, 240), (532, 230), (700, 220), (900, 500))
 
 
 @pytest.fixture
@@ -69,9 +72,9 @@ def test_filters_narrow_together(panel, session):
 
 def test_choosing_a_row_shows_its_page(panel):
     panel.select("7.10")
-    assert panel.page.title.text() == "7.10  How sparse are the weights between neighbouring layers?"
-    assert "printed as 7.1" in panel.page.about.text() and "B: medium" in panel.page.about.text()
     text = panel.page.text.toPlainText()
+    assert text.startswith("7.10  How sparse are the weights between neighbouring layers?\n")
+    assert "printed as 7.1\n" in text and "B: medium" in text
     assert problems.find("7.10").text in text
     assert "Not built yet: weight heatmap." in text
     panel.field.setText("phase")
@@ -240,6 +243,33 @@ def test_the_page_stands_below_the_table_where_it_is_narrow(panel, qtbot):
     panel.resize(400, 700)
     qtbot.waitUntil(lambda: panel.width() == 400)
     assert panel.splitter.orientation() == Qt.Orientation.Vertical
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_nothing_overlaps_or_is_squeezed_whatever_the_size(panel, qtbot, width, height):
+    panel.select("7.8")  # its title takes two lines
+    panel.resize(width, height)
+    qtbot.wait(1)  # the page moves below the table, and what scrolls is laid out after that
+    page = panel.page
+    fields = (panel.field, panel.difficulty, panel.sub_category, panel.status, panel.table)
+    fields += (page.text, page.status, page.working, page.help, page.start)
+    places = [QRect(field.mapTo(panel.splitter, QPoint()), field.size()) for field in fields]
+    for field, place in zip(fields, places, strict=True):
+        least = field.minimumSizeHint()
+        assert place.width() >= least.width() and place.height() >= least.height(), field.accessibleName()
+        assert width < 300 or panel.width() >= place.right(), f"{field.accessibleName()} only by scrolling sideways"
+        assert panel.splitter.rect().contains(place), field.accessibleName()
+        assert not any(place.intersects(other) for other in places if other is not place), field.accessibleName()
+
+
+def test_a_filter_too_narrow_for_its_text_ends_in_dots(panel, monkeypatch):
+    drawn: list[str] = []
+    monkeypatch.setattr(QStylePainter, "drawControl", lambda _painter, _control, option: drawn.append(option.currentText))
+    panel.sub_category.resize(300, 26)
+    panel.sub_category.grab()
+    panel.sub_category.resize(90, 26)
+    panel.sub_category.grab()
+    assert drawn[0] == "Sub-category: any" and drawn[1].endswith("…") and drawn[1].startswith("Sub")
 
 
 def test_the_command_is_one_of_the_registry(panel):

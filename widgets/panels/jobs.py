@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QEvent, QPoint, Qt
-from PySide6.QtGui import QAction, QGuiApplication, QKeySequence
+from PySide6.QtGui import QAction, QGuiApplication, QKeySequence, QResizeEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QHBoxLayout,
@@ -23,6 +23,7 @@ from widgets.docks import Panel
 from widgets.job_log import JobRecord
 from widgets.session import Session
 from widgets.theme import icon, set_icon, signal_colour
+from widgets.views.axes import count
 
 JOB, PROGRESS, RATE, LEFT, NOTE = range(5)
 HEADINGS = {
@@ -32,6 +33,10 @@ HEADINGS = {
     "Time left": "Expected time to the end at this rate",
     "Now": "What is happening, or what went wrong",
 }
+WIDTHS = {PROGRESS: 138, RATE: 58, LEFT: 80}
+"""Of the columns that hold figures, in pixels."""
+MARGINS = 14
+"""Pixels of the panel at the sides of the list and its frame."""
 PICTURES = {
     "queued": "waiting",
     "running": "run",
@@ -50,19 +55,19 @@ class JobsPanel(Panel):
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(session, parent)
         self._items: dict[int, QTreeWidgetItem] = {}
-        self.list = QTreeWidget(
-            columnCount=len(HEADINGS), rootIsDecorated=False, uniformRowHeights=True, allColumnsShowFocus=True
+        self.list = QTreeWidget(  # of this panel from the start: Tab would skip what comes before the focus proxy
+            self, columnCount=len(HEADINGS), rootIsDecorated=False, uniformRowHeights=True, allColumnsShowFocus=True
         )
         self.list.setAccessibleName("Jobs")
         self.list.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
-        self.list.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        self.list.setTextElideMode(Qt.TextElideMode.ElideRight)
         self.list.setHeaderLabels(list(HEADINGS))
         for column, tip in enumerate(HEADINGS.values()):
             self.list.headerItem().setToolTip(column, tip)
         header = self.list.header()
         header.setStretchLastSection(True)
         header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
-        for column, width in ((JOB, 320), (PROGRESS, 150), (RATE, 80), (LEFT, 90)):
+        for column, width in WIDTHS.items():
             header.resizeSection(column, width)
         self.list.itemSelectionChanged.connect(self._refresh_actions)
         self.list.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
@@ -80,8 +85,9 @@ class JobsPanel(Panel):
             "Copy details", "copy", "Copy what is known of the selected jobs, errors with traceback", self.copy_details
         )
         self.result = self._action(
-            "Show result…", "analysis", "Look at the result of an analysis and save it", self._show_result
+            "Show result…", "analysis", "Look at the result of an analysis and save it (Enter)", self._show_result
         )
+        self.result.setShortcuts([Qt.Key.Key_Return, Qt.Key.Key_Enter])
         self.clear = self._action(
             "Clear finished", "clear", "Take all jobs that have ended off the list", session.jobs.clear_ended
         )
@@ -153,9 +159,10 @@ class JobsPanel(Panel):
             if event.total:
                 bar.setValue(round(1000 * event.done / event.total))
                 bar.setToolTip(f"{event.done:,.0f} of {event.total:,.0f}")
-            item.setText(RATE, f"{event.rate:.3g}/s" if event.rate else "")
+            item.setText(RATE, f"{count(event.rate) if event.rate >= 100 else format(event.rate, '.3g')}/s" if event.rate else "")
             item.setText(LEFT, duration(event.seconds_left) if event.seconds_left is not None else "")
             item.setText(NOTE, event.note)
+            item.setToolTip(NOTE, event.note)
         if event.ended:
             self._refresh_actions()
 
@@ -176,10 +183,15 @@ class JobsPanel(Panel):
             PROGRESS,
             {"queued": "waiting", "done": "done", "failed": "failed", "cancelled": "cancelled"}[event.state] + took,
         )
-        item.setText(NOTE, event.error)
-        item.setToolTip(NOTE, event.error)
-        if record.result is not None:
-            item.setText(NOTE, "Enter shows the result")
+        item.setToolTip(PROGRESS, item.text(PROGRESS))
+        item.setText(NOTE, event.error if record.result is None else "result: Enter")
+        item.setToolTip(NOTE, event.error if record.result is None else "Enter or a double click shows the result")
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Share what room the figures leave between what was asked for and what comes of it."""
+        super().resizeEvent(event)
+        room = event.size().width() - MARGINS - sum(WIDTHS.values())
+        self.list.header().resizeSection(JOB, room * 4 // 7)
 
     def changeEvent(self, event: QEvent) -> None:
         """Draw icons and errors again in the new colours."""

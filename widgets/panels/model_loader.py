@@ -73,7 +73,7 @@ class ModelLoaderPanel(Panel):
         self.splitter.addWidget(top)
         self.splitter.addWidget(bottom)
         self.splitter.setStretchFactor(1, 1)
-        self.splitter.setSizes([190, 740])
+        self.splitter.setSizes([150, 780])
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 6, 6, 6)
         layout.addWidget(self.splitter)

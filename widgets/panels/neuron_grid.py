@@ -22,6 +22,8 @@ from PySide6.QtWidgets import (
 )
 
 from widgets.docks import Panel
+from widgets.elided_combo_box import ElidedComboBox
+from widgets.elided_label import ElidedLabel
 from widgets.theme import signal_colour
 from widgets.thumbnail_supply import ThumbnailSupply
 from widgets.views.axes import number
@@ -96,6 +98,7 @@ class NeuronGridPanel(Panel):
     # ------------------------------------------------------------------------------------------------ widgets
 
     def _build(self) -> None:
+        self.previous = self._arrow(Qt.ArrowType.LeftArrow, "Previous layer (Ctrl+PgUp)")
         self.layers = QComboBox(self)
         self.layers.setEditable(True)
         self.layers.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
@@ -110,7 +113,6 @@ class NeuronGridPanel(Panel):
         completer.setCompletionMode(QCompleter.CompletionMode.PopupCompletion)
         completer.setMaxVisibleItems(16)
 
-        self.previous = self._arrow(Qt.ArrowType.LeftArrow, "Previous layer (Ctrl+PgUp)")
         self.next = self._arrow(Qt.ArrowType.RightArrow, "Next layer (Ctrl+PgDown)")
 
         self.filter = QLineEdit(self)
@@ -122,17 +124,15 @@ class NeuronGridPanel(Panel):
         self.filter.setAccessibleName("Filter units")
         self.filter.setMinimumWidth(90)
 
-        self.sort = QComboBox(self)
+        self.sort = ElidedComboBox(letters=10, parent=self)
         self.sort.setToolTip(
             "Order of the units. All but the number need dataset examples: start a sweep in the inspector"
         )
         self.sort.setAccessibleName("Sort units by")
-        self.sort.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.sort.setMinimumContentsLength(10)
         self.sort.addItem("Unit number", "")
         for name, title in SORTS.items():
             self.sort.addItem(title, name)
-        self.direction = self._arrow(Qt.ArrowType.DownArrow, "")
+        self.direction = self._arrow(Qt.ArrowType.DownArrow, "Reverse the order")
         self._reversed = False
 
         self.size = QSlider(Qt.Orientation.Horizontal, self)
@@ -142,9 +142,7 @@ class NeuronGridPanel(Panel):
         self.size.setToolTip("Size of the thumbnails in pixels (Ctrl+wheel, Ctrl+Plus, Ctrl+Minus)")
         self.size.setAccessibleName("Size of the thumbnails")
 
-        self.summary = QLabel(self)
-        self.summary.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.summary.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.summary = ElidedLabel(parent=self)
         self.status = QLabel(self)
         self.progress = QProgressBar(self)
         self.progress.setTextVisible(False)
@@ -231,7 +229,7 @@ class NeuronGridPanel(Panel):
         layer = self.session.layers.get(name)
         model = self.session.model
         if layer is None or model is None:
-            self.summary.clear()
+            self.summary.show_text("")
             self.grid.show_units([])
             self.grid.set_message(
                 "No network is open.\nChoose one in the panel Model, or drop a weights file onto the window."
@@ -239,10 +237,6 @@ class NeuronGridPanel(Panel):
             self.supply.begin("", "")
             return
         self.supply.begin(model.ref, name)
-        role = f" · {layer.role}-activation" if layer.role else ""
-        self.summary.setText(
-            f"{layer.units:,} units · {_shape(layer.positions) or 'one value each'} · {layer.kind}{role}"
-        )
         self.grid.title = f"{layer.name} of {model.name}"
         self.grid.made_from = {
             "model": model.ref,
@@ -322,8 +316,9 @@ class NeuronGridPanel(Panel):
         if moved:
             self.grid.scrollToTop()  # the first of the new order, not the selected unit wherever it went
         self.grid.set_message("" if units else f"No unit of {layer.name} matches “{self.filter.text().strip()}”.")
-        if len(units) < layer.units:
-            self.filter.setToolTip(f"{len(units):,} of {layer.units:,} units")
+        shown = f"{len(units):,} of {layer.units:,} units" if len(units) < layer.units else f"{layer.units:,} units"
+        about = (shown, _shape(layer.positions) or "one value each", layer.kind, role if layer.role else "")
+        self.summary.show_text(" · ".join(part for part in about if part))
         self.supply.hurry()
 
     # ------------------------------------------------------------------------------------------------ choosing
@@ -361,10 +356,11 @@ class NeuronGridPanel(Panel):
         self.progress.setRange(0, supply.total or 1)
         self.progress.setValue(supply.done)
         failure = supply.failure
-        self.status.setToolTip(failure.details if failure else "")
+        self.status.setToolTip(f"{failure.error}\n{failure.details}".strip() if failure else "")
         self.status.setStyleSheet(f"color: {signal_colour('error', self.palette()).name()}" if failure else "")
         if failure:
-            self.status.setText(failure.error)
+            elide = Qt.TextElideMode.ElideRight  # a long sentence must not make the panel wide
+            self.status.setText(self.fontMetrics().elidedText(failure.error, elide, 260))
         elif supply.total:
             self.status.setText(f"rendering, {supply.done:,} of {supply.total:,}")
         else:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from html import escape
+from itertools import pairwise
 from typing import Any
 
 from PySide6.QtCore import QDateTime, QEvent, QLocale, Qt
@@ -37,6 +38,8 @@ from workbench.project import Note, Project
 TITLE, UNIT, CHANGED = range(3)
 NARROW = 520
 """Width in pixels below which a note stands under the list instead of beside it."""
+WIDE = 660
+"""Width in pixels from which the list has room for when a note was changed."""
 
 
 class NotesPanel(Panel):
@@ -83,9 +86,9 @@ class NotesPanel(Panel):
 
         bar = QHBoxLayout()
         bar.setSpacing(2)
-        bar.addWidget(self._button(self.add))
-        bar.addWidget(self._button(self.delete))
-        bar.addWidget(self.field, 1)
+        tools = (self._button(self.add), self._button(self.delete), self.field)
+        for tool in tools:
+            bar.addWidget(tool)
         left = QWidget()
         column = QVBoxLayout(left)
         column.setContentsMargins(0, 0, 0, 0)
@@ -101,6 +104,8 @@ class NotesPanel(Panel):
         layout.addWidget(self.splitter)
         self.setMinimumSize(280, 160)
         self.setFocusProxy(self.list)
+        for one, following in pairwise((self.list, *tools)):  # Tab would skip what comes before the proxy
+            self.setTabOrder(one, following)
 
         session.touched.connect(self._refresh)
         session.project_changed.connect(self._refresh)
@@ -231,9 +236,8 @@ class NotesPanel(Panel):
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Put the note beside the list, or below it where there is no room."""
         super().resizeEvent(event)
-        narrow = event.size().width() < NARROW
-        self.list.setColumnHidden(CHANGED, narrow)
-        wanted = Qt.Orientation.Vertical if narrow else Qt.Orientation.Horizontal
+        wanted = Qt.Orientation.Vertical if event.size().width() < NARROW else Qt.Orientation.Horizontal
+        self.list.setColumnHidden(CHANGED, event.size().width() < WIDE)
         if self.splitter.orientation() != wanted:
             self.splitter.setOrientation(wanted)
 

@@ -18,16 +18,17 @@ from PySide6.QtCore import (
     Qt,
     QUrl,
 )
-from PySide6.QtGui import QDesktopServices, QFont, QGuiApplication, QKeyEvent, QResizeEvent
+from PySide6.QtGui import QDesktopServices, QGuiApplication, QKeyEvent, QResizeEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
-    QComboBox,
+    QFrame,
     QGridLayout,
     QHBoxLayout,
     QHeaderView,
     QLabel,
     QLineEdit,
     QPushButton,
+    QScrollArea,
     QSplitter,
     QStackedLayout,
     QTextBrowser,
@@ -38,6 +39,8 @@ from PySide6.QtWidgets import (
 
 from widgets.commands import Command
 from widgets.docks import Panel
+from widgets.elided_combo_box import ElidedComboBox
+from widgets.elided_label import ElidedLabel
 from widgets.panels import PANELS
 from widgets.project_edit import ProjectEdit, UndoKeys
 from widgets.session import Session
@@ -62,7 +65,7 @@ COLUMNS = (
 )
 NUMBER, TITLE, DIFFICULTY, STATUS, SUB_CATEGORY, WORKING, HELP = range(len(COLUMNS))
 SORTED = Qt.ItemDataRole.UserRole
-NARROW = 620
+NARROW = 520
 """Width in pixels below which the page stands under the table instead of beside it."""
 
 
@@ -116,8 +119,10 @@ class ProblemsPanel(Panel):
         self.splitter.setSizes([1000, 1000])
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 6, 6, 6)
-        layout.addWidget(self.splitter)
-        self.setMinimumSize(300, 180)  # narrower than table and page side by side, which then stand below one another
+        scroll = QScrollArea(widgetResizable=True, frameShape=QFrame.Shape.NoFrame, focusPolicy=Qt.FocusPolicy.NoFocus)
+        scroll.setWidget(self.splitter)  # lower than table and page need below one another, or narrower than either
+        layout.addWidget(scroll)
+        self.setMinimumSize(200, 120)
         self.setFocusProxy(self.field)
 
         self.field.textChanged.connect(self._apply_filters)
@@ -262,13 +267,11 @@ class ProblemsPanel(Panel):
             self.select(state["problem"])
 
 
-def choice(name: str, entries: Sequence[tuple[str, str]]) -> QComboBox:
+def choice(name: str, entries: Sequence[tuple[str, str]]) -> ElidedComboBox:
     """Make a box to choose a filter from; its first entry, with no data, is its name and filters nothing."""
-    box = QComboBox()
+    box = ElidedComboBox(letters=2)
     box.setAccessibleName(f"{name} filter")
     box.setToolTip(f"Show only problems of one {name.lower()}")
-    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    box.setMinimumContentsLength(6)
     for text, data in ((f"{name}: any", None), *entries):
         box.addItem(text, data)
     return box
@@ -463,21 +466,11 @@ class Page(QWidget):
         self._session = session
         self._titles: dict[str, str] | None = None
         self.problem = problems.load()[0]
-        self.title = QLabel(wordWrap=True)
-        font = QFont(self.title.font())
-        font.setPointSizeF(font.pointSizeF() * 1.2)
-        font.setBold(True)
-        self.title.setFont(font)
-        self.title.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.about = QLabel(wordWrap=True)
-        self.about.setForegroundRole(self.about.palette().ColorRole.PlaceholderText)
-        self.start = QPushButton("Start")
-        set_icon(self.start, "run")
         self.text = QTextBrowser(openLinks=False)
         self.text.setAccessibleName("About the problem")
         self.text.anchorClicked.connect(open_link)
         self.text.highlighted.connect(lambda url: self.text.setToolTip(url.toString()))
-        self.status = QComboBox()
+        self.status = ElidedComboBox(letters=3)
         for status in get_args(Status):
             self.status.addItem(status.capitalize(), status)
         self.status.setToolTip("How far you are with it; saved with the investigation")
@@ -485,6 +478,8 @@ class Page(QWidget):
         self.working.setToolTip("Who is working on it; saved with the investigation")
         self.help = QLineEdit(placeholderText="none")
         self.help.setToolTip("What help is wanted; saved with the investigation")
+        self.start = QPushButton("Start")
+        set_icon(self.start, "run")
         UndoKeys(session, self.working, self.help)
         for field, name in ((self.status, "Status"), (self.working, "Currently working"), (self.help, "Help wanted")):
             field.setAccessibleName(name)
@@ -492,26 +487,19 @@ class Page(QWidget):
         self.working.textEdited.connect(lambda text: self.edit("currently_working", text))
         self.help.textEdited.connect(lambda text: self.edit("help_wanted", text))
 
-        name = QVBoxLayout()
-        name.setSpacing(0)
-        name.addWidget(self.title)
-        name.addWidget(self.about)
-        head = QHBoxLayout()
-        head.addLayout(name, 1)
-        head.addWidget(self.start, 0, Qt.AlignmentFlag.AlignTop)
         form = QGridLayout()
-        form.setHorizontalSpacing(8)
+        form.setHorizontalSpacing(6)
         form.setVerticalSpacing(1)
-        for column, (field, stretch) in enumerate(((self.status, 0), (self.working, 1), (self.help, 1))):
-            caption = QLabel(field.accessibleName())
+        for column, field in enumerate((self.status, self.working, self.help)):
+            caption = ElidedLabel(field.accessibleName())
             caption.setBuddy(field)
             form.addWidget(caption, 0, column)
             form.addWidget(field, 1, column)
-            form.setColumnStretch(column, stretch)
+            form.setColumnStretch(column, 1)
+        form.addWidget(self.start, 1, 3)
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(6, 0, 0, 0)
+        layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(5)
-        layout.addLayout(head)
         layout.addWidget(self.text, 1)
         layout.addLayout(form)
         self.show_problem(self.problem)
@@ -519,10 +507,6 @@ class Page(QWidget):
     def show_problem(self, problem: Problem) -> None:
         """Show another problem."""
         self.problem = problem
-        self.title.setText(f"{problem.number}  {problem.title}")
-        printed = f" · printed as {problem.printed_number}" if problem.printed_number != problem.number else ""
-        about = [problem.sub_category or "No sub-category", f"{problem.difficulty}: {DIFFICULTIES[problem.difficulty]}"]
-        self.about.setText(" · ".join(about) + printed)
         there, missing = panels_for(problem)
         tip = f"Open {listed([PANELS[id].title for id in there])}"
         self.start.setToolTip(tip + (f"; not built yet: {listed([name_of(id) for id in missing])}" if missing else ""))
@@ -537,6 +521,8 @@ class Page(QWidget):
 
     def _write(self) -> None:
         problem = self.problem
+        about = [problem.sub_category or "No sub-category", f"{problem.difficulty}: {DIFFICULTIES[problem.difficulty]}"]
+        about += [f"printed as {problem.printed_number}"] if problem.printed_number != problem.number else []
         faint = self.palette().color(self.palette().ColorRole.PlaceholderText).name()
         there, missing = panels_for(problem)
 
@@ -557,7 +543,9 @@ class Page(QWidget):
         sources = " · ".join(f"<a href='{escape(link.url)}'>{escape(link.title)}</a>" for link in problems.sources())
         place = self.text.verticalScrollBar().value()
         self.text.setHtml(
-            f"<p style='margin-top:2px'>{escape(problem.text)}</p>"
+            f"<p style='margin:2px 0 0 0; font-size:large'><b>{problem.number}&nbsp; {escape(problem.title)}</b></p>"
+            f"<p style='margin-top:0; color:{faint}'>{escape(' · '.join(about))}</p>"
+            f"<p>{escape(problem.text)}</p>"
             f"<p style='margin-bottom:2px'><b>Existing work</b></p><ul style='margin:0; -qt-list-indent:0'>{works}</ul>"
             + "".join(f"<p><b>{name}</b>&nbsp; {text}</p>" for name, text in rows)
             + f"<p style='color:{faint}'><b>Source</b>&nbsp; {sources}</p>"

@@ -24,6 +24,8 @@ class SweepBar(QWidget):
         self.text = QLabel(self)
         self.text.setWordWrap(True)
         self.button = QPushButton(self)
+        self.button.setAccessibleName("Sweep")
+        self.button.setToolTip("Show the images to the layer; it can be stopped, and goes on where it stopped")
         self.button.clicked.connect(self.start)
         self.bar = QProgressBar(self)
         self.bar.setTextVisible(False)
