@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from widgets.main_window import MainWindow
+    from workbench.models.layer import Unit
 
 
 class Reception(QObject):
@@ -70,14 +71,16 @@ class Reception(QObject):
         """Open what is on the clipboard."""
         self.take_mime(QGuiApplication.clipboard().mimeData(), "Pasted")
 
-    def ask_to_run_code(self, ref: str) -> None:
-        """Show a Python file and ask before it is run."""
+    def ask_to_run_code(self, ref: str, layer: str = "", unit: Unit | None = None) -> None:
+        """Show a Python file and ask before it is run; `layer` and `unit` are selected in its network then."""
         try:
             dialog = CodeConsent(ref, self._window)
         except (ValueError, OSError) as error:
             self._session.report(str(error))
             return
-        dialog.agreed.connect(lambda agreed: self._session.open_model(agreed, allow_code=True))
+        dialog.agreed.connect(
+            lambda agreed: self._session.open_model(agreed, allow_code=True, layer=layer, unit=unit)
+        )
         dialog.open()
 
     def ask_for_images(self) -> None:

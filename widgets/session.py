@@ -76,8 +76,8 @@ class Session(QObject):
     """A `Message` for the message bar."""
     panels_wanted = Signal(object)
     """Ids of panels that a panel asks to open, as a tuple; the first is to get the keyboard."""
-    consent_needed = Signal(str)
-    """A ``python:`` reference is to be opened: ask the user, then call `open_model` with `allow_code`."""
+    consent_needed = Signal(str, str, object)
+    """A ``python:`` reference, and the layer and unit to select: ask the user, then call `open_model` with `allow_code` and these."""
 
     def __init__(self, relay: Relay, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -111,10 +111,10 @@ class Session(QObject):
         layer, unit
             What to select when it is there; a sensible layer otherwise.
         """
-        self._wanted = (layer, unit)
         if ref.startswith("python:") and not allow_code:
-            self.consent_needed.emit(ref)
+            self.consent_needed.emit(ref, layer, unit)
             return
+        self._wanted = (layer, unit)
         from workbench.jobs.requests import LoadModel
 
         self.relay.cancel(self._model_job)

@@ -386,6 +386,30 @@ def test_a_python_file_is_shown_and_asked_about_before_it_runs(make_window, tmp_
     assert runner.asked(LoadModel) == [LoadModel(f"python:{path}:make_net", True)]
 
 
+def test_a_python_network_is_reopened_where_one_was(make_window, tmp_path, qtbot):
+    window = make_window(defaults=("", ""))
+    code, file = tmp_path / "net.py", tmp_path / "mine.workbench"
+    code.write_text("def make_net():\n    return 1\n", encoding="utf-8")
+    Project(model=f"python:{code}:make_net", layer="blocks.1.act", unit="blocks.1.act:7").save(file)
+    window.investigation.open(file)
+    window.findChild(CodeConsent).accept()
+    qtbot.waitUntil(lambda: window.session.model is not None)
+    assert window.session.unit == Unit("blocks.1.act", 7)
+
+
+def test_a_refused_python_network_leaves_nothing_wanted(make_window, tmp_path, qtbot):
+    window = make_window(defaults=("", ""))
+    code = tmp_path / "net.py"
+    code.write_text("def make_net():\n    return 1\n", encoding="utf-8")
+    window.session.open_model(f"python:{code}:make_net", layer="head", unit=Unit("head", 1))
+    window.findChild(CodeConsent).reject()
+    drop(window, files(code))  # the same file, by hand
+    qtbot.waitUntil(lambda: len(window.findChildren(CodeConsent)) == 1)
+    window.findChild(CodeConsent).accept()
+    qtbot.waitUntil(lambda: window.session.model is not None)
+    assert (window.session.layer, window.session.unit) == ("blocks.0.act", None)
+
+
 def test_a_python_reference_to_nothing_is_one_message(make_window):
     window = make_window(defaults=("", ""))
     window.session.open_model("python:/nowhere/net.py:make")

@@ -95,10 +95,19 @@ def test_a_failed_open_that_is_retried_still_opens(session, runner, qtbot):
 def test_python_references_ask_first(session, runner, qtbot):
     with qtbot.waitSignal(session.consent_needed) as asked:
         session.open_model("python:/tmp/net.py:make")
-    assert asked.args == ["python:/tmp/net.py:make"]
+    assert asked.args == ["python:/tmp/net.py:make", "", None]
     assert runner.asked(LoadModel) == []
     session.open_model("python:/tmp/net.py:make", allow_code=True)
     assert runner.asked(LoadModel) == [LoadModel("python:/tmp/net.py:make", True)]
+
+
+def test_what_waits_for_consent_does_not_touch_what_is_being_opened(session, runner, qtbot):
+    card = runner.answers.pop(LoadModel)
+    session.open_model("test:small", layer="blocks.1.act", unit=Unit("blocks.1.act", 5))
+    session.open_model("python:/tmp/net.py:make", layer="head", unit=Unit("head", 1))
+    with qtbot.waitSignal(session.model_changed):
+        runner.tell(1, "done", result=card)
+    assert session.unit == Unit("blocks.1.act", 5)
 
 
 def test_images_open_and_are_recorded(session, runner, qtbot):
