@@ -320,37 +320,72 @@ def picture() -> QImage:
 
 def test_an_image_is_dropped_pasted_and_removed(make_window, tmp_path, qtbot):
     window = make_window()
+    changed = window.session.image_changed
     picture().save(str(tmp_path / "red.png"))
-    drop(window, files(tmp_path / "red.png"))
-    assert window.session.image.shape == (8, 12, 3)
+    with qtbot.waitSignal(changed):
+        drop(window, files(tmp_path / "red.png"))
+    assert window.session.image.shape == (8, 12, 3) and window.session.image_name == "red.png"
     assert np.array_equal(window.session.image[0, 0], [255, 0, 0])
+    assert window.statusBar().currentMessage() == "red.png: 12 × 8 pixels"
     window.registry.find("edit.remove_image").run()
     assert window.session.image is None
-    QGuiApplication.clipboard().setImage(picture())
-    window.registry.find("edit.paste").run()
-    assert window.session.image.shape == (8, 12, 3)
+    mime = QMimeData()  # of Python's: one that Qt makes may be taken for a dead object of another type at its address
+    mime.setImageData(picture())
+    QGuiApplication.clipboard().setMimeData(mime)
+    with qtbot.waitSignal(changed):
+        window.registry.find("edit.paste").run()
+    assert window.session.image.shape == (8, 12, 3) and window.session.image_name == "Pasted image"
     window.session.drop_image(None)
     mime = QMimeData()
-    mime.setImageData(picture())
-    drop(window, mime)
+    mime.setData("image/png", (tmp_path / "red.png").read_bytes())
+    with qtbot.waitSignal(changed):
+        drop(window, mime)
     assert window.session.image.shape == (8, 12, 3)
-    QGuiApplication.clipboard().setText("words")
+    words = QMimeData()
+    words.setText("words")
+    QGuiApplication.clipboard().setMimeData(words)
     window.registry.find("edit.paste").run()
     assert window.messages.messages[-1].text == "There is no image and no file in what was pasted."
 
 
-def test_a_bad_image_is_one_message_and_the_good_one_stays(make_window, tmp_path):
+def test_a_bad_image_is_one_message_and_the_good_one_stays(make_window, tmp_path, qtbot):
     window = make_window()
     picture().save(str(tmp_path / "red.png"))
-    drop(window, files(tmp_path / "red.png"))
+    with qtbot.waitSignal(window.session.image_changed):
+        drop(window, files(tmp_path / "red.png"))
     before = window.session.image
     (tmp_path / "empty.png").write_bytes(b"")
-    drop(window, files(tmp_path / "empty.png"))
+    with qtbot.waitSignal(window.session.message):
+        drop(window, files(tmp_path / "empty.png"))
     assert [m.text for m in window.messages.messages] == ["empty.png is empty (0 bytes)"]
     assert window._message_bar.isVisible()
-    assert window.session.image is before
+    assert window.session.image is before and window.session.reading == ""
     window.registry.find("view.close_message").run()
     assert not window._message_bar.isVisible()
+
+
+def test_an_image_is_decoded_by_the_worker(make_window, tmp_path, qtbot, monkeypatch):
+    from workbench.images import image_file
+
+    threads = []
+    decode = image_file.read_image
+
+    def watched(*what, **how):
+        threads.append(threading.current_thread().name)
+        return decode(*what, **how)
+
+    monkeypatch.setattr(image_file, "read_image", watched)
+    for lists in (ListSources, DescribeAnalyses):  # they import torch, which takes its time
+        monkeypatch.setattr(lists, "run", lambda *_: ())
+    window = make_window(worker=True, defaults=("", ""))
+    picture().save(str(tmp_path / "red.png"))
+    with qtbot.waitSignal(window.session.image_changed):
+        drop(window, files(tmp_path / "red.png"))
+        assert window.session.image is None and window.session.reading == "red.png"
+        assert window.statusBar().currentMessage() == "Reading red.png …"
+        assert window.docks.panel("inspector").empty.text().startswith("Reading red.png …")
+    assert threads == ["workbench worker"]
+    assert window.session.image.shape == (8, 12, 3) and window.session.reading == ""
 
 
 def test_folders_weights_and_several_images(make_window, tmp_path, runner):

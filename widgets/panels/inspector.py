@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QGuiApplication, QUndoCommand
 from PySide6.QtWidgets import (
     QFrame,
@@ -28,6 +28,7 @@ from widgets.unit_card.visualizations import Visualizations
 from workbench.models.layer import Unit
 
 if TYPE_CHECKING:
+    import numpy as np
     from PySide6.QtGui import QShowEvent
 
     from widgets.session import Session
@@ -44,6 +45,9 @@ class InspectorPanel(Panel):
         self._unit: Unit | None = None
         self._model = ""  # reference of the network that the unit is of
         self._unasked: list[Section] = []
+        self._image_is_news = False  # what the unit does on it was not seen yet
+        self._show_response = QTimer(self, singleShot=True, interval=0)  # once the sections have their new heights
+        self._show_response.timeout.connect(self._scroll_to_response)
         self.visualizations = Visualizations(session)
         self.examples = Examples(session)
         self.distribution = Distribution(session)
@@ -56,12 +60,13 @@ class InspectorPanel(Panel):
         }
         self._build()
         self.examples.found.connect(self.distribution.show_found)
-        self.response.measured.connect(self.distribution.mark)
+        self.response.measured.connect(self._on_measured)
         self.examples.picked.connect(session.drop_image)
         self.visualizations.picked.connect(session.drop_image)
         session.unit_changed.connect(self._on_unit)
         session.images_changed.connect(lambda _card: self._renew(self.examples))
-        session.image_changed.connect(lambda _image: self._renew(self.response))
+        session.image_changed.connect(self._on_image)
+        session.reading_changed.connect(self._say_what_to_do)
         session.project_changed.connect(self._forget_label)
         session.touched.connect(self._show_label)
         self._on_unit(session.unit)
@@ -138,11 +143,7 @@ class InspectorPanel(Panel):
         self.empty.setVisible(unit is None)
         if unit is None:
             self._unasked.clear()
-            self.empty.setText(
-                "Click a unit in the panel Neurons to see what it responds to."
-                if self.session.model is not None
-                else "No network is open. Choose one in the panel Model."
-            )
+            self._say_what_to_do()
             return
         layer = self.session.layers[unit.layer]
         self.address.setText(str(unit))
@@ -161,6 +162,37 @@ class InspectorPanel(Panel):
         self._unasked = list(self.sections.values())
         self._ask()
 
+    def _say_what_to_do(self) -> None:
+        """Say what is missing before a unit can be shown, and that an image waits for it."""
+        session = self.session
+        parts = []
+        if session.reading:
+            parts.append(f"Reading {session.reading} …")
+        elif session.image is not None:
+            parts.append(f"{session.image_name or 'Your image'} is here.")
+        if session.model is None:
+            parts.append("No network is open. Choose one in the panel Model.")
+        else:
+            parts.append("Click a unit in the panel Neurons to see what it responds to.")
+            if session.image is not None:
+                parts[-1] = "Click a unit in the panel Neurons to see where in it the unit is active."
+        self.empty.setText("\n\n".join(parts))
+
+    def _on_image(self, image: np.ndarray | None) -> None:
+        """Show what the unit does on another image, and bring it into sight."""
+        self._image_is_news = image is not None
+        self._say_what_to_do()
+        self._renew(self.response)
+
+    def _on_measured(self, value: float | None) -> None:
+        self.distribution.mark(value)
+        if value is not None and self._image_is_news:
+            self._image_is_news = False
+            self._show_response.start()
+
+    def _scroll_to_response(self) -> None:
+        self.scroll.ensureWidgetVisible(self.response, 0, 0)
+
     def _renew(self, section: Section) -> None:
         """Let a section begin anew for the same unit: other images, another image."""
         if self._unit is not None:
@@ -174,6 +206,9 @@ class InspectorPanel(Panel):
             waiting, self._unasked = self._unasked, []
             for section in waiting:
                 section.ask()
+            if self._unit is not None and self._image_is_news:
+                self.response.open = True
+                self._show_response.start()
 
     def showEvent(self, event: QShowEvent) -> None:
         """Ask for what was not asked while the panel was hidden."""

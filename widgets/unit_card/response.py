@@ -53,17 +53,17 @@ class Response(Section):
         self.head.addWidget(self.opacity)
         self.head.addWidget(self.forget)
         self.add(self.image, self.classes)
-        self._answered = False
+        self._value: float | None = None  # of this unit on this image, once it is known
+        session.reading_changed.connect(self._say_what_is_known)
 
     def begin(self) -> None:
         """Keep the image, but not what the last unit did on it."""
-        self._answered = False
+        self._value = None
         image = self.session.image
         for widget in (self.opacity, self.forget):
             widget.setVisible(image is not None)
-        self.note.clear()
+        self._say_what_is_known()
         if image is None:
-            self.image.clear(INVITATION)
             self.image.setFixedHeight(48)
             self.classes.show_shares(())
         else:
@@ -86,18 +86,27 @@ class Response(Section):
         if event.state == "failed":
             self.image.clear(event.error)
         elif event.state == "done":
-            self._answered = True
+            self._value = event.result["value"]
             self._show(event.result)
-            self.measured.emit(event.result["value"])
+            self.measured.emit(self._value)
 
     def _show(self, found: Mapping[str, Any]) -> None:
-        origin = self.made_from(image="given by the user", value=found["value"], percentile=found["percentile"])
+        origin = self.made_from(image=self.session.image_name or "given by the user", value=found["value"], percentile=found["percentile"])
         values = np.asarray(found["map"])
-        title = f"{self.unit} ({self.role})"
+        on = f" on {self.session.image_name}" if self.session.image_name else ""
+        title = f"{self.unit} ({self.role}){on}"
         self.image.show_image(found["input"], title=title)
         self.image.show_map(as_map(values), label=self.role, caption=self._caption(values, found), made_from=origin)
         self.classes.show_shares(found["top_classes"], title="Likeliest classes", made_from=origin)
-        self.note.setText(f"activation {number(found['value'])}")
+        self._say_what_is_known()
+
+    def _say_what_is_known(self) -> None:
+        reading = f"Reading {self.session.reading} …" if self.session.reading else ""
+        if self.session.image is None:
+            self.note.clear()
+            self.image.clear(reading or INVITATION)
+        else:
+            self.note.setText(reading or (f"activation {number(self._value)}" if self._value is not None else ""))
 
     def _caption(self, values: np.ndarray, found: Mapping[str, Any]) -> str:
         """One line: how much, where, and how that compares with the open images."""
@@ -116,7 +125,7 @@ class Response(Section):
     def views(self) -> list[View]:
         """The image, and the classes where the network has some."""
         classes = [self.classes] if self.classes.data()["shares"].size else []
-        return [self.image, *classes] if self._answered else []
+        return [self.image, *classes] if self._value is not None else []
 
     def save_state(self) -> dict[str, Any]:
         """Keep how the image is drawn."""

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -207,6 +209,50 @@ class FetchImages(Request):
             read += len(batch.indices)
             task.step(read, len(places))
         return found
+
+
+@dataclass(frozen=True)
+class ReadImage(Request):
+    """Read one image of the user's -> uint8 ``[y, x, 3]``, upright, on white, at most `LONGEST` pixels on its longer side.
+
+    Attributes
+    ----------
+    name
+        What it is called, in messages too.
+    source
+        A file, the content of one, or pixels that were never in a file: uint8 ``[y, x, 4]``, RGBA.
+    """
+
+    name: str
+    source: Path | bytes | Pixels = field(compare=False, repr=False)
+    lane: ClassVar[Lane] = "interactive"
+
+    @property
+    def title(self) -> str:
+        """What the jobs panel calls it."""
+        return f"Read {self.name}"
+
+    @property
+    def key(self) -> str:
+        """The image brought in last wins."""
+        return "read image"
+
+    def run(self, engine: Engine, task: Task) -> Pixels:
+        """Decode and reduce it."""
+        from PIL import Image
+
+        from workbench.images.image_file import read_image
+        from workbench.images.image_set import UnreadableImageError
+
+        source: Path | BytesIO | Image.Image
+        if isinstance(self.source, Path):
+            source = self.source
+        else:
+            source = BytesIO(self.source) if isinstance(self.source, bytes) else Image.fromarray(self.source)
+        try:
+            return read_image(source, longest=LONGEST)
+        except UnreadableImageError as error:
+            raise UnreadableImageError(f"{self.name} {error}") from error
 
 
 # Analysing
@@ -555,6 +601,8 @@ SWEEP_BATCH = 8
 ENDS = ("top", "sample", "bottom")
 """Which examples of a unit there are, the ones looked at first before the others."""
 GREY = 128
+LONGEST = 2048
+"""Pixels on the longer side that an image of the user's is reduced to; networks see far fewer."""
 
 
 class Part(Task):
