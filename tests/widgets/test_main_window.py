@@ -17,7 +17,9 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QMessageBox
 
 from widgets.code_consent import CodeConsent
+from widgets.export_dialog import ExportDialog
 from widgets.panels import PANELS
+from widgets.views.contact_sheet import ContactSheet
 from workbench.jobs.job import Request
 from workbench.jobs.requests import DescribeAnalyses, ListSources, LoadModel, OpenImages
 from workbench.models.layer import Unit
@@ -449,6 +451,29 @@ def test_a_python_reference_to_nothing_is_one_message(make_window):
     window = make_window(defaults=("", ""))
     window.session.open_model("python:/nowhere/net.py:make")
     assert "/nowhere/net.py does not exist" in window.messages.messages[-1].text
+
+
+# Taking things out
+
+
+def test_every_open_panel_offers_its_views_the_active_one_first(make_window, qtbot, monkeypatch):
+    window = make_window()
+    window.registry.find("file.export").run()
+    assert window.messages.messages[-1].text.startswith("There is nothing to export yet")
+    sheets = {id: ContactSheet(range(4), {}, title=f"view of {id}") for id in ("neuron_grid", "inspector", "model_loader")}
+    for id, view in sheets.items():
+        monkeypatch.setattr(window.docks.panel(id), "views", lambda view=view: [view])
+    window.docks.close("model_loader")
+    for id in ("inspector", "neuron_grid"):
+        window.docks.reveal(id)
+        QTest.keyClick(window, Qt.Key.Key_E, CONTROL)
+        dialog = window.findChild(ExportDialog)
+        offered = [dialog.list.item(i).text() for i in range(dialog.list.count())]
+        other = {"inspector": "neuron_grid", "neuron_grid": "inspector"}[id]
+        assert offered == [PANELS[id].title, f"view of {id}", PANELS[other].title, f"view of {other}"]
+        dialog.reject()
+        window.activateWindow()
+        qtbot.waitUntil(lambda: window.findChild(ExportDialog) is None and window.isActiveWindow())
 
 
 # Messages

@@ -72,7 +72,7 @@ class Distribution(Section):
         self.histogram.show_counts(
             self._found[f"{kind}_edges"][part.start : part.stop + 1],
             counts[part],
-            title=str(self.unit),
+            title=f"Histogram of {self.unit}",
             label=f"largest {self.role} of an image" if of_images else self.role,
             counted="images" if of_images else "positions",
             note=note + (f" · {100 * active:.0f} % above 0" if math.isfinite(active) else ""),

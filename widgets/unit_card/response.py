@@ -97,7 +97,7 @@ class Response(Section):
         title = f"{self.unit} ({self.role}){on}"
         self.image.show_image(found["input"], title=title)
         self.image.show_map(as_map(values), label=self.role, caption=self._caption(values, found), made_from=origin)
-        self.classes.show_shares(found["top_classes"], title="Likeliest classes", made_from=origin)
+        self.classes.show_shares(found["top_classes"], title=f"Likeliest classes{on}", made_from=origin)
         self._say_what_is_known()
 
     def _say_what_is_known(self) -> None:
