@@ -398,9 +398,9 @@ def test_a_sweep_and_what_it_found_of_a_unit(engine: Engine, model: TracedModel)
     firsts = [next(iter(partial)) for _, _, partial, _ in partials.steps if isinstance(partial, dict)]
     assert firsts == ["top_images", "sample_images", "bottom_images"]
 
-    low, high = (
-        UnitOnImage(model.ref, "colour", 0, dots.image(i), dots.ref).run(engine, Task())["percentile"] for i in (1, 11)
-    )
+    answers = [UnitOnImage(model.ref, "colour", 0, dots.image(i), dots.ref).run(engine, Task()) for i in (1, 11)]
+    low, high = (answer["percentile"] for answer in answers)
+    assert [answer["n"] for answer in answers] == [12, 12]
     assert 0 <= low < 0.25 and high > 0.9
     assert UnitExamples(model.ref, dots.ref, "head:0").run(engine, Task()) is None
     with pytest.raises(ValueError, match="colour:4 does not exist"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from PySide6.QtCore import Qt, QTimer
+from PySide6.QtCore import QEvent, QObject, QSize, Qt, QTimer
 from PySide6.QtGui import QGuiApplication, QUndoCommand
 from PySide6.QtWidgets import (
     QFrame,
@@ -12,13 +12,13 @@ from PySide6.QtWidgets import (
     QLabel,
     QLineEdit,
     QScrollArea,
-    QSizePolicy,
     QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
 from widgets.docks import Panel
+from widgets.elided_label import ElidedLabel
 from widgets.theme import set_icon
 from widgets.unit_card.distribution import Distribution
 from widgets.unit_card.examples import Examples
@@ -72,7 +72,7 @@ class InspectorPanel(Panel):
         self._on_unit(session.unit)
 
     def _build(self) -> None:
-        self.address = QLabel(self)
+        self.address = ElidedLabel(parent=self, mode=Qt.TextElideMode.ElideMiddle)
         self.address.setTextInteractionFlags(
             Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
         )
@@ -80,7 +80,6 @@ class InspectorPanel(Panel):
         font.setBold(True)
         font.setPointSizeF(font.pointSizeF() * 1.15)
         self.address.setFont(font)
-        self.address.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.copy = QToolButton(self)
         set_icon(self.copy, "copy")
         self.copy.setAutoRaise(True)
@@ -115,7 +114,7 @@ class InspectorPanel(Panel):
         for section in self.sections.values():
             column.addWidget(section)
         column.addStretch(1)
-        self.scroll = QScrollArea(self)
+        self.scroll = Column(self)
         self.scroll.setFrameShape(QFrame.Shape.NoFrame)
         self.scroll.setWidgetResizable(True)
         self.scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -147,7 +146,6 @@ class InspectorPanel(Panel):
             return
         layer = self.session.layers[unit.layer]
         self.address.setText(str(unit))
-        self.address.setToolTip(str(unit))
         positions = " × ".join(map(str, layer.positions))
         parts = (
             layer.kind,
@@ -254,6 +252,22 @@ class InspectorPanel(Panel):
         return (
             [view for section in self.sections.values() for view in section.views()] if self._unit is not None else []
         )
+
+
+class Column(QScrollArea):
+    """Scrolls up and down only, so it is never narrower than what is in it."""
+
+    def minimumSizeHint(self) -> QSize:
+        """Ask for the width of the content and the scroll bar."""
+        content = self.widget().minimumSizeHint().width() if self.widget() is not None else 0
+        width = content + self.verticalScrollBar().sizeHint().width()
+        return QSize(width, super().minimumSizeHint().height())
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Ask again when the content was laid out anew."""
+        if event.type() == QEvent.Type.LayoutRequest and watched is self.widget():
+            self.updateGeometry()
+        return super().eventFilter(watched, event)
 
 
 class LabelUnit(QUndoCommand):

@@ -27,8 +27,10 @@ class Distribution(Section):
         self.histogram = Histogram()
         self.histogram.setFixedHeight(220)
         self.counted = QComboBox(self)
-        self.counted.addItem("largest of each image", "max_histogram")
-        self.counted.addItem("seeded positions", "histogram")
+        self.counted.addItem("images", "max_histogram")
+        self.counted.addItem("positions", "histogram")
+        self.counted.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.counted.setMinimumContentsLength(6)
         self.counted.setToolTip(
             "What is counted: the largest activation in each image, or the activation at some seeded positions of each"
         )

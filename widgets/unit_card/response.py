@@ -40,7 +40,7 @@ class Response(Section):
         self.opacity = QSlider(Qt.Orientation.Horizontal, self)
         self.opacity.setRange(0, 100)
         self.opacity.setValue(round(100 * self.image.opacity))
-        self.opacity.setFixedWidth(80)
+        self.opacity.setFixedWidth(48)
         self.opacity.setToolTip("How much the activation map covers the image")
         self.opacity.setAccessibleName("Opacity of the activation map")
         self.opacity.valueChanged.connect(self._set_opacity)
@@ -64,7 +64,7 @@ class Response(Section):
             widget.setVisible(image is not None)
         self._say_what_is_known()
         if image is None:
-            self.image.setFixedHeight(48)
+            self.image.setFixedHeight(64)
             self.classes.show_shares(())
         else:
             self.image.setFixedHeight(250)
@@ -91,7 +91,7 @@ class Response(Section):
             self.measured.emit(self._value)
 
     def _show(self, found: Mapping[str, Any]) -> None:
-        origin = self.made_from(image=self.session.image_name or "given by the user", value=found["value"], percentile=found["percentile"])
+        origin = self.made_from(image=self.session.image_name or "given by the user", **{k: found[k] for k in ("value", "percentile", "n")})
         values = np.asarray(found["map"])
         on = f" on {self.session.image_name}" if self.session.image_name else ""
         title = f"{self.unit} ({self.role}){on}"
@@ -106,7 +106,8 @@ class Response(Section):
             self.note.clear()
             self.image.clear(reading or INVITATION)
         else:
-            self.note.setText(reading or (f"activation {number(self._value)}" if self._value is not None else ""))
+            value = number(self._value) if self._value is not None else ""
+            self.note.show_text(reading or value, f"largest activation {value}" if value and not reading else "")
 
     def _caption(self, values: np.ndarray, found: Mapping[str, Any]) -> str:
         """One line: how much, where, and how that compares with the open images."""
@@ -116,7 +117,7 @@ class Response(Section):
             parts[0] += f" at ({', '.join(str(int(a)) for a in at)}) of {' × '.join(map(str, values.shape))}"
         images, share = self.session.images, found["percentile"]
         if images is not None and share is not None and math.isfinite(share):
-            parts.append(f"above {100 * share:.1f} % of {images.name}")
+            parts.append(f"above {100 * share:.1f} % of {images.name} (n = {found['n']:,})")
         return " · ".join(parts)
 
     def _set_opacity(self, percent: int) -> None:

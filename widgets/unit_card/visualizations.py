@@ -33,7 +33,7 @@ class Visualizations(Section):
             "Feature visualization",
             "Images optimized until the unit is as active (positive) or as inhibited (negative) as possible, from several seeds",
         )
-        self.strip = ImageStrip(smallest=64, largest=150)
+        self.strip = ImageStrip(smallest=48, largest=150)  # all seeds side by side in the narrowest card
         self.strip.setAccessibleName("Feature visualizations")
         self.strip.picked.connect(self._pick)
         self.add(self.strip)

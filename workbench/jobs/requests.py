@@ -543,8 +543,8 @@ class UnitOnImage(Request):
     * ``map`` float32: the unit's activation at every position, ``[y, x]``, ``[token]`` or ``[]``;
     * ``value``: the largest of it;
     * ``top_classes``: up to five pairs of label and probability, the likeliest first; empty when the network does not classify;
-    * ``percentile``: the part of the images of a finished sweep on which the unit's largest activation is smaller, in
-      [0, 1]; None when `images` is None or the sweep does not hold this layer.
+    * ``percentile``: the part of the images that a sweep has seen on which the unit's largest activation is smaller, in
+      [0, 1]; None when `images` is None or no sweep holds this layer; and ``n``, how many images that are.
     """
 
     model: str
@@ -577,21 +577,23 @@ class UnitOnImage(Request):
             probabilities = output[0].float().softmax(-1).cpu().numpy() if output.dim() == 2 else np.empty(0)
             seen = unnormalised(model, shown)
         value = float(response.max())
+        share, seen_by_sweep = self._percentile(engine, model, value)
         return {
             "input": seen,
             "map": np.array(response),
             "value": value,
             "top_classes": top_classes(probabilities, model.labels),
-            "percentile": self._percentile(engine, model, value),
+            "percentile": share,
+            "n": seen_by_sweep,
         }
 
-    def _percentile(self, engine: Engine, model: TracedModel, value: float) -> float | None:
+    def _percentile(self, engine: Engine, model: TracedModel, value: float) -> tuple[float | None, int]:
         if self.images is None:
-            return None
+            return None, 0
         from workbench.analyses.dataset_examples import percentile
 
         found = engine.unit_examples(model, engine.images(self.images), self.layer, self.unit)
-        return percentile(found, value) if found is not None else None
+        return (None, 0) if found is None else (percentile(found, value), int(found["max_histogram"].sum()))
 
 
 BATCH = 8
