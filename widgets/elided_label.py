@@ -10,9 +10,15 @@ from PySide6.QtWidgets import QLabel, QSizePolicy, QWidget
 class ElidedLabel(QLabel):
     """Shows as much of `full_text` as fits; asks for no more width than a few letters."""
 
-    def __init__(self, text: str = "", parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        text: str = "",
+        parent: QWidget | None = None,
+        mode: Qt.TextElideMode = Qt.TextElideMode.ElideRight,
+    ) -> None:
         super().__init__(parent)
         self.full_text = ""
+        self._mode = mode
         self.setTextFormat(Qt.TextFormat.PlainText)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
@@ -24,6 +30,14 @@ class ElidedLabel(QLabel):
         self.setToolTip(tip or text)
         self.setAccessibleName(text)
         self._elide()
+
+    def setText(self, text: str) -> None:
+        """Show another text, as any label does."""
+        self.show_text(text)
+
+    def clear(self) -> None:
+        """Show nothing."""
+        self.show_text("")
 
     def minimumSizeHint(self) -> QSize:
         """Ask for one line."""
@@ -39,6 +53,4 @@ class ElidedLabel(QLabel):
         self._elide()
 
     def _elide(self) -> None:
-        self.setText(
-            self.fontMetrics().elidedText(self.full_text, Qt.TextElideMode.ElideRight, self.contentsRect().width())
-        )
+        super().setText(self.fontMetrics().elidedText(self.full_text, self._mode, self.contentsRect().width()))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -16,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 import PySide6
-from PySide6.QtCore import QMarginsF, QRect, QRectF, QSize, QSizeF, Qt
+from PySide6.QtCore import QMarginsF, QRect, QRectF, QSize, QSizeF
 from PySide6.QtGui import QGuiApplication, QImage, QPageLayout, QPageSize, QPaintDevice, QPainter, QPdfWriter
 from PySide6.QtSvg import QSvgGenerator
-from PySide6.QtWidgets import QFileDialog, QMenu, QMessageBox, QWidget
+from PySide6.QtWidgets import QMenu, QWidget
 
 import workbench
 from widgets.views.view import View, figure_font
@@ -53,7 +52,7 @@ def export_view(
     OSError
         When a file cannot be written.
     """
-    path = Path(path)
+    path, numbers, origin = files_of(Path(path))
     draw = {".png": _draw_png, ".svg": _draw_svg, ".pdf": _draw_pdf}.get(path.suffix.lower())
     if draw is None:
         raise ValueError(f"a figure ends in .png, .svg or .pdf, not {path.suffix!r}: {path.name}")
@@ -62,7 +61,7 @@ def export_view(
     with view.on_paper():
         draw(view, path)
     arrays = dict(view.data() if data is None else data)
-    np.savez(path.with_suffix(".npz"), **arrays)
+    np.savez(numbers, **arrays)
     document = {
         "figure": path.name,
         **(view.provenance() if provenance is None else provenance),
@@ -76,7 +75,12 @@ def export_view(
         },
     }
     text = json.dumps(document, indent=2, ensure_ascii=False, default=_plain)
-    path.with_suffix(".json").write_text(text + "\n", encoding="utf-8")
+    origin.write_text(text + "\n", encoding="utf-8")
+    return path, numbers, origin
+
+
+def files_of(path: Path) -> tuple[Path, Path, Path]:
+    """Name what an export into `path` writes: figure, data, provenance."""
     return path, path.with_suffix(".npz"), path.with_suffix(".json")
 
 
@@ -98,40 +102,15 @@ def copy_image(view: View) -> None:
     QGuiApplication.clipboard().setImage(figure_image(view))
 
 
-def ask_and_export(view: View, parent: QWidget) -> None:
-    """Ask for a file without stopping the window, then export into it."""
-    name = re.sub(r"[^\w.+-]+", "-", view.title).strip("-.") or "figure"
-    dialog = QFileDialog(parent, "Export figure with data and provenance", str(Path.home() / f"{name}.pdf"))
-    dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-    dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-    dialog.setNameFilters(list(FILTERS.values()))
-
-    def write(chosen: str) -> None:
-        path = Path(chosen)
-        if path.suffix.lower() not in FILTERS:
-            ending = next(ending for ending, text in FILTERS.items() if text == dialog.selectedNameFilter())
-            path = path.with_name(path.name + ending)
-        try:
-            export_view(view, path)
-        except OSError as error:
-            box = QMessageBox(
-                QMessageBox.Icon.Warning, "Not exported", f"{path} could not be written: {error.strerror or error}"
-            )
-            box.setParent(parent, box.windowFlags())
-            box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-            box.open()
-
-    dialog.fileSelected.connect(write)
-    dialog.open()
-
-
 def add_export_actions(menu: QMenu, view: View, parent: QWidget) -> None:
     """Add *Export…* and *Copy image* to a view's menu."""
+    from widgets.export_dialog import ExportDialog
+
     if not menu.isEmpty():
         menu.addSeparator()
     export = menu.addAction("Export…")
     export.setToolTip("Write the figure as PDF, SVG or PNG, with its data (.npz) and provenance (.json) beside it")
-    export.triggered.connect(lambda: ask_and_export(view, parent))
+    export.triggered.connect(lambda: ExportDialog({"This view": [view]}, parent).open())
     copy = menu.addAction("Copy image")
     copy.triggered.connect(lambda: copy_image(view))
 

@@ -7,18 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from PySide6.QtCore import QMimeData, Qt
-from PySide6.QtGui import QImage, QImageReader, QPainter
+from PySide6.QtCore import QMimeData
+from PySide6.QtGui import QImage
 
 if TYPE_CHECKING:
     import numpy as np
 
 WEIGHTS = frozenset((".safetensors", ".pt", ".pth"))
 PROJECT = ".workbench"
-MOST_PIXELS = 100_000_000
-"""Larger images are refused: they would need more than 400 MB only to be looked at."""
-LONGEST = 2048
-"""Images are reduced to this many pixels on their longer side; networks see far fewer."""
+ENCODED = ("image/png", "image/webp", "image/tiff", "image/jpeg", "image/bmp")
+"""Formats of images on the clipboard, the one that loses least first."""
 
 Kind = Literal["image", "images", "folder", "weights", "python", "project"]
 
@@ -62,53 +60,21 @@ def classify(paths: Sequence[Path]) -> Found:
     return Found("image", (first,))
 
 
-def read_image(path: Path) -> np.ndarray:
-    """Read an image file as uint8 ``[y, x, 3]``, transparent parts over white, turned as its camera says, at most `LONGEST` wide.
-
-    Raises
-    ------
-    ValueError
-        When it is no image that can be read; the message says why.
-    """
-    if path.stat().st_size == 0:
-        raise ValueError(f"{path.name} is empty (0 bytes)")
-    reader = QImageReader(str(path))
-    reader.setDecideFormatFromContent(True)
-    reader.setAutoTransform(True)
-    if not reader.canRead():
-        known = ", ".join(
-            sorted({bytes(f.data()).decode() for f in QImageReader.supportedImageFormats()} & set(_COMMON))
-        )
-        raise ValueError(f"{path.name} is not an image that can be read here, whatever its name says; formats: {known}")
-    size = reader.size()
-    if size.width() * size.height() > MOST_PIXELS:
-        raise ValueError(
-            f"{path.name} has {size.width():,} x {size.height():,} pixels; at most {MOST_PIXELS // 1_000_000} million are opened: "
-            "cut out or reduce the part you need"
-        )
-    if size.isValid() and max(size.width(), size.height()) > LONGEST:
-        reader.setScaledSize(size.scaled(LONGEST, LONGEST, Qt.AspectRatioMode.KeepAspectRatio))
-    image = reader.read()
-    if image.isNull():
-        raise ValueError(f"{path.name} cannot be read: {reader.errorString().lower()}; the file may be cut off")
-    return to_array(image)
+def content_of(mime: QMimeData) -> bytes | np.ndarray | None:
+    """Return the image that was copied or dragged without a file, undecoded where it has a format, else its pixels; None for none."""
+    kind = next((kind for kind in ENCODED if mime.hasFormat(kind)), None)
+    if kind is not None:
+        return bytes(mime.data(kind).data())
+    image = QImage(mime.imageData()) if mime.hasImage() else QImage()
+    return None if image.isNull() else pixels_of(image)
 
 
-_COMMON = ("bmp", "gif", "jpeg", "png", "svg", "tiff", "webp", "ppm")
-
-
-def to_array(image: QImage) -> np.ndarray:
-    """Turn a `QImage` into uint8 ``[y, x, 3]``, transparent parts over white."""
+def pixels_of(image: QImage) -> np.ndarray:
+    """Turn a `QImage` into uint8 ``[y, x, 4]``, RGBA."""
     import numpy as np  # not needed for the window to show
 
-    flat = QImage(image.size(), QImage.Format.Format_RGB32)
-    flat.fill(Qt.GlobalColor.white)
-    painter = QPainter(flat)
-    painter.drawImage(0, 0, image)
-    painter.end()
-    flat = flat.convertToFormat(QImage.Format.Format_RGB888)
-    rows = np.frombuffer(flat.constBits(), np.uint8).reshape(flat.height(), flat.bytesPerLine())
-    return rows[:, : 3 * flat.width()].reshape(flat.height(), flat.width(), 3).copy()
+    image = image.convertToFormat(QImage.Format.Format_RGBA8888)
+    return np.frombuffer(image.constBits(), np.uint8).reshape(image.height(), image.width(), 4).copy()
 
 
 def paths_of(mime: QMimeData) -> list[Path]:

@@ -287,14 +287,14 @@ class MainWindow(QMainWindow):
             self.showFullScreen()
 
     def export(self) -> None:
-        """Ask which view of the active panel to write, where, and in which format."""
-        panel = self.docks.current()
-        if panel is None or not panel.views():
-            with_views = [p for p in self.docks.panels() if self.docks.is_visible(p.id) and p.views()]
-            panel = with_views[0] if with_views else None
-        if panel is None:
+        """Ask which view of the open panels to write, where, and in which format; those of the active panel come first."""
+        active = self.docks.current()
+        panels = sorted(self.docks.panels(), key=lambda panel: panel is not active)
+        views = {panel.title: panel.views() for panel in panels if self.docks.is_visible(panel.id)}
+        views = {title: of_panel for title, of_panel in views.items() if of_panel}
+        if not views:
             self.session.inform("There is nothing to export yet: open a network and click a unit first.")
             return
         from widgets.export_dialog import ExportDialog
 
-        ExportDialog(panel, self).open()
+        ExportDialog(views, self).open()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QMimeData, QObject, Qt
-from PySide6.QtGui import QGuiApplication, QImage, QImageReader
+from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFileDialog
 
 from widgets import intake
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from widgets.main_window import MainWindow
+    from workbench.models.layer import Unit
 
 
 class Reception(QObject):
@@ -27,6 +28,7 @@ class Reception(QObject):
         self._window = window
         self._session = window.session
         self._session.consent_needed.connect(self.ask_to_run_code)
+        self._session.reading_changed.connect(self._say_what_is_read)
 
     def take(self, paths: list[Path]) -> None:
         """Open files or a folder: an image, an image set, a network, a project."""
@@ -39,7 +41,7 @@ class Reception(QObject):
     def _take_found(self, found: intake.Found) -> None:
         first = found.paths[0]
         if found.kind == "image":
-            self.take_image(intake.read_image(first), first.name)
+            self.take_image(first, first.name)
         elif found.kind == "images":
             self._session.open_images("files:" + ";".join(str(path) for path in found.paths))
         elif found.kind == "folder":
@@ -51,18 +53,27 @@ class Reception(QObject):
         else:
             self._window.investigation.open(first)
 
-    def take_image(self, image: np.ndarray, name: str) -> None:
-        """Show an image to the network: the inspector shows what the unit makes of it."""
-        self._session.drop_image(image)
+    def take_image(self, source: Path | bytes | np.ndarray, name: str) -> None:
+        """Read an image and show it to the network: the inspector shows what the unit makes of it."""
         self._window.docks.reveal("inspector")
-        self._window.statusBar().showMessage(f"{name}: {image.shape[1]} × {image.shape[0]} pixels", 6000)
+        self._session.open_image(source, name)
+
+    def _say_what_is_read(self, name: str) -> None:
+        image = self._session.image
+        if name:
+            self._window.statusBar().showMessage(f"Reading {name} …")
+        elif image is not None and self._session.image_name:
+            size = f"{image.shape[1]:,} × {image.shape[0]:,} pixels"
+            self._window.statusBar().showMessage(f"{self._session.image_name}: {size}", 6000)
+        else:
+            self._window.statusBar().clearMessage()
 
     def take_mime(self, mime: QMimeData, how: str) -> None:
         """Open what was dropped or copied: files, or an image itself."""
         if paths := intake.paths_of(mime):
             self.take(paths)
-        elif mime.hasImage() and not (image := QImage(mime.imageData())).isNull():
-            self.take_image(intake.to_array(image), f"{how} image")
+        elif (content := intake.content_of(mime)) is not None:
+            self.take_image(content, f"{how} image")
         else:
             self._session.inform(f"There is no image and no file in what was {how.lower()}.")
 
@@ -70,20 +81,23 @@ class Reception(QObject):
         """Open what is on the clipboard."""
         self.take_mime(QGuiApplication.clipboard().mimeData(), "Pasted")
 
-    def ask_to_run_code(self, ref: str) -> None:
-        """Show a Python file and ask before it is run."""
+    def ask_to_run_code(self, ref: str, layer: str = "", unit: Unit | None = None) -> None:
+        """Show a Python file and ask before it is run; `layer` and `unit` are selected in its network then."""
         try:
             dialog = CodeConsent(ref, self._window)
         except (ValueError, OSError) as error:
             self._session.report(str(error))
             return
-        dialog.agreed.connect(lambda agreed: self._session.open_model(agreed, allow_code=True))
+        dialog.agreed.connect(
+            lambda agreed: self._session.open_model(agreed, allow_code=True, layer=layer, unit=unit)
+        )
         dialog.open()
 
     def ask_for_images(self) -> None:
         """Ask for image files and open them."""
-        endings = " ".join(f"*.{bytes(kind.data()).decode()}" for kind in QImageReader.supportedImageFormats())
-        self._ask("Open images", f"Images ({endings});;All files (*)", self.take)
+        from workbench.images.image_file import ENDINGS
+
+        self._ask("Open images", f"Images ({' '.join(f'*{e}' for e in ENDINGS)});;All files (*)", self.take)
 
     def ask_for_folder(self) -> None:
         """Ask for a folder of images and open it."""

@@ -17,10 +17,12 @@ from widgets.relay import Relay
 from workbench.models.layer import Layer, Unit
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
 
     from workbench.jobs.job import JobEvent
-    from workbench.jobs.requests import ImageSetCard, ModelCard
+    from workbench.jobs.requests import ImageSetCard, ModelCard, ReadImage
     from workbench.project import Project
 
 
@@ -51,8 +53,10 @@ class Session(QObject):
         Name of the selected layer, empty for none.
     unit
         The selected unit, or None.
-    image
-        The image dropped onto the window: uint8 ``[y, x, 3]``, read-only, or None.
+    image, image_name
+        The image dropped onto the window: uint8 ``[y, x, 3]``, read-only, or None; and what it is called, empty when it has no name.
+    reading
+        Name of the image that is being read, empty for none.
     """
 
     model_changed = Signal(object)
@@ -64,6 +68,8 @@ class Session(QObject):
     """An `ImageSetCard`, or None."""
     image_changed = Signal(object)
     """A uint8 array ``[y, x, 3]``, or None."""
+    reading_changed = Signal(str)
+    """Name of the image that is being read; empty when there is none any more."""
     project_changed = Signal()
     """Another project is open: read everything from `project` again."""
     modified_changed = Signal(bool)
@@ -76,8 +82,8 @@ class Session(QObject):
     """A `Message` for the message bar."""
     panels_wanted = Signal(object)
     """Ids of panels that a panel asks to open, as a tuple; the first is to get the keyboard."""
-    consent_needed = Signal(str)
-    """A ``python:`` reference is to be opened: ask the user, then call `open_model` with `allow_code`."""
+    consent_needed = Signal(str, str, object)
+    """A ``python:`` reference, and the layer and unit to select: ask the user, then call `open_model` with `allow_code` and these."""
 
     def __init__(self, relay: Relay, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -89,11 +95,13 @@ class Session(QObject):
         self.layer = ""
         self.unit: Unit | None = None
         self.image: np.ndarray | None = None
+        self.image_name = self.reading = ""
         self.layers: dict[str, Layer] = {}
         self.modified = False
         self._project: Project | None = None
         self._wanted: tuple[str, Unit | None] = ("", None)  # to be selected once the model is there
         self._model_job = self._images_job = 0
+        self._read: ReadImage | None = None  # the newest that was asked for
 
     # What is open
 
@@ -111,10 +119,10 @@ class Session(QObject):
         layer, unit
             What to select when it is there; a sensible layer otherwise.
         """
-        self._wanted = (layer, unit)
         if ref.startswith("python:") and not allow_code:
-            self.consent_needed.emit(ref)
+            self.consent_needed.emit(ref, layer, unit)
             return
+        self._wanted = (layer, unit)
         from workbench.jobs.requests import LoadModel
 
         self.relay.cancel(self._model_job)
@@ -173,8 +181,34 @@ class Session(QObject):
             self._record(images=event.result.ref)
             self.images_changed.emit(self.images)
 
-    def drop_image(self, image: np.ndarray | None) -> None:
-        """Take an image the user dropped, pasted or opened; None takes it away.
+    def open_image(self, source: Path | bytes | np.ndarray, name: str) -> None:
+        """Read an image in the background; `image_changed` follows, or a message when it cannot be read.
+
+        What is shown stays until then. `source` is a file, the content of one, or pixels, as of `ReadImage`.
+        """
+        from workbench.jobs.requests import ReadImage
+
+        self._read = ReadImage(name, source)
+        self._set_reading(name)
+        self.relay.submit(self._read, self._on_image)
+
+    def _on_image(self, event: JobEvent) -> None:
+        if event.request is not self._read:  # another was asked for meanwhile, or the image was put away
+            return
+        if event.state == "failed":
+            self.report(event.error, event.details)
+        elif event.state == "done":
+            self.drop_image(event.result, self._read.name)
+        if event.ended:
+            self._set_reading("")
+
+    def _set_reading(self, name: str) -> None:
+        if name != self.reading:
+            self.reading = name
+            self.reading_changed.emit(name)
+
+    def drop_image(self, image: np.ndarray | None, name: str = "") -> None:
+        """Show an image to the network; None takes it away. One that is still being read is not wanted any more.
 
         Raises
         ------
@@ -185,8 +219,10 @@ class Session(QObject):
             if image.ndim != 3 or image.shape[2] != 3 or image.dtype != "uint8":
                 raise ValueError(f"an image is uint8 [y, x, 3], got {image.dtype} {list(image.shape)}")
             image.setflags(write=False)
-        self.image = image
+        self._read = None
+        self.image, self.image_name = image, name if image is not None else ""
         self.image_changed.emit(image)
+        self._set_reading("")
 
     # What is selected
 

@@ -86,7 +86,7 @@ def window_commands(window: MainWindow) -> list[Command]:
             "file.export",
             "Export view…",
             window.export,
-            "Write a view of the active panel as PNG, SVG or PDF, with its data and provenance beside it.",
+            "Write a view of an open panel as PDF, SVG or PNG, with its data and provenance beside it; the active panel's come first.",
             "File",
             "Ctrl+E",
             "out",

@@ -22,8 +22,17 @@ from widgets.session import Session
 from widgets.settings import Settings
 from widgets.theme import Theme
 from workbench.jobs.job import JobEvent, Request
-from workbench.jobs.requests import DescribeAnalyses, ImageSetCard, ListSources, LoadModel, ModelCard, OpenImages
+from workbench.jobs.requests import (
+    DescribeAnalyses,
+    ImageSetCard,
+    ListSources,
+    LoadModel,
+    ModelCard,
+    OpenImages,
+    ReadImage,
+)
 from workbench.models.layer import Layer
+from workbench.task import Task
 
 GRACE = 3.0
 """Seconds that what is on its way out may take to go."""
@@ -99,6 +108,14 @@ CARD = ModelCard(
 IMAGES = ImageSetCard("test:images", "Test images", 100, {"group": 4}, "CC0", "fedcba9876543210")
 
 
+def read(request: ReadImage) -> Any:
+    """Read an image as the worker does."""
+    try:
+        return request.run(None, Task())
+    except ValueError as error:
+        return error
+
+
 class ScriptedRunner:
     """Stands in for the worker: answers at once what it knows the answer of; a test ends the other jobs by hand.
 
@@ -107,7 +124,13 @@ class ScriptedRunner:
 
     def __init__(self, deliver: OnEvent) -> None:
         self.deliver = deliver
-        self.answers: dict[type[Request], Any] = {LoadModel: CARD, OpenImages: IMAGES, ListSources: (), DescribeAnalyses: ()}
+        self.answers: dict[type[Request], Any] = {
+            LoadModel: CARD,
+            OpenImages: IMAGES,
+            ListSources: (),
+            DescribeAnalyses: (),
+            ReadImage: read,
+        }
         self.requests: dict[int, Request] = {}
         self.open: set[int] = set()
         self.closed = False

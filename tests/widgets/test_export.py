@@ -9,10 +9,13 @@ import zlib
 
 import numpy as np
 import pytest
-from PySide6.QtCore import QRectF, QSizeF
+from PySide6.QtCore import QRectF, QSizeF, Qt
 from PySide6.QtGui import QGuiApplication, QImage
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QFileDialog, QMenu, QMessageBox
 
-from widgets.export import copy_image, export_view
+from widgets.export import FILTERS, copy_image, export_view
+from widgets.export_dialog import ExportDialog
 from widgets.views.contact_sheet import ContactSheet
 from widgets.views.histogram import Band, Histogram
 from widgets.views.image_strip import ImageStrip, Picture, Row
@@ -194,3 +197,73 @@ def test_contact_sheet_tells_which_units_have_no_image(qtbot):
     made.paint(painter, QRectF(0, 0, image.width(), image.height()))
     painter.end()
     assert size.width() > size.height() > 0 and QSizeF(size).isValid()
+
+
+# The dialog
+
+
+@pytest.fixture
+def dialog(qtbot):
+    first, second = histogram(), sheet()
+    qtbot.addWidget(first)
+    dialog = ExportDialog({"Inspector": [first], "Neurons": [second]})
+    dialog.show()
+    yield dialog
+    dialog.close()
+
+
+def rows(dialog) -> list[str]:
+    return [dialog.list.item(i).text() for i in range(dialog.list.count())]
+
+
+def test_the_dialog_offers_the_views_by_panel_and_names_all_three_files(dialog):
+    assert rows(dialog) == ["Inspector", "blocks.3:12", "Neurons", "blocks.3"]
+    assert dialog.list.currentItem().text() == "blocks.3:12" and not dialog.picture.pixmap().isNull()
+    three = ("blocks.3-12.pdf", "blocks.3-12.npz", "blocks.3-12.json")
+    assert all(name in dialog.said.text() for name in three)
+    QTest.keyClick(dialog.list, Qt.Key.Key_Down)
+    assert dialog.list.currentItem().text() == "blocks.3"  # a heading is passed over
+
+
+def test_what_was_written_is_said_and_a_name_without_a_known_ending_gets_one(dialog, tmp_path):
+    dialog.choose(str(tmp_path / "fig.v2"), FILTERS[".svg"])
+    assert dialog.said.text() == f"Written: {tmp_path / 'fig.v2.svg'}, fig.v2.npz, fig.v2.json"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fig.v2.json", "fig.v2.npz", "fig.v2.svg"]
+    dialog.write.click()
+    files = dialog.findChild(QFileDialog)
+    assert files.directory().absolutePath() == str(tmp_path)  # where the last one went
+    files.reject()
+
+
+@pytest.mark.parametrize("there", ["fig.pdf", "fig.npz", "fig.json"])
+def test_nothing_is_overwritten_unasked(dialog, tmp_path, there):
+    (tmp_path / there).write_text("precious", encoding="utf-8")
+    dialog.choose(str(tmp_path / "fig.pdf"))
+    box = dialog.findChild(QMessageBox)
+    assert box.isVisible() and box.text() == f"Replace {there}?"
+    box.button(QMessageBox.StandardButton.Cancel).click()
+    assert [path.read_text(encoding="utf-8") for path in tmp_path.iterdir()] == ["precious"]
+    dialog.choose(str(tmp_path / "fig.pdf"))
+    dialog.findChildren(QMessageBox)[-1].button(QMessageBox.StandardButton.Yes).click()
+    assert dialog.said.text().startswith("Written: ") and (tmp_path / there).read_bytes() != b"precious"
+
+
+@pytest.mark.parametrize("error", [ValueError("no such ending"), OSError(28, "No space left on device")])
+def test_what_went_wrong_is_said(dialog, tmp_path, monkeypatch, error):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr("widgets.export_dialog.export_view", fail)
+    dialog.choose(str(tmp_path / "fig.pdf"))
+    assert dialog.said.text() == f"Not written: {error}"
+
+
+def test_a_views_own_menu_opens_the_same_dialog(qtbot):
+    view = histogram()
+    qtbot.addWidget(view)
+    menu = QMenu(view)
+    view.fill_menu(menu)
+    next(action for action in menu.actions() if action.text() == "Export…").trigger()
+    opened = view.findChild(ExportDialog)
+    assert opened.isVisible() and rows(opened) == ["This view", "blocks.3:12"]
+    opened.close()

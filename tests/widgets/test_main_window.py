@@ -17,7 +17,9 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QMessageBox
 
 from widgets.code_consent import CodeConsent
+from widgets.export_dialog import ExportDialog
 from widgets.panels import PANELS
+from widgets.views.contact_sheet import ContactSheet
 from workbench.jobs.job import Request
 from workbench.jobs.requests import DescribeAnalyses, ListSources, LoadModel, OpenImages
 from workbench.models.layer import Unit
@@ -320,37 +322,72 @@ def picture() -> QImage:
 
 def test_an_image_is_dropped_pasted_and_removed(make_window, tmp_path, qtbot):
     window = make_window()
+    changed = window.session.image_changed
     picture().save(str(tmp_path / "red.png"))
-    drop(window, files(tmp_path / "red.png"))
-    assert window.session.image.shape == (8, 12, 3)
+    with qtbot.waitSignal(changed):
+        drop(window, files(tmp_path / "red.png"))
+    assert window.session.image.shape == (8, 12, 3) and window.session.image_name == "red.png"
     assert np.array_equal(window.session.image[0, 0], [255, 0, 0])
+    assert window.statusBar().currentMessage() == "red.png: 12 × 8 pixels"
     window.registry.find("edit.remove_image").run()
     assert window.session.image is None
-    QGuiApplication.clipboard().setImage(picture())
-    window.registry.find("edit.paste").run()
-    assert window.session.image.shape == (8, 12, 3)
+    mime = QMimeData()  # of Python's: one that Qt makes may be taken for a dead object of another type at its address
+    mime.setImageData(picture())
+    QGuiApplication.clipboard().setMimeData(mime)
+    with qtbot.waitSignal(changed):
+        window.registry.find("edit.paste").run()
+    assert window.session.image.shape == (8, 12, 3) and window.session.image_name == "Pasted image"
     window.session.drop_image(None)
     mime = QMimeData()
-    mime.setImageData(picture())
-    drop(window, mime)
+    mime.setData("image/png", (tmp_path / "red.png").read_bytes())
+    with qtbot.waitSignal(changed):
+        drop(window, mime)
     assert window.session.image.shape == (8, 12, 3)
-    QGuiApplication.clipboard().setText("words")
+    words = QMimeData()
+    words.setText("words")
+    QGuiApplication.clipboard().setMimeData(words)
     window.registry.find("edit.paste").run()
     assert window.messages.messages[-1].text == "There is no image and no file in what was pasted."
 
 
-def test_a_bad_image_is_one_message_and_the_good_one_stays(make_window, tmp_path):
+def test_a_bad_image_is_one_message_and_the_good_one_stays(make_window, tmp_path, qtbot):
     window = make_window()
     picture().save(str(tmp_path / "red.png"))
-    drop(window, files(tmp_path / "red.png"))
+    with qtbot.waitSignal(window.session.image_changed):
+        drop(window, files(tmp_path / "red.png"))
     before = window.session.image
     (tmp_path / "empty.png").write_bytes(b"")
-    drop(window, files(tmp_path / "empty.png"))
+    with qtbot.waitSignal(window.session.message):
+        drop(window, files(tmp_path / "empty.png"))
     assert [m.text for m in window.messages.messages] == ["empty.png is empty (0 bytes)"]
     assert window._message_bar.isVisible()
-    assert window.session.image is before
+    assert window.session.image is before and window.session.reading == ""
     window.registry.find("view.close_message").run()
     assert not window._message_bar.isVisible()
+
+
+def test_an_image_is_decoded_by_the_worker(make_window, tmp_path, qtbot, monkeypatch):
+    from workbench.images import image_file
+
+    threads = []
+    decode = image_file.read_image
+
+    def watched(*what, **how):
+        threads.append(threading.current_thread().name)
+        return decode(*what, **how)
+
+    monkeypatch.setattr(image_file, "read_image", watched)
+    for lists in (ListSources, DescribeAnalyses):  # they import torch, which takes its time
+        monkeypatch.setattr(lists, "run", lambda *_: ())
+    window = make_window(worker=True, defaults=("", ""))
+    picture().save(str(tmp_path / "red.png"))
+    with qtbot.waitSignal(window.session.image_changed):
+        drop(window, files(tmp_path / "red.png"))
+        assert window.session.image is None and window.session.reading == "red.png"
+        assert window.statusBar().currentMessage() == "Reading red.png …"
+        assert window.docks.panel("inspector").empty.text().startswith("Reading red.png …")
+    assert threads == ["workbench worker"]
+    assert window.session.image.shape == (8, 12, 3) and window.session.reading == ""
 
 
 def test_folders_weights_and_several_images(make_window, tmp_path, runner):
@@ -386,10 +423,57 @@ def test_a_python_file_is_shown_and_asked_about_before_it_runs(make_window, tmp_
     assert runner.asked(LoadModel) == [LoadModel(f"python:{path}:make_net", True)]
 
 
+def test_a_python_network_is_reopened_where_one_was(make_window, tmp_path, qtbot):
+    window = make_window(defaults=("", ""))
+    code, file = tmp_path / "net.py", tmp_path / "mine.workbench"
+    code.write_text("def make_net():\n    return 1\n", encoding="utf-8")
+    Project(model=f"python:{code}:make_net", layer="blocks.1.act", unit="blocks.1.act:7").save(file)
+    window.investigation.open(file)
+    window.findChild(CodeConsent).accept()
+    qtbot.waitUntil(lambda: window.session.model is not None)
+    assert window.session.unit == Unit("blocks.1.act", 7)
+
+
+def test_a_refused_python_network_leaves_nothing_wanted(make_window, tmp_path, qtbot):
+    window = make_window(defaults=("", ""))
+    code = tmp_path / "net.py"
+    code.write_text("def make_net():\n    return 1\n", encoding="utf-8")
+    window.session.open_model(f"python:{code}:make_net", layer="head", unit=Unit("head", 1))
+    window.findChild(CodeConsent).reject()
+    drop(window, files(code))  # the same file, by hand
+    qtbot.waitUntil(lambda: len(window.findChildren(CodeConsent)) == 1)
+    window.findChild(CodeConsent).accept()
+    qtbot.waitUntil(lambda: window.session.model is not None)
+    assert (window.session.layer, window.session.unit) == ("blocks.0.act", None)
+
+
 def test_a_python_reference_to_nothing_is_one_message(make_window):
     window = make_window(defaults=("", ""))
     window.session.open_model("python:/nowhere/net.py:make")
     assert "/nowhere/net.py does not exist" in window.messages.messages[-1].text
+
+
+# Taking things out
+
+
+def test_every_open_panel_offers_its_views_the_active_one_first(make_window, qtbot, monkeypatch):
+    window = make_window()
+    window.registry.find("file.export").run()
+    assert window.messages.messages[-1].text.startswith("There is nothing to export yet")
+    sheets = {id: ContactSheet(range(4), {}, title=f"view of {id}") for id in ("neuron_grid", "inspector", "model_loader")}
+    for id, view in sheets.items():
+        monkeypatch.setattr(window.docks.panel(id), "views", lambda view=view: [view])
+    window.docks.close("model_loader")
+    for id in ("inspector", "neuron_grid"):
+        window.docks.reveal(id)
+        QTest.keyClick(window, Qt.Key.Key_E, CONTROL)
+        dialog = window.findChild(ExportDialog)
+        offered = [dialog.list.item(i).text() for i in range(dialog.list.count())]
+        other = {"inspector": "neuron_grid", "neuron_grid": "inspector"}[id]
+        assert offered == [PANELS[id].title, f"view of {id}", PANELS[other].title, f"view of {other}"]
+        dialog.reject()
+        window.activateWindow()
+        qtbot.waitUntil(lambda: window.findChild(ExportDialog) is None and window.isActiveWindow())
 
 
 # Messages

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QWidget
 
+from widgets.elided_label import ElidedLabel
 from widgets.export import export_view
 from widgets.panels.inspector import InspectorPanel
 from widgets.unit_card.examples import short
 from widgets.unit_card.response import as_map
 from widgets.unit_card.sweep_bar import duration
-from workbench.jobs.requests import FetchImages, Sweep, Thumbnails, UnitExamples, UnitOnImage
-from workbench.models.layer import Unit
+from workbench.jobs.requests import FetchImages, LoadModel, ReadImage, Sweep, Thumbnails, UnitExamples, UnitOnImage
+from workbench.models.layer import Layer, Unit
 
 UNIT = Unit("blocks.1.act", 9)
 OTHER = Unit("blocks.1.act", 10)
@@ -63,6 +66,7 @@ def response(request: UnitOnImage) -> dict[str, object]:
         "value": 42.0,
         "top_classes": (("cat", 0.9), ("dog", 0.1)),
         "percentile": 0.42,
+        "n": 90,
     }
 
 
@@ -196,6 +200,7 @@ def test_a_click_on_a_visualization_shows_it_to_the_network(opened, runner, sess
     qtbot.waitUntil(lambda: opened.visualizations.strip.rows[0].note == "32 px")
     opened.visualizations.strip.picked.emit(0, 2)
     assert session.image.shape == (32, 32, 3)
+    assert session.image_name == "positive visualization of blocks.1.act:9, seed 2"
     (request,) = runner.asked(UnitOnImage)
     assert request.image is session.image and (request.layer, request.unit) == (UNIT.layer, 9)
 
@@ -304,7 +309,19 @@ def test_an_example_that_is_clicked_is_read_whole_and_shown_to_the_network(opene
     assert request.indices == (85,) and request.size == (224, 224)
     answer(runner, FetchImages, np.full((1, 224, 224, 3), 85, np.uint8))
     qtbot.waitUntil(lambda: session.image is not None)
-    assert session.image.max() == 85
+    assert session.image.max() == 85 and session.image_name == "set/85.png"
+
+
+def test_an_example_does_not_replace_an_image_that_was_brought_in_after_it(opened, runner, session, qtbot):
+    answer(runner, UnitExamples, found(UnitExamples("", "", "")))
+    qtbot.waitUntil(lambda: bool(opened.examples.strip.rows))
+    del runner.answers[ReadImage]
+    opened.examples.strip.picked.emit(1, 2)
+    session.open_image(b"", "mine.png")
+    answer(runner, FetchImages, np.full((1, 224, 224, 3), 85, np.uint8))
+    answer(runner, ReadImage, PHOTO.copy())
+    qtbot.waitUntil(lambda: session.image is not None)
+    assert session.image_name == "mine.png"
 
 
 def test_late_answers_about_another_unit_are_dropped(opened, runner, session, qtbot):
@@ -357,13 +374,62 @@ def test_your_image_shows_map_classes_and_place_in_the_histogram(opened, runner,
     assert opened.response.image.data()["map"][5, 8] == 42
     assert (
         opened.response.image.provenance()["caption"]
-        == "largest 42.0 at (5, 8) of 14 × 14 · above 42.0 % of Test images"
+        == "largest 42.0 at (5, 8) of 14 × 14 · above 42.0 % of Test images (n = 90)"
     )
     assert opened.response.classes.data()["names"].tolist() == ["cat", "dog"]
     assert [type(view).__name__ for view in opened.views()][-3:] == ["Histogram", "ImageView", "BarList"]
     qtbot.mouseClick(opened.response.forget, Qt.MouseButton.LeftButton)
     assert session.image is None and "marker" not in opened.distribution.histogram.data()
     assert opened.response.views() == [] and "Drop an image" in opened.response.image.message
+
+
+def test_an_image_that_is_read_is_told_and_named_in_the_figure(opened, runner, session, qtbot):
+    runner.answers[UnitOnImage] = response
+    del runner.answers[ReadImage]
+    session.open_image(b"", "cat.jpg")
+    assert opened.response.image.message == "Reading cat.jpg …"
+    answer(runner, ReadImage, PHOTO.copy())
+    qtbot.waitUntil(lambda: opened.response.note.text() == "42.0")
+    assert opened.response.image.title == "blocks.1.act:9 (post-activation) on cat.jpg"
+    assert opened.response.image.provenance()["image"] == "cat.jpg"
+    session.open_image(b"", "dog.jpg")
+    assert opened.response.note.text() == "Reading dog.jpg …"
+    runner.tell(max(runner.open), "failed", error="dog.jpg is damaged")
+    qtbot.waitUntil(lambda: opened.response.note.text() == "42.0")
+
+
+def test_what_the_unit_does_on_a_new_image_comes_into_sight(opened, runner, session, qtbot):
+    runner.answers |= {UnitOnImage: response, UnitExamples: found, Thumbnails: thumbnails}
+    opened.resize(420, 500)
+    session.select_unit(OTHER)
+    qtbot.waitUntil(lambda: bool(opened.distribution.views()))
+    opened.response.open = False
+    viewport = opened.scroll.viewport()
+    session.drop_image(PHOTO.copy())
+    assert opened.response.open
+    qtbot.waitUntil(lambda: viewport.rect().contains(opened.response.classes.mapTo(viewport, QPoint(0, 0))))
+    opened.scroll.verticalScrollBar().setValue(0)
+    session.select_unit(UNIT)  # the image was seen: leafing through units does not scroll
+    qtbot.waitUntil(lambda: len(runner.asked(UnitOnImage)) == 2 and bool(opened.response.views()))
+    qtbot.wait(20)
+    assert opened.scroll.verticalScrollBar().value() == 0
+
+
+def test_an_image_waits_for_a_unit(panel, runner, session, qtbot):
+    session.drop_image(PHOTO.copy(), "cat.jpg")
+    assert panel.empty.text() == "cat.jpg is here.\n\nNo network is open. Choose one in the panel Model."
+    session.open_model("test:small")
+    session.open_images("test:images")
+    wanted = "cat.jpg is here.\n\nClick a unit in the panel Neurons to see where in it the unit is active."
+    qtbot.waitUntil(lambda: panel.empty.text() == wanted and session.images is not None)
+    runner.answers |= {UnitOnImage: response, UnitExamples: found, Thumbnails: thumbnails}
+    panel.resize(420, 500)
+    session.select_unit(UNIT)
+    viewport = panel.scroll.viewport()
+    qtbot.waitUntil(lambda: viewport.rect().contains(panel.response.classes.mapTo(viewport, QPoint(0, 0))))
+    session.select_unit(None)
+    session.drop_image(None)
+    assert panel.empty.text() == "Click a unit in the panel Neurons to see what it responds to."
 
 
 def test_the_image_stays_while_units_change_but_not_what_the_last_one_did(opened, runner, session, qtbot):
@@ -399,6 +465,36 @@ def test_tokens_are_laid_out_over_the_image(shape, laid_out):
     assert (None if made is None else made.shape) == laid_out
     if shape == (197,):
         assert made[0, 0] == 1  # the class token has no place in the image
+
+
+# Narrow
+
+
+def test_nothing_is_cut_at_the_narrowest(opened, runner, session, qtbot):
+    runner.answers |= {UnitOnImage: response, Thumbnails: thumbnails}
+    answer(runner, UnitExamples, found(UnitExamples("", "", ""), seen=40))  # with the offer to go on above them
+    session.drop_image(PHOTO.copy(), "cat.jpg")
+    qtbot.waitUntil(lambda: len(opened.views()) == 5 and opened.visualizations.strip.rows[1].note == "32 px")
+    content, viewport = opened.scroll.widget(), opened.scroll.viewport()
+    opened.resize(10, 600)
+    qtbot.waitUntil(lambda: opened.width() == opened.minimumSizeHint().width() and content.width() == viewport.width())
+    assert opened.width() < 350
+    for widget in content.findChildren(QWidget):
+        if widget.isVisible():
+            assert isinstance(widget, ElidedLabel) or widget.width() >= widget.minimumSizeHint().width(), widget
+            assert widget.mapTo(content, QPoint(0, 0)).x() + widget.width() <= viewport.width(), widget
+    assert len(opened.visualizations.strip._places(viewport.width())[0][1]) == 4  # every seed
+    assert opened.distribution.counted.currentText() == "images"
+    assert opened.response.note.text() == "42.0"
+
+
+def test_a_long_address_keeps_its_unit(session, runner, qtbot, panel):
+    layer = Layer("blocks.0.0.a_branch_with_a_long_name.project_in.point_wise.act", "relu", (64, 14, 14), 0, "post")
+    session.set_model(replace(runner.answers[LoadModel], layers=(layer,)))
+    session.select_unit(Unit(layer.name, 63))
+    panel.resize(300, 600)
+    qtbot.waitUntil(lambda: "…" in panel.address.text())
+    assert panel.address.text().endswith(":63") and panel.address.toolTip() == f"{layer.name}:63"
 
 
 # The panel's contract

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from workbench.jobs.requests import LoadModel, OpenImages
+from workbench.jobs.requests import LoadModel, OpenImages, ReadImage
 from workbench.models.layer import Unit
 from workbench.project import Project
 
@@ -95,10 +96,19 @@ def test_a_failed_open_that_is_retried_still_opens(session, runner, qtbot):
 def test_python_references_ask_first(session, runner, qtbot):
     with qtbot.waitSignal(session.consent_needed) as asked:
         session.open_model("python:/tmp/net.py:make")
-    assert asked.args == ["python:/tmp/net.py:make"]
+    assert asked.args == ["python:/tmp/net.py:make", "", None]
     assert runner.asked(LoadModel) == []
     session.open_model("python:/tmp/net.py:make", allow_code=True)
     assert runner.asked(LoadModel) == [LoadModel("python:/tmp/net.py:make", True)]
+
+
+def test_what_waits_for_consent_does_not_touch_what_is_being_opened(session, runner, qtbot):
+    card = runner.answers.pop(LoadModel)
+    session.open_model("test:small", layer="blocks.1.act", unit=Unit("blocks.1.act", 5))
+    session.open_model("python:/tmp/net.py:make", layer="head", unit=Unit("head", 1))
+    with qtbot.waitSignal(session.model_changed):
+        runner.tell(1, "done", result=card)
+    assert session.unit == Unit("blocks.1.act", 5)
 
 
 def test_images_open_and_are_recorded(session, runner, qtbot):
@@ -118,6 +128,52 @@ def test_a_dropped_image_is_checked_and_read_only(session):
         session.drop_image(np.zeros((4, 5)))
     session.drop_image(None)
     assert session.image is None
+
+
+@pytest.fixture
+def readings(session, runner):
+    """Give a function that asks for an image and returns its job, which a test ends by hand."""
+    del runner.answers[ReadImage]
+
+    def read(name: str) -> int:
+        session.open_image(Path(name), name)
+        assert session.reading == name
+        return max(runner.requests)
+
+    return read
+
+
+def test_the_image_brought_in_last_is_shown(session, runner, qtbot, readings):
+    first, second = readings("first.png"), readings("second.png")
+    runner.tell(first, "done", result=np.zeros((1, 1, 3), np.uint8))  # it was on its way already
+    runner.tell(second, "done", result=np.ones((2, 2, 3), np.uint8))
+    seen = []
+    session.image_changed.connect(seen.append)
+    qtbot.waitUntil(lambda: session.reading == "")
+    assert [image.shape for image in seen] == [(2, 2, 3)] and session.image_name == "second.png"
+
+
+def test_an_image_put_away_while_it_is_read_does_not_come_back(session, runner, qtbot, readings):
+    job = readings("late.png")
+    session.drop_image(None)
+    assert session.reading == ""
+    runner.tell(job, "done", result=np.zeros((1, 1, 3), np.uint8))
+    with qtbot.waitSignal(session.relay.event, check_params_cb=lambda event: event.ended):
+        pass
+    assert session.image is None
+
+
+def test_an_image_that_cannot_be_read_is_named_and_can_be_tried_again(session, runner, qtbot, readings):
+    session.drop_image(np.zeros((4, 5, 3), np.uint8), "good.png")
+    job = readings("bad.png")
+    with qtbot.waitSignal(session.message) as said:
+        runner.tell(job, "failed", error="bad.png is damaged: cut short")
+    assert said.args[0].text == "bad.png is damaged: cut short"
+    assert session.reading == "" and session.image_name == "good.png"
+    session.relay.retry(job)
+    with qtbot.waitSignal(session.image_changed):
+        runner.tell(max(runner.requests), "done", result=np.zeros((1, 1, 3), np.uint8))
+    assert session.image_name == "bad.png"
 
 
 def test_touching_marks_as_modified_and_another_project_clears_it(session):

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from workbench.images.image_set import ImageSet
@@ -27,6 +28,7 @@ from workbench.jobs.requests import (
     LoadModel,
     OpenImages,
     Part,
+    ReadImage,
     RunAnalysis,
     Sweep,
     Thumbnails,
@@ -319,6 +321,53 @@ class Dots(Colours):
         return image
 
 
+def test_an_image_is_read_from_a_file_its_content_or_pixels(engine: Engine, tmp_path: Path) -> None:
+    half = np.zeros((6, 8, 4), np.uint8)
+    half[:, 4:] = (10, 20, 30, 255)
+    Image.fromarray(half).save(tmp_path / "half.png")
+    for source in (tmp_path / "half.png", (tmp_path / "half.png").read_bytes(), half):
+        image = ReadImage("half.png", source).run(engine, Task())
+        assert image.shape == (6, 8, 3)
+        assert image[0, 0].tolist() == [255, 255, 255] and image[0, 7].tolist() == [10, 20, 30]
+
+
+@pytest.mark.parametrize(("size", "read"), [((5000, 1000), (410, 2048)), ((1, 5000), (2048, 1)), ((2048, 2048), (2048, 2048))])
+@pytest.mark.parametrize("ending", ["jpg", "png"])
+def test_a_large_image_is_reduced_whole(engine: Engine, tmp_path: Path, ending: str, size: Any, read: Any) -> None:
+    Image.new("RGB", size, (0, 200, 0)).save(tmp_path / f"a.{ending}")
+    image = ReadImage("a", tmp_path / f"a.{ending}").run(engine, Task())
+    assert image.shape == (*read, 3)
+    assert np.abs(image.astype(int) - (0, 200, 0)).max() <= 2
+
+
+def test_a_large_image_lies_as_the_camera_says(engine: Engine, tmp_path: Path) -> None:
+    picture = Image.new("L", (4096, 1024))
+    picture.paste(255, (0, 0, 2048, 1024))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90° clockwise
+    picture.save(tmp_path / "turned.jpg", exif=exif)
+    image = ReadImage("turned", tmp_path / "turned.jpg").run(engine, Task())
+    assert image.shape == (2048, 512, 3) and image[:1000].min() > 250 and image[1048:].max() < 5
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")  # silenced in use; pytest resets filters
+def test_an_image_of_81_million_pixels_is_read_and_one_of_102_refused_for_what_it_is(engine: Engine, tmp_path: Path) -> None:
+    Image.new("L", (9000, 9000), 70).save(tmp_path / "big.png", compress_level=1)
+    assert (ReadImage("big.png", tmp_path / "big.png").run(engine, Task()) == 70).all()
+    Image.new("1", (11_648, 8_736)).save(tmp_path / "huge.png", compress_level=1)
+    for source in (tmp_path / "huge.png", (tmp_path / "huge.png").read_bytes()):
+        with pytest.raises(ValueError, match=r"^huge\.png has more than 89 million pixels, the most that is decoded; shrink it"):
+            ReadImage("huge.png", source).run(engine, Task())
+
+
+def test_an_image_that_cannot_be_read_is_named(engine: Engine, tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("words", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"^text\.png is not an image of a kind that can be read: it begins with b'words'"):
+        ReadImage("text.png", tmp_path / "text.png").run(engine, Task())
+    with pytest.raises(ValueError, match=r"^Pasted image is empty"):
+        ReadImage("Pasted image", b"").run(engine, Task())
+
+
 def test_a_sweep_and_what_it_found_of_a_unit(engine: Engine, model: TracedModel) -> None:
     dots = Dots()
     engine._images[dots.ref] = dots
@@ -349,9 +398,9 @@ def test_a_sweep_and_what_it_found_of_a_unit(engine: Engine, model: TracedModel)
     firsts = [next(iter(partial)) for _, _, partial, _ in partials.steps if isinstance(partial, dict)]
     assert firsts == ["top_images", "sample_images", "bottom_images"]
 
-    low, high = (
-        UnitOnImage(model.ref, "colour", 0, dots.image(i), dots.ref).run(engine, Task())["percentile"] for i in (1, 11)
-    )
+    answers = [UnitOnImage(model.ref, "colour", 0, dots.image(i), dots.ref).run(engine, Task()) for i in (1, 11)]
+    low, high = (answer["percentile"] for answer in answers)
+    assert [answer["n"] for answer in answers] == [12, 12]
     assert 0 <= low < 0.25 and high > 0.9
     assert UnitExamples(model.ref, dots.ref, "head:0").run(engine, Task()) is None
     with pytest.raises(ValueError, match="colour:4 does not exist"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QEvent, QObject, QSize, Qt, QTimer
 from PySide6.QtGui import QGuiApplication, QUndoCommand
 from PySide6.QtWidgets import (
     QFrame,
@@ -12,13 +12,13 @@ from PySide6.QtWidgets import (
     QLabel,
     QLineEdit,
     QScrollArea,
-    QSizePolicy,
     QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
 from widgets.docks import Panel
+from widgets.elided_label import ElidedLabel
 from widgets.theme import set_icon
 from widgets.unit_card.distribution import Distribution
 from widgets.unit_card.examples import Examples
@@ -28,6 +28,7 @@ from widgets.unit_card.visualizations import Visualizations
 from workbench.models.layer import Unit
 
 if TYPE_CHECKING:
+    import numpy as np
     from PySide6.QtGui import QShowEvent
 
     from widgets.session import Session
@@ -44,6 +45,9 @@ class InspectorPanel(Panel):
         self._unit: Unit | None = None
         self._model = ""  # reference of the network that the unit is of
         self._unasked: list[Section] = []
+        self._image_is_news = False  # what the unit does on it was not seen yet
+        self._show_response = QTimer(self, singleShot=True, interval=0)  # once the sections have their new heights
+        self._show_response.timeout.connect(self._scroll_to_response)
         self.visualizations = Visualizations(session)
         self.examples = Examples(session)
         self.distribution = Distribution(session)
@@ -56,18 +60,19 @@ class InspectorPanel(Panel):
         }
         self._build()
         self.examples.found.connect(self.distribution.show_found)
-        self.response.measured.connect(self.distribution.mark)
+        self.response.measured.connect(self._on_measured)
         self.examples.picked.connect(session.drop_image)
         self.visualizations.picked.connect(session.drop_image)
         session.unit_changed.connect(self._on_unit)
         session.images_changed.connect(lambda _card: self._renew(self.examples))
-        session.image_changed.connect(lambda _image: self._renew(self.response))
+        session.image_changed.connect(self._on_image)
+        session.reading_changed.connect(self._say_what_to_do)
         session.project_changed.connect(self._forget_label)
         session.touched.connect(self._show_label)
         self._on_unit(session.unit)
 
     def _build(self) -> None:
-        self.address = QLabel(self)
+        self.address = ElidedLabel(parent=self, mode=Qt.TextElideMode.ElideMiddle)
         self.address.setTextInteractionFlags(
             Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
         )
@@ -75,7 +80,6 @@ class InspectorPanel(Panel):
         font.setBold(True)
         font.setPointSizeF(font.pointSizeF() * 1.15)
         self.address.setFont(font)
-        self.address.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.copy = QToolButton(self)
         set_icon(self.copy, "copy")
         self.copy.setAutoRaise(True)
@@ -110,7 +114,7 @@ class InspectorPanel(Panel):
         for section in self.sections.values():
             column.addWidget(section)
         column.addStretch(1)
-        self.scroll = QScrollArea(self)
+        self.scroll = Column(self)
         self.scroll.setFrameShape(QFrame.Shape.NoFrame)
         self.scroll.setWidgetResizable(True)
         self.scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -138,15 +142,10 @@ class InspectorPanel(Panel):
         self.empty.setVisible(unit is None)
         if unit is None:
             self._unasked.clear()
-            self.empty.setText(
-                "Click a unit in the panel Neurons to see what it responds to."
-                if self.session.model is not None
-                else "No network is open. Choose one in the panel Model."
-            )
+            self._say_what_to_do()
             return
         layer = self.session.layers[unit.layer]
         self.address.setText(str(unit))
-        self.address.setToolTip(str(unit))
         positions = " × ".join(map(str, layer.positions))
         parts = (
             layer.kind,
@@ -161,6 +160,37 @@ class InspectorPanel(Panel):
         self._unasked = list(self.sections.values())
         self._ask()
 
+    def _say_what_to_do(self) -> None:
+        """Say what is missing before a unit can be shown, and that an image waits for it."""
+        session = self.session
+        parts = []
+        if session.reading:
+            parts.append(f"Reading {session.reading} …")
+        elif session.image is not None:
+            parts.append(f"{session.image_name or 'Your image'} is here.")
+        if session.model is None:
+            parts.append("No network is open. Choose one in the panel Model.")
+        else:
+            parts.append("Click a unit in the panel Neurons to see what it responds to.")
+            if session.image is not None:
+                parts[-1] = "Click a unit in the panel Neurons to see where in it the unit is active."
+        self.empty.setText("\n\n".join(parts))
+
+    def _on_image(self, image: np.ndarray | None) -> None:
+        """Show what the unit does on another image, and bring it into sight."""
+        self._image_is_news = image is not None
+        self._say_what_to_do()
+        self._renew(self.response)
+
+    def _on_measured(self, value: float | None) -> None:
+        self.distribution.mark(value)
+        if value is not None and self._image_is_news:
+            self._image_is_news = False
+            self._show_response.start()
+
+    def _scroll_to_response(self) -> None:
+        self.scroll.ensureWidgetVisible(self.response, 0, 0)
+
     def _renew(self, section: Section) -> None:
         """Let a section begin anew for the same unit: other images, another image."""
         if self._unit is not None:
@@ -174,6 +204,9 @@ class InspectorPanel(Panel):
             waiting, self._unasked = self._unasked, []
             for section in waiting:
                 section.ask()
+            if self._unit is not None and self._image_is_news:
+                self.response.open = True
+                self._show_response.start()
 
     def showEvent(self, event: QShowEvent) -> None:
         """Ask for what was not asked while the panel was hidden."""
@@ -219,6 +252,22 @@ class InspectorPanel(Panel):
         return (
             [view for section in self.sections.values() for view in section.views()] if self._unit is not None else []
         )
+
+
+class Column(QScrollArea):
+    """Scrolls up and down only, so it is never narrower than what is in it."""
+
+    def minimumSizeHint(self) -> QSize:
+        """Ask for the width of the content and the scroll bar."""
+        content = self.widget().minimumSizeHint().width() if self.widget() is not None else 0
+        width = content + self.verticalScrollBar().sizeHint().width()
+        return QSize(width, super().minimumSizeHint().height())
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Ask again when the content was laid out anew."""
+        if event.type() == QEvent.Type.LayoutRequest and watched is self.widget():
+            self.updateGeometry()
+        return super().eventFilter(watched, event)
 
 
 class LabelUnit(QUndoCommand):

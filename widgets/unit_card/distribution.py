@@ -27,8 +27,10 @@ class Distribution(Section):
         self.histogram = Histogram()
         self.histogram.setFixedHeight(220)
         self.counted = QComboBox(self)
-        self.counted.addItem("largest of each image", "max_histogram")
-        self.counted.addItem("seeded positions", "histogram")
+        self.counted.addItem("images", "max_histogram")
+        self.counted.addItem("positions", "histogram")
+        self.counted.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.counted.setMinimumContentsLength(6)
         self.counted.setToolTip(
             "What is counted: the largest activation in each image, or the activation at some seeded positions of each"
         )
@@ -72,7 +74,7 @@ class Distribution(Section):
         self.histogram.show_counts(
             self._found[f"{kind}_edges"][part.start : part.stop + 1],
             counts[part],
-            title=str(self.unit),
+            title=f"Histogram of {self.unit}",
             label=f"largest {self.role} of an image" if of_images else self.role,
             counted="images" if of_images else "positions",
             note=note + (f" · {100 * active:.0f} % above 0" if math.isfinite(active) else ""),

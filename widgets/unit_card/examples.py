@@ -28,8 +28,8 @@ class Examples(Section):
 
     found = Signal(object)
     """What is known of the unit from the images (mapping as of `UnitExamples`, empty for nothing), whenever that changes."""
-    picked = Signal(object)
-    """The whole image (uint8) that a clicked example was cut from."""
+    picked = Signal(object, str)
+    """The whole image (uint8) that a clicked example was cut from, and its name."""
 
     def __init__(self, session: Session) -> None:
         super().__init__(
@@ -45,6 +45,7 @@ class Examples(Section):
         self._found: Mapping[str, Any] = {}
         self._sweeping: JobEvent | None = None
         self._rates: dict[str, float] = {}  # model -> images a second of its last sweep
+        self._fetching: tuple[FetchImages | None, str] = (None, "")  # the clicked example's image, and its name
         self._looked = QElapsedTimer()
         self.sweep.start.connect(self._start_sweep)
         self.sweep.stop.connect(self._stop_sweep)
@@ -170,12 +171,16 @@ class Examples(Section):
             if images is not None and name in names:
                 index = int(np.ravel(self._found[f"{end}_index"])[names.index(name)])
                 request = FetchImages(images.ref, (index,), self._found["size"], purpose="inspector example")
+                self._fetching = request, name
                 self.session.relay.submit(request, self._take_image)
                 return
 
     def _take_image(self, event: JobEvent) -> None:
+        request, name = self._fetching
+        if event.request is not request or self.session.reading:  # both are read in turn: what is still being read is newer
+            return
         if event.state == "done":
-            self.picked.emit(event.result[0])
+            self.picked.emit(event.result[0], name)
         elif event.state == "failed":
             self.session.report(event.error, event.details)
 

@@ -40,7 +40,7 @@ class Response(Section):
         self.opacity = QSlider(Qt.Orientation.Horizontal, self)
         self.opacity.setRange(0, 100)
         self.opacity.setValue(round(100 * self.image.opacity))
-        self.opacity.setFixedWidth(80)
+        self.opacity.setFixedWidth(48)
         self.opacity.setToolTip("How much the activation map covers the image")
         self.opacity.setAccessibleName("Opacity of the activation map")
         self.opacity.valueChanged.connect(self._set_opacity)
@@ -53,18 +53,18 @@ class Response(Section):
         self.head.addWidget(self.opacity)
         self.head.addWidget(self.forget)
         self.add(self.image, self.classes)
-        self._answered = False
+        self._value: float | None = None  # of this unit on this image, once it is known
+        session.reading_changed.connect(self._say_what_is_known)
 
     def begin(self) -> None:
         """Keep the image, but not what the last unit did on it."""
-        self._answered = False
+        self._value = None
         image = self.session.image
         for widget in (self.opacity, self.forget):
             widget.setVisible(image is not None)
-        self.note.clear()
+        self._say_what_is_known()
         if image is None:
-            self.image.clear(INVITATION)
-            self.image.setFixedHeight(48)
+            self.image.setFixedHeight(64)
             self.classes.show_shares(())
         else:
             self.image.setFixedHeight(250)
@@ -86,18 +86,28 @@ class Response(Section):
         if event.state == "failed":
             self.image.clear(event.error)
         elif event.state == "done":
-            self._answered = True
+            self._value = event.result["value"]
             self._show(event.result)
-            self.measured.emit(event.result["value"])
+            self.measured.emit(self._value)
 
     def _show(self, found: Mapping[str, Any]) -> None:
-        origin = self.made_from(image="given by the user", value=found["value"], percentile=found["percentile"])
+        origin = self.made_from(image=self.session.image_name or "given by the user", **{k: found[k] for k in ("value", "percentile", "n")})
         values = np.asarray(found["map"])
-        title = f"{self.unit} ({self.role})"
+        on = f" on {self.session.image_name}" if self.session.image_name else ""
+        title = f"{self.unit} ({self.role}){on}"
         self.image.show_image(found["input"], title=title)
         self.image.show_map(as_map(values), label=self.role, caption=self._caption(values, found), made_from=origin)
-        self.classes.show_shares(found["top_classes"], title="Likeliest classes", made_from=origin)
-        self.note.setText(f"activation {number(found['value'])}")
+        self.classes.show_shares(found["top_classes"], title=f"Likeliest classes{on}", made_from=origin)
+        self._say_what_is_known()
+
+    def _say_what_is_known(self) -> None:
+        reading = f"Reading {self.session.reading} …" if self.session.reading else ""
+        if self.session.image is None:
+            self.note.clear()
+            self.image.clear(reading or INVITATION)
+        else:
+            value = number(self._value) if self._value is not None else ""
+            self.note.show_text(reading or value, f"largest activation {value}" if value and not reading else "")
 
     def _caption(self, values: np.ndarray, found: Mapping[str, Any]) -> str:
         """One line: how much, where, and how that compares with the open images."""
@@ -107,7 +117,7 @@ class Response(Section):
             parts[0] += f" at ({', '.join(str(int(a)) for a in at)}) of {' × '.join(map(str, values.shape))}"
         images, share = self.session.images, found["percentile"]
         if images is not None and share is not None and math.isfinite(share):
-            parts.append(f"above {100 * share:.1f} % of {images.name}")
+            parts.append(f"above {100 * share:.1f} % of {images.name} (n = {found['n']:,})")
         return " · ".join(parts)
 
     def _set_opacity(self, percent: int) -> None:
@@ -116,7 +126,7 @@ class Response(Section):
     def views(self) -> list[View]:
         """The image, and the classes where the network has some."""
         classes = [self.classes] if self.classes.data()["shares"].size else []
-        return [self.image, *classes] if self._answered else []
+        return [self.image, *classes] if self._value is not None else []
 
     def save_state(self) -> dict[str, Any]:
         """Keep how the image is drawn."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
+from widgets.elided_label import ElidedLabel
 from workbench.models.layer import Layer, Unit
 
 if TYPE_CHECKING:
@@ -36,8 +37,7 @@ class Section(QWidget):
         self._button.setFont(font)
         self._button.clicked.connect(lambda: setattr(self, "open", not self.open))
         self._open = True
-        self.note = QLabel(self)
-        self.note.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.note = ElidedLabel(parent=self, mode=Qt.TextElideMode.ElideLeft)  # the number is at its end
         self.note.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.note.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.head = QHBoxLayout()

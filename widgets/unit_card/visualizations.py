@@ -24,8 +24,8 @@ SETTLE = 120  # ms that a unit must stay selected before images are rendered for
 class Visualizations(Section):
     """Positive and negative images of the unit, coarse ones first."""
 
-    picked = Signal(object)
-    """Pixels of the image that was clicked."""
+    picked = Signal(object, str)
+    """Pixels of the image that was clicked, and what it is."""
 
     def __init__(self, session: Session) -> None:
         super().__init__(
@@ -33,7 +33,7 @@ class Visualizations(Section):
             "Feature visualization",
             "Images optimized until the unit is as active (positive) or as inhibited (negative) as possible, from several seeds",
         )
-        self.strip = ImageStrip(smallest=64, largest=150)
+        self.strip = ImageStrip(smallest=48, largest=150)  # all seeds side by side in the narrowest card
         self.strip.setAccessibleName("Feature visualizations")
         self.strip.picked.connect(self._pick)
         self.add(self.strip)
@@ -95,9 +95,10 @@ class Visualizations(Section):
         return Row(name, pictures, f"{found.shape[2]} px" + ("" if fine is not None else ", finer ones follow"))
 
     def _pick(self, row: int, place: int) -> None:
-        pixels = self.strip.rows[row].pictures[place].pixels
+        shown = self.strip.rows[row]
+        pixels = shown.pictures[place].pixels
         if pixels is not None:
-            self.picked.emit(np.array(pixels))
+            self.picked.emit(np.array(pixels), f"{shown.label} visualization of {self.unit}, seed {place}")
 
     def views(self) -> list[View]:
         """The strip, when there are images."""

@@ -206,7 +206,7 @@ class Histogram(ViewWidget):
         painter.drawText(line, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, note)
         painter.setFont(bold)
         painter.setPen(self.ink.text)
-        title = elided(self.title, line.width() - room - 12, bold, Qt.TextElideMode.ElideMiddle)
+        title = elided(self.title, line.width() - room - 12, bold, Qt.TextElideMode.ElideLeft)
         painter.drawText(line, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, title)
 
     def _paint_bands(self, painter: QPainter, plot: QRectF) -> None:

@@ -10,11 +10,11 @@ import math
 import threading
 import warnings
 from contextlib import nullcontext
+from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from workbench.images.framing import cover, on_white
 from workbench.images.image_set import Pixels, Size, UnreadableImageError
@@ -35,15 +35,17 @@ warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
-def read_image(source: Path | BinaryIO, size: Size | None = None) -> Pixels:
+def read_image(source: Path | BytesIO | Image.Image, size: Size | None = None, longest: int | None = None) -> Pixels:
     """Return the image, uint8 ``y x 3``, upright, transparent parts on white, 16 bits reduced to 8, the first frame of several.
 
     Parameters
     ----------
     source
-        A path, or a file opened for reading in binary.
+        A path, a file's content, or a picture that is decoded already.
     size
         Height and width to bring it to (see `framing.cover`); None for its own size.
+    longest
+        Without a `size`: reduce it to at most this many pixels on its longer side, the whole of it.
 
     Raises
     ------
@@ -51,15 +53,16 @@ def read_image(source: Path | BinaryIO, size: Size | None = None) -> Pixels:
         When the file is missing, empty, not an image, cut short, damaged or larger than `LARGEST` pixels.
     """
     try:
-        with Image.open(source, formats=FORMATS) as picture:
+        with source if isinstance(source, Image.Image) else Image.open(source, formats=FORMATS) as picture:
             if picture.width * picture.height > LARGEST:
                 raise Image.DecompressionBombError
-            return _decode(picture, size)
+            return _decode(picture, size, longest)
     except Image.DecompressionBombError:
         raise UnreadableImageError(
             f"has more than {LARGEST / 1e6:.0f} million pixels, the most that is decoded; shrink it first"
         ) from None
     except UnidentifiedImageError:
+        assert not isinstance(source, Image.Image)
         raise UnreadableImageError(_what_it_is_instead(source)) from None
     except FileNotFoundError:
         raise UnreadableImageError("is not there any more") from None
@@ -72,14 +75,20 @@ def read_image(source: Path | BinaryIO, size: Size | None = None) -> Pixels:
         raise UnreadableImageError(f"is damaged: {reason}") from error
 
 
-def _decode(picture: ImageFile.ImageFile, size: Size | None) -> Pixels:
+def _decode(picture: Image.Image, size: Size | None, longest: int | None) -> Pixels:
+    # A JPEG can be decoded at 1/2, 1/4 or 1/8 for a fraction of the time; twice the asked size leaves the filter its margin.
+    scale = 1.0
     if size is not None:
-        # A JPEG can be decoded at 1/2, 1/4 or 1/8 for a fraction of the time; twice the asked size leaves the filter its margin.
         scale = 2 * max(size) / min(picture.size)
+    elif longest is not None:
+        scale = 2 * longest / max(picture.size)
+    if scale < 1:
         picture.draft(None, (math.ceil(picture.width * scale), math.ceil(picture.height * scale)))
     with _one_large_at_a_time if picture.width * picture.height > LARGE else nullcontext():
-        upright = ImageOps.exif_transpose(picture)
-        return np.asarray(on_white(cover(_eight_bits(upright), size)))
+        upright = _eight_bits(ImageOps.exif_transpose(picture))
+        if longest is not None:
+            upright.thumbnail((longest, longest), Image.Resampling.BICUBIC, reducing_gap=3.0)
+        return np.asarray(on_white(cover(upright, size)))
 
 
 def _eight_bits(picture: Image.Image) -> Image.Image:
@@ -99,7 +108,7 @@ def _eight_bits(picture: Image.Image) -> Image.Image:
     return picture.convert("RGBA" if transparent else "RGB")
 
 
-def _what_it_is_instead(source: Path | BinaryIO) -> str:
+def _what_it_is_instead(source: Path | BytesIO) -> str:
     """Say what an unidentified file seems to be."""
     if isinstance(source, Path):
         with source.open("rb") as file:

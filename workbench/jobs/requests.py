@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -207,6 +209,50 @@ class FetchImages(Request):
             read += len(batch.indices)
             task.step(read, len(places))
         return found
+
+
+@dataclass(frozen=True)
+class ReadImage(Request):
+    """Read one image of the user's -> uint8 ``[y, x, 3]``, upright, on white, at most `LONGEST` pixels on its longer side.
+
+    Attributes
+    ----------
+    name
+        What it is called, in messages too.
+    source
+        A file, the content of one, or pixels that were never in a file: uint8 ``[y, x, 4]``, RGBA.
+    """
+
+    name: str
+    source: Path | bytes | Pixels = field(compare=False, repr=False)
+    lane: ClassVar[Lane] = "interactive"
+
+    @property
+    def title(self) -> str:
+        """What the jobs panel calls it."""
+        return f"Read {self.name}"
+
+    @property
+    def key(self) -> str:
+        """The image brought in last wins."""
+        return "read image"
+
+    def run(self, engine: Engine, task: Task) -> Pixels:
+        """Decode and reduce it."""
+        from PIL import Image
+
+        from workbench.images.image_file import read_image
+        from workbench.images.image_set import UnreadableImageError
+
+        source: Path | BytesIO | Image.Image
+        if isinstance(self.source, Path):
+            source = self.source
+        else:
+            source = BytesIO(self.source) if isinstance(self.source, bytes) else Image.fromarray(self.source)
+        try:
+            return read_image(source, longest=LONGEST)
+        except UnreadableImageError as error:
+            raise UnreadableImageError(f"{self.name} {error}") from error
 
 
 # Analysing
@@ -497,8 +543,8 @@ class UnitOnImage(Request):
     * ``map`` float32: the unit's activation at every position, ``[y, x]``, ``[token]`` or ``[]``;
     * ``value``: the largest of it;
     * ``top_classes``: up to five pairs of label and probability, the likeliest first; empty when the network does not classify;
-    * ``percentile``: the part of the images of a finished sweep on which the unit's largest activation is smaller, in
-      [0, 1]; None when `images` is None or the sweep does not hold this layer.
+    * ``percentile``: the part of the images that a sweep has seen on which the unit's largest activation is smaller, in
+      [0, 1]; None when `images` is None or no sweep holds this layer; and ``n``, how many images that are.
     """
 
     model: str
@@ -531,21 +577,23 @@ class UnitOnImage(Request):
             probabilities = output[0].float().softmax(-1).cpu().numpy() if output.dim() == 2 else np.empty(0)
             seen = unnormalised(model, shown)
         value = float(response.max())
+        share, seen_by_sweep = self._percentile(engine, model, value)
         return {
             "input": seen,
             "map": np.array(response),
             "value": value,
             "top_classes": top_classes(probabilities, model.labels),
-            "percentile": self._percentile(engine, model, value),
+            "percentile": share,
+            "n": seen_by_sweep,
         }
 
-    def _percentile(self, engine: Engine, model: TracedModel, value: float) -> float | None:
+    def _percentile(self, engine: Engine, model: TracedModel, value: float) -> tuple[float | None, int]:
         if self.images is None:
-            return None
+            return None, 0
         from workbench.analyses.dataset_examples import percentile
 
         found = engine.unit_examples(model, engine.images(self.images), self.layer, self.unit)
-        return percentile(found, value) if found is not None else None
+        return (None, 0) if found is None else (percentile(found, value), int(found["max_histogram"].sum()))
 
 
 BATCH = 8
@@ -555,6 +603,8 @@ SWEEP_BATCH = 8
 ENDS = ("top", "sample", "bottom")
 """Which examples of a unit there are, the ones looked at first before the others."""
 GREY = 128
+LONGEST = 2048
+"""Pixels on the longer side that an image of the user's is reduced to; networks see far fewer."""
 
 
 class Part(Task):
