@@ -76,7 +76,7 @@ def main(argv: Sequence[str]) -> int:
     def list_entries(task: Task) -> None:
         cli.list_entries(given.kind, given.pattern, given.model, given.json, given.allow_code, task)
 
-    def run(task: Task) -> None:
+    def run(task: cli.TerminalTask) -> None:
         cli.run(given.analysis, given.set, given.model, given.images, given.out, given.allow_code, task)
 
     return cli.guarded(list_entries if given.command == "list" else run, traceback=given.traceback)

@@ -82,6 +82,11 @@ class TerminalTask(Task):
             self._stream.write(line + "\n")
         self._stream.flush()
 
+    def say(self, line: str) -> None:
+        """Write a line of its own."""
+        self.clear()
+        self._stream.write(f"{line}\n")
+
     def clear(self) -> None:
         """Wipe the bar away, so that the next line stands alone."""
         if self._width:
@@ -117,7 +122,7 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
-def guarded(command: Callable[[Task], None], *, traceback: bool = False) -> int:
+def guarded(command: Callable[[TerminalTask], None], *, traceback: bool = False) -> int:
     """Do a command with a progress bar and return the exit code; bad input becomes one line on stderr.
 
     Parameters
@@ -288,9 +293,11 @@ def _columns(rows: Iterable[Sequence[str]]) -> list[str]:
 
 
 def run(
-    analysis: str, settings: Sequence[str], model: str, images: str | None, out: str, allow_code: bool, task: Task
+    analysis: str, settings: Sequence[str], model: str, images: str | None, out: str, allow_code: bool, task: TerminalTask
 ) -> None:
     """Run an analysis and write ``result.json``, ``arrays.npz`` and ``figures/`` into the folder `out`.
+
+    Images that could not be read are named in one line on stderr.
 
     Parameters
     ----------
@@ -305,7 +312,7 @@ def run(
         When anything given is wrong; nothing was computed or written then.
     """
     from workbench.jobs.engine import Engine, configured
-    from workbench.jobs.requests import RunAnalysis
+    from workbench.jobs.requests import RunAnalysis, skipped_images
 
     folder = check_folder(Path(out))
     parameters = parse_settings(analysis, settings)
@@ -318,6 +325,8 @@ def run(
     open_model(engine, model, allow_code, task)
     result = RunAnalysis(analysis, parameters, model, images).run(engine, task)
     write(result, folder)
+    if skipped := skipped_images(result.summary):
+        task.say(skipped)
     sys.stdout.write(f"{folder}\n")
 
 

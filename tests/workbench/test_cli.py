@@ -461,6 +461,23 @@ def test_dataset_examples(capsys: pytest.CaptureFixture[str], tmp_path: Path, ne
     assert arrays["0/top_values"].shape == (6, 3) and arrays["4/top_index"].shape == (4, 3)
 
 
+def test_images_that_cannot_be_read_are_named(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, network: str, pictures: str
+) -> None:
+    folder = Path(pictures.removeprefix("folder:"))
+    for name in ("000.png", "017.png"):
+        (folder / name).write_bytes(b"this is no image")
+    arguments = run_arguments(tmp_path, network, "layers=0", "k=3", analysis="DatasetExamples")
+    for _ in range(2):  # computed, then read from the store
+        assert main.main([*arguments, "--images", pictures]) == 0
+        said = capsys.readouterr()
+        (line,) = [line for line in said.err.splitlines() if "unreadable" in line]
+        assert line.startswith("skipped 2 unreadable images: 000.png (") and ", 017.png (" in line
+        assert said.out == f"{tmp_path / 'out'}\n"
+    summary = json.loads((tmp_path / "out" / "result.json").read_text())["summary"]
+    assert summary["skipped"] == 2 and [image["id"] for image in summary["unreadable"]] == ["000.png", "017.png"]
+
+
 def test_refused_in_a_process_of_its_own(tmp_path: Path, network: str) -> None:
     code, out, err = run(*run_arguments(tmp_path, network, "layer=nowhere"))
     assert code == 2 and not out

@@ -388,6 +388,8 @@ def test_other_errors_and_hopeless_shortage_are_passed_on(
 def test_broken_images_are_left_out(model: TracedModel, images: Noise, activations: dict[str, np.ndarray]) -> None:
     result = ask(layers=("conv",)).run(model, Noise(61, broken=(0, 5, *range(16, 24), 60)))
     assert result.summary["images"] == 50 and result.summary["skipped"] == 11
+    named = [(image["id"], image["reason"]) for image in result.summary["unreadable"]]
+    assert named == [(f"image {i}", "broken on purpose") for i in (0, 5, *range(16, 24), 60)]
     assert not set(result.arrays["conv/top_index"].ravel()) & {0, 5, *range(16, 24), 60}
     assert (result.arrays["conv/max_histogram"].sum(1) == 50).all()
     kept = np.delete(activations["conv"], [0, 5, *range(16, 24), 60], 0)
@@ -452,6 +454,20 @@ def test_a_cancelled_sweep_goes_on(model: TracedModel, images: Noise, tmp_path: 
     assert result.summary == whole.summary and result.parameters == whole.parameters
 
 
+def test_a_sweep_that_goes_on_still_names_what_it_left_out(model: TracedModel, tmp_path: Path) -> None:
+    broken = (1, 3, 20, 60)
+    with pytest.raises(Cancelled):
+        ask().kept_in(tmp_path).run(model, Noise(61, broken), Record(cancel_after=2))
+    result = ask().kept_in(tmp_path).run(model, Noise(61, broken))
+    assert [image["id"] for image in result.summary["unreadable"]] == [f"image {i}" for i in broken]
+    assert result.summary["skipped"] == 4
+    assert ask().kept_in(tmp_path).run(model, Noise(61, broken)).summary == result.summary
+    many = ask(layers=("conv",)).run(model, Noise(61, tuple(range(55)))).summary
+    assert many["skipped"] == 55 and [image["id"] for image in many["unreadable"]] == [f"image {i}" for i in range(50)]
+    none = ask(layers=("conv",)).run(model, Noise(4, tuple(range(4)))).summary
+    assert none["images"] == 0 and len(none["unreadable"]) == 4
+
+
 def test_a_finished_sweep_is_read_and_not_run_again(
     model: TracedModel, images: Noise, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -472,7 +488,9 @@ def test_a_finished_sweep_is_read_and_not_run_again(
             unit_examples(source, "last", 6)
         with pytest.raises(ValueError, match="'norm' is not part of"):
             unit_examples(source, "norm", 0)
-    np.testing.assert_array_equal(layer_statistics(tmp_path, "tokens")["std"], first.arrays["tokens/std"])
+    statistics = layer_statistics(tmp_path, "tokens")
+    np.testing.assert_array_equal(statistics["std"], first.arrays["tokens/std"])
+    assert statistics["seen"] == 61
 
 
 def test_nothing_to_read_yet(tmp_path: Path) -> None:

@@ -79,6 +79,7 @@ class DatasetExamples(Analysis):
     """
 
     title: ClassVar[str] = "Dataset examples"
+    version: ClassVar[int] = 2
     needs_images: ClassVar[bool] = True
 
     layers: tuple[str, ...] = Field(min_length=1, description="Layers whose units are described, by name.")
@@ -126,7 +127,11 @@ class DatasetExamples(Analysis):
             running = Running(plan, self._folder)
             batch = self._sweep(model, images, layers, running, task)
             found = {name: finished.describe(running.units(name), plan) for name in layers}
-            summary = self._summary(layers, found, running) | {"batch": batch, "skipped": len(images) - running.seen}
+            summary = self._summary(layers, found, running) | {
+                "batch": batch,
+                "skipped": len(images) - running.seen,
+                "unreadable": running.unreadable,
+            }
             if self._folder is not None:
                 finished.write(self._folder, plan, found, summary)
             done = found, summary
@@ -209,12 +214,14 @@ class DatasetExamples(Analysis):
                     note = f"memory is short: {size} images at once"
                     continue
                 running.add(part.indices, results)
+                running.name_unreadable(images.skipped)
                 running.save()
                 rows += len(part.indices)
                 partial = None
                 if time.monotonic() - shown > SECONDS_BETWEEN_PARTIALS:
                     partial, shown = self._partial(running), time.monotonic()
                 task.step(running.next_image, len(images), partial, note)
+        running.name_unreadable(images.skipped)
         return size
 
     @staticmethod

@@ -124,7 +124,7 @@ def read(folder: Path, plan: Plan) -> tuple[dict[str, Arrays], dict[str, Any]] |
     """Return the finished results kept in a folder, layer by layer, and their summary; None when there are none of this plan."""
     import zarr
 
-    if not (folder / FINISHED).exists():
+    if not is_finished(folder):
         return None
     group = zarr.open_group(folder / FINISHED, mode="r")
     if group.attrs["key"] != plan.key or json.loads(str(group.attrs["layers"])) != plan.layers:
@@ -161,7 +161,7 @@ def unit_examples(source: str | Path | Mapping[str, npt.NDArray[Any]], layer: st
             raise ValueError(f"{layer} has units 0 to {units - 1}, not {unit}")
         return {name: array[unit] for name, array in found.items()}
     folder = Path(source)
-    if not (folder / FINISHED).exists():
+    if not is_finished(folder):
         plan, state = read_unit(folder, layer, unit)
         return {name: array[0] for name, array in describe(state, plan).items()}
     import zarr
@@ -177,8 +177,13 @@ def unit_examples(source: str | Path | Mapping[str, npt.NDArray[Any]], layer: st
     raise ValueError(f"layer {layer!r} is not part of the sweep in {folder}")
 
 
-def layer_statistics(folder: str | Path, layer: str) -> Arrays:
-    """Return `STATISTICS` of all units of a layer, ``[unit]`` each, from the folder of a finished sweep.
+def is_finished(folder: Path) -> bool:
+    """Whether the sweep in a folder has seen all images."""
+    return (folder / FINISHED).exists()
+
+
+def layer_statistics(folder: str | Path, layer: str) -> dict[str, Any]:
+    """Return `STATISTICS` of all units of a layer, ``[unit]`` each, and ``seen``, the number of images, from a finished sweep's folder.
 
     Raises
     ------
@@ -189,14 +194,16 @@ def layer_statistics(folder: str | Path, layer: str) -> Arrays:
     """
     import zarr
 
-    if not (Path(folder) / FINISHED).exists():
+    folder = Path(folder)
+    if not is_finished(folder):
         raise FileNotFoundError(f"no finished sweep in {folder}")
-    group = zarr.open_group(Path(folder) / FINISHED, mode="r")
+    group = zarr.open_group(folder / FINISHED, mode="r")
     arrays = _members(group)
     start = 0
     for name, units in json.loads(str(group.attrs["layers"])).items():
         if name == layer:
-            return {what: np.asarray(arrays[what][start : start + units]) for what in STATISTICS}
+            seen = json.loads(str(group.attrs["summary"]))["images"]
+            return {what: np.asarray(arrays[what][start : start + units]) for what in STATISTICS} | {"seen": seen}
         start += units
     raise ValueError(f"layer {layer!r} is not part of the sweep in {folder}")
 
