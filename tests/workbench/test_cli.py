@@ -161,6 +161,11 @@ def test_settings_that_are_none(shapes: None, settings: list[str], message: str)
         (["run", "FeatureVisualization", "--out", "x"], "required: --model"),
         (["run", "FeatureVisualization", "--model", "x"], "required: --out"),
         (["list", "models", "--pattern", "x"], "unrecognized arguments: --pattern x"),
+        (["list", "models", "x", "--json", "y"], "unrecognized arguments: y"),
+        (["list", "models", "--json", "x", "y"], "unrecognized arguments: x y"),
+        (["run", "Shapes", "--model", "x", "--out", "y", "z"], "unrecognized arguments: z"),
+        (["lst", "models"], "there is no command or file 'lst'; did you mean list?"),
+        (["rn"], "there is no command or file 'rn'; did you mean run?"),
     ],
 )
 def test_arguments_that_make_no_sense_take_one_line(
@@ -400,6 +405,15 @@ def test_lists(capsys: pytest.CaptureFixture[str], network: str) -> None:
     assert (first["kind"], first["shape"], first["units"], first["role"]) == ("conv2d", [6, 22, 22], 6, "pre")
     assert "conv2d" in listed(capsys, "layers", "0", "--model", network, "--allow-code")
     assert listed(capsys, "models", "nothing*") == ""
+
+
+def test_a_pattern_stands_before_or_after_the_options(capsys: pytest.CaptureFixture[str], network: str) -> None:
+    options = ["--model", network, "--allow-code"]
+    before = listed(capsys, "layers", "1", *options)
+    assert before.startswith("1 ") and before.count("\n") == 1
+    assert listed(capsys, "layers", *options, "1") == listed(capsys, *options, "layers", "1") == before
+    assert json.loads(listed(capsys, "models", "--json", "timm:resnet18"))[0]["ref"] == "timm:resnet18"
+    assert listed(capsys, "models", "timm:resnet18", "--json") == listed(capsys, "--json", "models", "timm:resnet18")
 
 
 def test_analyses_are_listed_with_their_parameters(capsys: pytest.CaptureFixture[str]) -> None:
