@@ -28,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
     top = OneLineParser(
         prog="main.py",
         description="Open an image network and see what its units respond to. Without a command the window opens.",
-        epilog="Exit codes: 0 done, 2 bad input (one line on stderr says what), 130 interrupted.",
+        epilog="Exit codes: 0 done, 1 internal error, 2 bad input (one line on stderr says what), 130 interrupted.",
     )
     top.add_argument("--version", action="version", version=f"Circuit Workbench {__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -65,7 +65,7 @@ def network(*, required: bool) -> OneLineParser:
         help="network, such as bundled:efficientnet-lite0 or timm:resnet18?pretrained=false",
     )
     shared.add_argument("--allow-code", action="store_true", help="run the file behind python:FILE.py:FACTORY")
-    shared.add_argument("--traceback", action="store_true", help="on bad input show where it was noticed, not one line")
+    shared.add_argument("--traceback", action="store_true", help="on an error show where it was noticed, not one line")
     return shared
 
 

@@ -24,8 +24,9 @@ from pydantic import Field
 import main
 from workbench import cli
 from workbench.analyses.analysis import ANALYSES, Analysis, Result
+from workbench.input_error import InputError
 from workbench.jobs.progress import Progress
-from workbench.task import Cancelled, Task
+from workbench.task import Task
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -306,17 +307,43 @@ def code_of(error: BaseException | None) -> int:
 
 def test_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
     assert code_of(None) == 0
-    assert code_of(ValueError("no layer 'x'\n  did you mean y?")) == 2
+    assert code_of(InputError("no layer 'x'\n  did you mean y?")) == 2
     assert capsys.readouterr().err == "error: no layer 'x' did you mean y?\n"
     assert code_of(FileNotFoundError(2, "No such file", "weights.pt")) == 2
     assert code_of(KeyboardInterrupt()) == 130
     assert capsys.readouterr().err.endswith("interrupted\n")
-    with pytest.raises(ZeroDivisionError):  # a bug shows where it is
-        code_of(ZeroDivisionError())
-    with pytest.raises(Cancelled):
-        code_of(Cancelled())
-    with pytest.raises(ValueError, match="no"):
-        cli.guarded(lambda task: (_ for _ in ()).throw(ValueError("no")).__next__(), traceback=True)
+    assert code_of(ValueError("could not broadcast (3,)\ninto (4,)")) == 1
+    hint = "; --traceback shows where\n"
+    assert capsys.readouterr().err == f"internal error: ValueError: could not broadcast (3,) into (4,){hint}"
+    assert code_of(ZeroDivisionError()) == 1
+    assert capsys.readouterr().err == f"internal error: ZeroDivisionError{hint}"
+    for error in (InputError("no"), ValueError("no")):
+        with pytest.raises(ValueError, match="no"):
+            cli.guarded(lambda task, error=error: (_ for _ in ()).throw(error).__next__(), traceback=True)
+
+
+def test_a_mistake_in_an_analysis_is_not_laid_at_the_users_door(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, network: str, shapes: None
+) -> None:
+    monkeypatch.setattr(Shapes, "compute", lambda *_: ({}, {"n": np.zeros(3) + np.zeros(4)}))
+    arguments = run_arguments(tmp_path, network, "layer=0", analysis="Shapes")
+    assert main.main(arguments) == 1
+    said = capsys.readouterr()
+    assert said.err.splitlines()[-1].startswith("internal error: ValueError: operands could not be broadcast")
+    assert not said.out and not (tmp_path / "out").exists()
+    with pytest.raises(ValueError, match="broadcast"):
+        main.main([*arguments, "--traceback"])
+
+
+@pytest.mark.parametrize("error", ["ImageSetError", "UnreadableImageError", "LoadError", "CaptureError", "ProjectError"])
+def test_what_the_workbench_refuses_is_one_kind_of_error(error: str) -> None:
+    import workbench.images.image_set
+    import workbench.models.capture
+    import workbench.models.loading
+    import workbench.project
+
+    rooms = (workbench.images.image_set, workbench.models.capture, workbench.models.loading, workbench.project)
+    assert any(issubclass(getattr(room, error, int), InputError) for room in rooms)
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:

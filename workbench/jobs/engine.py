@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from workbench.input_error import InputError
 from workbench.jobs.collector import collector_at_rest
 from workbench.jobs.store import Store
 from workbench.jobs.torch_libraries import load_torch_libraries
@@ -242,7 +243,7 @@ def configured(name: str, parameters: Mapping[str, Any]) -> Analysis:
     try:
         return analysis(**parameters)
     except ValidationError as error:
-        raise ValueError("; ".join(_complaint(analysis, one) for one in error.errors())) from None
+        raise InputError("; ".join(_complaint(analysis, one) for one in error.errors())) from None
 
 
 def _complaint(analysis: type[Analysis], error: Mapping[str, Any]) -> str:

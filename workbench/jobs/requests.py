@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
+from workbench.input_error import InputError
 from workbench.jobs.job import Lane, Request
 from workbench.models.layer import Layer, Unit
 from workbench.models.loading import SourceEntry, entries
@@ -601,7 +602,7 @@ def layer_of(model: TracedModel, unit: Unit) -> Layer:
     """Return a unit's layer; ValueError when there is no such layer or unit."""
     layer = model.layer(unit.layer)
     if not 0 <= unit.index < layer.units:
-        raise ValueError(f"{unit} does not exist; {unit.layer} has units 0 to {layer.units - 1}")
+        raise InputError(f"{unit} does not exist; {unit.layer} has units 0 to {layer.units - 1}")
     return layer
 
 

@@ -17,6 +17,7 @@ from workbench.analyses.analysis import Analysis, Result, register
 from workbench.analyses.dataset_examples import figures, finished
 from workbench.analyses.dataset_examples.reduction import LayerBatch, LayerReduction, Wanted, seeded_fractions
 from workbench.analyses.dataset_examples.running import Plan, Running
+from workbench.input_error import InputError
 from workbench.task import Task
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ class DatasetExamples(Analysis):
         """Stream the images through the network, truncated after the last of the layers."""
         assert images is not None
         if not len(images):
-            raise ValueError(f"{images.name} has no images")
+            raise InputError(f"{images.name} has no images")
         layers = self._layers(model)
         plan = self._plan(model, images, layers)
         done = finished.read(self._folder, plan) if self._folder is not None else None
@@ -145,7 +146,7 @@ class DatasetExamples(Analysis):
             layer = model.layer(name)
             twin = next((other for other, known in found.items() if known.name == layer.name), None)
             if twin is not None:
-                raise ValueError(f"{name} and {twin} are the same layer; name it once")
+                raise InputError(f"{name} and {twin} are the same layer; name it once")
             found[name] = layer
         return found
 

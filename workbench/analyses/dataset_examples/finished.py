@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from workbench.analyses.dataset_examples.reduction import seeded_fractions
 from workbench.analyses.dataset_examples.running import Plan, UnitState, histogram_of, read_unit, remove_state
+from workbench.input_error import InputError
 
 if TYPE_CHECKING:
     import zarr
@@ -156,9 +157,9 @@ def unit_examples(source: str | Path | Mapping[str, npt.NDArray[Any]], layer: st
         found = {name: array for name, array in found.items() if "/" not in name}
         units = len(found.get("mean", ()))
         if not found:
-            raise ValueError(f"layer {layer!r} is not part of this sweep")
+            raise InputError(f"layer {layer!r} is not part of this sweep")
         if not 0 <= unit < units:
-            raise ValueError(f"{layer} has units 0 to {units - 1}, not {unit}")
+            raise InputError(f"{layer} has units 0 to {units - 1}, not {unit}")
         return {name: array[unit] for name, array in found.items()}
     folder = Path(source)
     if not is_finished(folder):
@@ -171,10 +172,10 @@ def unit_examples(source: str | Path | Mapping[str, npt.NDArray[Any]], layer: st
     for name, units in json.loads(str(group.attrs["layers"])).items():
         if name == layer:
             if not 0 <= unit < units:
-                raise ValueError(f"{layer} has units 0 to {units - 1}, not {unit}")
+                raise InputError(f"{layer} has units 0 to {units - 1}, not {unit}")
             return {what: np.asarray(array[start + unit]) for what, array in _members(group).items()}
         start += units
-    raise ValueError(f"layer {layer!r} is not part of the sweep in {folder}")
+    raise InputError(f"layer {layer!r} is not part of the sweep in {folder}")
 
 
 def is_finished(folder: Path) -> bool:
@@ -205,7 +206,7 @@ def layer_statistics(folder: str | Path, layer: str) -> dict[str, Any]:
             seen = json.loads(str(group.attrs["summary"]))["images"]
             return {what: np.asarray(arrays[what][start : start + units]) for what in STATISTICS} | {"seen": seen}
         start += units
-    raise ValueError(f"layer {layer!r} is not part of the sweep in {folder}")
+    raise InputError(f"layer {layer!r} is not part of the sweep in {folder}")
 
 
 def percentile(examples: Mapping[str, npt.NDArray[Any]], value: float) -> float:

@@ -23,6 +23,7 @@ from safetensors.numpy import save_file
 
 from workbench.analyses.dataset_examples.histogram import Grid, UnitHistogram, finite_range
 from workbench.analyses.dataset_examples.reduction import LayerBatch
+from workbench.input_error import InputError
 
 if TYPE_CHECKING:
     from workbench.images.image_set import UnreadableImage
@@ -77,7 +78,7 @@ class Plan:
             When the layer is not part of the sweep.
         """
         if layer not in self.layers:
-            raise ValueError(f"layer {layer!r} is not part of this sweep; it has {', '.join(self.layers)}")
+            raise InputError(f"layer {layer!r} is not part of this sweep; it has {', '.join(self.layers)}")
         start = 0
         for name, units in self.layers.items():
             if name == layer:
@@ -306,7 +307,7 @@ def read_unit(folder: Path, layer: str, unit: int) -> tuple[Plan, UnitState]:
         plan, progress = _described(state)
         place = plan.place(layer)
         if not 0 <= unit < place.stop - place.start:
-            raise ValueError(f"{layer} has units 0 to {place.stop - place.start - 1}, not {unit}")
+            raise InputError(f"{layer} has units 0 to {place.stop - place.start - 1}, not {unit}")
         at = place.start + unit
         rows = np.flatnonzero(state.get_tensor("sampled"))
         names = set(state.keys()) - {"sampled"}
