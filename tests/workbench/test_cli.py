@@ -500,6 +500,9 @@ def test_dataset_examples(capsys: pytest.CaptureFixture[str], tmp_path: Path, ne
     assert document["images"] == pictures and document["images_hash"]
     arrays = np.load(tmp_path / "out" / "arrays.npz")
     assert arrays["0/top_values"].shape == (6, 3) and arrays["4/top_index"].shape == (4, 3)
+    assert arrays["example_ids"][0] == "000.png"
+    figures = {path.stem for path in (tmp_path / "out" / "figures").glob("*.png")}
+    assert figures == {"histograms", "sparsity", "examples_1_0", "examples_2_4"}
 
 
 def test_images_that_cannot_be_read_are_named(

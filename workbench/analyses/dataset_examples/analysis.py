@@ -14,7 +14,7 @@ import torch
 from pydantic import Field, PrivateAttr
 
 from workbench.analyses.analysis import Analysis, Result, register
-from workbench.analyses.dataset_examples import figures, finished
+from workbench.analyses.dataset_examples import figures, finished, sheet
 from workbench.analyses.dataset_examples.reduction import LayerBatch, LayerReduction, Wanted, seeded_fractions
 from workbench.analyses.dataset_examples.running import Plan, Running
 from workbench.input_error import InputError
@@ -73,6 +73,16 @@ class DatasetExamples(Analysis):
         in (0, 1], 1 when all images drive the unit alike, about the part of the images that do when few drive it; NaN when none does.
     ``nonfinite_images``
         Images in which the unit has a NaN or an infinite activation: left out of everything but mean and std, which then are NaN.
+
+    Four arrays are of all layers together:
+
+    ``example_index`` ``example_ids``
+        ``[example]``, ascending, and their names: every image that is an example of some unit. ``example_ids[searchsorted(example_index,
+        top_index)]`` names the examples of a layer (where `top_index` is not -1).
+    ``sheet_units`` ``sheet_images``
+        ``[layer, unit]``, uint8 ``[layer, unit, column, y, x, 3]``: small images for the figures, of at most 8 layers
+        (`sheet.drawn_layers`) and 6 units of each (-1: there are fewer), from the sparsest to the densest, in the columns of
+        `sheet.columns`.
 
     Nothing is kept that grows with the number of images. In a folder (`kept_in`) a sweep that was interrupted goes on after the last
     batch that was done. The batch size halves itself when memory does not suffice. All numbers are taken in float32 and added
@@ -133,11 +143,14 @@ class DatasetExamples(Analysis):
                 "skipped": len(images) - running.seen,
                 "unreadable": running.unreadable,
             }
+            shown = sheet.columns(self.k, self.ranges, self.samples)
+            pictures = sheet.read(images, found, shown, model.preprocessing.size, task)
             if self._folder is not None:
-                finished.write(self._folder, plan, found, summary)
-            done = found, summary
-        arrays, summary = done
-        return {f"{layer}/{name}": array for layer, of in arrays.items() for name, array in of.items()}, summary
+                finished.write(self._folder, plan, found, pictures, summary)
+            done = found, pictures, summary
+        found, pictures, summary = done
+        arrays = {f"{layer}/{name}": array for layer, of in found.items() for name, array in of.items()}
+        return arrays | sheet.names_of(images, found) | pictures, summary
 
     def _layers(self, model: TracedModel) -> dict[str, Layer]:
         """Find the layers, by the names they were asked for."""
@@ -263,11 +276,9 @@ class DatasetExamples(Analysis):
 
     @classmethod
     def draw(cls, result: Result) -> dict[str, Figure]:
-        """Draw the histograms of some units of each layer, and how sparse the layers are.
-
-        Sheets of the images themselves are the inspector's: a result holds their indices, and a folder may have moved.
-        """
-        return {"histograms": figures.histograms(result), "sparsity": figures.sparsity(result)}
+        """Draw the examples and the histograms of some units of each layer, and how sparse the layers are."""
+        drawn = {"histograms": figures.histograms(result), "sparsity": figures.sparsity(result)}
+        return drawn | figures.examples(result)
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import zarr
 
 FINISHED = "examples.zarr"
+SHEET = "sheet"
 UNITS_A_CHUNK = 256
 STATISTICS = ("mean", "max", "min", "std", "sparsity", "active_images", "treves_rolls")
 """The results that are one number a unit, and by which units are compared."""
@@ -101,8 +102,8 @@ def _samples(state: UnitState, plan: Plan) -> Arrays:
     }
 
 
-def write(folder: Path, plan: Plan, layers: Mapping[str, Arrays], summary: Mapping[str, Any]) -> None:
-    """Keep the finished results as zarr, all layers' units side by side, and delete the running state."""
+def write(folder: Path, plan: Plan, layers: Mapping[str, Arrays], sheet: Arrays, summary: Mapping[str, Any]) -> None:
+    """Keep the finished results as zarr, all layers' units side by side and the sheet apart, and delete the running state."""
     import zarr
 
     written = folder / f".{FINISHED}"
@@ -112,6 +113,9 @@ def write(folder: Path, plan: Plan, layers: Mapping[str, Arrays], summary: Mappi
     for name in next(iter(layers.values())):
         array = np.concatenate([arrays[name] for arrays in layers.values()])
         group.create_array(name, data=array, chunks=(min(UNITS_A_CHUNK, len(array)), *array.shape[1:]))
+    apart = group.create_group(SHEET)
+    for name, array in sheet.items():
+        apart.create_array(name, data=array)
     group.attrs["key"] = plan.key
     group.attrs["layers"] = json.dumps(plan.layers)
     group.attrs["summary"] = json.dumps(summary)
@@ -121,8 +125,8 @@ def write(folder: Path, plan: Plan, layers: Mapping[str, Arrays], summary: Mappi
     remove_state(folder)
 
 
-def read(folder: Path, plan: Plan) -> tuple[dict[str, Arrays], dict[str, Any]] | None:
-    """Return the finished results kept in a folder, layer by layer, and their summary; None when there are none of this plan."""
+def read(folder: Path, plan: Plan) -> tuple[dict[str, Arrays], Arrays, dict[str, Any]] | None:
+    """Return the finished results kept in a folder, layer by layer, the sheet and the summary; None when there are none of this plan."""
     import zarr
 
     if not is_finished(folder):
@@ -131,8 +135,9 @@ def read(folder: Path, plan: Plan) -> tuple[dict[str, Arrays], dict[str, Any]] |
     if group.attrs["key"] != plan.key or json.loads(str(group.attrs["layers"])) != plan.layers:
         return None
     arrays = {name: np.asarray(array[:]) for name, array in _members(group).items()}
+    sheet = {name: np.asarray(array[:]) for name, array in _members(zarr.open_group(folder / FINISHED / SHEET, mode="r")).items()}
     layers = {layer: {name: array[plan.place(layer)] for name, array in arrays.items()} for layer in plan.layers}
-    return layers, json.loads(str(group.attrs["summary"]))
+    return layers, sheet, json.loads(str(group.attrs["summary"]))
 
 
 def unit_examples(source: str | Path | Mapping[str, npt.NDArray[Any]], layer: str, unit: int) -> Arrays:
