@@ -5,10 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
 from typing import NoReturn
 
 from workbench import __version__, cli
 from workbench.task import Task
+
+COMMANDS = ("window", "list", "run")
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -24,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
     top = OneLineParser(
         prog="main.py",
         description="Open an image network and see what its units respond to. Without a command the window opens.",
-        epilog="Exit codes: 0 done, 2 bad input (one line on stderr says what), 130 interrupted.",
+        epilog="Exit codes: 0 done, 1 internal error, 2 bad input (one line on stderr says what), 130 interrupted.",
     )
     top.add_argument("--version", action="version", version=f"Circuit Workbench {__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -34,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
 
     listing = commands.add_parser("list", parents=[network(required=False)], help="list what there is")
     listing.add_argument("kind", choices=cli.KINDS)
-    listing.add_argument("pattern", nargs="?", default="*", help="wildcard, such as 'timm:convnext*' (in quotes)")
+    listing.add_argument("pattern", nargs="?", help="wildcard, such as 'timm:convnext*' (in quotes)")
     listing.add_argument("--json", action="store_true", help="write a JSON list with all details")
 
     run = commands.add_parser("run", parents=[network(required=True)], help="write an analysis' result into a folder")
@@ -61,22 +65,36 @@ def network(*, required: bool) -> OneLineParser:
         help="network, such as bundled:efficientnet-lite0 or timm:resnet18?pretrained=false",
     )
     shared.add_argument("--allow-code", action="store_true", help="run the file behind python:FILE.py:FACTORY")
-    shared.add_argument("--traceback", action="store_true", help="on bad input show where it was noticed, not one line")
+    shared.add_argument("--traceback", action="store_true", help="on an error show where it was noticed, not one line")
     return shared
+
+
+def read(argv: Sequence[str]) -> argparse.Namespace:
+    """Read the arguments of a command; a pattern may also come after options, where argparse does not look for it."""
+    top = parser()
+    given, left = top.parse_known_args(argv)
+    if given.command == "list" and given.pattern is None and len(left) == 1 and not left[0].startswith("-"):
+        given.pattern = left.pop()
+    if left:
+        top.error(f"unrecognized arguments: {' '.join(left)}")
+    return given
 
 
 def main(argv: Sequence[str]) -> int:
     """Do what the arguments say and return the exit code; what is no command is an argument of the window."""
     if not argv or argv[0] not in ("list", "run", "-h", "--help", "--version"):
+        meant = get_close_matches(argv[0], COMMANDS, n=1) if argv else []
+        if meant and meant[0] != argv[0] and not Path(argv[0]).exists():
+            parser().error(f"there is no command or file {argv[0]!r}; did you mean {meant[0]}?")
         from widgets import app
 
         return app.main(argv[1:] if argv[:1] == ["window"] else argv)
-    given = parser().parse_args(argv)
+    given = read(argv)
 
     def list_entries(task: Task) -> None:
-        cli.list_entries(given.kind, given.pattern, given.model, given.json, given.allow_code, task)
+        cli.list_entries(given.kind, given.pattern or "*", given.model, given.json, given.allow_code, task)
 
-    def run(task: Task) -> None:
+    def run(task: cli.TerminalTask) -> None:
         cli.run(given.analysis, given.set, given.model, given.images, given.out, given.allow_code, task)
 
     return cli.guarded(list_entries if given.command == "list" else run, traceback=given.traceback)

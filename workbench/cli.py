@@ -1,9 +1,9 @@
 """The workbench without a screen: `list_entries` and `run` are what ``python main.py list`` and ``python main.py run`` call.
 
-Exit codes: 0 when all went well, 2 when what was asked for makes no sense (one line on stderr says why and what to do), 130 when
-interrupted with Ctrl+C. A run writes its folder at the very end and ``result.json`` last, so a folder with a ``result.json`` is whole.
-Results and unfinished sweeps are kept in the same store as the window's: what was computed once is read again, and an interrupted sweep
-goes on where it stopped.
+Exit codes: 0 when all went well, 2 when what was asked for makes no sense or the system refuses it (one line on stderr says why and
+what to do), 1 when something went wrong that nobody foresaw, 130 when interrupted with Ctrl+C. A run writes its folder at the very end
+and ``result.json`` last, so a folder with a ``result.json`` is whole. Results and unfinished sweeps are kept in the same store as the
+window's: what was computed once is read again, and an interrupted sweep goes on where it stopped.
 
 The file behind a ``python:`` reference is run only with ``--allow-code``, though its path was typed: references are also pasted from
 project files and messages, and opening one of those must not run a stranger's code.
@@ -23,6 +23,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from workbench.input_error import InputError
 from workbench.jobs.progress import Progress
 from workbench.task import Task
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from workbench.jobs.engine import Engine
     from workbench.models.traced_model import TracedModel
 
+INTERNAL_ERROR = 1
 BAD_INPUT = 2
 INTERRUPTED = 130
 QUIET = 10.0
@@ -82,6 +84,11 @@ class TerminalTask(Task):
             self._stream.write(line + "\n")
         self._stream.flush()
 
+    def say(self, line: str) -> None:
+        """Write a line of its own."""
+        self.clear()
+        self._stream.write(f"{line}\n")
+
     def clear(self) -> None:
         """Wipe the bar away, so that the next line stands alone."""
         if self._width:
@@ -117,13 +124,16 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
-def guarded(command: Callable[[Task], None], *, traceback: bool = False) -> int:
-    """Do a command with a progress bar and return the exit code; bad input becomes one line on stderr.
+def guarded(command: Callable[[TerminalTask], None], *, traceback: bool = False) -> int:
+    """Do a command with a progress bar and return the exit code; what goes wrong becomes one line on stderr.
+
+    Bad input is what the workbench refuses (`InputError`) and what the operating system does (`OSError`: no such file, disk full). All
+    else is a mistake of the program's.
 
     Parameters
     ----------
     traceback
-        Let bad input raise, to see where it was noticed.
+        Let errors raise, to see where they were noticed.
     """
     task = TerminalTask(sys.stderr)
     try:
@@ -139,13 +149,16 @@ def guarded(command: Callable[[Task], None], *, traceback: bool = False) -> int:
         # The reader (`| head`) has seen enough; what Python flushes at exit must have somewhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (ValueError, OSError) as error:
+    except Exception as error:
         if traceback:
             raise
         from workbench.jobs.runner import one_line
 
-        sys.stderr.write(f"error: {one_line(error)}\n")
-        return BAD_INPUT
+        if isinstance(error, InputError | OSError):
+            sys.stderr.write(f"error: {one_line(error)}\n")
+            return BAD_INPUT
+        sys.stderr.write(f"internal error: {one_line(error)}; --traceback shows where\n")
+        return INTERNAL_ERROR
     return 0
 
 
@@ -166,7 +179,7 @@ def list_entries(kind: str, pattern: str, model: str | None, as_json: bool, allo
 
     Raises
     ------
-    ValueError
+    InputError
         When layers are asked for without a model, or the model cannot be opened.
     """
     if kind == "models":
@@ -176,7 +189,7 @@ def list_entries(kind: str, pattern: str, model: str | None, as_json: bool, allo
         lines = [entry["ref"] for entry in entries]
     elif kind == "layers":
         if model is None:
-            raise ValueError("list layers needs a network; add --model REF, such as --model bundled:efficientnet-lite0")
+            raise InputError("list layers needs a network; add --model REF, such as --model bundled:efficientnet-lite0")
         from workbench.jobs.engine import Engine
 
         entries = _layers(open_model(Engine(), model, allow_code, task), pattern)
@@ -195,7 +208,7 @@ def list_entries(kind: str, pattern: str, model: str | None, as_json: bool, allo
         entries = _problems(pattern)
         lines = _columns((e["number"], e["difficulty"], e["title"]) for e in entries)
     else:
-        raise ValueError(f"there is nothing to list named {kind!r}; there are {', '.join(KINDS)}")
+        raise InputError(f"there is nothing to list named {kind!r}; there are {', '.join(KINDS)}")
     if as_json:
         sys.stdout.write(json.dumps(entries, indent=2, ensure_ascii=False) + "\n")
     else:
@@ -209,7 +222,7 @@ def open_model(engine: Engine, ref: str, allow_code: bool, task: Task) -> Traced
     try:
         return engine.model(ref, allow_code=allow_code, task=task)
     except CodeNotAllowed:
-        raise ValueError(f"{ref} runs a Python file; add --allow-code if you trust it") from None
+        raise InputError(f"{ref} runs a Python file; add --allow-code if you trust it") from None
 
 
 def _layers(model: TracedModel, pattern: str) -> list[dict[str, Any]]:
@@ -288,9 +301,11 @@ def _columns(rows: Iterable[Sequence[str]]) -> list[str]:
 
 
 def run(
-    analysis: str, settings: Sequence[str], model: str, images: str | None, out: str, allow_code: bool, task: Task
+    analysis: str, settings: Sequence[str], model: str, images: str | None, out: str, allow_code: bool, task: TerminalTask
 ) -> None:
     """Run an analysis and write ``result.json``, ``arrays.npz`` and ``figures/`` into the folder `out`.
+
+    Images that could not be read are named in one line on stderr.
 
     Parameters
     ----------
@@ -301,23 +316,25 @@ def run(
 
     Raises
     ------
-    ValueError
+    InputError
         When anything given is wrong; nothing was computed or written then.
     """
     from workbench.jobs.engine import Engine, configured
-    from workbench.jobs.requests import RunAnalysis
+    from workbench.jobs.requests import RunAnalysis, skipped_images
 
     folder = check_folder(Path(out))
     parameters = parse_settings(analysis, settings)
     # What can be wrong is tried in the order of what it costs.
     if configured(analysis, parameters).needs_images and images is None:
-        raise ValueError(f"{analysis} needs images; add --images REF, such as --images emoji")
+        raise InputError(f"{analysis} needs images; add --images REF, such as --images emoji")
     engine = Engine()
     if images is not None:
         engine.images(images, task)
     open_model(engine, model, allow_code, task)
     result = RunAnalysis(analysis, parameters, model, images).run(engine, task)
     write(result, folder)
+    if skipped := skipped_images(result.summary):
+        task.say(skipped)
     sys.stdout.write(f"{folder}\n")
 
 
@@ -329,7 +346,7 @@ def parse_settings(analysis: str, settings: Sequence[str]) -> dict[str, Any]:
 
     Raises
     ------
-    ValueError
+    InputError
         When there is no such analysis, a setting has no ``=``, or a name is given twice.
     """
     from workbench.analyses.analysis import find
@@ -339,9 +356,9 @@ def parse_settings(analysis: str, settings: Sequence[str]) -> dict[str, Any]:
     for setting in settings:
         name, equals, text = setting.partition("=")
         if not equals or not name:
-            raise ValueError(f"--set {setting} is not NAME=VALUE, such as --set units=5,9")
+            raise InputError(f"--set {setting} is not NAME=VALUE, such as --set units=5,9")
         if name in values:
-            raise ValueError(f"--set {name} is given twice; lists are written with commas, such as --set units=5,9")
+            raise InputError(f"--set {name} is given twice; lists are written with commas, such as --set units=5,9")
         values[name] = _value(text, _alternatives(schema.get("properties", {}).get(name, {}), schema))
     return values
 
@@ -376,17 +393,17 @@ def check_folder(folder: Path) -> Path:
 
     Raises
     ------
-    ValueError
+    InputError
         When it is a file, cannot be written, or holds something that is not a result of ours.
     """
     if folder.exists():
         if not folder.is_dir():
-            raise ValueError(f"--out {folder} is a file; give a folder")
+            raise InputError(f"--out {folder} is a file; give a folder")
         if not (folder / "result.json").exists() and any(folder.iterdir()):
-            raise ValueError(f"--out {folder} is not empty and holds no earlier result; give a new folder")
+            raise InputError(f"--out {folder} is not empty and holds no earlier result; give a new folder")
     parent = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        raise ValueError(f"--out {folder} cannot be written: {parent} is not a folder one may write to")
+        raise InputError(f"--out {folder} cannot be written: {parent} is not a folder one may write to")
     return folder
 
 

@@ -15,6 +15,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+from workbench.input_error import InputError
+
 PATH = Path(__file__).resolve().parent.parent / "resources" / "problems.toml"
 
 Difficulty = Literal["B", "C", "D"]
@@ -112,7 +114,7 @@ def find(number: str) -> Problem:
         if problem.number == number.strip():
             return problem
     first, last = load()[0].number, load()[-1].number
-    raise ValueError(f"there is no open problem {number!r}; they are numbered {first} to {last}")
+    raise InputError(f"there is no open problem {number!r}; they are numbered {first} to {last}")
 
 
 @cache

@@ -23,6 +23,8 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
+from workbench.input_error import InputError
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -36,7 +38,7 @@ Status = Literal["open", "started", "partly answered", "answered"]
 """How far the user is with an open problem."""
 
 
-class ProjectError(ValueError):
+class ProjectError(InputError):
     """A project file that cannot be read; the message is one line for the user."""
 
 

@@ -148,6 +148,23 @@ def test_images_are_chosen_and_described(panel, session, runner, qtbot):
     assert runner.asked(OpenImages)[-1] == OpenImages("folder:/data/birds")
 
 
+def test_a_reference_with_capitals_is_there_to_be_completed(panel, runner):
+    box, line = panel.images.box, panel.images.box.lineEdit()
+    for ref, gap, typed in (
+        ("torchvision:NAME?root=PATH&download=true", "NAME", "torchvision:CIFAR10?root=PATH&download=true"),
+        ("files:PATH;PATH", "PATH", "files:CIFAR10;PATH"),
+    ):
+        place = box.findData(ref)
+        box.setCurrentIndex(place)
+        box.activated.emit(place)
+        assert line.text() == ref and line.selectedText() == gap and "capitals" in panel.images.about.full_text
+        QTest.keyClicks(line, "CIFAR10")
+        assert line.text() == typed
+    assert not runner.asked(OpenImages)
+    QTest.keyClick(line, Qt.Key.Key_Return)
+    assert set(runner.asked(OpenImages)) == {OpenImages("files:CIFAR10;PATH")}
+
+
 def names(tree, parent: QModelIndex | None = None) -> list[str]:
     parent = parent or QModelIndex()
     found = []

@@ -17,6 +17,7 @@ from widgets.panels.inspector import InspectorPanel
 from widgets.unit_card.examples import short
 from widgets.unit_card.response import as_map
 from widgets.unit_card.sweep_bar import duration
+from workbench.analyses.analysis import Result
 from workbench.jobs.requests import FetchImages, LoadModel, ReadImage, Sweep, Thumbnails, UnitExamples, UnitOnImage
 from workbench.models.layer import Layer, Unit
 
@@ -47,6 +48,7 @@ def found(request: UnitExamples, seen: int = 100) -> dict[str, object]:
         **end("sample", sample),
         **end("bottom", np.arange(16)),
         "size": (224, 224),
+        "finished": seen == 100,
         "range_edges": edges.astype(np.float32),
         "max_histogram": np.array([0, seen // 2, seen - seen // 2, 0]),
         "max_histogram_edges": np.array([-50.0, 0, 50, 100, 150], np.float32),
@@ -248,9 +250,35 @@ def test_the_end_of_a_sweep_brings_the_examples(opened, runner, session, qtbot):
     answer(runner, UnitExamples, None)
     runner.answers[UnitExamples] = found
     job = session.relay.submit(Sweep("test:small", "test:images", (UNIT.layer,)))
-    runner.tell(job, "done", result=None)
+    said = []
+    session.message.connect(said.append)
+    runner.tell(job, "done", result=swept())
     qtbot.waitUntil(lambda: bool(opened.examples.strip.rows))
-    assert opened.examples.sweep.isHidden()
+    assert opened.examples.sweep.isHidden() and not said
+
+
+def swept(**summary: object) -> Result:
+    return Result("DatasetExamples", {}, {}, {"skipped": 0, "unreadable": [], **summary})
+
+
+def test_images_that_were_left_out_are_named_and_the_sweep_counts_as_whole(opened, runner, session, qtbot):
+    answer(runner, UnitExamples, None)
+    job = session.relay.submit(Sweep("test:small", "test:images", (UNIT.layer,)))
+    runner.answers[UnitExamples] = lambda request: found(request, seen=60) | {"finished": True}
+    unreadable = [{"id": f"{i}.png", "reason": "cannot identify image file"} for i in range(40)]
+    with qtbot.waitSignal(session.message) as said:
+        runner.tell(job, "done", result=swept(skipped=40, unreadable=unreadable))
+    message = said.args[0]
+    assert message.level == "info" and "skipped 40 unreadable images: 0.png (cannot identify image file), " in message.text
+    assert message.text.endswith("4.png (cannot identify image file), and 35 more")
+    qtbot.waitUntil(lambda: opened.examples.seen == 60)
+    assert opened.examples.sweep.isHidden() and opened.examples.note.text() == "Test images, n = 60"
+
+
+def test_a_sweep_that_was_stopped_says_so_however_little_is_missing(opened, runner, qtbot):
+    answer(runner, UnitExamples, found(UnitExamples("", "", ""), seen=99))
+    qtbot.waitUntil(opened.examples.sweep.button.isVisible)
+    assert opened.examples.sweep.text.text() == "From 99 of 100 images: the sweep was stopped."
 
 
 def test_a_failed_sweep_says_why_and_can_be_tried_again(opened, runner, session, qtbot):

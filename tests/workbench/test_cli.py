@@ -24,8 +24,9 @@ from pydantic import Field
 import main
 from workbench import cli
 from workbench.analyses.analysis import ANALYSES, Analysis, Result
+from workbench.input_error import InputError
 from workbench.jobs.progress import Progress
-from workbench.task import Cancelled, Task
+from workbench.task import Task
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -161,6 +162,11 @@ def test_settings_that_are_none(shapes: None, settings: list[str], message: str)
         (["run", "FeatureVisualization", "--out", "x"], "required: --model"),
         (["run", "FeatureVisualization", "--model", "x"], "required: --out"),
         (["list", "models", "--pattern", "x"], "unrecognized arguments: --pattern x"),
+        (["list", "models", "x", "--json", "y"], "unrecognized arguments: y"),
+        (["list", "models", "--json", "x", "y"], "unrecognized arguments: x y"),
+        (["run", "Shapes", "--model", "x", "--out", "y", "z"], "unrecognized arguments: z"),
+        (["lst", "models"], "there is no command or file 'lst'; did you mean list?"),
+        (["rn"], "there is no command or file 'rn'; did you mean run?"),
     ],
 )
 def test_arguments_that_make_no_sense_take_one_line(
@@ -301,17 +307,43 @@ def code_of(error: BaseException | None) -> int:
 
 def test_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
     assert code_of(None) == 0
-    assert code_of(ValueError("no layer 'x'\n  did you mean y?")) == 2
+    assert code_of(InputError("no layer 'x'\n  did you mean y?")) == 2
     assert capsys.readouterr().err == "error: no layer 'x' did you mean y?\n"
     assert code_of(FileNotFoundError(2, "No such file", "weights.pt")) == 2
     assert code_of(KeyboardInterrupt()) == 130
     assert capsys.readouterr().err.endswith("interrupted\n")
-    with pytest.raises(ZeroDivisionError):  # a bug shows where it is
-        code_of(ZeroDivisionError())
-    with pytest.raises(Cancelled):
-        code_of(Cancelled())
-    with pytest.raises(ValueError, match="no"):
-        cli.guarded(lambda task: (_ for _ in ()).throw(ValueError("no")).__next__(), traceback=True)
+    assert code_of(ValueError("could not broadcast (3,)\ninto (4,)")) == 1
+    hint = "; --traceback shows where\n"
+    assert capsys.readouterr().err == f"internal error: ValueError: could not broadcast (3,) into (4,){hint}"
+    assert code_of(ZeroDivisionError()) == 1
+    assert capsys.readouterr().err == f"internal error: ZeroDivisionError{hint}"
+    for error in (InputError("no"), ValueError("no")):
+        with pytest.raises(ValueError, match="no"):
+            cli.guarded(lambda task, error=error: (_ for _ in ()).throw(error).__next__(), traceback=True)
+
+
+def test_a_mistake_in_an_analysis_is_not_laid_at_the_users_door(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, network: str, shapes: None
+) -> None:
+    monkeypatch.setattr(Shapes, "compute", lambda *_: ({}, {"n": np.zeros(3) + np.zeros(4)}))
+    arguments = run_arguments(tmp_path, network, "layer=0", analysis="Shapes")
+    assert main.main(arguments) == 1
+    said = capsys.readouterr()
+    assert said.err.splitlines()[-1].startswith("internal error: ValueError: operands could not be broadcast")
+    assert not said.out and not (tmp_path / "out").exists()
+    with pytest.raises(ValueError, match="broadcast"):
+        main.main([*arguments, "--traceback"])
+
+
+@pytest.mark.parametrize("error", ["ImageSetError", "UnreadableImageError", "LoadError", "CaptureError", "ProjectError"])
+def test_what_the_workbench_refuses_is_one_kind_of_error(error: str) -> None:
+    import workbench.images.image_set
+    import workbench.models.capture
+    import workbench.models.loading
+    import workbench.project
+
+    rooms = (workbench.images.image_set, workbench.models.capture, workbench.models.loading, workbench.project)
+    assert any(issubclass(getattr(room, error, int), InputError) for room in rooms)
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -402,6 +434,15 @@ def test_lists(capsys: pytest.CaptureFixture[str], network: str) -> None:
     assert listed(capsys, "models", "nothing*") == ""
 
 
+def test_a_pattern_stands_before_or_after_the_options(capsys: pytest.CaptureFixture[str], network: str) -> None:
+    options = ["--model", network, "--allow-code"]
+    before = listed(capsys, "layers", "1", *options)
+    assert before.startswith("1 ") and before.count("\n") == 1
+    assert listed(capsys, "layers", *options, "1") == listed(capsys, *options, "layers", "1") == before
+    assert json.loads(listed(capsys, "models", "--json", "timm:resnet18"))[0]["ref"] == "timm:resnet18"
+    assert listed(capsys, "models", "timm:resnet18", "--json") == listed(capsys, "--json", "models", "timm:resnet18")
+
+
 def test_analyses_are_listed_with_their_parameters(capsys: pytest.CaptureFixture[str]) -> None:
     text = listed(capsys, "analyses", "Feature*")
     assert text.startswith("FeatureVisualization: ") and "    layer (needed) " in text
@@ -459,6 +500,26 @@ def test_dataset_examples(capsys: pytest.CaptureFixture[str], tmp_path: Path, ne
     assert document["images"] == pictures and document["images_hash"]
     arrays = np.load(tmp_path / "out" / "arrays.npz")
     assert arrays["0/top_values"].shape == (6, 3) and arrays["4/top_index"].shape == (4, 3)
+    assert arrays["example_ids"][0] == "000.png"
+    figures = {path.stem for path in (tmp_path / "out" / "figures").glob("*.png")}
+    assert figures == {"histograms", "sparsity", "examples_1_0", "examples_2_4"}
+
+
+def test_images_that_cannot_be_read_are_named(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, network: str, pictures: str
+) -> None:
+    folder = Path(pictures.removeprefix("folder:"))
+    for name in ("000.png", "017.png"):
+        (folder / name).write_bytes(b"this is no image")
+    arguments = run_arguments(tmp_path, network, "layers=0", "k=3", analysis="DatasetExamples")
+    for _ in range(2):  # computed, then read from the store
+        assert main.main([*arguments, "--images", pictures]) == 0
+        said = capsys.readouterr()
+        (line,) = [line for line in said.err.splitlines() if "unreadable" in line]
+        assert line.startswith("skipped 2 unreadable images: 000.png (") and ", 017.png (" in line
+        assert said.out == f"{tmp_path / 'out'}\n"
+    summary = json.loads((tmp_path / "out" / "result.json").read_text())["summary"]
+    assert summary["skipped"] == 2 and [image["id"] for image in summary["unreadable"]] == ["000.png", "017.png"]
 
 
 def test_refused_in_a_process_of_its_own(tmp_path: Path, network: str) -> None:

@@ -145,7 +145,8 @@ def test_an_error_in_a_thread_reaches_the_reader() -> None:
 
 def test_the_list_of_image_sets_has_a_wildcard() -> None:
     known = list_image_sets()
-    assert {"emoji", "photos", "folder:PATH", "stimuli:curves", "torchvision:CIFAR10?root=PATH"} <= set(known)
+    assert {"emoji", "photos", "folder:PATH", "stimuli:curves", "files:PATH;PATH"} <= set(known)
+    assert {"torchvision:CIFAR10?root=PATH&download=true", "torchvision:ImageNet?root=PATH"} <= set(known)
     assert list_image_sets("stimuli:*") == [ref for ref in known if ref.startswith("stimuli:")]
     for ref in known:
         if "PATH" not in ref:

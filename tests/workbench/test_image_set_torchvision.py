@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import inspect
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -16,7 +17,7 @@ import pytest
 import torchvision
 from PIL import Image
 
-from workbench.images.image_set import ImageSetError, UnreadableImageError, load_images
+from workbench.images.image_set import ImageSetError, UnreadableImageError, list_image_sets, load_images
 from workbench.images.torchvision_set import NAMES
 from workbench.task import Cancelled, Task
 
@@ -84,6 +85,14 @@ def test_what_is_not_there_is_one_clear_line(ref: str, message: str, tmp_path: P
         load_images(f"torchvision:{ref}{'&' if '?' in ref else '?'}root={tmp_path}")
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_the_list_offers_to_download_what_can_be_downloaded() -> None:
+    for ref in list_image_sets("torchvision:*"):
+        kind = getattr(torchvision.datasets, ref.removeprefix("torchvision:").partition("?")[0])
+        assert ref.endswith("?root=PATH&download=true") == ("download" in inspect.signature(kind.__init__).parameters)
+        with pytest.raises(ImageSetError, match="in place of PATH"):  # and never into a folder of that name
+            load_images(ref)
 
 
 class Watching(Task):

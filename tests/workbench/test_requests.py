@@ -24,6 +24,7 @@ from workbench.jobs.job import JobEvent
 from workbench.jobs.requests import (
     DescribeAnalyses,
     FetchImages,
+    LayerStatistics,
     ListSources,
     LoadModel,
     OpenImages,
@@ -422,10 +423,12 @@ def test_a_cancelled_sweep_shows_what_it_has_and_goes_on(engine: Engine, model: 
     with pytest.raises(Cancelled):
         sweep.run(engine, Record(stop=2))
     answer = UnitExamples(model.ref, dots.ref, "colour:0").run(engine, Task())
-    assert answer is not None and answer["top_index"][:3].tolist() == [7, 6, 5]
+    assert answer is not None and answer["top_index"][:3].tolist() == [7, 6, 5] and not answer["finished"]
+    assert LayerStatistics(model.ref, dots.ref, "colour").run(engine, Task()) is None
     task = Record()
     result = sweep.run(engine, task)
     assert task.steps[0][0] == 12
+    assert UnitExamples(model.ref, dots.ref, "colour:0").run(engine, Task())["finished"]
     assert result.arrays["colour/top_index"][0, :3].tolist() == [11, 10, 9]
 
 

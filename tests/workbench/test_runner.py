@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
+from workbench.input_error import InputError
 from workbench.jobs.job import JobEvent, Lane, Request, seal
 from workbench.jobs.progress import Progress
 from workbench.jobs.runner import Runner
@@ -296,7 +297,7 @@ def test_a_failing_interactive_job_leaves_the_long_one_alone() -> None:
         log.wait(long, "running")
 
         def fail(task: Task) -> None:
-            raise ValueError("no such unit")
+            raise InputError("no such unit")
 
         assert log.wait(runner.submit(Click(fail))).error == "no such unit"
         click = runner.submit(Click(until(threading.Event())))
@@ -429,7 +430,7 @@ def test_errors_have_one_line_and_details() -> None:
     with running() as (runner, log):
 
         def bad_value(task: Task) -> None:
-            raise ValueError("no layer 'mixed9'\n  did you mean mixed3b?")
+            raise InputError("no layer 'mixed9'\n  did you mean mixed3b?")
 
         def bug(task: Task) -> None:
             raise KeyError("mixed9")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +42,11 @@ IMAGE_SETS = (
     ("Stimuli: curves", "stimuli:curves"),
     ("Stimuli: gratings", "stimuli:gratings"),
     ("Stimuli: colours", "stimuli:colours"),
+    ("Data set of torchvision …", "torchvision:NAME?root=PATH&download=true"),
+    ("Image files …", "files:PATH;PATH"),
 )
+"""What the chooser offers: title and reference; capitals are for the user to fill in."""
+TO_FILL_IN = re.compile("NAME|PATH")
 
 
 class ModelLoaderPanel(Panel):
@@ -257,14 +262,14 @@ class ImageChooser(QFrame):
         self.box.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
         self.box.setToolTip(
             "Choose a set, or type a reference and press Enter:\n"
-            "folder:PATH, files:PATH;PATH, torchvision:CIFAR10?root=PATH, emoji?styles=noto"
+            "folder:PATH, files:PATH;PATH, torchvision:CIFAR10?root=PATH&download=true, emoji?styles=noto"
         )
         self.box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.box.setMinimumContentsLength(10)
         for title, ref in IMAGE_SETS:
             self.box.addItem(title, ref)
-        self.box.activated.connect(lambda place: session.open_images(self.box.itemData(place)))
+        self.box.activated.connect(self._choose)
         self.box.lineEdit().returnPressed.connect(self._typed)
         folder = QToolButton(toolTip="Use a folder of images (Ctrl+Shift+I), or drop it onto the window")
         folder.setAccessibleName("Open a folder of images")
@@ -286,6 +291,18 @@ class ImageChooser(QFrame):
         layout.addWidget(self.licence)
         session.images_changed.connect(self._show_images)
         self._show_images(session.images)
+
+    def _choose(self, place: int) -> None:
+        """Open a set, or offer its reference for the user to complete."""
+        ref = self.box.itemData(place)
+        gap = TO_FILL_IN.search(ref)
+        if gap is None:
+            self._session.open_images(ref)
+            return
+        self.box.setEditText(ref)
+        self.box.lineEdit().setFocus()
+        self.box.lineEdit().setSelection(gap.start(), len(gap[0]))
+        self.about.show_text("Fill in what is in capitals, then press Enter.")
 
     def _typed(self) -> None:
         text = self.box.currentText().strip()

@@ -88,7 +88,7 @@ class NeuronGridPanel(Panel):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self.grid = ThumbnailGrid(self)
-        self._statistics: Mapping[str, np.ndarray] = {}
+        self._statistics: Mapping[str, Any] = {}
         self._sampled = ""
         self.supply = ThumbnailSupply(self.grid, session.relay)
         self._build()
@@ -391,10 +391,10 @@ class NeuronGridPanel(Panel):
         if event.state == "done":
             self._take_statistics(event.result or {})
 
-    def _take_statistics(self, found: Mapping[str, np.ndarray]) -> None:
+    def _take_statistics(self, found: Mapping[str, Any]) -> None:
         self._statistics = found
         images = self.session.images
-        self._sampled = f"{images.length:,} images of {images.name}" if images is not None and found else ""
+        self._sampled = f"{found['seen']:,} images of {images.name}" if images is not None and found else ""
         for index in range(1, self.sort.count()):
             item = self.sort.model().item(index)
             item.setEnabled(self.sort.itemData(index) in found)

@@ -13,7 +13,7 @@ from widgets.unit_card.section import Section
 from widgets.unit_card.sweep_bar import SweepBar, duration
 from widgets.views.axes import number
 from widgets.views.image_strip import ImageStrip, Picture, Row
-from workbench.jobs.requests import FetchImages, Sweep, UnitExamples
+from workbench.jobs.requests import FetchImages, Sweep, UnitExamples, skipped_images
 
 if TYPE_CHECKING:
     from widgets.session import Session
@@ -213,6 +213,9 @@ class Examples(Section):
         if event.rate:
             self._rates[event.request.model] = event.rate
         self._sweeping = None if event.ended else event
+        skipped = skipped_images(event.result.summary) if event.state == "done" else ""
+        if skipped:
+            self.session.inform(f"{event.request.title}: {skipped}")
         if not self._is_of_this_layer(event.request):
             return
         if event.state == "failed":
@@ -241,7 +244,7 @@ class Examples(Section):
                 f"What does this layer respond to? Show it all images of {images.name} once; the answer is kept for every unit.",
                 f"Sweep {images.name} ({images.length:,} images{time})",
             )
-        elif 0 < self.seen < 0.98 * images.length:
+        elif not self._found.get("finished", True):
             self.sweep.offer(
                 f"From {self.seen:,} of {images.length:,} images: the sweep was stopped.", f"Go on with the sweep{time}"
             )

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from workbench.input_error import InputError
 from workbench.task import Task
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ class Analysis(BaseModel, ABC):
             When `task` was cancelled.
         """
         if self.needs_images and images is None:
-            raise ValueError(
+            raise InputError(
                 f"{type(self).__name__} needs images; give an image set such as workbench.load_images('emoji')"
             )
         started = time.perf_counter()
@@ -179,5 +180,5 @@ def find(name: str) -> type[Analysis]:
 
         close = get_close_matches(name, known, n=1, cutoff=0.4)
         hint = f"; did you mean {close[0]}?" if close else f"; there are {', '.join(known)}"
-        raise ValueError(f"no analysis named {name!r}{hint}")
+        raise InputError(f"no analysis named {name!r}{hint}")
     return known[name]

@@ -10,6 +10,8 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from workbench.input_error import InputError
+
 Values = npt.NDArray[np.float64]
 
 LAB_TO_LMS = np.array(
@@ -51,7 +53,7 @@ def oklch_to_srgb(lightness: Values, chroma: Values, hue: Values) -> Values:
         first = outside[:1]
         possible = chroma[first] * np.linspace(0, 1, 1000)
         most = possible[~_off_screen(_linear(lightness[first], possible, hue[first]))].max()
-        raise ValueError(
+        raise InputError(
             f"no screen shows lightness {lightness[first][0]:g} with chroma {chroma[first][0]:g} at hue {hue[first][0]:g}; "
             f"chroma {math.floor(most * 1000) / 1000:g} is the most there"
         )

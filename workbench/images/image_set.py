@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from workbench.images.read_ahead import WORKERS, read_ahead
+from workbench.input_error import InputError
 from workbench.task import Task
 
 Pixels = npt.NDArray[np.uint8]
@@ -34,7 +35,7 @@ AHEAD_BYTES = 64 << 20
 """Decoded images that may wait for the reader."""
 
 
-class ImageSetError(ValueError):
+class ImageSetError(InputError):
     """An image set cannot be opened; the message is one line that says what to do."""
 
 

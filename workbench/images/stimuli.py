@@ -24,6 +24,7 @@ from workbench.images.stimulus import (
     pixel_grid,
     register_family,
 )
+from workbench.input_error import InputError
 
 WIDTH = Parameter("width", "widths", "of the side", 0.03, (0.01, 0.1), (0.001, 1), "width of the stroke", "ratio")
 
@@ -138,7 +139,7 @@ class Gratings(StimulusFamily):
             When the waves are too fine for the pixels: more than half a cycle a pixel would show as other, coarser waves.
         """
         if len(parameters) and parameters["frequency"].max() > min(size) / 2:
-            raise ValueError(
+            raise InputError(
                 f"{parameters['frequency'].max():g} cycles a side cannot be shown on {min(size)} pixels; at most {min(size) // 2} can"
             )
         along, across, _ = turned(parameters, size, column(parameters, "orientation") + 90)

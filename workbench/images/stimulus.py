@@ -25,6 +25,7 @@ from torch import Tensor
 
 from workbench.images.colour import oklch_to_srgb
 from workbench.images.image_set import Size, suggestion
+from workbench.input_error import InputError
 
 Table = npt.NDArray[Any]
 """Rows of parameters: a structured array with one float64 field a parameter."""
@@ -86,7 +87,7 @@ class Parameter:
         low, high = self.bounds if self.spread != "circular" else (-1e9, 1e9)
         wrong = values[~((values >= low) & (values <= high))]
         if wrong.size:
-            raise ValueError(f"{self.name} {wrong[0]:g} is outside {low:g} to {high:g} {self.unit}".rstrip())
+            raise InputError(f"{self.name} {wrong[0]:g} is outside {low:g} to {high:g} {self.unit}".rstrip())
 
 
 def paint(name: str, lightness: float, chroma: float) -> tuple[Parameter, Parameter, Parameter]:
@@ -169,7 +170,7 @@ class StimulusFamily(ABC):
             parameter.name for parameter in self.parameters if parameter.name not in (parameters.dtype.names or ())
         ]
         if missing:
-            raise ValueError(
+            raise InputError(
                 f"the table has no field {missing[0]!r}; make it with {type(self).__name__}().grid or .random"
             )
         for parameter in self.parameters:
@@ -191,11 +192,11 @@ class StimulusFamily(ABC):
         for name, given in (values or self.counts).items():
             parameter, counted = self._find(name)
             if parameter.name in axes:
-                raise ValueError(f"{parameter.name} is given twice, as values and as a count; give one of them")
+                raise InputError(f"{parameter.name} is given twice, as values and as a count; give one of them")
             if counted:
                 count = np.asarray(given)
                 if count.ndim or count < 1 or count != int(count):
-                    raise ValueError(f"{name} is a count of values, a whole number of at least 1, not {given}")
+                    raise InputError(f"{name} is a count of values, a whole number of at least 1, not {given}")
                 axes[parameter.name] = parameter.spaced(int(count))
             else:
                 axes[parameter.name] = np.atleast_1d(np.asarray(given, dtype=np.float64))
@@ -227,7 +228,7 @@ class StimulusFamily(ABC):
             if name in (parameter.name, parameter.plural):
                 return parameter, name == parameter.plural
         names = [name for parameter in self.parameters for name in (parameter.name, parameter.plural)]
-        raise ValueError(f"{self.name} have no parameter {name!r}; {suggestion(name, names)}")
+        raise InputError(f"{self.name} have no parameter {name!r}; {suggestion(name, names)}")
 
 
 FAMILIES: dict[str, StimulusFamily] = {}

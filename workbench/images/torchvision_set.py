@@ -35,6 +35,8 @@ NAMES = (
     "Flowers102 Food101 GTSRB ImageNet Imagenette KMNIST LFWPeople MNIST OxfordIIITPet PCAM Places365 RenderedSST2 SEMEION "
     "StanfordCars STL10 SUN397 SVHN USPS"
 ).split()
+NO_DOWNLOAD = ("FER2013", "ImageNet")
+"""Those without a public download."""
 HASHED = 16
 """Images whose pixels enter the content hash."""
 
@@ -85,7 +87,7 @@ def _labels(dataset: Any) -> list[str] | None:
 @register(
     "torchvision",
     "Data sets of torchvision",
-    [f"torchvision:{name}?root=PATH" for name in NAMES],
+    [f"torchvision:{name}?root=PATH{'' if name in NO_DOWNLOAD else '&download=true'}" for name in NAMES],
     options=["root", "split", "download"],
 )
 def open_torchvision(reference: Reference, task: Task) -> TorchvisionSet:
@@ -96,6 +98,8 @@ def open_torchvision(reference: Reference, task: Task) -> TorchvisionSet:
     if name not in NAMES:
         raise ImageSetError(f"no data set is named {name!r}; {suggestion(name, NAMES)}")
     kind = getattr(torchvision.datasets, name)
+    if reference.options.get("root") == "PATH":
+        raise ImageSetError(f"write the folder of the data set in place of PATH in {reference.text!r}, or leave root out")
     known = inspect.signature(kind.__init__).parameters
     root = Path(
         reference.options.get("root") or platformdirs.user_data_path("circuit-workbench") / "datasets"

@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from workbench.input_error import InputError
 from workbench.jobs.collector import collector_at_rest
 from workbench.jobs.store import Store
 from workbench.jobs.torch_libraries import load_torch_libraries
@@ -160,14 +161,20 @@ class Engine:
     def unit_examples(self, model: TracedModel, images: ImageSet, layer: str, unit: int) -> dict[str, Any] | None:
         """Return what the newest sweep of the layer found of one unit (see `DatasetExamples`), or None when there is no sweep.
 
-        A sweep that is still running gives what it has found so far.
+        A sweep that is still running gives what it has found so far; ``finished`` says whether it has seen all images.
         """
-        from workbench.analyses.dataset_examples import unit_examples
+        from workbench.analyses.dataset_examples import is_finished, unit_examples
 
-        return self._from_sweep(model, images, layer, lambda folder, name: unit_examples(folder, name, unit))
+        def read(folder: Path, name: str) -> dict[str, Any]:
+            return unit_examples(folder, name, unit) | {"finished": is_finished(folder)}
+
+        return self._from_sweep(model, images, layer, read)
 
     def layer_statistics(self, model: TracedModel, images: ImageSet, layer: str) -> dict[str, Any] | None:
-        """Return mean, largest activation, sparsity … of all units of a layer from its newest finished sweep, or None."""
+        """Return mean, largest activation, sparsity … of all units of a layer and the images ``seen``, or None.
+
+        They are those of its newest finished sweep.
+        """
         from workbench.analyses.dataset_examples import layer_statistics
 
         return self._from_sweep(model, images, layer, layer_statistics)
@@ -236,7 +243,7 @@ def configured(name: str, parameters: Mapping[str, Any]) -> Analysis:
     try:
         return analysis(**parameters)
     except ValidationError as error:
-        raise ValueError("; ".join(_complaint(analysis, one) for one in error.errors())) from None
+        raise InputError("; ".join(_complaint(analysis, one) for one in error.errors())) from None
 
 
 def _complaint(analysis: type[Analysis], error: Mapping[str, Any]) -> str:

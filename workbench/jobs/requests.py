@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
+from workbench.input_error import InputError
 from workbench.jobs.job import Lane, Request
 from workbench.models.layer import Layer, Unit
 from workbench.models.loading import SourceEntry, entries
@@ -438,7 +439,8 @@ class UnitExamples(Request):
       activation was largest, cut out of the image at the size of the receptive field; grey where there was no image;
     * ``top_boxes`` int32 ``[k, 4]``, ``bottom_boxes``, ``sample_boxes``: top, left, bottom, right of that in pixels of ``size``;
     * ``top_names``, ``bottom_names``, ``sample_names``: tuples of the images' ids in the order of the flattened index;
-    * ``size``: height and width of the image the network read.
+    * ``size``: height and width of the image the network read;
+    * ``finished``: whether the sweep has seen all images; those it could not read count as seen.
 
     Each of the three sets of images is a partial result as well, the top ones first. A sweep that is still running shows what it has
     found so far.
@@ -511,6 +513,7 @@ class LayerStatistics(Request):
     """Numbers to compare the units of a layer by -> mapping of name to ``[unit]``, or None when no sweep of it has finished.
 
     The names are those of `DatasetExamples`: ``mean``, ``max``, ``min``, ``std``, ``sparsity``, ``active_images``, ``treves_rolls``.
+    ``seen`` is the number of images they were taken from.
     """
 
     model: str
@@ -598,6 +601,8 @@ class UnitOnImage(Request):
 
 BATCH = 8
 """Units rendered together."""
+NAMED = 5
+"""Unreadable images named in one line."""
 SWEEP_BATCH = 8
 """Images of one step of a sweep: a click waits for the step's end, and on a processor larger batches are no faster."""
 ENDS = ("top", "sample", "bottom")
@@ -627,11 +632,27 @@ class Part(Task):
         self._whole.step(self._before + self._size * share, self._total, note=note)
 
 
+def skipped_images(summary: Mapping[str, Any]) -> str:
+    """Say in one line which images of a set an analysis had to leave out; empty for none.
+
+    Parameters
+    ----------
+    summary
+        Of a result: how many were ``skipped``, and ``id`` and ``reason`` of the first ``unreadable`` ones.
+    """
+    skipped = summary.get("skipped", 0)
+    if not skipped:
+        return ""
+    named = [f"{image['id']} ({image['reason']})" for image in summary["unreadable"][:NAMED]]
+    more = [f"and {skipped - len(named):,} more"] if skipped > len(named) else []
+    return f"skipped {skipped:,} unreadable image{'s' if skipped > 1 else ''}: {', '.join(named + more)}"
+
+
 def layer_of(model: TracedModel, unit: Unit) -> Layer:
     """Return a unit's layer; ValueError when there is no such layer or unit."""
     layer = model.layer(unit.layer)
     if not 0 <= unit.index < layer.units:
-        raise ValueError(f"{unit} does not exist; {unit.layer} has units 0 to {layer.units - 1}")
+        raise InputError(f"{unit} does not exist; {unit.layer} has units 0 to {layer.units - 1}")
     return layer
 
 

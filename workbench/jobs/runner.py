@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
+from workbench.input_error import InputError
 from workbench.jobs.job import JobEvent, Request, State, seal
 from workbench.jobs.progress import Progress
 from workbench.task import Cancelled, Task
@@ -278,6 +279,6 @@ class Runner:
 def one_line(error: BaseException) -> str:
     """Say an error in one line: its message, after the name of its type unless that is one which speaks to the user."""
     message = " ".join(str(error).split())
-    if isinstance(error, ValueError | OSError) and message:
+    if isinstance(error, InputError | OSError) and message:
         return message
     return f"{type(error).__name__}: {message}" if message else type(error).__name__

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
+from workbench.input_error import InputError
 from workbench.models.layer import Layer, Role
 from workbench.task import Task
 
@@ -40,7 +41,7 @@ VIEWS = frozenset(
 """Operations that only rearrange; listed as layers only where a module returns them."""
 
 
-class CaptureError(ValueError):
+class CaptureError(InputError):
     """The network cannot be captured as one graph; the message says why."""
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, fx, nn
 
+from workbench.input_error import InputError
 from workbench.models.capture import VIEWS, Capture, batch_of, describe, is_tensor, kind, multiple
 from workbench.models.layer import Layer
 
@@ -108,7 +109,7 @@ class ModelGraph:
                 if close
                 else f"the first of its {len(self.layers)} layers are {', '.join(list(self.layers)[:5])}"
             )
-            raise ValueError(f"no layer named {name!r}; {hint}")
+            raise InputError(f"no layer named {name!r}; {hint}")
         return found
 
     def node(self, name: str) -> fx.Node:
@@ -232,7 +233,7 @@ class ModelGraph:
             finish(node)
         for node in self.needed(wanted, set(held)):
             if node.op == "placeholder":
-                raise ValueError(
+                raise InputError(
                     f"a cut from {', '.join(sources)} to {', '.join(targets)} also reads the network's input; "
                     f"add its frontier to the sources: {', '.join(self.frontier(sources, targets))}"
                 )
@@ -246,7 +247,7 @@ class ModelGraph:
         _overwrite_what_nobody_reads(piece)
         unread = [held[node] for node in held if not copies[node].users and node not in wanted]
         if unread and len(unread) == len(held):
-            raise ValueError(f"{', '.join(targets)} does not depend on {', '.join(sources)}")
+            raise InputError(f"{', '.join(targets)} does not depend on {', '.join(sources)}")
         return Cut(sources, targets, fx.GraphModule(self.root, piece))
 
     @staticmethod
@@ -261,7 +262,7 @@ class ModelGraph:
         def batch() -> fx.Node:
             if not known:
                 if first is None or source is None:
-                    raise ValueError(f"none of {', '.join(held.values())} tells the batch size that this cut needs")
+                    raise InputError(f"none of {', '.join(held.values())} tells the batch size that this cut needs")
                 size = piece.call_function(torch.ops.aten.sym_size.int, (source, first[1]))
                 known.append(piece.call_function(divided, (size, first[2])) if first[2] != 1 else size)
             return known[0]

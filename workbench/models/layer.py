@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from workbench.input_error import InputError
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -93,5 +95,5 @@ class Unit:
         """
         layer, _, index = address.rpartition(":")
         if not layer or not index.isdigit():
-            raise ValueError(f"{address!r} is not the address of a unit; write layer:index, such as mixed3b:379")
+            raise InputError(f"{address!r} is not the address of a unit; write layer:index, such as mixed3b:379")
         return cls(layer, int(index))

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, fx
 from torch.utils import _pytree as pytree
 
+from workbench.input_error import InputError
 from workbench.models.capture import is_tensor, kind, multiple
 from workbench.models.graph import ModelGraph, counts_batch, scaled
 
@@ -135,7 +136,7 @@ def linearise(
         elif node in plan:
             copies[node] = _linear_twin(piece, node, copies, *plan[node])
         elif node.op == "placeholder":
-            raise ValueError(f"{', '.join(targets)} also reads the input beside {', '.join(sources)}")
+            raise InputError(f"{', '.join(targets)} also reads the input beside {', '.join(sources)}")
         else:
             copies[node] = piece.node_copy(node, copies.__getitem__)
     piece.output(tuple(copies[node] for node in wanted))
@@ -176,7 +177,7 @@ def _plan(
     if operation == "div" and node.args[1] in varying:
         return "ratio", freeze(f"1 / {name}", [node, moving[0]], lambda value, divisor: value / divisor)
     if operation not in _LINEAR and not isinstance(node.meta.get("val"), (int, torch.SymInt)):
-        raise ValueError(f"{name} ({operation}) has no linearisation between these layers")
+        raise InputError(f"{name} ({operation}) has no linearisation between these layers")
     return None
 
 
@@ -341,7 +342,7 @@ def _average_pool(
     value: Tensor, kernel: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil: bool = False
 ) -> Tensor:
     if any(d != 1 for d in (dilation if isinstance(dilation, (list, tuple)) else [dilation])):
-        raise ValueError(f"a dilated max-pool (dilation {dilation}) has no average-pool twin")
+        raise InputError(f"a dilated max-pool (dilation {dilation}) has no average-pool twin")
     return torch.nn.functional.avg_pool2d(value, kernel, stride or None, padding, ceil, count_include_pad=False)
 
 

@@ -20,13 +20,14 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
+from workbench.input_error import InputError
 from workbench.task import Task
 
 if TYPE_CHECKING:
     from workbench.models.traced_model import TracedModel
 
 
-class LoadError(ValueError):
+class LoadError(InputError):
     """A network that could not be loaded; the message is one line and says what to do."""
 
     def __init__(self, message: str) -> None:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils import _pytree as pytree
 
+from workbench.input_error import InputError
 from workbench.models.capture import batch_of, capture, kind
 from workbench.models.graph import Cut, ModelGraph, Reduction
 from workbench.models.layer import Layer
@@ -184,7 +185,7 @@ class TracedModel:
         elif images.shape[1] != wanted and images.shape[1] == 1:
             images = images.expand(-1, wanted, -1, -1)
         elif images.shape[1] != wanted:
-            raise ValueError(f"{self.name} reads {wanted} channels, the images have {images.shape[1]}")
+            raise InputError(f"{self.name} reads {wanted} channels, the images have {images.shape[1]}")
         mean = torch.tensor(self.preprocessing.mean, device=images.device, dtype=images.dtype)[:, None, None]
         std = torch.tensor(self.preprocessing.std, device=images.device, dtype=images.dtype)[:, None, None]
         return (images - mean) / std
@@ -200,7 +201,7 @@ class TracedModel:
         tensor = torch.as_tensor(images).to(self.device)
         if tensor.dtype == torch.uint8:
             if tensor.dim() != 4 or tensor.shape[-1] not in (1, 3, self.preprocessing.channels):
-                raise ValueError(f"uint8 images must be batch y x channel, got the shape {tuple(tensor.shape)}")
+                raise InputError(f"uint8 images must be batch y x channel, got the shape {tuple(tensor.shape)}")
             tensor = tensor.permute(0, 3, 1, 2).to(torch.float32).div_(255)
         if tuple(tensor.shape[2:]) != self.preprocessing.size:
             tensor = self._resize(tensor)
@@ -283,7 +284,7 @@ class TracedModel:
         """
         rows = [edits] if isinstance(edits, Mapping) else list(edits)
         if not rows:
-            raise ValueError("no edits given; an empty mapping {} is the clean run")
+            raise InputError("no edits given; an empty mapping {} is the clean run")
         rows = [{self.graph.name(self.graph.node(layer)): edit for layer, edit in row.items()} for row in rows]
         inputs = x if isinstance(x, tuple) else (x,)
         target = target or self.graph.output
@@ -346,7 +347,7 @@ class TracedModel:
         """Axis of the examples, and rows per example."""
         place = batch_of(self.graph.node(layer))
         if place is None:
-            raise ValueError(f"{layer} does not depend on the input; there is nothing to edit or to read there")
+            raise InputError(f"{layer} does not depend on the input; there is nothing to edit or to read there")
         return place
 
 
@@ -368,11 +369,11 @@ def _apply(edit: Edit | None, activation: Tensor, layer: str) -> Tensor:
         return activation
     changed = edit(activation) if callable(edit) and not isinstance(edit, Tensor) else edit
     if not isinstance(changed, Tensor):
-        raise ValueError(f"the edit of {layer} returned {type(changed).__name__}, not a tensor")
+        raise InputError(f"the edit of {layer} returned {type(changed).__name__}, not a tensor")
     try:
         return changed.to(activation.dtype).expand_as(activation)
     except RuntimeError:
-        raise ValueError(
+        raise InputError(
             f"the edit of {layer} has the shape {tuple(changed.shape)}, the activation {tuple(activation.shape)}"
         ) from None
 

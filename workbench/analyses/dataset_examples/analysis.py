@@ -14,9 +14,10 @@ import torch
 from pydantic import Field, PrivateAttr
 
 from workbench.analyses.analysis import Analysis, Result, register
-from workbench.analyses.dataset_examples import figures, finished
+from workbench.analyses.dataset_examples import figures, finished, sheet
 from workbench.analyses.dataset_examples.reduction import LayerBatch, LayerReduction, Wanted, seeded_fractions
 from workbench.analyses.dataset_examples.running import Plan, Running
+from workbench.input_error import InputError
 from workbench.task import Task
 
 if TYPE_CHECKING:
@@ -73,12 +74,23 @@ class DatasetExamples(Analysis):
     ``nonfinite_images``
         Images in which the unit has a NaN or an infinite activation: left out of everything but mean and std, which then are NaN.
 
+    Four arrays are of all layers together:
+
+    ``example_index`` ``example_ids``
+        ``[example]``, ascending, and their names: every image that is an example of some unit. ``example_ids[searchsorted(example_index,
+        top_index)]`` names the examples of a layer (where `top_index` is not -1).
+    ``sheet_units`` ``sheet_images``
+        ``[layer, unit]``, uint8 ``[layer, unit, column, y, x, 3]``: small images for the figures, of at most 8 layers
+        (`sheet.drawn_layers`) and 6 units of each (-1: there are fewer), from the sparsest to the densest, in the columns of
+        `sheet.columns`.
+
     Nothing is kept that grows with the number of images. In a folder (`kept_in`) a sweep that was interrupted goes on after the last
     batch that was done. The batch size halves itself when memory does not suffice. All numbers are taken in float32 and added
     up in float64.
     """
 
     title: ClassVar[str] = "Dataset examples"
+    version: ClassVar[int] = 2
     needs_images: ClassVar[bool] = True
 
     layers: tuple[str, ...] = Field(min_length=1, description="Layers whose units are described, by name.")
@@ -118,7 +130,7 @@ class DatasetExamples(Analysis):
         """Stream the images through the network, truncated after the last of the layers."""
         assert images is not None
         if not len(images):
-            raise ValueError(f"{images.name} has no images")
+            raise InputError(f"{images.name} has no images")
         layers = self._layers(model)
         plan = self._plan(model, images, layers)
         done = finished.read(self._folder, plan) if self._folder is not None else None
@@ -126,12 +138,19 @@ class DatasetExamples(Analysis):
             running = Running(plan, self._folder)
             batch = self._sweep(model, images, layers, running, task)
             found = {name: finished.describe(running.units(name), plan) for name in layers}
-            summary = self._summary(layers, found, running) | {"batch": batch, "skipped": len(images) - running.seen}
+            summary = self._summary(layers, found, running) | {
+                "batch": batch,
+                "skipped": len(images) - running.seen,
+                "unreadable": running.unreadable,
+            }
+            shown = sheet.columns(self.k, self.ranges, self.samples)
+            pictures = sheet.read(images, found, shown, model.preprocessing.size, task)
             if self._folder is not None:
-                finished.write(self._folder, plan, found, summary)
-            done = found, summary
-        arrays, summary = done
-        return {f"{layer}/{name}": array for layer, of in arrays.items() for name, array in of.items()}, summary
+                finished.write(self._folder, plan, found, pictures, summary)
+            done = found, pictures, summary
+        found, pictures, summary = done
+        arrays = {f"{layer}/{name}": array for layer, of in found.items() for name, array in of.items()}
+        return arrays | sheet.names_of(images, found) | pictures, summary
 
     def _layers(self, model: TracedModel) -> dict[str, Layer]:
         """Find the layers, by the names they were asked for."""
@@ -140,7 +159,7 @@ class DatasetExamples(Analysis):
             layer = model.layer(name)
             twin = next((other for other, known in found.items() if known.name == layer.name), None)
             if twin is not None:
-                raise ValueError(f"{name} and {twin} are the same layer; name it once")
+                raise InputError(f"{name} and {twin} are the same layer; name it once")
             found[name] = layer
         return found
 
@@ -209,12 +228,14 @@ class DatasetExamples(Analysis):
                     note = f"memory is short: {size} images at once"
                     continue
                 running.add(part.indices, results)
+                running.name_unreadable(images.skipped)
                 running.save()
                 rows += len(part.indices)
                 partial = None
                 if time.monotonic() - shown > SECONDS_BETWEEN_PARTIALS:
                     partial, shown = self._partial(running), time.monotonic()
                 task.step(running.next_image, len(images), partial, note)
+        running.name_unreadable(images.skipped)
         return size
 
     @staticmethod
@@ -255,11 +276,9 @@ class DatasetExamples(Analysis):
 
     @classmethod
     def draw(cls, result: Result) -> dict[str, Figure]:
-        """Draw the histograms of some units of each layer, and how sparse the layers are.
-
-        Sheets of the images themselves are the inspector's: a result holds their indices, and a folder may have moved.
-        """
-        return {"histograms": figures.histograms(result), "sparsity": figures.sparsity(result)}
+        """Draw the examples and the histograms of some units of each layer, and how sparse the layers are."""
+        drawn = {"histograms": figures.histograms(result), "sparsity": figures.sparsity(result)}
+        return drawn | figures.examples(result)
 
 
 def out_of_memory(error: BaseException) -> bool:

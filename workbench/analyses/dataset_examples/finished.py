@@ -14,11 +14,13 @@ import numpy.typing as npt
 
 from workbench.analyses.dataset_examples.reduction import seeded_fractions
 from workbench.analyses.dataset_examples.running import Plan, UnitState, histogram_of, read_unit, remove_state
+from workbench.input_error import InputError
 
 if TYPE_CHECKING:
     import zarr
 
 FINISHED = "examples.zarr"
+SHEET = "sheet"
 UNITS_A_CHUNK = 256
 STATISTICS = ("mean", "max", "min", "std", "sparsity", "active_images", "treves_rolls")
 """The results that are one number a unit, and by which units are compared."""
@@ -100,8 +102,8 @@ def _samples(state: UnitState, plan: Plan) -> Arrays:
     }
 
 
-def write(folder: Path, plan: Plan, layers: Mapping[str, Arrays], summary: Mapping[str, Any]) -> None:
-    """Keep the finished results as zarr, all layers' units side by side, and delete the running state."""
+def write(folder: Path, plan: Plan, layers: Mapping[str, Arrays], sheet: Arrays, summary: Mapping[str, Any]) -> None:
+    """Keep the finished results as zarr, all layers' units side by side and the sheet apart, and delete the running state."""
     import zarr
 
     written = folder / f".{FINISHED}"
@@ -111,6 +113,9 @@ def write(folder: Path, plan: Plan, layers: Mapping[str, Arrays], summary: Mappi
     for name in next(iter(layers.values())):
         array = np.concatenate([arrays[name] for arrays in layers.values()])
         group.create_array(name, data=array, chunks=(min(UNITS_A_CHUNK, len(array)), *array.shape[1:]))
+    apart = group.create_group(SHEET)
+    for name, array in sheet.items():
+        apart.create_array(name, data=array)
     group.attrs["key"] = plan.key
     group.attrs["layers"] = json.dumps(plan.layers)
     group.attrs["summary"] = json.dumps(summary)
@@ -120,18 +125,19 @@ def write(folder: Path, plan: Plan, layers: Mapping[str, Arrays], summary: Mappi
     remove_state(folder)
 
 
-def read(folder: Path, plan: Plan) -> tuple[dict[str, Arrays], dict[str, Any]] | None:
-    """Return the finished results kept in a folder, layer by layer, and their summary; None when there are none of this plan."""
+def read(folder: Path, plan: Plan) -> tuple[dict[str, Arrays], Arrays, dict[str, Any]] | None:
+    """Return the finished results kept in a folder, layer by layer, the sheet and the summary; None when there are none of this plan."""
     import zarr
 
-    if not (folder / FINISHED).exists():
+    if not is_finished(folder):
         return None
     group = zarr.open_group(folder / FINISHED, mode="r")
     if group.attrs["key"] != plan.key or json.loads(str(group.attrs["layers"])) != plan.layers:
         return None
     arrays = {name: np.asarray(array[:]) for name, array in _members(group).items()}
+    sheet = {name: np.asarray(array[:]) for name, array in _members(zarr.open_group(folder / FINISHED / SHEET, mode="r")).items()}
     layers = {layer: {name: array[plan.place(layer)] for name, array in arrays.items()} for layer in plan.layers}
-    return layers, json.loads(str(group.attrs["summary"]))
+    return layers, sheet, json.loads(str(group.attrs["summary"]))
 
 
 def unit_examples(source: str | Path | Mapping[str, npt.NDArray[Any]], layer: str, unit: int) -> Arrays:
@@ -156,12 +162,12 @@ def unit_examples(source: str | Path | Mapping[str, npt.NDArray[Any]], layer: st
         found = {name: array for name, array in found.items() if "/" not in name}
         units = len(found.get("mean", ()))
         if not found:
-            raise ValueError(f"layer {layer!r} is not part of this sweep")
+            raise InputError(f"layer {layer!r} is not part of this sweep")
         if not 0 <= unit < units:
-            raise ValueError(f"{layer} has units 0 to {units - 1}, not {unit}")
+            raise InputError(f"{layer} has units 0 to {units - 1}, not {unit}")
         return {name: array[unit] for name, array in found.items()}
     folder = Path(source)
-    if not (folder / FINISHED).exists():
+    if not is_finished(folder):
         plan, state = read_unit(folder, layer, unit)
         return {name: array[0] for name, array in describe(state, plan).items()}
     import zarr
@@ -171,14 +177,19 @@ def unit_examples(source: str | Path | Mapping[str, npt.NDArray[Any]], layer: st
     for name, units in json.loads(str(group.attrs["layers"])).items():
         if name == layer:
             if not 0 <= unit < units:
-                raise ValueError(f"{layer} has units 0 to {units - 1}, not {unit}")
+                raise InputError(f"{layer} has units 0 to {units - 1}, not {unit}")
             return {what: np.asarray(array[start + unit]) for what, array in _members(group).items()}
         start += units
-    raise ValueError(f"layer {layer!r} is not part of the sweep in {folder}")
+    raise InputError(f"layer {layer!r} is not part of the sweep in {folder}")
 
 
-def layer_statistics(folder: str | Path, layer: str) -> Arrays:
-    """Return `STATISTICS` of all units of a layer, ``[unit]`` each, from the folder of a finished sweep.
+def is_finished(folder: Path) -> bool:
+    """Whether the sweep in a folder has seen all images."""
+    return (folder / FINISHED).exists()
+
+
+def layer_statistics(folder: str | Path, layer: str) -> dict[str, Any]:
+    """Return `STATISTICS` of all units of a layer, ``[unit]`` each, and ``seen``, the number of images, from a finished sweep's folder.
 
     Raises
     ------
@@ -189,16 +200,18 @@ def layer_statistics(folder: str | Path, layer: str) -> Arrays:
     """
     import zarr
 
-    if not (Path(folder) / FINISHED).exists():
+    folder = Path(folder)
+    if not is_finished(folder):
         raise FileNotFoundError(f"no finished sweep in {folder}")
-    group = zarr.open_group(Path(folder) / FINISHED, mode="r")
+    group = zarr.open_group(folder / FINISHED, mode="r")
     arrays = _members(group)
     start = 0
     for name, units in json.loads(str(group.attrs["layers"])).items():
         if name == layer:
-            return {what: np.asarray(arrays[what][start : start + units]) for what in STATISTICS}
+            seen = json.loads(str(group.attrs["summary"]))["images"]
+            return {what: np.asarray(arrays[what][start : start + units]) for what in STATISTICS} | {"seen": seen}
         start += units
-    raise ValueError(f"layer {layer!r} is not part of the sweep in {folder}")
+    raise InputError(f"layer {layer!r} is not part of the sweep in {folder}")
 
 
 def percentile(examples: Mapping[str, npt.NDArray[Any]], value: float) -> float:

@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,9 +23,15 @@ from safetensors.numpy import save_file
 
 from workbench.analyses.dataset_examples.histogram import Grid, UnitHistogram, finite_range
 from workbench.analyses.dataset_examples.reduction import LayerBatch
+from workbench.input_error import InputError
+
+if TYPE_CHECKING:
+    from workbench.images.image_set import UnreadableImage
 
 STATE = "state.safetensors"
 SAMPLE_VALUES, SAMPLE_PLACES = "sample_values.f32", "sample_places.i32"
+NAMED = 50
+"""Unreadable images that are kept by name."""
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +78,7 @@ class Plan:
             When the layer is not part of the sweep.
         """
         if layer not in self.layers:
-            raise ValueError(f"layer {layer!r} is not part of this sweep; it has {', '.join(self.layers)}")
+            raise InputError(f"layer {layer!r} is not part of this sweep; it has {', '.join(self.layers)}")
         start = 0
         for name, units in self.layers.items():
             if name == layer:
@@ -128,6 +134,8 @@ class Running:
         self.next_image = 0
         """All images before this one are done."""
         self.seen = 0
+        self.unreadable: list[dict[str, str]] = []
+        """The first `NAMED` images that were left out: ``id`` and ``reason``."""
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.sample_images = plan.sampled_images()
         self.sampled = np.zeros(plan.sampled, np.bool_)
@@ -176,6 +184,12 @@ class Running:
         self.shapes = {name: batch[name].shape for name in self.plan.layers}
         self.seen += len(images)
         self.next_image = int(images[-1]) + 1
+
+    def name_unreadable(self, skipped: Sequence[UnreadableImage]) -> None:
+        """Keep the names of images that were left out, those of an earlier run first."""
+        known = {image["id"] for image in self.unreadable}
+        self.unreadable += [asdict(image) for image in skipped if image.id not in known]
+        del self.unreadable[NAMED:]
 
     def _keep_largest(
         self, end: str, new: npt.NDArray[np.float32], images: npt.NDArray[np.int64], places: npt.NDArray[np.int32]
@@ -242,7 +256,12 @@ class Running:
         """Write the state in the place of the old one; nothing without a folder."""
         if self.folder is None:
             return
-        progress = {"next_image": self.next_image, "seen": self.seen, "shapes": self.shapes}
+        progress = {
+            "next_image": self.next_image,
+            "seen": self.seen,
+            "unreadable": self.unreadable,
+            "shapes": self.shapes,
+        }
         metadata = {"plan": json.dumps(asdict(self.plan)), "progress": json.dumps(progress)}
         written = self.folder / f".{STATE}"
         save_file({**self.arrays, "sampled": self.sampled}, written, metadata)
@@ -270,6 +289,7 @@ class Running:
         for name, array in found.items():
             self.arrays[name][:] = array
         self.next_image, self.seen, self.shapes = progress["next_image"], progress["seen"], progress["shapes"]
+        self.unreadable = progress["unreadable"]
         return True
 
 
@@ -287,7 +307,7 @@ def read_unit(folder: Path, layer: str, unit: int) -> tuple[Plan, UnitState]:
         plan, progress = _described(state)
         place = plan.place(layer)
         if not 0 <= unit < place.stop - place.start:
-            raise ValueError(f"{layer} has units 0 to {place.stop - place.start - 1}, not {unit}")
+            raise InputError(f"{layer} has units 0 to {place.stop - place.start - 1}, not {unit}")
         at = place.start + unit
         rows = np.flatnonzero(state.get_tensor("sampled"))
         names = set(state.keys()) - {"sampled"}

@@ -45,6 +45,7 @@ from workbench.analyses.feature_visualization.render import (
     suggested_size,
 )
 from workbench.analyses.feature_visualization.transforms import Robustness
+from workbench.input_error import InputError
 from workbench.task import Task
 
 if TYPE_CHECKING:
@@ -245,20 +246,20 @@ class FeatureVisualization(Analysis):
             named = model.layer(term.layer)
             unit = term.unit if isinstance(term, Channel | Neuron) else None
             if unit is not None and not 0 <= unit < named.units:
-                raise ValueError(f"{named.name} has units 0 to {named.units - 1}, not {unit}")
+                raise InputError(f"{named.name} has units 0 to {named.units - 1}, not {unit}")
         if self.directions:
             return list(range(len(self.directions)))
         if any(isinstance(term, Direction) and term.vector is None for _, term in objective.terms):
-            raise ValueError(f"the objective {self.objective!r} needs `directions`, each of {layer.units} numbers")
+            raise InputError(f"the objective {self.objective!r} needs `directions`, each of {layer.units} numbers")
         if any(isinstance(term, Caricature) for _, term in objective.terms):
             if images is None:
-                raise ValueError("a caricature needs pictures; give an image set, and indices of its images as units")
+                raise InputError("a caricature needs pictures; give an image set, and indices of its images as units")
             kind, count = f"image set {images.name} has images", len(images)
         else:
             kind, count = f"layer {layer.name} has units", layer.units
         wrong = [unit for unit in self.units if not 0 <= unit < count]
         if wrong:
-            raise ValueError(f"{kind} 0 to {count - 1}, not {', '.join(map(str, wrong))}")
+            raise InputError(f"{kind} 0 to {count - 1}, not {', '.join(map(str, wrong))}")
         return list(self.units) or list(range(count))
 
     def _subjects(
@@ -300,7 +301,7 @@ class FeatureVisualization(Analysis):
         chosen = np.linspace(0, len(images) - 1, min(STATISTICS_IMAGES, len(images))).astype(np.int64)
         read = [torch.from_numpy(batch.images) for batch in images.batches(size, 32, chosen)]
         if not read:
-            raise ValueError(f"none of the images of {images.name} can be read; give another set, or none")
+            raise InputError(f"none of the images of {images.name} can be read; give another set, or none")
         return ImageStatistics.measured(_fit_channels(torch.cat(read).permute(0, 3, 1, 2) / 255, channels))
 
     def _summary(

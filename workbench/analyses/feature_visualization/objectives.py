@@ -27,6 +27,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from workbench.input_error import InputError
+
 EPSILON = 1e-8
 
 
@@ -108,7 +110,7 @@ class Neuron(Term):
         position = self.position if self.position is not None else tuple(size // 2 for size in chosen.shape[1:])
         sizes = tuple(chosen.shape[1:])
         if len(position) != len(sizes) or any(not 0 <= at < size for at, size in zip(position, sizes, strict=True)):
-            raise ValueError(
+            raise InputError(
                 f"position {position} does not exist in {self.layer}, whose map is {sizes} at this input size"
             )
         for at in position:
@@ -134,9 +136,9 @@ class Direction(Term):
         elif rows.directions is not None:
             vector = rows.directions
         else:
-            raise ValueError(f"{self} names no vector and the rows have none; give `directions`")
+            raise InputError(f"{self} names no vector and the rows have none; give `directions`")
         if vector.shape[1] != activation.shape[1]:
-            raise ValueError(f"a direction of {self.layer} needs {activation.shape[1]} numbers, got {vector.shape[1]}")
+            raise InputError(f"a direction of {self.layer} needs {activation.shape[1]} numbers, got {vector.shape[1]}")
         vector = vector / (vector.norm(dim=1, keepdim=True) + EPSILON)
         dot = torch.einsum("ru...,ru->r...", activation, vector)
         if self.power:
@@ -167,7 +169,7 @@ class Caricature(Term):
     def value(self, rows: Rows) -> Float[Tensor, "row"]:
         """Return the mean over positions of the projection on the picture's activation, weighted by the cosine of all positions."""
         if rows.references is None:
-            raise ValueError(f"{self} needs pictures; give an image set and their indices as units")
+            raise InputError(f"{self} needs pictures; give an image set and their indices as units")
         activation = rows.activations[self.layer].float()
         activation = activation.reshape(len(activation), -1)
         reference = rows.references[self.layer].float().reshape(len(activation), -1)
@@ -314,8 +316,8 @@ def parse(expression: str, layer: str | None = None) -> Objective:
         When the expression is not one of these.
     """
 
-    def fail(reason: str) -> ValueError:
-        return ValueError(f"cannot read the objective {expression!r}: {reason}; known words are {', '.join(WORDS)}")
+    def fail(reason: str) -> InputError:
+        return InputError(f"cannot read the objective {expression!r}: {reason}; known words are {', '.join(WORDS)}")
 
     def read(node: ast.expr) -> Any:
         match node:

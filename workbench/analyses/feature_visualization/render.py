@@ -27,6 +27,7 @@ from workbench.analyses.feature_visualization.gradients import (
 from workbench.analyses.feature_visualization.objectives import Neuron, Objective, Rows
 from workbench.analyses.feature_visualization.parameterization import Maco, Parameterization
 from workbench.analyses.feature_visualization.transforms import Robustness, crops, identity, resample
+from workbench.input_error import InputError
 
 if TYPE_CHECKING:
     from workbench.models.layer import Layer
@@ -286,7 +287,7 @@ class Ascent:
             else:
                 (gradient,) = torch.autograd.grad(value, variables, gain.factors)
             if done == 1 and not (value.isfinite().all() and gradient.isfinite().all()):
-                raise ValueError(f"{scene.objective} is not a finite number on noise; check the network's weights")
+                raise InputError(f"{scene.objective} is not a finite number on noise; check the network's weights")
             if done <= REDIRECTED_STEPS:
                 gradient = _redirected(scene, parameterization, maps, noise, gain, gradient)
             optimiser.step(gain.settle(gradient))
