@@ -11,12 +11,18 @@ from torch import Tensor, nn
 
 from workbench.images.emoji import EmojiSet
 from workbench.task import Task
-from workbench.training.captions import VOCABULARY, caption, drawn_caption, plain_keywords
+from workbench.training.captions import (
+    CONTEXT,
+    VOCABULARY_SIZE,
+    caption,
+    caption_tokenizer,
+    drawn_caption,
+    plain_keywords,
+)
 from workbench.training.drawings import Drawings, generator, held_out_concepts, order
 from workbench.training.recipe import Course, Figures, Recipe, register
 
 SIDE = 32
-CONTEXT = 24
 WIDTH = 128
 GROUPS = ("Animals & Nature", "Food & Drink", "Activities", "Travel & Places")
 """Whose concepts are drawn; all others are left to the classifiers."""
@@ -47,19 +53,19 @@ class Diffusion(Recipe):
 
 
 def build_text_encoder() -> nn.Module:
-    """Return transformers' CLIP text model: 2 layers, 4 heads, width 128, 24 tokens."""
+    """Return transformers' CLIP text model: 2 layers, 4 heads, width 128, 32 tokens."""
     from transformers import CLIPTextConfig, CLIPTextModel
 
     return CLIPTextModel(
         CLIPTextConfig(
-            vocab_size=1538,
+            vocab_size=VOCABULARY_SIZE,
             hidden_size=WIDTH,
             intermediate_size=2 * WIDTH,
             num_hidden_layers=2,
             num_attention_heads=4,
             max_position_embeddings=CONTEXT,
-            bos_token_id=1536,
-            eos_token_id=1537,
+            bos_token_id=VOCABULARY_SIZE - 2,
+            eos_token_id=VOCABULARY_SIZE - 1,
             pad_token_id=0,
         )
     )
@@ -91,13 +97,6 @@ def scheduler_settings() -> dict[str, Any]:
         "prediction_type": "v_prediction",
         "clip_sample": True,
     }
-
-
-def caption_tokenizer() -> Any:
-    """Return open_clip's tokenizer with the small vocabulary; called with texts it gives int64 ``[texts, 24]``, padded with 0."""
-    from open_clip import SimpleTokenizer
-
-    return SimpleTokenizer(bpe_path=str(VOCABULARY), context_length=CONTEXT)
 
 
 class _Drawing(Course):

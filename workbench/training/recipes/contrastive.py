@@ -1,0 +1,163 @@
+"""`Contrastive`: image and text towers of open_clip's own class, on emoji and their captions; `clip` and `clip-rn` are settings of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+import torch
+from jaxtyping import Float, Int64
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, normalize
+
+from workbench.images.emoji import EmojiSet
+from workbench.task import Task
+from workbench.training.captions import (
+    CONTEXT,
+    VOCABULARY_SIZE,
+    caption,
+    caption_tokenizer,
+    drawn_caption,
+    plain_keywords,
+)
+from workbench.training.drawings import Drawings, generator, held_out_concepts, order
+from workbench.training.recipe import Course, Figures, Recipe, register
+
+Tower = Literal["vit", "resnet"]
+WIDTH = 128
+TOWERS: dict[Tower, dict[str, Any]] = {
+    "vit": {"layers": 6, "width": 128, "head_width": 32, "patch_size": 8, "image_size": 64},
+    "resnet": {"layers": [2, 2, 2, 2], "width": 16, "head_width": 64, "image_size": 64},
+}
+
+
+def build_clip(tower: Tower) -> nn.Module:
+    """Return open_clip's `CLIP` with a small image tower and a text tower of 3 layers, 4 heads, width 128."""
+    from open_clip.model import CLIP
+
+    text = {"context_length": CONTEXT, "vocab_size": VOCABULARY_SIZE, "width": WIDTH, "heads": 4, "layers": 3}
+    network: nn.Module = CLIP(embed_dim=WIDTH, vision_cfg=TOWERS[tower], text_cfg=text)
+    return network
+
+
+@register(
+    clip={"tower": "vit", "steps": 3_500, "learning_rate": 1e-3},
+    clip_rn={"tower": "resnet", "steps": 3_500},
+)
+class Contrastive(Recipe):
+    """Train an image tower and a text tower to find each other's output among a batch (Radford et al. 2021).
+
+    Captions are made anew each time an image is shown, from its name, up to three keywords and the drawing style.
+    """
+
+    title: ClassVar[str] = "Image and text towers (CLIP)"
+
+    tower: Tower = Field("vit", description="kind of the image tower: vision transformer, or CLIP's modified ResNet")
+    batch: int = Field(192, ge=2, description="pairs an update")
+    weight_decay: float = Field(0.1, ge=0, description="of matrices and kernels (AdamW)")
+    move: float = Field(1.0, ge=0, le=4, description="how far images are shifted, turned, scaled and recoloured")
+
+    def prepare(self, device: torch.device, task: Task) -> _Pairing:
+        """Open the emoji and build both towers."""
+        return _Pairing(self, device)
+
+
+class _Pairing(Course):
+    def __init__(self, recipe: Contrastive, device: torch.device) -> None:
+        self.recipe, self.device = recipe, device
+        self.images = EmojiSet()
+        held = held_out_concepts()
+        concepts = self.images.columns["concept"]
+        self.train = torch.tensor([i for i, concept in enumerate(concepts) if concept not in held])
+        self.test = torch.tensor([i for i, concept in enumerate(concepts) if concept in held])
+        self.data = {"images": "emoji", "digest": self.images.content_hash}
+        torch.manual_seed(recipe.seed)
+        self.module = build_clip(recipe.tower).to(device)
+        self.tokenize = caption_tokenizer()
+        self._drawings: Drawings | None = None
+
+    def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the mean of the two cross-entropies, and the part of the images that found their caption."""
+        recipe = self.recipe
+        random = generator(recipe.seed, step)
+        if self._drawings is None:
+            self._drawings = Drawings(self.images, self.device)
+        indices = self.train[order(len(self.train), recipe.seed, step * recipe.batch, recipe.batch)]
+        shown = self._drawings.batch(indices, random, strength=recipe.move)
+        seen, read, scale = self.module((shown - 0.5) / 0.5, self.tokenize(self._captions(indices, random)).to(self.device))
+        logits = scale.clamp(max=100) * seen.float() @ read.float().T
+        wanted = torch.arange(len(indices), device=self.device)
+        loss = (cross_entropy(logits, wanted) + cross_entropy(logits.T, wanted)) / 2
+        return loss, {"accuracy": (logits.detach().argmax(1) == wanted).float().mean()}
+
+    def _captions(self, indices: Int64[Tensor, " n"], random: torch.Generator) -> list[str]:
+        columns = self.images.columns
+        return [
+            drawn_caption(
+                columns["concept"][index],
+                columns["style"][index],
+                plain_keywords(columns["keywords"][index], columns["concept"][index]),
+                random,
+            )
+            for index in indices.tolist()
+        ]
+
+    def evaluate(self, module: nn.Module, task: Task) -> Figures:
+        """Measure on drawings of held-out concepts, on random grounds none of which was used in training.
+
+        * ``test_subgroup_top1``: the subgroup named, each one described by the captions of its *seen* names (mean of their embeddings);
+        * ``test_name_recall5``: the image's own name is among the five nearest of all held-out names;
+        * ``test_style_top1``: the style named of five, each described by the seen names in it, and ``test_style_family_top1`` with the two
+          Fluent styles, nearly the same drawings, as one.
+        """
+        columns = self.images.columns
+        task.step(0, 3, note="reading the captions")
+        styles = list(dict.fromkeys(columns["style"]))
+        names = list(dict.fromkeys(columns["concept"][i] for i in self.train.tolist()))
+        group = dict(zip(columns["concept"], columns["subgroup"], strict=True))
+        seen = torch.stack([self._read(module, [caption(name, style) for name in names]) for style in styles])
+        groups = sorted(set(columns["subgroup"]))
+        member = torch.tensor([[float(group[name] == one) for name in names] for one in groups], device=self.device)
+        of_groups = normalize(member @ normalize(seen.mean(0), dim=-1), dim=-1)
+        of_styles = normalize(seen.mean(1), dim=-1)
+        unseen = list(dict.fromkeys(columns["concept"][i] for i in self.test.tolist()))
+        of_names = normalize(
+            torch.stack([self._read(module, [caption(n, style) for n in unseen]) for style in styles]).mean(0), dim=-1
+        )
+        task.step(1, 3, note="looking at the held-out images")
+        features, indices = self._look(module, self.test, task)
+        targets = {
+            "test_subgroup_top1": (of_groups, [groups.index(columns["subgroup"][i]) for i in indices], 1),
+            "test_name_recall5": (of_names, [unseen.index(columns["concept"][i]) for i in indices], 5),
+            "test_style_top1": (of_styles, [styles.index(columns["style"][i]) for i in indices], 1),
+        }
+        figures: Figures = {"test_images": len(indices), "test_names": len(unseen)}
+        for name, (texts, wanted, within) in targets.items():
+            similar = features @ texts.T
+            rank = (similar > similar.gather(1, torch.tensor(wanted, device=self.device)[:, None])).sum(1)
+            figures[name] = round((rank < within).double().mean().item(), 4)
+        family = [style.partition("_")[0] for style in styles]
+        named = (features @ of_styles.T).argmax(1).tolist()
+        right = [family[n] == columns["style"][i].partition("_")[0] for n, i in zip(named, indices, strict=True)]
+        figures["test_style_family_top1"] = round(sum(right) / len(right), 4)
+        return figures
+
+    @torch.inference_mode()
+    def _read(self, module: nn.Module, texts: Sequence[str]) -> Float[Tensor, "texts width"]:
+        encode: Any = module.encode_text
+        parts = [encode(self.tokenize(list(texts[at : at + 256])).to(self.device), normalize=True) for at in range(0, len(texts), 256)]
+        return torch.cat(parts)
+
+    @torch.inference_mode()
+    def _look(
+        self, module: nn.Module, indices: Int64[Tensor, " n"], task: Task
+    ) -> tuple[Float[Tensor, "n width"], list[int]]:
+        encode: Any = module.encode_image
+        parts, places = [], []
+        for batch in EmojiSet(background="random").batches((64, 64), 256, indices.numpy()):
+            shown = torch.from_numpy(batch.images).to(self.device).permute(0, 3, 1, 2).float().div_(255)
+            parts.append(encode((shown - 0.5) / 0.5, normalize=True))
+            places += batch.indices.tolist()
+            task.step(1 + 2 * len(places) / len(indices), 3)
+        return torch.cat(parts), places

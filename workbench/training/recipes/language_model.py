@@ -1,0 +1,148 @@
+"""`CaptionModel`: a small causal language model of the captions, in the towers' own tokens; it says how fluent a text is."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from workbench.images.emoji import EmojiSet
+from workbench.task import Task
+from workbench.training.captions import CONTEXT, VOCABULARY_SIZE, caption_tokenizer, drawn_caption, plain_keywords
+from workbench.training.drawings import generator, held_out_concepts
+from workbench.training.recipe import Course, Figures, Recipe, register
+
+MEASURED = 4
+"""Captions a held-out drawing is measured with."""
+
+
+def build_language_model() -> nn.Module:
+    """Return transformers' GPT-2 class: 3 layers, 4 heads, width 128."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    return GPT2LMHeadModel(
+        GPT2Config(
+            vocab_size=VOCABULARY_SIZE,
+            n_positions=CONTEXT,
+            n_embd=128,
+            n_layer=3,
+            n_head=4,
+            bos_token_id=VOCABULARY_SIZE - 2,
+            eos_token_id=VOCABULARY_SIZE - 1,
+            resid_pdrop=0.1,
+            embd_pdrop=0.1,
+            attn_pdrop=0.1,
+        )
+    )
+
+
+@register(caption_lm={})
+class CaptionModel(Recipe):
+    """Train a causal language model to continue captions (Radford et al. 2019, at a thousandth of the size)."""
+
+    title: ClassVar[str] = "Language model of captions"
+
+    steps: int = Field(3_000, ge=1, description="weight updates")
+    batch: int = Field(128, ge=2, description="captions an update")
+    learning_rate: float = Field(2e-3, gt=0, description="at its largest, after the warm-up")
+    weight_decay: float = Field(0.1, ge=0, description="of matrices and kernels (AdamW)")
+    checkpoints: int = Field(2, ge=2, description="checkpoints kept, at logarithmically spaced updates")
+
+    def prepare(self, device: torch.device, task: Task) -> _Captions:
+        """Gather names and keywords and build the network."""
+        return _Captions(self, device)
+
+
+class _Captions(Course):
+    def __init__(self, recipe: CaptionModel, device: torch.device) -> None:
+        self.recipe, self.device = recipe, device
+        images, held = EmojiSet(), held_out_concepts()
+        columns = images.columns
+        rows = [
+            (name, style, plain_keywords(keywords, name))
+            for name, style, keywords in zip(columns["concept"], columns["style"], columns["keywords"], strict=True)
+        ]
+        self.seen = [row for row in rows if row[0] not in held]
+        self.unseen = [row for row in rows if row[0] in held]
+        self.data = {"images": "emoji", "digest": images.content_hash}
+        torch.manual_seed(recipe.seed)
+        self.module = build_language_model().to(device)
+        self.tokenize = caption_tokenizer()
+
+    def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the cross-entropy of the next token, in nats."""
+        random = generator(self.recipe.seed, step)
+        chosen = torch.randint(len(self.seen), (self.recipe.batch,), generator=random).tolist()
+        return self._surprise(self.module, self._texts([self.seen[i] for i in chosen], random)), {}
+
+    def _texts(self, rows: Sequence[tuple[str, str, list[str]]], random: torch.Generator) -> list[str]:
+        return [drawn_caption(name, style, keywords, random) for name, style, keywords in rows]
+
+    def _surprise(self, module: nn.Module, texts: Sequence[str]) -> Tensor:
+        tokens: Tensor = self.tokenize(list(texts)).to(self.device)
+        logits = module(input_ids=tokens).logits.float()
+        wanted = tokens[:, 1:].masked_fill(tokens[:, 1:] == 0, -100)  # 0 pads
+        return cross_entropy(logits[:, :-1].flatten(0, 1), wanted.flatten(), ignore_index=-100)
+
+    def evaluate(self, module: nn.Module, task: Task) -> Figures:
+        """Measure perplexity a token on captions of held-out concepts, beside that of a trigram model of the captions trained on.
+
+        The trigram model mixes relative frequencies of orders 3, 2, 1 and a uniform share, with the weights that suit the held-out
+        captions best: an advantage it would not have in use.
+        """
+        random = torch.Generator().manual_seed(self.recipe.seed)
+        texts = [text for _ in range(MEASURED) for text in self._texts(self.unseen, random)]
+        total, count = 0.0, 0
+        with torch.inference_mode():
+            for at in range(0, len(texts), 256):
+                part = texts[at : at + 256]
+                tokens = int((self.tokenize(part)[:, 1:] != 0).sum())
+                total += float(self._surprise(module, part)) * tokens
+                count += tokens
+                task.step(at, len(texts), note="measuring perplexity")
+        own = math.exp(total / count)
+        learned = [text for _ in range(20) for text in self._texts(self.seen, random)]
+        trigram = trigram_perplexity(self._tokens(learned), self._tokens(texts))
+        return {
+            "test_perplexity": round(own, 3),
+            "trigram_perplexity": round(trigram, 3),
+            "below_trigram": round(1 - own / trigram, 4),
+            "test_tokens": count,
+        }
+
+    def _tokens(self, texts: Sequence[str]) -> list[list[int]]:
+        return [[token for token in row if token] for row in self.tokenize(list(texts)).tolist()]
+
+
+def trigram_perplexity(learned: Sequence[Sequence[int]], measured: Sequence[Sequence[int]]) -> float:
+    """Return the perplexity a token of an interpolated trigram model (Jelinek & Mercer 1980) with the best weights for `measured`."""
+    counts: list[Counter[tuple[int, ...]]] = [Counter(), Counter(), Counter()]
+    contexts: list[Counter[tuple[int, ...]]] = [Counter(), Counter(), Counter()]
+    for row in learned:
+        for at in range(1, len(row)):
+            for order in range(3):
+                context = tuple(row[max(0, at - order) : at])
+                if len(context) == order:
+                    counts[order][(*context, row[at])] += 1
+                    contexts[order][context] += 1
+    parts = []
+    for row in measured:
+        for at in range(1, len(row)):
+            shares = []
+            for order in range(3):
+                context = tuple(row[max(0, at - order) : at])
+                seen = contexts[order][context] if len(context) == order else 0
+                shares.append(counts[order][(*context, row[at])] / seen if seen else 0.0)
+            parts.append([1 / VOCABULARY_SIZE, *shares])
+    table = torch.tensor(parts, dtype=torch.float64)
+    weights = torch.full((4,), 0.25, dtype=torch.float64)
+    for _ in range(100):  # expectation maximization
+        mixed = table * weights
+        weights = (mixed / mixed.sum(1, keepdim=True)).mean(0)
+    return math.exp(-float((table @ weights).log().mean()))
