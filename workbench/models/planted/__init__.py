@@ -7,14 +7,14 @@ Each opens as ``bundled:planted/NAME`` and says in `TracedModel.circuit` what is
 {'feature': 'curve', 'orientation': 90.0, 'radius': 18.0}
 """
 
-from workbench.models.planted import attention, curve, gates, motifs, polysemantic, rotated_family, sums
-from workbench.models.planted.network import PLANTED, PlantedNetwork
+from workbench.models.planted import attention, curve, diffusion, gates, motifs, polysemantic, rotated_family, sums
+from workbench.models.planted.network import PLANTED
 
 __all__ = [
     "PLANTED",
-    "PlantedNetwork",
     "attention",
     "curve",
+    "diffusion",
     "gates",
     "motifs",
     "polysemantic",

@@ -50,7 +50,8 @@ def line_image(
     angle = math.radians(orientation)
     across = (up * math.cos(angle) - right * math.sin(angle)).abs()
     coverage = torch.special.ndtr((width / 2 - across) / BLUR) - torch.special.ndtr((-width / 2 - across) / BLUR)
-    return ground + coverage * (torch.tensor(ink)[:, None, None] - ground)
+    image: Tensor = ground + coverage * (torch.tensor(ink)[:, None, None] - ground)
+    return image
 
 
 def calibrate(
