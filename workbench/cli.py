@@ -37,7 +37,7 @@ BAD_INPUT = 2
 INTERRUPTED = 130
 QUIET = 10.0
 """Seconds until a log file hears of progress."""
-KINDS = ("models", "layers", "images", "analyses", "problems")
+KINDS = ("models", "layers", "circuit", "images", "analyses", "problems")
 
 
 @runtime_checkable
@@ -175,12 +175,12 @@ def list_entries(kind: str, pattern: str, model: str | None, as_json: bool, allo
     pattern
         Wildcard on the name or reference; a problem's number, title and category are searched too.
     model
-        Reference of the network whose layers are listed.
+        Reference of the network whose layers, or known circuit, are listed.
 
     Raises
     ------
     InputError
-        When layers are asked for without a model, or the model cannot be opened.
+        When layers or a circuit are asked for without a model, the model cannot be opened, or no circuit is known of it.
     """
     if kind == "models":
         from workbench.models.loading import entries as networks
@@ -196,6 +196,13 @@ def list_entries(kind: str, pattern: str, model: str | None, as_json: bool, allo
         lines = _columns(
             (e["name"], e["kind"], "x".join(map(str, e["shape"])), f"{e['units']} units", e["role"]) for e in entries
         )
+    elif kind == "circuit":
+        if model is None:
+            raise InputError("list circuit needs a network; add --model REF, such as --model bundled:planted/curve_net")
+        from workbench.jobs.engine import Engine
+
+        entries = _circuit(open_model(Engine(), model, allow_code, task), pattern)
+        lines = _columns((e["what"], e["name"], json.dumps(e["value"], ensure_ascii=False)) for e in entries)
     elif kind == "images":
         from workbench.images.image_set import list_image_sets
 
@@ -237,6 +244,26 @@ def _layers(model: TracedModel, pattern: str) -> list[dict[str, Any]]:
         }
         for layer in model.layers.values()
         if any(fnmatchcase(name, pattern) for name in (layer.name, *layer.aliases))
+    ]
+
+
+def _circuit(model: TracedModel, pattern: str) -> list[dict[str, Any]]:
+    """Return what is known of a network, piece by piece; the pattern is for units, edges' ends and the names of facts."""
+    known = model.circuit
+    if known is None:
+        raise InputError(
+            f"nothing is known of the circuit of {model.ref}; list models 'bundled:planted/*' has those of which it is"
+        )
+    pieces = [
+        *(("about", name, getattr(known, name)) for name in ("question", "images")),
+        *(("unit", address, stands_for) for address, stands_for in known.units.items()),
+        *(("edge", f"{start} -> {end}", weight) for start, end, weight in known.edges),
+        *(("fact", name, value) for name, value in known.facts.items()),
+    ]
+    return [
+        {"what": what, "name": name, "value": value}
+        for what, name, value in pieces
+        if any(fnmatchcase(part, pattern) for part in name.split(" -> "))
     ]
 
 

@@ -44,7 +44,17 @@ class Cut:
     module: fx.GraphModule
 
     def __call__(self, *values: Tensor) -> tuple[Any, ...]:
-        """Return the targets' values (or what their reductions made of them) for the sources' `values`."""
+        """Return the targets' values (or what their reductions made of them) for the sources' `values`.
+
+        Raises
+        ------
+        ValueError
+            When there are more or fewer values than sources.
+        """
+        if len(values) != len(self.sources):
+            raise ValueError(
+                f"{len(self.sources)} values are needed ({', '.join(self.sources)}), {len(values)} were given"
+            )
         result: tuple[Any, ...] = self.module(*values)
         return result
 

@@ -18,6 +18,7 @@ from torch.utils import _pytree as pytree
 from workbench.input_error import InputError
 from workbench.models.capture import batch_of, capture, kind
 from workbench.models.graph import Cut, ModelGraph, Reduction
+from workbench.models.known_circuit import KnownCircuit
 from workbench.models.layer import Layer
 from workbench.task import Task
 
@@ -66,6 +67,8 @@ class TracedModel:
         SHA-256 over names, shapes and bytes of all parameters and buffers, 64 hexadecimal digits.
     warnings
         What a user must know before believing a number, such as ``random weights``.
+    circuit
+        What is known to be true of it, for the networks of `workbench.models.planted`; None for all others.
     """
 
     def __init__(
@@ -80,6 +83,7 @@ class TracedModel:
         licence: str = "",
         origin: str = "",
         warnings: Sequence[str] = (),
+        circuit: KnownCircuit | None = None,
         weight_hash: str = "",
         parameter_count: int = 0,
         output_spec: Any = None,
@@ -90,6 +94,7 @@ class TracedModel:
         self.ref, self.name, self.architecture = ref, name, architecture
         self.licence, self.origin = licence, origin
         self.warnings = tuple(warnings)
+        self.circuit = circuit
         self.weight_hash, self.parameter_count = weight_hash, parameter_count
         self._output_spec = output_spec
 
@@ -107,6 +112,7 @@ class TracedModel:
         licence: str = "",
         origin: str = "",
         warnings: Sequence[str] = (),
+        circuit: KnownCircuit | None = None,
         task: Task | None = None,
     ) -> TracedModel:
         """Capture any module (it is put into eval mode).
@@ -149,6 +155,7 @@ class TracedModel:
             licence=licence,
             origin=origin,
             warnings=warnings,
+            circuit=circuit,
             weight_hash=hash_weights(state),
             parameter_count=sum(parameter.numel() for parameter in module.parameters()),
             output_spec=captured.output_spec,

