@@ -6,6 +6,7 @@ All but `Inception` are timm's own classes, in configurations for images of 64 p
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from torch import nn
 
@@ -16,7 +17,8 @@ def resnet(classes: int) -> nn.Module:
     """Return a ResNet-18 of half its width or less: 32, 64, 128, 192 channels at 16, 8, 4, 2 pixels."""
     from timm.models.resnet import BasicBlock, ResNet
 
-    return ResNet(BasicBlock, (2, 2, 2, 2), num_classes=classes, channels=(32, 64, 128, 192), drop_rate=0.2)
+    block: Any = BasicBlock  # timm annotates the class as an instance
+    return ResNet(block, (2, 2, 2, 2), num_classes=classes, channels=(32, 64, 128, 192), drop_rate=0.2)
 
 
 def convnext(classes: int) -> nn.Module:

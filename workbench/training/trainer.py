@@ -259,7 +259,7 @@ def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 def _agree(folder: Path, recipe: Recipe, course: Course) -> None:
     """Write the recipe into a new folder; in a used one make sure that it is the same."""
-    document = {
+    document: dict[str, Any] = {
         "kind": type(recipe).__name__,
         "parameters": recipe.model_dump(mode="json"),
         "labels": list(course.labels),

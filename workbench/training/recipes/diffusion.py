@@ -71,11 +71,11 @@ def build_text_encoder() -> nn.Module:
     )
 
 
-def build_unet(channels: tuple[int, int, int]) -> nn.Module:
+def build_unet(channels: tuple[int, int, int]) -> Any:
     """Return a UNet for 32 x 32 pixels in colour that reads captions at 8 x 8 only, where attention is cheap."""
     from diffusers import UNet2DConditionModel
 
-    return UNet2DConditionModel(
+    network: Any = UNet2DConditionModel(
         sample_size=SIDE,
         in_channels=3,
         out_channels=3,
@@ -87,6 +87,7 @@ def build_unet(channels: tuple[int, int, int]) -> nn.Module:
         attention_head_dim=8,
         norm_num_groups=8,
     )
+    return network
 
 
 def scheduler_settings() -> dict[str, Any]:
@@ -116,9 +117,11 @@ class _Drawing(Course):
         )
         self.data = {"images": "emoji", "digest": self.images.content_hash, "groups": ", ".join(GROUPS)}
         torch.manual_seed(recipe.seed)
-        self.module = nn.ModuleDict({"unet": build_unet(recipe.channels), "text_encoder": build_text_encoder()}).to(device)
+        self.unet, self.text_encoder = build_unet(recipe.channels), build_text_encoder()
+        self.module = nn.ModuleDict({"unet": self.unet, "text_encoder": self.text_encoder}).to(device)
         self.tokenize = caption_tokenizer()
-        self.schedule = DDIMScheduler(**scheduler_settings()).alphas_cumprod.to(device)
+        schedule: Any = DDIMScheduler(**scheduler_settings())
+        self.schedule: Tensor = schedule.alphas_cumprod.to(device)
         self._drawings: Drawings | None = None
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
@@ -131,8 +134,8 @@ class _Drawing(Course):
         kept = self.schedule[level].view(-1, 1, 1, 1)
         noisy = kept.sqrt() * clean + (1 - kept).sqrt() * noise
         velocity = kept.sqrt() * noise - (1 - kept).sqrt() * clean
-        told = self.module["text_encoder"](input_ids=self._tokens(indices, random)).last_hidden_state
-        predicted = self.module["unet"](noisy, level, told).sample.float()
+        told = self.text_encoder(input_ids=self._tokens(indices, random)).last_hidden_state
+        predicted = self.unet(noisy, level, told).sample.float()
         error = (predicted - velocity).square().mean((1, 2, 3))
         ratio = kept.flatten() / (1 - kept.flatten())
         loss = (error * ratio.clamp(max=5) / (ratio + 1)).mean()
