@@ -12,7 +12,9 @@ from typing import NoReturn
 from workbench import __version__, cli
 from workbench.task import Task
 
-COMMANDS = ("window", "list", "run")
+COMMANDS = ("window", "list", "run", "train", "evaluate")
+
+TRACEBACK = "on an error show where it was noticed, not one line"
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -44,15 +46,34 @@ def parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", parents=[network(required=True)], help="write an analysis' result into a folder")
     run.add_argument("analysis", metavar="ANALYSIS", help="name as in 'list analyses', such as FeatureVisualization")
     run.add_argument("--images", metavar="REF", help="image set, such as emoji or folder:PATH")
-    run.add_argument(
+    add_settings(run, "--set layer=layer2 --set units=5,9")
+    run.add_argument("--out", metavar="DIR", required=True, help="folder for result.json, arrays.npz and figures/")
+
+    train = commands.add_parser("train", help="train a network from a recipe, or go on with a run that was stopped")
+    train.add_argument("recipe", metavar="NAME", help="as in 'list recipes', such as inception or Classifier")
+    add_settings(train, "--set network=timm:resnet18 --set images=folder:PATH")
+    train.add_argument("--out", metavar="DIR", help="the run's folder; by default one of that name in the user's data")
+    train.add_argument("--device", default="auto", help="cpu, cuda, mps or auto (the default)")
+    train.add_argument("--precision", choices=("bf16", "fp32"), default="bf16", help="of products; bf16 by default")
+    train.add_argument("--threads", type=int, metavar="N", help="processor threads")
+    train.add_argument("--traceback", action="store_true", help=TRACEBACK)
+
+    evaluate = commands.add_parser("evaluate", help="measure a bundled network again, beside what its card says")
+    evaluate.add_argument("name", metavar="NAME", help="a bundled network such as inception, or the folder of a run")
+    evaluate.add_argument("--json", action="store_true", help="write JSON")
+    evaluate.add_argument("--traceback", action="store_true", help=TRACEBACK)
+    return top
+
+
+def add_settings(command: argparse.ArgumentParser, example: str) -> None:
+    """Declare ``--set``."""
+    command.add_argument(
         "--set",
         metavar="NAME=VALUE",
         action="append",
         default=[],
-        help="a parameter, as JSON or a string, lists with commas: --set layer=layer2 --set units=5,9",
+        help=f"a parameter, as JSON or a string, lists with commas: {example}",
     )
-    run.add_argument("--out", metavar="DIR", required=True, help="folder for result.json, arrays.npz and figures/")
-    return top
 
 
 def network(*, required: bool) -> OneLineParser:
@@ -65,7 +86,7 @@ def network(*, required: bool) -> OneLineParser:
         help="network, such as bundled:efficientnet-lite0 or timm:resnet18?pretrained=false",
     )
     shared.add_argument("--allow-code", action="store_true", help="run the file behind python:FILE.py:FACTORY")
-    shared.add_argument("--traceback", action="store_true", help="on an error show where it was noticed, not one line")
+    shared.add_argument("--traceback", action="store_true", help=TRACEBACK)
     return shared
 
 
@@ -82,7 +103,7 @@ def read(argv: Sequence[str]) -> argparse.Namespace:
 
 def main(argv: Sequence[str]) -> int:
     """Do what the arguments say and return the exit code; what is no command is an argument of the window."""
-    if not argv or argv[0] not in ("list", "run", "-h", "--help", "--version"):
+    if not argv or argv[0] not in (*COMMANDS[1:], "-h", "--help", "--version"):
         meant = get_close_matches(argv[0], COMMANDS, n=1) if argv else []
         if meant and meant[0] != argv[0] and not Path(argv[0]).exists():
             parser().error(f"there is no command or file {argv[0]!r}; did you mean {meant[0]}?")
@@ -97,7 +118,19 @@ def main(argv: Sequence[str]) -> int:
     def run(task: cli.TerminalTask) -> None:
         cli.run(given.analysis, given.set, given.model, given.images, given.out, given.allow_code, task)
 
-    return cli.guarded(list_entries if given.command == "list" else run, traceback=given.traceback)
+    def train(task: Task) -> None:
+        from workbench.training import commands
+
+        settings = cli.recipe_settings(given.recipe, given.set)
+        commands.train(given.recipe, settings, given.out, given.device, given.precision, given.threads, task)
+
+    def evaluate(task: Task) -> None:
+        from workbench.training import commands
+
+        commands.evaluate(given.name, given.json, task)
+
+    command = {"list": list_entries, "run": run, "train": train, "evaluate": evaluate}[given.command]
+    return cli.guarded(command, traceback=given.traceback)
 
 
 if __name__ == "__main__":

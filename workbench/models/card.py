@@ -1,0 +1,97 @@
+"""The card of a bundled network: what it is, how it was made, what it can do, and the digest of its weights.
+
+A card is ``resources/models/NAME.json`` with ``NAME.safetensors`` beside it. Kernels and matrices are kept in half precision; figures on
+the card are those of the weights as they are kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from workbench.models.loading import LoadError
+
+FOLDER = Path(__file__).parents[2] / "resources" / "models"
+
+
+class Card(BaseModel):
+    """What is known of a bundled network.
+
+    Attributes
+    ----------
+    recipe, parameters
+        Kind of the recipe and all its parameters; ``main.py train NAME`` follows it again.
+    labels
+        Class names in the order of the output.
+    figures
+        What the recipe's own evaluation measured.
+    data
+        References and digests of what it was trained on.
+    sha256
+        Of the weight file.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    title: str
+    recipe: str
+    parameters: Mapping[str, Any]
+    parameter_count: int
+    labels: tuple[str, ...]
+    figures: Mapping[str, float]
+    data: Mapping[str, str]
+    licence: str
+    versions: Mapping[str, str]
+    sha256: str
+
+    @property
+    def weights(self) -> Path:
+        """Where the weights are."""
+        return FOLDER / f"{self.name}.safetensors"
+
+    def check(self) -> None:
+        """Make sure that the weight file is the one the card was written for.
+
+        Raises
+        ------
+        LoadError
+            When it is missing or another one.
+        """
+        if not self.weights.exists():
+            raise LoadError(f"the weights of bundled:{self.name} are missing: {self.weights}")
+        found = digest(self.weights)
+        if found != self.sha256:
+            raise LoadError(
+                f"{self.weights} is damaged or was changed: its SHA-256 is {found[:12]}… and not {self.sha256[:12]}…; "
+                "restore it from the release, or make it again with make models"
+            )
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@cache
+def cards() -> dict[str, Card]:
+    """Return the cards of all bundled networks by name.
+
+    Raises
+    ------
+    LoadError
+        When one cannot be read.
+    """
+    found = {}
+    for path in sorted(FOLDER.glob("*.json")):
+        try:
+            found[path.stem] = Card.model_validate_json(path.read_bytes())
+        except ValidationError as error:
+            raise LoadError(f"{path} is not the card of a network: {error.errors()[0]['msg']}") from None
+    return found

@@ -1,0 +1,82 @@
+"""`main.py train` and `main.py evaluate`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from platformdirs import user_data_dir
+
+from workbench.input_error import InputError
+from workbench.task import Task
+
+
+def runs_folder() -> Path:
+    """Return where runs are kept when no folder is given: ``WORKBENCH_DATA``, else the user's data folder."""
+    return Path(os.environ.get("WORKBENCH_DATA") or user_data_dir("circuit-workbench")) / "runs"
+
+
+def train(
+    name: str, settings: Mapping[str, Any], out: str | None, device: str, precision: str, threads: int | None, task: Task
+) -> None:
+    """Train from a recipe, or go on with the run in `out`; write the folder and the last figures to stdout.
+
+    Raises
+    ------
+    InputError
+        When there is no such recipe, a parameter is wrong, or the folder holds another run.
+    """
+    from workbench.training import trainer
+    from workbench.training.recipe import recipe
+
+    chosen = recipe(name, settings)
+    folder = Path(out) if out else runs_folder() / name
+    course = trainer.train(
+        chosen, folder, task, device=device, precision="bf16" if precision == "bf16" else "fp32", threads=threads
+    )
+    figures = course.evaluate(course.module.eval(), task)
+    sys.stdout.write(f"{folder}\n{json.dumps(figures)}\n")
+
+
+def evaluate(name: str, as_json: bool, task: Task) -> None:
+    """Measure a bundled network, or the last checkpoint of a run's folder, beside what its card says.
+
+    Raises
+    ------
+    InputError
+        When there is neither a bundled network nor a run of that name, or a weight file is damaged.
+    """
+    import torch
+
+    from workbench.models.card import cards
+    from workbench.models.loading import suggestion
+    from workbench.training import publish
+    from workbench.training.recipe import KINDS, discover
+    from workbench.training.trainer import read_checkpoint
+
+    known = cards()
+    card = known.get(name.removeprefix("bundled:"))
+    if card is not None:
+        card.check()
+        discover()
+        recipe, weights = KINDS[card.recipe](**card.parameters), read_checkpoint(card.weights)
+    elif Path(name).is_dir():
+        recipe = publish.read_recipe(Path(name))
+        checkpoints = sorted((Path(name) / "checkpoints").glob("*.safetensors"))
+        if not checkpoints:
+            raise InputError(f"{name} holds no checkpoint yet")
+        weights = read_checkpoint(checkpoints[-1])
+    else:
+        near = suggestion(name, list(known)) or f"; there are {', '.join(known)}"
+        raise InputError(f"there is no bundled network and no folder {name!r}{near}")
+    figures = publish.evaluate(recipe.prepare(torch.device("cpu"), task), weights, task)
+    if as_json:
+        sys.stdout.write(json.dumps({"measured": figures, "card": dict(card.figures) if card else None}, indent=2) + "\n")
+        return
+    for figure, value in figures.items():
+        said = f"   card {card.figures[figure]:g}" if card is not None and figure in card.figures else ""
+        sys.stdout.write(f"{figure:<24} {value:>8g}{said}\n")
