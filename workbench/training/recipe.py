@@ -96,10 +96,16 @@ class Recipe(BaseModel, ABC):
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
     def checkpoint_steps(self) -> list[int]:
-        """Return the numbers of updates after which the weights are kept: 0, then spaced evenly in their logarithm, up to the last."""
-        count = self.checkpoints - 1
-        spaced = {round(math.exp(math.log(self.steps) * i / max(1, count - 1))) for i in range(count)}
-        return sorted(spaced | {0, self.steps})
+        """Return the numbers of updates after which the weights are kept: 0, then spaced evenly in their logarithm, up to the last.
+
+        Where the first would fall together they are every one; a run shorter than `checkpoints` keeps them all.
+        """
+        kept = {0, self.steps}
+        divisions = self.checkpoints - 2
+        while len(kept) < min(self.checkpoints, self.steps + 1):
+            kept = {0, *(round(math.exp(math.log(self.steps) * i / max(1, divisions))) for i in range(divisions + 1)), self.steps}
+            divisions += 1
+        return sorted(kept)
 
 
 KINDS: dict[str, type[Recipe]] = {}

@@ -42,7 +42,7 @@ class Classifier(Recipe):
 
     network: str = Field(description="inception, resnet, convnext, vit, or any architecture as timm:NAME or torchvision:NAME")
     images: str = Field("emoji", description="image set, such as emoji, folder:PATH or torchvision:CIFAR10?root=PATH")
-    column: str = Field("subgroup", description="the property of an image that is its class; for a folder it is 'folder'")
+    column: str = Field("subgroup", description="the property of an image that is its class; for a folder it is label")
     size: int = Field(64, ge=8, le=1024, description="height and width in pixels that the network reads")
     smoothing: float = Field(0.1, ge=0, lt=1, description="part of every label given to all classes alike")
     mix: float = Field(0.2, ge=0, description="strength of mixup: each image is a mixture with another, share from Beta(mix, mix); 0: none")

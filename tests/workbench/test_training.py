@@ -1,0 +1,319 @@
+"""The training room: what a run keeps, that it goes on as though it had not been stopped, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from workbench.images.emoji import EmojiSet
+from workbench.input_error import InputError
+from workbench.models import card
+from workbench.models.loading import LoadError, load
+from workbench.task import Cancelled, Task
+from workbench.training import commands, publish, trainer
+from workbench.training.captions import caption, caption_tokenizer, drawn_caption, plain_keywords
+from workbench.training.drawings import Drawings, generator, held_out_concepts, order
+from workbench.training.recipe import Recipe, RecipeError, discover, recipe
+from workbench.training.recipes.classifier import split
+from workbench.training.recipes.language_model import trigram_perplexity
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of 120 noisy images, reddish and bluish."""
+    folder = tmp_path_factory.mktemp("colours")
+    random = np.random.default_rng(0)
+    for index in range(120):
+        kind = ("red", "blue")[index % 2]
+        pixels = random.integers(0, 120, (32, 32, 3)).astype(np.uint8)
+        pixels[..., 0 if kind == "red" else 2] += 100
+        (folder / kind).mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(folder / kind / f"{index:03}.png")
+    return folder
+
+
+def small(colours: Path, **settings: object) -> Recipe:
+    """Return a classifier that takes a few milliseconds an update."""
+    given = {
+        "network": "resnet",
+        "images": f"folder:{colours}",
+        "column": "label",
+        "size": 32,
+        "batch": 16,
+        "steps": 12,
+        "warm_up": 2,
+        "checkpoints": 5,
+    }
+    return recipe("Classifier", given | settings)
+
+
+class StopAt(Task):
+    """Cancels after so many updates."""
+
+    def __init__(self, step: int) -> None:
+        self.at = step
+
+    def step(self, done: float, total: float, partial: object = None, note: str = "") -> None:
+        """Raise when the update is reached."""
+        if done == self.at and total != 0 and note != "opening the data":
+            raise Cancelled
+
+
+def log(folder: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def test_the_same_seed_gives_the_same_losses_and_another_seed_others(
+    colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer, "LOGGED", 1)
+    losses = {}
+    for name, seed in (("first", 3), ("again", 3), ("other", 4)):
+        trainer.train(small(colours, seed=seed), tmp_path / name, Task(), device="cpu", precision="fp32", threads=1)
+        losses[name] = [line["loss"] for line in log(tmp_path / name)]
+    assert len(losses["first"]) == 12
+    assert losses["first"] == losses["again"]
+    assert losses["first"] != losses["other"]
+
+
+def test_a_run_that_was_stopped_ends_with_the_very_weights_of_one_that_was_not(
+    colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer, "LOGGED", 1)
+    chosen = small(colours, average=0.9)
+    whole = trainer.train(chosen, tmp_path / "whole", Task(), device="cpu", precision="fp32", threads=1)
+    with pytest.raises(Cancelled):
+        trainer.train(chosen, tmp_path / "halves", StopAt(7), device="cpu", precision="fp32", threads=1)
+    assert [line["step"] for line in log(tmp_path / "halves")] == list(range(1, 8))
+    halves = trainer.train(chosen, tmp_path / "halves", Task(), device="cpu", precision="fp32", threads=1)
+    assert log(tmp_path / "halves") == log(tmp_path / "whole")
+    for name, weight in whole.module.state_dict().items():
+        assert torch.equal(weight, halves.module.state_dict()[name]), name
+
+
+def test_a_run_that_was_killed_goes_on_from_its_last_state(colours: Path, tmp_path: Path) -> None:
+    settings = ["network=resnet", f"images=folder:{colours}", "column=label", "size=32", "batch=8", "steps=100000"]
+    command = [sys.executable, "main.py", "train", "Classifier", "--out", str(tmp_path), "--precision", "fp32", "--threads", "1"]
+    for setting in settings:
+        command += ["--set", setting]
+    running = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    try:
+        deadline = time.monotonic() + 110
+        while not (tmp_path / "log.jsonl").exists() and time.monotonic() < deadline:
+            assert running.poll() is None
+            time.sleep(0.1)
+    finally:
+        running.send_signal(signal.SIGKILL)
+        running.wait()
+    saved = log(tmp_path)[-1]["step"]
+    assert saved >= trainer.INTERVAL
+    chosen = publish.read_recipe(tmp_path)
+    with pytest.raises(Cancelled):
+        trainer.train(chosen, tmp_path, StopAt(int(saved) + 2), device="cpu", precision="fp32", threads=1)
+    assert not list(tmp_path.glob("*.part.*"))
+    assert (tmp_path / "checkpoints" / "00000000.safetensors").exists()
+
+
+def test_a_classifier_learns_what_can_be_learned(colours: Path, tmp_path: Path) -> None:
+    chosen = small(colours, steps=60, batch=32, mix=0.0, erase=0.0)
+    course = trainer.train(chosen, tmp_path, Task(), device="cpu", precision="bf16", threads=1)
+    figures = course.evaluate(course.module.eval(), Task())
+    assert figures["test_top1"] >= 0.95
+    assert figures["train_images"] + figures["test_images"] == 120
+    kept = sorted(int(path.stem) for path in (tmp_path / "checkpoints").iterdir())
+    assert kept == chosen.checkpoint_steps()
+
+
+def test_any_architecture_of_timm_can_be_trained(colours: Path, tmp_path: Path) -> None:
+    chosen = small(colours, network="timm:resnet10t", steps=2, checkpoints=2)
+    trainer.train(chosen, tmp_path, Task(), device="cpu", precision="fp32", threads=1)
+    assert len(log(tmp_path)) == 1
+
+
+def test_checkpoints_are_dense_early() -> None:
+    steps = recipe("inception").checkpoint_steps()
+    assert len(steps) >= 30
+    assert steps[:4] == [0, 1, 2, 3]
+    assert steps[-1] == recipe("inception").steps
+    gaps = np.diff(steps)
+    assert (gaps[:10] <= 5).all()
+    assert gaps[-1] > 100
+    assert recipe("inception", {"steps": 3}).checkpoint_steps() == [0, 1, 2, 3]
+
+
+def test_the_learning_rate_rises_and_falls() -> None:
+    chosen = recipe("inception", {"steps": 1000, "warm_up": 100, "learning_rate": 0.5})
+    rates = [chosen.rate(step) for step in range(1000)]
+    assert np.argmax(rates) == 100
+    assert max(rates) == 0.5
+    assert (np.diff(rates[:100]) > 0).all()
+    assert (np.diff(rates[100:]) < 0).all()
+    assert rates[-1] < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "told"),
+    [
+        ("incepton", {}, "did you mean inception?"),
+        ("inception", {"steps": 0}, "steps: Input should be greater than or equal to 1"),
+        ("inception", {"step": 5}, "step: Extra inputs are not permitted"),
+        ("Classifier", {}, "network: Field required"),
+    ],
+)
+def test_a_wrong_recipe_is_refused_by_name(name: str, settings: dict[str, object], told: str) -> None:
+    with pytest.raises(RecipeError, match=told.replace("?", r"\?")):
+        recipe(name, settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"column": "colour"}, "has no column 'colour'; it has label"),
+        ({"batch": 500}, "a batch of 500 is more than the 96 images to train on"),
+        ({"network": "resnett"}, "no network is named 'resnett'"),
+        ({"network": "timm:resnet18x"}, "resnet18"),
+        ({"images": "folder:/nowhere"}, "/nowhere"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_in_words(colours: Path, settings: dict[str, object], told: str) -> None:
+    with pytest.raises(RecipeError, match=told):
+        small(colours, **settings).prepare(torch.device("cpu"), Task())
+
+
+def test_a_folder_with_another_run_is_left_alone(colours: Path, tmp_path: Path) -> None:
+    trainer.train(small(colours, steps=2), tmp_path, Task(), device="cpu", precision="fp32", threads=1)
+    with pytest.raises(RecipeError, match=r"holds another run \(learning_rate 0\.002 there, 0\.1 here\)"):
+        trainer.train(small(colours, steps=2, learning_rate=0.1), tmp_path, Task(), device="cpu", precision="fp32", threads=1)
+
+
+def test_a_loss_that_is_no_number_ends_the_run(colours: Path, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="no longer a number"):
+        trainer.train(
+            small(colours, steps=40, learning_rate=1e30), tmp_path, Task(), device="cpu", precision="fp32", threads=1
+        )
+
+
+def test_a_published_run_is_measured_as_kept_and_a_damaged_file_refused(
+    colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, box = tmp_path / "run", tmp_path / "box"
+    box.mkdir()
+    trainer.train(small(colours, steps=20), run, Task(), device="cpu", precision="fp32", threads=1)
+    with pytest.raises(InputError, match="holds no run"):
+        publish.publish(tmp_path / "nothing", "colours", Task(), box)
+    publish.publish(run, "colours", Task(), box)
+    monkeypatch.setattr(card, "FOLDER", box)
+    card.cards.cache_clear()
+    try:
+        commands.evaluate("colours", True, Task())
+        told = json.loads(capsys.readouterr().out)
+        assert told["measured"] == told["card"]
+        model = load("bundled:colours")
+        assert model.labels == ("blue", "red")
+        weights = box / "colours.safetensors"
+        content = bytearray(weights.read_bytes())
+        content[-1] ^= 1
+        weights.write_bytes(bytes(content))
+        with pytest.raises(LoadError, match="damaged or was changed: its SHA-256"):
+            load("bundled:colours")
+        with pytest.raises(LoadError, match="damaged"):
+            commands.evaluate("bundled:colours", False, Task())
+    finally:
+        card.cards.cache_clear()
+
+
+def test_no_concept_is_on_both_sides() -> None:
+    images = EmojiSet()
+    train, test = split(images, 0)
+    concepts = np.array(images.columns["concept"])
+    held = set(concepts[test.numpy()])
+    assert held == held_out_concepts()
+    assert not held & set(concepts[train.numpy()])
+    assert len(train) + len(test) == len(images)
+    assert 0.18 < len(test) / len(images) < 0.22
+    for role in ("firefighter", "astronaut", "zombie", "elf"):  # the same drawing but for hair
+        assert len({name in held for name in (role, f"man {role}", f"woman {role}")}) == 1
+
+
+def test_a_drawing_is_shown_as_it_is_when_nothing_moves() -> None:
+    images = EmojiSet(["noto"])
+    drawings = Drawings(images, torch.device("cpu"), grounds=2)
+    white = torch.ones(3, 3, 1, 1)
+    shown = drawings.batch(torch.tensor([0, 40, 900]), generator(0, 0), strength=0.0, flip=False, ground=white)
+    wanted = torch.from_numpy(np.stack([images.image(index) for index in (0, 40, 900)])).permute(0, 3, 1, 2) / 255
+    assert (shown - wanted).abs().max() < 0.02
+
+
+def test_drawings_depend_on_their_update_alone() -> None:
+    drawings = Drawings(EmojiSet(["noto"]), torch.device("cpu"), grounds=16)
+    chosen = torch.arange(20)
+    first = drawings.batch(chosen, generator(1, 5))
+    assert torch.equal(first, drawings.batch(chosen, generator(1, 5)))
+    assert not torch.equal(first, drawings.batch(chosen, generator(1, 6)))
+    assert first.min() >= 0
+    assert first.max() <= 1.3
+
+
+def test_every_pass_shows_every_image_once() -> None:
+    shown = torch.cat([order(50, 7, start, 20) for start in range(0, 100, 20)])
+    assert sorted(shown[:50].tolist()) == list(range(50))
+    assert sorted(shown[50:].tolist()) == list(range(50))
+    assert shown[:50].tolist() != shown[50:].tolist()
+
+
+def test_captions_say_name_keywords_and_style() -> None:
+    assert plain_keywords("grin, :D, tears_of_joy, Turtle, grin, 3", "turtle") == ["grin", "tears of joy"]
+    assert caption("Mrs. Claus", "fluent_3d", ["red"]) == "mrs. claus, red, fluent 3d style"
+    texts = {drawn_caption("turtle", "noto", ["slow", "shell"], generator(0, step)) for step in range(60)}
+    assert all(text.endswith(", noto style") for text in texts)
+    assert any(text.startswith("a turtle") for text in texts)
+    assert any("turtle" not in text for text in texts)
+    tokens = caption_tokenizer()(sorted(texts))
+    assert tokens.shape[1] == 32
+    assert int(tokens.max()) == 1537
+
+
+def test_a_trigram_model_knows_what_two_tokens_tell() -> None:
+    random = np.random.default_rng(0)
+    # Two tokens drawn from two, then each the last but one: a first one of two, 38 that only a trigram is certain of.
+    rows = [(random.integers(2, 4, 2).tolist() * 20)[:40] for _ in range(400)]
+    share = 37 / 39  # of the trigram's weight, at which .5 (1 - share) (.5 + .5 share)^38 is largest
+    wanted = (0.5 * (1 - share) * (0.5 + 0.5 * share) ** 38) ** (-1 / 39)
+    assert trigram_perplexity(rows[:200], rows[200:]) == pytest.approx(wanted, rel=0.02)
+
+
+@pytest.mark.parametrize("name", ["clip", "clip-rn", "diffusion", "caption-lm"])
+def test_recipes_with_text_give_losses_that_learn(name: str) -> None:
+    course = recipe(name, {"batch": 4}).prepare(torch.device("cpu"), Task())
+    optimizer = torch.optim.Adam(course.module.parameters(), 1e-3)
+    torch.manual_seed(0)
+    course.module.eval()
+    before, _ = course.loss(0)
+    for _ in range(4):
+        loss, figures = course.loss(0)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        assert all(value.ndim == 0 for value in figures.values())
+    after, _ = course.loss(0)
+    assert after.item() < before.item()
+
+
+def test_every_recipe_has_words_for_its_parameters() -> None:
+    for name, (kind, settings) in discover().items():
+        assert kind.title
+        assert kind.__doc__
+        assert set(settings) <= set(kind.model_fields), name
+        assert all(field.description for field in kind.model_fields.values())
