@@ -311,6 +311,13 @@ def test_recipes_with_text_give_losses_that_learn(name: str) -> None:
     assert after.item() < before.item()
 
 
+def test_tied_weights_are_kept(tmp_path: Path) -> None:
+    chosen = recipe("caption-lm", {"steps": 2, "batch": 4})
+    trainer.train(chosen, tmp_path, Task(), device="cpu", precision="fp32", threads=1)
+    kept = trainer.read_checkpoint(tmp_path / "checkpoints" / "00000002.safetensors")
+    assert torch.equal(kept["lm_head.weight"], kept["transformer.wte.weight"])
+
+
 def test_every_recipe_has_words_for_its_parameters() -> None:
     for name, (kind, settings) in discover().items():
         assert kind.title

@@ -283,7 +283,9 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     """Write a safetensors file as a whole: beside its place first, then moved there."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_suffix(f".{os.getpid()}.part")
-    save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, beside, dict(metadata))
+    # Each on its own: tied weights share their memory, which safetensors refuses.
+    alone = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+    save_file(alone, beside, dict(metadata))
     os.replace(beside, path)
 
 
