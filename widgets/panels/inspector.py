@@ -48,6 +48,7 @@ class InspectorPanel(Panel):
         self._image_is_news = False  # what the unit does on it was not seen yet
         self._show_response = QTimer(self, singleShot=True, interval=0)  # once the sections have their new heights
         self._show_response.timeout.connect(self._scroll_to_response)
+        self._settling = QTimer(self, singleShot=True, interval=500)  # while it runs, what still grows is followed
         self.visualizations = Visualizations(session)
         self.examples = Examples(session)
         self.distribution = Distribution(session)
@@ -69,6 +70,7 @@ class InspectorPanel(Panel):
         session.reading_changed.connect(self._say_what_to_do)
         session.project_changed.connect(self._forget_label)
         session.touched.connect(self._show_label)
+        self.scroll.verticalScrollBar().rangeChanged.connect(self._follow_growth)
         self._on_unit(session.unit)
 
     def _build(self) -> None:
@@ -136,6 +138,7 @@ class InspectorPanel(Panel):
     def _on_unit(self, unit: Unit | None) -> None:
         """Turn to another unit."""
         self._set_label()  # of the last one, if it was being typed
+        self._settling.stop()
         self._unit, self._model = unit, self.session.model.ref if self.session.model is not None else ""
         for part in (self.header, self.scroll):
             part.setVisible(unit is not None)
@@ -186,6 +189,11 @@ class InspectorPanel(Panel):
         self.distribution.mark(value)
         if value is not None and self._image_is_news:
             self._image_is_news = False
+            self._show_response.start()
+            self._settling.start()
+
+    def _follow_growth(self) -> None:
+        if self._settling.isActive():
             self._show_response.start()
 
     def _scroll_to_response(self) -> None:
