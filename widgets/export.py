@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
+import tempfile
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -57,11 +59,8 @@ def export_view(
     if draw is None:
         raise ValueError(f"a figure ends in .png, .svg or .pdf, not {path.suffix!r}: {path.name}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.open("wb").close()  # says plainly why a file cannot be written; Qt does not
-    with view.on_paper():
-        draw(view, path)
+    path.open("ab").close()  # says plainly why a file cannot be written; Qt does not
     arrays = dict(view.data() if data is None else data)
-    np.savez(numbers, **arrays)
     document = {
         "figure": path.name,
         **(view.provenance() if provenance is None else provenance),
@@ -75,7 +74,15 @@ def export_view(
         },
     }
     text = json.dumps(document, indent=2, ensure_ascii=False, default=_plain)
-    origin.write_text(text + "\n", encoding="utf-8")
+    # All three are written beside their place first: what was there stays whole until they are.
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=path.parent) as beside:
+        drawn, saved, told = (Path(beside) / file.name for file in (path, numbers, origin))
+        with view.on_paper():
+            draw(view, drawn)
+        np.savez(saved, **arrays)
+        told.write_text(text + "\n", encoding="utf-8")
+        for made, place in ((drawn, path), (saved, numbers), (told, origin)):
+            os.replace(made, place)
     return path, numbers, origin
 
 

@@ -267,3 +267,15 @@ def test_a_views_own_menu_opens_the_same_dialog(qtbot):
     opened = view.findChild(ExportDialog)
     assert opened.isVisible() and rows(opened) == ["This view", "blocks.3:12"]
     opened.close()
+
+
+def test_an_export_that_fails_leaves_the_one_before_whole(qapp, tmp_path, monkeypatch):
+    before = {file: file.read_bytes() for file in export_view(histogram(), tmp_path / "figure.pdf")}
+
+    def full(*_args: object, **_arrays: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(OSError, match="No space left"):
+        export_view(image(), tmp_path / "figure.pdf")
+    assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
