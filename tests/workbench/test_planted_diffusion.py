@@ -6,9 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from workbench.analyses.feature_visualization import FeatureVisualization
+from workbench.input_error import InputError
 from workbench.models.known_circuit import KnownCircuit
 from workbench.models.layer import Unit
-from workbench.models.loading import load
+from workbench.models.loading import LoadError, load
 from workbench.models.traced_model import TracedModel
 
 COUNT = 16  # below 64, where diffusers' upsampler takes another branch
@@ -45,10 +47,46 @@ def sample(model: TracedModel, inputs: tuple[Tensor, ...]) -> Tensor:
     return model(*inputs).sample
 
 
-def test_an_image_alone_is_refused_in_one_line(style_unet: TracedModel) -> None:
-    assert "reads more than an image" in style_unet.warnings[0]
-    with pytest.raises(ValueError, match=r"3 values are needed \(input, input:timestep, .*\), 1 were given"):
-        style_unet(torch.zeros(2, 3, 8, 8))
+def test_what_is_not_given_beside_the_image_is_held(gated_unet: TracedModel) -> None:
+    (address,) = circuit_of(gated_unet).units
+    layer, _, unit = address.rpartition(":")
+    images = torch.randn(6, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    kept, digest = dict(gated_unet.held), gated_unet.weight_hash
+    try:
+        text = gated_unet.held["encoder_hidden_states"].expand(6, -1, -1)
+        digests = {digest}
+        for timestep, active in ((100, False), (200, False), (360, True), (440, True), (600, False)):
+            gated_unet.hold("timestep", torch.tensor([timestep]))
+            found = gated_unet.activations(images, [layer])[layer]
+            told = gated_unet.activations((images, torch.full((6,), timestep), text), [layer])[layer]
+            assert torch.equal(found, told)
+            assert (found[:, int(unit)].mean() > 1) == active
+            digests.add(gated_unet.weight_hash)
+        assert len(digests) >= 5  # results of one timestep are not taken for those of another
+        clean = gated_unet.edited(images, {})
+        assert (gated_unet.edited(images, {layer: lambda x: x}) - clean).abs().max() == 0
+    finally:
+        gated_unet.held.update(kept)
+    with pytest.raises(InputError, match="has no further input 'time'; it has timestep, encoder_hidden_states"):
+        gated_unet.hold("time", torch.tensor([4]))
+    with pytest.raises(InputError, match=r"timestep of gated_unet has the shape \(1,\), not \(2,\)"):
+        gated_unet.hold("timestep", torch.tensor([4, 5]))
+    with pytest.raises(InputError, match=r"3 values are needed \(input, input:timestep, .*\), 2 were given"):
+        gated_unet(torch.zeros(2, 3, 8, 8), torch.tensor([4, 5]))
+
+
+def test_an_image_analysis_runs_at_the_timestep_of_the_reference() -> None:
+    heights = {}
+    for timestep in (100, 400):
+        model = load(f"bundled:planted/gated_unet?timestep={timestep}")
+        layer, _, unit = next(iter(circuit_of(model).units)).rpartition(":")
+        result = FeatureVisualization(layer=layer, units=[int(unit)], steps=8).run(model)
+        heights[timestep] = result.summary["median_score"]
+    assert heights[400] > 5
+    assert heights[100] < 0.1
+    for ref, told in (("planted/gated_unet?timestep=1000", "0 to 999"), ("planted/curve_net?timestep=4", "reads no timestep")):
+        with pytest.raises(LoadError, match=told):
+            load(f"bundled:{ref}")
 
 
 def test_the_neuron_is_first_under_every_score(style_unet: TracedModel) -> None:

@@ -234,7 +234,9 @@ class Card(QFrame):
         texts = {
             "Reference": card.ref,
             "Parameters": count(card.parameters),
-            "Input": f"{height} × {width} px, {card.channels} channels",
+            "Input": ", ".join(
+                [f"{height} × {width} px, {card.channels} channels", *(f"{name} {value}" for name, value in card.held.items())]
+            ),
             "Mean, std": f"{numbers(card.mean)}, {numbers(card.std)}",
             "Classes": f"{len(card.labels):,}" if card.labels else "not named",
             "Origin": card.origin or "unknown",
@@ -242,7 +244,9 @@ class Card(QFrame):
             "Weights": card.weight_hash[:12],
         }
         tips = {
-            "Input": "Height and width of the image the network reads, and its channels",
+            "Input": "Height and width of the image the network reads, and its channels"
+            + ("; what it reads besides is held at these values" if card.held else "")
+            + ("; open it as NAME?timestep=400 for another timestep" if "timestep" in card.held else ""),
             "Mean, std": "Subtracted from and divided into each channel of an image in [0, 1]",
             "Weights": f"SHA-256 of the weights: {card.weight_hash}",
         }

@@ -74,6 +74,8 @@ class ModelCard:
         In the order in which they are computed.
     warnings
         What one must know before believing a number, such as random weights.
+    held
+        What it reads beside the image, by name: the value of a number, else the shape of one example.
     """
 
     ref: str
@@ -90,6 +92,7 @@ class ModelCard:
     labels: tuple[str, ...]
     layers: tuple[Layer, ...]
     warnings: tuple[str, ...]
+    held: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -135,6 +138,10 @@ class LoadModel(Request):
             labels=model.labels,
             layers=tuple(model.layers.values()),
             warnings=model.warnings,
+            held={
+                name: f"{value.item():g}" if value.numel() == 1 else " × ".join(map(str, value.shape[1:]))
+                for name, value in model.held.items()
+            },
         )
 
 

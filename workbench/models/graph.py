@@ -8,7 +8,7 @@ to a layer, patching the cut from a layer to the output; what the second reads b
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
@@ -37,22 +37,34 @@ class Cut:
         Names whose values it returns, in order.
     module
         The piece itself; its parameters are the network's own.
+    held
+        Values of sources that need not be given, one example each: a timestep, a text.
     """
 
     sources: tuple[str, ...]
     targets: tuple[str, ...]
     module: fx.GraphModule
+    held: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __call__(self, *values: Tensor) -> tuple[Any, ...]:
         """Return the targets' values (or what their reductions made of them) for the sources' `values`.
 
+        What is held may be left out: it is expanded to the batch of the first value.
+
         Raises
         ------
-        ValueError
+        InputError
             When there are more or fewer values than sources.
         """
+        if self.held and len(values) == len(self.sources) - len(self.held):
+            given = iter(values)
+            batch = values[0].shape[0]
+            values = tuple(
+                self.held[name].expand(batch, *self.held[name].shape[1:]) if name in self.held else next(given)
+                for name in self.sources
+            )
         if len(values) != len(self.sources):
-            raise ValueError(
+            raise InputError(
                 f"{len(self.sources)} values are needed ({', '.join(self.sources)}), {len(values)} were given"
             )
         result: tuple[Any, ...] = self.module(*values)

