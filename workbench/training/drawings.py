@@ -31,6 +31,12 @@ def held_out_concepts(file: Path = FOLDER / "split.json") -> frozenset[str]:
     return frozenset(json.loads(file.read_text(encoding="utf-8"))["held_out"])
 
 
+@cache
+def held_out_variants(file: Path = FOLDER / "split.json") -> frozenset[str]:
+    """Return those of them whose man, woman or person counterpart is trained on: nearly the same drawing, so not quite unseen."""
+    return frozenset(json.loads(file.read_text(encoding="utf-8"))["variants"])
+
+
 class Drawings:
     """All drawings of an emoji set on one device, and grounds to put behind them.
 
