@@ -134,6 +134,15 @@ def test_the_card(panel, session, runner, qtbot):
     assert QGuiApplication.clipboard().text() == "0123456789abcdef" * 4
 
 
+def test_the_card_names_what_is_held_beside_the_image(panel, session, runner, qtbot):
+    runner.answers[LoadModel] = replace(runner.answers[LoadModel], held={"timestep": "400", "text": "4 × 16"})
+    with qtbot.waitSignal(session.model_changed):
+        session.open_model("test:small")
+    row = panel.card.rows["Input"]
+    assert row.full_text == "224 × 224 px, 3 channels, timestep 400, text 4 × 16"
+    assert "NAME?timestep=400" in row.toolTip()
+
+
 def test_images_are_chosen_and_described(panel, session, runner, qtbot):
     assert "None open" in panel.images.about.full_text
     place = panel.images.box.findData("photos")

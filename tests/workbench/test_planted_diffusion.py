@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor
 
 from workbench.analyses.feature_visualization import FeatureVisualization
 from workbench.input_error import InputError
+from workbench.jobs.engine import Engine
+from workbench.jobs.requests import LoadModel
+from workbench.jobs.store import Store
 from workbench.models.known_circuit import KnownCircuit
 from workbench.models.layer import Unit
 from workbench.models.loading import LoadError, load
 from workbench.models.traced_model import TracedModel
+from workbench.task import Task
 
 COUNT = 16  # below 64, where diffusers' upsampler takes another branch
 
@@ -75,13 +81,15 @@ def test_what_is_not_given_beside_the_image_is_held(gated_unet: TracedModel) -> 
         gated_unet(torch.zeros(2, 3, 8, 8), torch.tensor([4, 5]))
 
 
-def test_an_image_analysis_runs_at_the_timestep_of_the_reference() -> None:
+def test_an_image_analysis_runs_at_the_timestep_of_the_reference(tmp_path: Path) -> None:
     heights = {}
     for timestep in (100, 400):
         model = load(f"bundled:planted/gated_unet?timestep={timestep}")
         layer, _, unit = next(iter(circuit_of(model).units)).rpartition(":")
         result = FeatureVisualization(layer=layer, units=[int(unit)], steps=8).run(model)
         heights[timestep] = result.summary["median_score"]
+    card = LoadModel("bundled:planted/gated_unet?timestep=400").run(Engine(Store(tmp_path)), Task())
+    assert card.held == {"timestep": "400", "encoder_hidden_states": "4 × 16"}
     assert heights[400] > 5
     assert heights[100] < 0.1
     for ref, told in (("planted/gated_unet?timestep=1000", "0 to 999"), ("planted/curve_net?timestep=4", "reads no timestep")):
