@@ -337,8 +337,8 @@ class Form(QWidget):
         self.tree.header().setMinimumSectionSize(110)
         self._group.sigTreeStateChanged.connect(self._on_change)
         self._validate()
-        first = next(iter(self.tree.topLevelItem(i) for i in range(self.tree.topLevelItemCount())), None)
-        self.tree.setCurrentItem(first)
+        if self.fields:
+            self.tree.setCurrentItem(next(iter(self._group.children()[0].items)))
 
     def _declare(self, field: Field, value: Any) -> dict[str, Any]:
         made: dict[str, Any] = {

@@ -54,6 +54,8 @@ HEADINGS = {
     "Updates": "Weight updates done, of how many; it can be gone on with from there",
     "Changed": "When its state was last written",
 }
+FIRST = "resnet"
+"""Recipe that is offered first."""
 NARROW = 620
 """Width in pixels below which the curves stand under the form instead of beside it."""
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -73,7 +75,7 @@ class TrainingPanel(Panel):
         super().__init__(session, parent)
         self._recipes: dict[str, RecipeCard] = {}
         self._runs: dict[Path, RunCard] = {}
-        self._wanted = ""  # recipe to choose once they are known
+        self._wanted = FIRST  # recipe to choose once they are known
         self._job = 0
         self._request: Train | None = None  # what is trained now, or was last
         self._progress: Progress | None = None
@@ -86,7 +88,8 @@ class TrainingPanel(Panel):
         self.recipe.setToolTip("What is trained, and how")
         self.recipe.currentIndexChanged.connect(self._show_recipe)
         self.about = ElidedLabel("Listing the recipes…")
-        self._place = QVBoxLayout()
+        self._place = QWidget()  # of the form
+        QVBoxLayout(self._place).setContentsMargins(0, 0, 0, 0)
         self.use_images = QToolButton(text="Use the open images", toolTip="Train on the image set that is open")
         self.use_images.clicked.connect(self._use_open_images)
         self.folder_of_images = QToolButton(toolTip="Train on a folder of images; its sub-folders are the classes")
@@ -139,7 +142,7 @@ class TrainingPanel(Panel):
         header = self.list.header()
         header.setStretchLastSection(False)
         header.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
-        for column, width in ((RECIPE, 90), (STEP, 110), (CHANGED, 104)):
+        for column, width in ((RECIPE, 90), (STEP, 110), (CHANGED, 126)):
             header.resizeSection(column, width)
         self.list.setMinimumHeight(76)
         self.list.itemSelectionChanged.connect(self._choose)
@@ -149,6 +152,7 @@ class TrainingPanel(Panel):
         session.images_changed.connect(self._show_images)
         self._show_images(session.images)
         self.plot.clear(NOTHING)
+        self._say("")
         self._refresh()
         self.list_runs()
         self._preload = Preload(self)
@@ -186,30 +190,32 @@ class TrainingPanel(Panel):
         column.setSpacing(4)
         column.addLayout(choice)
         column.addWidget(self.about)
-        column.addLayout(self._place, 1)
+        column.addWidget(self._place, 1)
         for line in (images, how, named):
             column.addLayout(line)
         self.use_images.setSizePolicy(self.recipe.sizePolicy())
 
         tools = QHBoxLayout()
         tools.setSpacing(2)
-        tools.addWidget(self.state, 1)
-        for button in (self.pause, self.stop, self.logarithmic):
+        for button in (self.pause, self.stop):
             tools.addWidget(button)
+        tools.addStretch(1)
+        tools.addWidget(self.logarithmic)
         curves = QWidget()
         column = QVBoxLayout(curves)
         column.setContentsMargins(4, 0, 0, 0)
         column.setSpacing(4)
         column.addLayout(tools)
+        column.addWidget(self.state)
         column.addWidget(self.bar)
         column.addWidget(self.said)
-        column.addWidget(self.plot, 1)
+        column.addWidget(self.plot, 3)
         place = QHBoxLayout()
         place.addWidget(QLabel("<b>Runs</b> in"))
         place.addWidget(self.folder, 1)
         place.addWidget(browse)
         column.addLayout(place)
-        column.addWidget(self.list)
+        column.addWidget(self.list, 1)
 
         self.splitter = QSplitter(childrenCollapsible=False)
         self.splitter.addWidget(setup)
@@ -247,14 +253,14 @@ class TrainingPanel(Panel):
 
     def _show_recipe(self) -> None:
         if self.form is not None:
-            self._place.removeWidget(self.form)
+            self._place.layout().removeWidget(self.form)
             self.form.deleteLater()
         card = self._recipes[self.recipe.currentData()]
         about = " ".join(card.help.partition("\n\n")[0].split())
         self.about.show_text(about, card.help)
         self.form = Form(card.schema)
         self.form.changed.connect(self._refresh)
-        self._place.addWidget(self.form)
+        self._place.layout().addWidget(self.form)
         self._show_images(self.session.images)
         self._refresh()
 
@@ -567,7 +573,7 @@ class TrainingPanel(Panel):
 
     def restore_state(self, state: dict[str, Any]) -> None:
         """Choose it again."""
-        self._wanted = str(state.get("recipe", ""))
+        self._wanted = str(state.get("recipe", FIRST))
         if self.form is not None:
             self.recipe.setCurrentIndex(max(0, self.recipe.findData(self._wanted)))
         self.device.setCurrentText(str(state.get("device", DEVICES[0])))
