@@ -141,6 +141,20 @@ def test_an_earlier_run_shows_its_curves_and_is_gone_on_with(panel, runner, qtbo
     assert not panel.pause.isEnabled() and panel.views() == []  # it is finished, and without a log
 
 
+def test_another_run_can_be_looked_at_meanwhile(panel, runner, qtbot, tmp_path):
+    job = started(panel, runner)
+    panel.list.setCurrentItem(panel.list.topLevelItem(0))
+    assert panel.plot.title == "Training old"
+    runner.tell(job, "progress", done=30, total=100, partial=Progress(30, CURVES, 10.0))
+    qtbot.waitUntil(lambda: "small-1: update 30" in panel.state.full_text)
+    assert panel.plot.title == "Training old"
+    panel.pause.click()
+    qtbot.waitUntil(lambda: panel.said.text().startswith("Paused."))
+    assert panel.plot.title == "Training small-1"
+    panel.pause.click()
+    assert [request.folder.name for request in runner.asked(Train)] == ["small-1", "small-1"]
+
+
 def test_errors_are_told_at_the_field(panel, runner, qtbot):
     job = started(panel, runner)
     runner.tell(job, "failed", error="small: column: there is none of that name")

@@ -476,10 +476,12 @@ class TrainingPanel(Panel):
             )
             self._say(f"Finished: {figures} at the last of {event.result.steps:,} updates.")
         elif self._paused:
+            self._chosen = self._request.folder  # whatever was looked at meanwhile: it is what Resume is about
+            self._draw()
             self._say("Paused. Resume goes on from here, also after the window was closed.")
             self.state.show_text(f"{name}: paused")
         else:
-            self._chosen = None
+            self._chosen = None if self._is_request(self._chosen) else self._chosen
             self._say(f"Stopped. Choose {name} in the list to go on with it.")
             self.state.show_text(f"{name}: stopped")
         self.list_runs()
