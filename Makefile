@@ -1,12 +1,15 @@
 # make run    open the workbench           make test   everything a change must pass
 # make bench  ratios to peers, as JSON     make lint | types | contracts   one check alone
+# make models train the bundled networks anew, one after the other: many hours; it goes on where it was stopped
 # The first call makes .venv; PYTHON=/path/to/python3 chooses the interpreter, ARGS="..." is passed on.
 
 BIN := .venv/bin
 ARGS ?=
 SET_UP := pyproject.toml constraints.txt .ci/set-up
 
-.PHONY: run test bench lint types contracts venv
+NETWORKS ?= inception resnet convnext vit clip clip-rn caption-lm diffusion
+
+.PHONY: run test bench models lint types contracts venv
 
 run: .venv/ready-to-run
 	$(BIN)/python main.py $(ARGS)
@@ -19,6 +22,9 @@ test: .venv/ready-to-test
 
 bench: .venv/ready-to-bench
 	$(BIN)/python -m tests.bench $(ARGS)
+
+models: .venv/ready-to-run
+	$(BIN)/python -m workbench.training.publish $(NETWORKS)
 
 lint: .venv/ready-to-test
 	$(BIN)/ruff check .

@@ -55,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--out", metavar="DIR", help="the run's folder; by default one of that name in the user's data")
     train.add_argument("--device", default="auto", help="cpu, cuda, mps or auto (the default)")
     train.add_argument("--precision", choices=("bf16", "fp32"), default="bf16", help="of products; bf16 by default")
-    train.add_argument("--threads", type=int, metavar="N", help="processor threads")
+    train.add_argument("--threads", type=threads, metavar="N", help="processor threads")
     train.add_argument("--traceback", action="store_true", help=TRACEBACK)
 
     evaluate = commands.add_parser("evaluate", help="measure a bundled network again, beside what its card says")
@@ -63,6 +63,13 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--json", action="store_true", help="write JSON")
     evaluate.add_argument("--traceback", action="store_true", help=TRACEBACK)
     return top
+
+
+def threads(text: str) -> int:
+    """Read a number of processor threads."""
+    if not text.isdecimal() or not 1 <= int(text) <= 1024:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 1 to 1024")
+    return int(text)
 
 
 def add_settings(command: argparse.ArgumentParser, example: str) -> None:

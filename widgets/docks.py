@@ -198,12 +198,12 @@ class Docks(QObject):
         horizontal, vertical = Qt.Orientation.Horizontal, Qt.Orientation.Vertical
         groups = {area: [d for id, d in self._docks.items() if self.entries[id].area == area] for area in AREAS}
         anchors: dict[str, QDockWidget] = {}
+        for dock in self._docks.values():
+            dock.setFloating(False)
+            self._window.removeDockWidget(dock)  # beside a dock that has tabs nothing can be put, only among them
         for area, group in groups.items():
-            for dock in group:
-                dock.setFloating(False)
-                if area in anchors:
-                    self._window.tabifyDockWidget(anchors[area], dock)
-                elif not anchors:
+            for dock in group[:1]:
+                if not anchors:
                     self._window.addDockWidget(Qt.DockWidgetArea.TopDockWidgetArea, dock)
                 elif area == "bottom" and "centre" in anchors:
                     self._window.splitDockWidget(anchors["centre"], dock, vertical)
@@ -211,8 +211,12 @@ class Docks(QObject):
                     self._window.splitDockWidget(
                         list(anchors.values())[-1], dock, vertical if area == "bottom" else horizontal
                     )
-                anchors.setdefault(area, dock)
-                dock.show()
+                anchors[area] = dock
+        for area, group in groups.items():
+            for dock in group[1:]:
+                self._window.tabifyDockWidget(anchors[area], dock)
+        for dock in self._docks.values():
+            dock.show()
         for anchor in anchors.values():
             anchor.raise_()
         self._resize_areas()

@@ -59,7 +59,8 @@ def export_view(
     if draw is None:
         raise ValueError(f"a figure ends in .png, .svg or .pdf, not {path.suffix!r}: {path.name}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.open("ab").close()  # says plainly why a file cannot be written; Qt does not
+    if path.exists():
+        path.open("ab").close()  # says plainly why a file cannot be written; Qt does not
     arrays = dict(view.data() if data is None else data)
     document = {
         "figure": path.name,

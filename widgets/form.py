@@ -337,8 +337,7 @@ class Form(QWidget):
         self.tree.header().setMinimumSectionSize(110)
         self._group.sigTreeStateChanged.connect(self._on_change)
         self._validate()
-        first = next(iter(self.tree.topLevelItem(i) for i in range(self.tree.topLevelItemCount())), None)
-        self.tree.setCurrentItem(first)
+        self._explain()
 
     def _declare(self, field: Field, value: Any) -> dict[str, Any]:
         made: dict[str, Any] = {
@@ -371,6 +370,7 @@ class Form(QWidget):
                 made
                 | number
                 | {"value": start, "limits": limits, "suffix": f" {field.unit}" if field.unit else "", "decimals": 7}
+                | {"compactHeight": False}  # compact cuts the digits in half
             )
         return made | {"type": "str", "value": field.write(value), "default": field.write(field.default)}
 
@@ -380,9 +380,10 @@ class Form(QWidget):
         return words[:1].upper() + words[1:]
 
     def _explain(self) -> None:
-        parameter = getattr(self.tree.currentItem(), "param", None)
-        if parameter is not None and parameter.name() in self.fields:
-            name = parameter.name()
+        """Say what the current field is, before one is chosen what the first is."""
+        parameter = getattr(self.tree.currentItem(), "param", self._group)
+        name = next(iter(self.fields), None) if parameter is self._group else parameter.name()
+        if name is not None:
             said = [self._errors[name]] if name in self._errors else []
             self.help.setText("\n".join([*said, self.fields[name].tooltip]))
 

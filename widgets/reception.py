@@ -27,6 +27,7 @@ class Reception(QObject):
         super().__init__(window)
         self._window = window
         self._session = window.session
+        self._announced: np.ndarray | None = None  # the image whose size was told
         self._session.consent_needed.connect(self.ask_to_run_code)
         self._session.reading_changed.connect(self._say_what_is_read)
 
@@ -62,7 +63,8 @@ class Reception(QObject):
         image = self._session.image
         if name:
             self._window.statusBar().showMessage(f"Reading {name} …")
-        elif image is not None and self._session.image_name:
+        elif image is not None and image is not self._announced and self._session.image_name:
+            self._announced = image
             size = f"{image.shape[1]:,} × {image.shape[0]:,} pixels"
             self._window.statusBar().showMessage(f"{self._session.image_name}: {size}", 6000)
         else:

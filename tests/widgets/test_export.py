@@ -278,4 +278,6 @@ def test_an_export_that_fails_leaves_the_one_before_whole(qapp, tmp_path, monkey
     monkeypatch.setattr(np, "savez", full)
     with pytest.raises(OSError, match="No space left"):
         export_view(image(), tmp_path / "figure.pdf")
+    with pytest.raises(OSError, match="No space left"):
+        export_view(image(), tmp_path / "new.pdf")
     assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before

@@ -76,6 +76,16 @@ def test_bounds_help_and_units_are_in_the_tooltip(form):
     assert item.widget.opts["suffix"] == " px"
 
 
+def test_the_first_field_is_explained_from_the_start(form):
+    assert form.help.text() == form.fields["layer"].tooltip
+
+
+def test_a_number_is_not_cut_while_it_is_edited(form):
+    item = next(iter(form._group.child("steps").items))
+    item.widget.grab()  # it sets its height when it is painted
+    assert item.widget.maximumHeight() > item.widget.fontMetrics().height() + 4
+
+
 def test_numbers_stay_within_their_bounds(form):
     form.set_value("steps", 100_000)
     assert form.values()["steps"] == 8192

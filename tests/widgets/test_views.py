@@ -6,12 +6,13 @@ import math
 
 import numpy as np
 import pytest
-from PySide6.QtCore import QPoint, QPointF, QRectF, Qt
-from PySide6.QtGui import QColor, QImage, QPainter
-from PySide6.QtWidgets import QMenu
+from PySide6.QtCore import QEvent, QPoint, QPointF, QRectF, Qt
+from PySide6.QtGui import QColor, QImage, QMouseEvent, QPainter
+from PySide6.QtWidgets import QMenu, QToolTip
 
 from widgets.views.bar_list import BarList
 from widgets.views.colour_scale import ColourScale
+from widgets.views.curve_plot import CurvePlot
 from widgets.views.histogram import Band, Histogram
 from widgets.views.image_strip import ImageStrip, Picture, Row
 from widgets.views.image_view import ImageView
@@ -253,3 +254,54 @@ def test_bars_are_as_long_as_their_shares(qtbot):
     assert view.data()["names"].tolist() == ["cat", "dog"]
     view.show_shares([])
     assert view.height() == 0
+
+
+# Curves
+
+
+@pytest.fixture
+def curves(qtbot):
+    view = CurvePlot()
+    qtbot.addWidget(view)
+    steps = [10, 100, 1000]
+    view.show_curves({"loss": (steps, [4.0, 2.0, 1.0]), "top_1": (steps, [0.1, math.nan, 0.5])}, title="a run", label="updates")
+    return view
+
+
+def test_every_curve_has_a_plot_from_zero_to_its_largest_value(curves):
+    picture = pixels(painted(curves))
+    of_curve = np.argwhere((picture == PAPER.bar.getRgb()[:3]).all(-1))
+    for plot, first in zip(curves._plots(QRectF(painted(curves).rect())).values(), (4.0, 0.1), strict=True):
+        inside = of_curve[(of_curve[:, 0] >= plot.top()) & (of_curve[:, 0] <= plot.bottom())]
+        assert len(inside), "the curve is not drawn"
+        height = (plot.bottom() - inside[inside[:, 1].argmin(), 0]) / plot.height()
+        assert height == pytest.approx(first / (1.04 * max(first, 0.5)), abs=0.03)
+
+
+def test_the_step_axis_is_linear_or_logarithmic(curves):
+    np.testing.assert_allclose(curves._share(np.array([10, 100, 1000])), [0.01, 0.1, 1])
+    linear = painted(curves)
+    curves.logarithmic = True
+    np.testing.assert_allclose(curves._share(np.array([0, 10, 100, 1000])), [0, 1 / 3, 2 / 3, 1])
+    assert painted(curves) != linear
+
+
+def test_curves_are_exported_with_their_steps_and_axes(curves):
+    assert set(curves.data()) == {"loss", "loss_steps", "top_1", "top_1_steps"}
+    assert curves.provenance()["x"] == "updates" and curves.provenance()["y"] == ["loss", "top_1"]
+    assert "Last: loss 1.00, top_1 0.500" in curves.accessibleDescription()
+    curves.clear("nothing yet")
+    assert curves.data() == {} and count_of(painted(curves), PAPER.bar) == 0
+
+
+def test_the_mouse_reads_the_nearest_point(curves, qtbot):
+    curves.resize(400, 330)
+    curves.show()
+    place = curves._plots(QRectF(curves.rect()))["loss"].topRight().toPoint() - QPoint(2, -20)
+    event = QMouseEvent(
+        QEvent.Type.MouseMove, QPointF(place), QPointF(curves.mapToGlobal(place)), Qt.MouseButton.NoButton,
+        Qt.MouseButton.NoButton, Qt.KeyboardModifier.NoModifier,
+    )
+    curves.mouseMoveEvent(event)
+    assert QToolTip.text() == "1,000: loss 1.00\n1,000: top 1 0.500"
+    QToolTip.hideText()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from workbench.task import Cancelled, Task
 from workbench.training import commands, publish, trainer
 from workbench.training.captions import caption, caption_tokenizer, drawn_caption, plain_keywords
 from workbench.training.drawings import Drawings, generator, held_out_concepts, held_out_variants, order
-from workbench.training.recipe import Recipe, RecipeError, discover, recipe
+from workbench.training.recipe import Course, Recipe, RecipeError, discover, recipe
 from workbench.training.recipes.classifier import split
 from workbench.training.recipes.language_model import trigram_perplexity
 
@@ -60,13 +61,15 @@ def small(colours: Path, **settings: object) -> Recipe:
 
 
 class StopAt(Task):
-    """Cancels after so many updates."""
+    """Cancels after so many updates; remembers what it heard."""
 
     def __init__(self, step: int) -> None:
         self.at = step
+        self.heard: list[tuple[float, float]] = []
 
     def step(self, done: float, total: float, partial: object = None, note: str = "") -> None:
         """Raise when the update is reached."""
+        self.heard.append((done, total))
         if done == self.at and total != 0 and note != "opening the data":
             raise Cancelled
 
@@ -103,6 +106,97 @@ def test_a_run_that_was_stopped_ends_with_the_very_weights_of_one_that_was_not(
         assert torch.equal(weight, halves.module.state_dict()[name]), name
 
 
+@pytest.mark.parametrize("name", ["colours", "vit", "caption-lm"])
+def test_what_breaks_off_inside_an_update_goes_on_from_the_last_state(
+    name: str, colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer, "INTERVAL", 2)
+    few = {"steps": 5, "batch": 8, "warm_up": 1, "checkpoints": 2}
+    chosen = small(colours, steps=5) if name == "colours" else recipe(name, few)
+    whole = trainer.train(chosen, tmp_path / "whole", Task(), device="cpu", precision="bf16", threads=1)
+    prepare = type(chosen).prepare
+
+    def fragile(self: Recipe, device: torch.device, task: Task) -> Course:
+        course = prepare(self, device, task)
+        loss = course.loss
+
+        def broken(step: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+            found = loss(step)
+            if step == 3:
+                raise KeyboardInterrupt
+            return found
+
+        monkeypatch.setattr(course, "loss", broken)
+        return course
+
+    with monkeypatch.context() as broken:
+        broken.setattr(type(chosen), "prepare", fragile)
+        with pytest.raises(KeyboardInterrupt):
+            trainer.train(chosen, tmp_path / "broken", Task(), device="cpu", precision="bf16", threads=1)
+    assert trainer.read_tensors(tmp_path / "broken" / "state.safetensors")[1]["step"] == "2"
+    again = trainer.train(chosen, tmp_path / "broken", Task(), device="cpu", precision="bf16", threads=1)
+    for part, weight in whole.module.state_dict().items():
+        assert torch.equal(weight, again.module.state_dict()[part]), part
+    assert log(tmp_path / "whole") == log(tmp_path / "broken")
+
+
+def test_ctrl_c_ends_a_run_between_two_updates() -> None:
+    heard = []
+
+    class Listener(Task):
+        def step(self, done: float, total: float, partial: object = None, note: str = "") -> None:
+            heard.append(done)
+
+    before = signal.getsignal(signal.SIGINT)
+    with commands.interrupts_between_updates(Listener()) as patient:
+        patient.step(1, 3)
+        signal.raise_signal(signal.SIGINT)
+        assert heard == [1]
+        with pytest.raises(KeyboardInterrupt):
+            patient.step(2, 3)
+    assert heard == [1, 2]
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_damaged_files_of_a_run_are_named(colours: Path, tmp_path: Path) -> None:
+    chosen = small(colours, steps=3)
+    with pytest.raises(Cancelled):
+        trainer.train(chosen, tmp_path, StopAt(1), device="cpu", precision="fp32", threads=1)
+    with pytest.raises(RecipeError, match="precision fp32 there, bf16 here"):
+        trainer.train(chosen, tmp_path, Task(), device="cpu", precision="bf16", threads=1)
+    state = tmp_path / "state.safetensors"
+    state.write_bytes(state.read_bytes()[:100])
+    with pytest.raises(RecipeError, match=r"state\.safetensors is damaged"):
+        trainer.train(chosen, tmp_path, Task(), device="cpu", precision="fp32", threads=1)
+    (tmp_path / "recipe.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(RecipeError, match=r"recipe\.json is damaged"):
+        commands.evaluate(str(tmp_path), False, Task())
+
+
+def test_other_images_in_the_folder_are_noticed(colours: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    shutil.copytree(colours, folder)
+    chosen = small(folder, steps=3)
+    with pytest.raises(Cancelled):
+        trainer.train(chosen, tmp_path / "run", StopAt(1), device="cpu", precision="fp32", threads=1)
+    (folder / "red").rename(folder / "amber")
+    with pytest.raises(RecipeError, match="its images, what is held out, or its classes differ"):
+        commands.evaluate(str(tmp_path / "run"), False, Task())
+
+
+def test_images_that_can_no_longer_be_read_end_a_run(colours: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    shutil.copytree(colours, folder)
+    course = small(folder).prepare(torch.device("cpu"), Task())
+    for file in folder.rglob("*.png"):
+        file.write_bytes(b"")
+    with pytest.raises(RecipeError, match=r"no image of images can be read any more: .*\.png"):
+        course.loss(0)
+    with pytest.raises(RecipeError, match="none of the 96 images of the train part"):
+        course.evaluate(course.module.eval(), Task())
+    assert len(course.unreadable) == 96
+
+
 def test_a_run_that_was_killed_goes_on_from_its_last_state(colours: Path, tmp_path: Path) -> None:
     settings = ["network=resnet", f"images=folder:{colours}", "column=label", "size=32", "batch=8", "steps=100000"]
     command = [sys.executable, "main.py", "train", "Classifier", "--out", str(tmp_path), "--precision", "fp32", "--threads", "1"]
@@ -120,8 +214,10 @@ def test_a_run_that_was_killed_goes_on_from_its_last_state(colours: Path, tmp_pa
     saved = log(tmp_path)[-1]["step"]
     assert saved >= trainer.INTERVAL
     chosen = publish.read_recipe(tmp_path)
+    stop = StopAt(int(saved) + 2)
     with pytest.raises(Cancelled):
-        trainer.train(chosen, tmp_path, StopAt(int(saved) + 2), device="cpu", precision="fp32", threads=1)
+        trainer.train(chosen, tmp_path, stop, device="cpu", precision="fp32", threads=1)
+    assert next(done for done, total in stop.heard if total == 100_000 and done) == saved + 1
     assert not list(tmp_path.glob("*.part.*"))
     assert (tmp_path / "checkpoints" / "00000000.safetensors").exists()
 
@@ -199,10 +295,14 @@ def test_a_folder_with_another_run_is_left_alone(colours: Path, tmp_path: Path) 
 
 
 def test_a_loss_that_is_no_number_ends_the_run(colours: Path, tmp_path: Path) -> None:
+    chosen = small(colours, steps=40, learning_rate=1e30, warm_up=3)
+    with pytest.raises(Cancelled):
+        trainer.train(chosen, tmp_path, StopAt(1), device="cpu", precision="fp32", threads=1)
     with pytest.raises(RecipeError, match="no longer a number"):
-        trainer.train(
-            small(colours, steps=40, learning_rate=1e30), tmp_path, Task(), device="cpu", precision="fp32", threads=1
-        )
+        trainer.train(chosen, tmp_path, Task(), device="cpu", precision="fp32", threads=1)
+    kept, told = trainer.read_tensors(tmp_path / "state.safetensors")
+    assert told["step"] == "1"
+    assert all(bool(value.isfinite().all()) for value in kept.values())
 
 
 def test_a_published_run_is_measured_as_kept_and_a_damaged_file_refused(
@@ -317,7 +417,7 @@ def test_recipes_with_text_give_losses_that_learn(name: str) -> None:
 def test_tied_weights_are_kept(tmp_path: Path) -> None:
     chosen = recipe("caption-lm", {"steps": 2, "batch": 4})
     trainer.train(chosen, tmp_path, Task(), device="cpu", precision="fp32", threads=1)
-    kept = trainer.read_checkpoint(tmp_path / "checkpoints" / "00000002.safetensors")
+    kept, _ = trainer.read_tensors(tmp_path / "checkpoints" / "00000002.safetensors")
     assert torch.equal(kept["lm_head.weight"], kept["transformer.wte.weight"])
 
 

@@ -65,5 +65,11 @@ PANELS: dict[str, Entry] = {
         "What is being computed, how far it is, and what failed. Cancel or retry here.",
     ),
     "notes": Entry("notes:NotesPanel", "Notes", "bottom", "Your notes of this investigation; saved with the project."),
+    "training": Entry(
+        "training:TrainingPanel",
+        "Training",
+        "centre",
+        "Train a network with a recipe and watch its curves; pause it, and go on with it after the window was closed or killed.",
+    ),
 }
 """Panel id -> entry. The order gives the shortcuts Ctrl+1, Ctrl+2 ... and the order of the tabs."""

@@ -62,6 +62,7 @@ class InspectorPanel(Panel):
         self._build()
         self.examples.found.connect(self.distribution.show_found)
         self.response.measured.connect(self._on_measured)
+        self.response.failed.connect(self._forget_news)
         self.examples.picked.connect(session.drop_image)
         self.visualizations.picked.connect(session.drop_image)
         session.unit_changed.connect(self._on_unit)
@@ -191,6 +192,9 @@ class InspectorPanel(Panel):
             self._image_is_news = False
             self._show_response.start()
             self._settling.start()
+
+    def _forget_news(self) -> None:
+        self._image_is_news = False
 
     def _follow_growth(self) -> None:
         if self._settling.isActive():

@@ -30,6 +30,7 @@ class Response(Section):
     """The dropped image with the unit's activation map over it, and the likeliest classes."""
 
     measured = Signal(object)
+    failed = Signal()
     """The unit's largest activation on the image (float), or None when there is no image."""
 
     def __init__(self, session: Session) -> None:
@@ -85,6 +86,7 @@ class Response(Section):
             return
         if event.state == "failed":
             self.image.clear(event.error)
+            self.failed.emit()
         elif event.state == "done":
             self._value = event.result["value"]
             self._show(event.result)

@@ -175,7 +175,9 @@ class ImageSet(ABC):
         try:
             for start in starts:
                 parts = list(islice(decoded, -(-min(batch, len(order) - start) // PIECE)))
-                for _, _, unreadable in parts:
+                for read, _, unreadable in parts:
+                    for index in read.tolist() if self._unreadable else ():  # what was not, at another size
+                        self._unreadable.pop(index, None)
                     self._unreadable |= unreadable
                 kept = np.concatenate([indices for indices, _, _ in parts])
                 if kept.size:

@@ -30,7 +30,7 @@ class Request(ABC):
 
     lane: ClassVar[Lane] = "long"
     rank: ClassVar[int] = 2
-    """Order within the long lane: 0 opens something, 1 fills what is on screen, 2 is work that was started on purpose."""
+    """Order within the long lane: 0 opens something, 1 fills what is on screen, 2 was started on purpose, 3 goes on for hours."""
 
     @property
     @abstractmethod

@@ -6,6 +6,7 @@ This module is imported by the window before the first network is open, so it im
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -15,7 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from workbench.input_error import InputError
+from workbench.jobs.collector import collector_at_rest
 from workbench.jobs.job import Lane, Request
+from workbench.jobs.runs import RunCard, find_runs, read_run
 from workbench.models.layer import Layer, Unit
 from workbench.models.loading import SourceEntry, entries
 from workbench.task import Task
@@ -606,6 +609,125 @@ class UnitOnImage(Request):
         return (None, 0) if found is None else (percentile(found, value), int(found["max_histogram"].sum()))
 
 
+# Training
+
+
+@dataclass(frozen=True)
+class RecipeCard:
+    """A training recipe: its name, what menus call its kind, the kind's docstring, its parameters as a JSON schema.
+
+    The schema's defaults are those of this recipe, so a named one needs nothing more.
+    """
+
+    name: str
+    title: str
+    help: str
+    schema: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class DescribeRecipes(Request):
+    """Describe all training recipes -> tuple of `RecipeCard`: the named ones first, then the kinds."""
+
+    lane: ClassVar[Lane] = "interactive"
+
+    @property
+    def title(self) -> str:
+        """What the jobs panel calls it."""
+        return "List training recipes"
+
+    @property
+    def key(self) -> str:
+        """Asked again, the answer is the same."""
+        return "describe recipes"
+
+    def run(self, engine: Engine, task: Task) -> tuple[RecipeCard, ...]:
+        """Import and describe them."""
+        import inspect
+
+        engine.warm_up()
+        with collector_at_rest():
+            from workbench.training.recipe import discover
+
+            known = discover()
+        return tuple(
+            RecipeCard(name, kind.title, inspect.getdoc(kind) or "", with_defaults(kind.model_json_schema(), settings))
+            for name, (kind, settings) in known.items()
+        )
+
+
+@dataclass(frozen=True)
+class ListRuns(Request):
+    """List the training runs in a folder -> tuple of `RunCard`, the one written last first."""
+
+    folder: Path
+    lane: ClassVar[Lane] = "interactive"
+
+    @property
+    def title(self) -> str:
+        """What the jobs panel calls it."""
+        return f"List the runs in {self.folder}"
+
+    @property
+    def key(self) -> str:
+        """The folder looked at now wins."""
+        return "list runs"
+
+    def run(self, engine: Engine, task: Task) -> tuple[RunCard, ...]:
+        """Read them."""
+        return find_runs(self.folder)
+
+
+@dataclass(frozen=True)
+class Train(Request):
+    """Train a network, or go on with the run in `folder` -> `RunCard`. Everything else runs inside its steps.
+
+    Partial results are `workbench.training.trainer.Progress`. When it is cancelled its state is kept in the folder, and the same
+    request goes on from there; when it is cancelled before the first update was begun, nothing is.
+
+    Attributes
+    ----------
+    recipe, settings
+        Name of a recipe, and the parameters that differ from it, plain values by name.
+    device, precision
+        As of `workbench.training.trainer.train`.
+    """
+
+    recipe: str
+    settings: Mapping[str, Any]
+    folder: Path
+    device: str = "auto"
+    precision: Literal["fp32", "bf16"] = "bf16"
+    rank: ClassVar[int] = 3
+
+    @property
+    def title(self) -> str:
+        """What the jobs panel calls it."""
+        return f"Train {self.recipe} in {self.folder.name}"
+
+    @property
+    def key(self) -> str:
+        """Two runs of one folder would write over one another."""
+        return f"train {self.folder.absolute()}"
+
+    def run(self, engine: Engine, task: Task) -> RunCard:
+        """Run or resume it."""
+        engine.warm_up()
+        with collector_at_rest():
+            from workbench.training.recipe import recipe
+            from workbench.training.trainer import train
+
+            chosen = recipe(self.recipe, self.settings)
+        is_new = not self.folder.exists()
+        try:
+            train(chosen, self.folder, task, device=self.device, precision=self.precision)
+        finally:
+            if is_new:
+                with suppress(OSError):  # goes only when it is empty: the data was not opened to the end
+                    self.folder.rmdir()
+        return read_run(self.folder)
+
+
 BATCH = 8
 """Units rendered together."""
 NAMED = 5
@@ -653,6 +775,14 @@ def skipped_images(summary: Mapping[str, Any]) -> str:
     named = [f"{image['id']} ({image['reason']})" for image in summary["unreadable"][:NAMED]]
     more = [f"and {skipped - len(named):,} more"] if skipped > len(named) else []
     return f"skipped {skipped:,} unreadable image{'s' if skipped > 1 else ''}: {', '.join(named + more)}"
+
+
+def with_defaults(schema: dict[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the schema of a recipe's kind the defaults of one of its names, and return it."""
+    for name, value in settings.items():
+        schema["properties"][name]["default"] = value
+    schema["required"] = [name for name in schema.get("required", ()) if name not in settings]
+    return schema
 
 
 def layer_of(model: TracedModel, unit: Unit) -> Layer:

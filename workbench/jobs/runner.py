@@ -1,8 +1,8 @@
 """The worker: one non-daemon thread that owns the device and does every job, one step at a time.
 
 The order is: interactive jobs first, then the long lane by rank (opening something, filling what is on screen, work started on
-purpose), each in the order in which they came. A job that takes its time calls `task.step`; inside that call waiting jobs of a smaller
-precedence are done from beginning to end, so a click is answered in the middle of a sweep without a second thread on the device.
+purpose, training), each in the order in which they came. A job that takes its time calls `task.step`; inside that call waiting jobs of
+a smaller precedence are done from beginning to end, so a click is answered in the middle of a sweep without a second thread on the device.
 Cancelling is cooperative: `task.step` raises `Cancelled`.
 
 Progress is told at most every `INTERVAL` seconds. A partial result is never lost: when it comes too early and is a mapping, it is kept,

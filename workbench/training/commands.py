@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from platformdirs import user_data_dir
@@ -18,6 +21,36 @@ from workbench.task import Task
 def runs_folder() -> Path:
     """Return where runs are kept when no folder is given: ``WORKBENCH_DATA``, else the user's data folder."""
     return Path(os.environ.get("WORKBENCH_DATA") or user_data_dir("circuit-workbench")) / "runs"
+
+
+class Patient(Task):
+    """Passes everything on, and raises KeyboardInterrupt at the next step after Ctrl+C."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self.interrupted = False
+
+    def step(self, done: float, total: float, partial: object = None, note: str = "") -> None:
+        """Tell the other task, and stop here when that was asked for."""
+        self._task.step(done, total, partial, note)
+        if self.interrupted:
+            raise KeyboardInterrupt
+
+
+@contextmanager
+def interrupts_between_updates(task: Task) -> Iterator[Patient]:
+    """Let Ctrl+C end the work at the next step, where its state is whole; pressed again it ends it at once."""
+    patient = Patient(task)
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, before)
+        patient.interrupted = True
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield patient
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def train(
@@ -35,10 +68,14 @@ def train(
 
     chosen = recipe(name, settings)
     folder = Path(out) if out else runs_folder() / name
-    course = trainer.train(
-        chosen, folder, task, device=device, precision="bf16" if precision == "bf16" else "fp32", threads=threads
-    )
+    with interrupts_between_updates(task) as patient:
+        course = trainer.train(
+            chosen, folder, patient, device=device, precision="bf16" if precision == "bf16" else "fp32", threads=threads
+        )
     figures = course.evaluate(course.module.eval(), task)
+    if course.unreadable:
+        named = ", ".join(f"{image.id} ({image.reason})" for image in course.unreadable[:5])
+        sys.stderr.write(f"skipped {len(course.unreadable)} unreadable images: {named}\n")
     sys.stdout.write(f"{folder}\n{json.dumps(figures)}\n")
 
 
@@ -56,24 +93,30 @@ def evaluate(name: str, as_json: bool, task: Task) -> None:
     from workbench.models.loading import suggestion
     from workbench.training import publish
     from workbench.training.recipe import KINDS, discover
-    from workbench.training.trainer import read_checkpoint
+    from workbench.training.trainer import agree, read_tensors
 
     known = cards()
     card = known.get(name.removeprefix("bundled:"))
     if card is not None:
         card.check()
         discover()
-        recipe, weights = KINDS[card.recipe](**card.parameters), read_checkpoint(card.weights)
+        recipe = KINDS[card.recipe](**card.parameters)
+        course = recipe.prepare(torch.device("cpu"), task)
+        if dict(course.data) != dict(card.data):
+            raise InputError(f"the images, or what of them is held out, are not those {card.name} was measured on")
+        weights, _ = read_tensors(card.weights)
     elif Path(name).is_dir():
         recipe = publish.read_recipe(Path(name))
         checkpoints = sorted((Path(name) / "checkpoints").glob("*.safetensors"))
         if not checkpoints:
             raise InputError(f"{name} holds no checkpoint yet")
-        weights = read_checkpoint(checkpoints[-1])
+        course = recipe.prepare(torch.device("cpu"), task)
+        agree(Path(name), recipe, course)
+        weights, _ = read_tensors(checkpoints[-1])
     else:
         near = suggestion(name, list(known)) or f"; there are {', '.join(known)}"
         raise InputError(f"there is no bundled network and no folder {name!r}{near}")
-    figures = publish.evaluate(recipe.prepare(torch.device("cpu"), task), weights, task)
+    figures = publish.evaluate(course, weights, task)
     if as_json:
         sys.stdout.write(json.dumps({"measured": figures, "card": dict(card.figures) if card else None}, indent=2) + "\n")
         return

@@ -6,6 +6,7 @@ one ground only would know the object by it.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from functools import cache
@@ -35,6 +36,14 @@ def held_out_concepts(file: Path = FOLDER / "split.json") -> frozenset[str]:
 def held_out_variants(file: Path = FOLDER / "split.json") -> frozenset[str]:
     """Return those of them whose man, woman or person counterpart is trained on: nearly the same drawing, so not quite unseen."""
     return frozenset(json.loads(file.read_text(encoding="utf-8"))["variants"])
+
+
+def emoji_data(images: EmojiSet) -> dict[str, str]:
+    """Return what a run on emoji depends on: the drawings, their names and keywords, and which are held out."""
+    texts = hashlib.sha256()
+    for file in ("concepts.json", "split.json"):
+        texts.update((FOLDER / file).read_bytes())
+    return {"images": images.ref, "digest": images.content_hash, "texts": texts.hexdigest()[:32]}
 
 
 class Drawings:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,8 +15,9 @@ from workbench.input_error import InputError
 from workbench.models import card
 from workbench.models.card import Card
 from workbench.task import Task
-from workbench.training.recipe import KINDS, Course, Recipe, discover
-from workbench.training.trainer import read_checkpoint, write_tensors
+from workbench.training.commands import runs_folder
+from workbench.training.recipe import KINDS, Course, Recipe, discover, recipe
+from workbench.training.trainer import agree, read_document, read_tensors, replace_file, train, write_tensors
 
 LICENCE = "Apache-2.0; of the drawings it was trained on see resources/images/emoji/LICENSES.md"
 
@@ -28,13 +28,12 @@ def read_recipe(folder: Path) -> Recipe:
     Raises
     ------
     InputError
-        When the folder holds no run.
+        When the folder holds no run of a known recipe.
     """
-    path = folder / "recipe.json"
-    if not path.exists():
-        raise InputError(f"{folder} holds no run: there is no recipe.json; train one with main.py train NAME --out {folder}")
+    document = read_document(folder)
     discover()
-    document = json.loads(path.read_text(encoding="utf-8"))
+    if document["kind"] not in KINDS:
+        raise InputError(f"{folder} follows a recipe {document['kind']!r} that is not known here")
     return KINDS[document["kind"]](**document["parameters"])
 
 
@@ -51,10 +50,11 @@ def publish(folder: Path, name: str, task: Task, target: Path = card.FOLDER) -> 
     if not last.exists():
         raise InputError(f"the run in {folder} is not finished: {last.name} is missing; go on with main.py train")
     course = recipe.prepare(torch.device("cpu"), task)
-    kept = halved(read_checkpoint(last))
+    agree(folder, recipe, course)
+    kept = halved(read_tensors(last)[0])
+    figures = evaluate(course, kept, task)
     weights = target / f"{name}.safetensors"
     write_tensors(weights, kept, {"name": name})
-    figures = evaluate(course, kept, task)
     written = Card(
         name=name,
         title=recipe.title,
@@ -68,7 +68,7 @@ def publish(folder: Path, name: str, task: Task, target: Path = card.FOLDER) -> 
         versions={"workbench": workbench.__version__, "torch": str(torch.__version__), "numpy": np.__version__},
         sha256=card.digest(weights),
     )
-    (target / f"{name}.json").write_text(written.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    replace_file(target / f"{name}.json", (written.model_dump_json(indent=1) + "\n").encode())
     return written
 
 
@@ -87,6 +87,7 @@ def halved(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 if __name__ == "__main__":
-    for run in sys.argv[1:]:
-        done = publish(Path(run), Path(run).name, Task())
-        sys.stdout.write(f"{done.name}: {dict(done.figures)}\n")
+    for name in sys.argv[1:]:
+        run = runs_folder() / name
+        train(recipe(name), run, Task())
+        sys.stdout.write(f"{name}: {dict(publish(run, name, Task()).figures)}\n")

@@ -13,7 +13,7 @@ import importlib
 import math
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -25,6 +25,8 @@ from workbench.task import Task
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
+
+    from workbench.images.image_set import UnreadableImage
 
 Figures = dict[str, float]
 
@@ -49,6 +51,11 @@ class Course(ABC):
     module: nn.Module
     labels: tuple[str, ...] = ()
     data: Mapping[str, str]
+
+    @property
+    def unreadable(self) -> Sequence[UnreadableImage]:
+        """The images that could not be read and were left out."""
+        return ()
 
     @abstractmethod
     def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:

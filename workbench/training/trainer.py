@@ -12,18 +12,17 @@ Files are written beside their place and moved there, so a kill at any moment le
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -84,20 +83,15 @@ def train(
         When `task` was cancelled; the state was written just before, so that the run goes on from there.
     """
     chosen = pick_device(device)
-    folder.mkdir(parents=True, exist_ok=True)
     with processor_threads(threads):
         task.step(0, recipe.steps, note="opening the data")
         course = recipe.prepare(chosen, task)
-        _agree(folder, recipe, course)
+        agree(folder, recipe, course, precision)
         run = _Run(recipe, course, folder)
         if precision == "bf16" or chosen.type == "cuda":
             course.module.to(memory_format=torch.channels_last)
         run.resume()
-        try:
-            run.go(task, chosen, precision)
-        finally:
-            if run.step < recipe.steps:
-                run.save()
+        run.go(task, chosen, precision)
     course.module.load_state_dict(run.final())
     return course
 
@@ -140,6 +134,7 @@ class _Run:
         self.recipe, self.course, self.folder = recipe, course, folder
         self.step = 0
         self.log: list[dict[str, float]] = []
+        self.since: list[dict[str, float]] = []  # of the updates that the next line of the log stands for
         module = course.module
         matrices = [weight for weight in module.parameters() if weight.requires_grad and weight.ndim > 1]
         vectors = [weight for weight in module.parameters() if weight.requires_grad and weight.ndim <= 1]
@@ -156,7 +151,6 @@ class _Run:
         kept = set(recipe.checkpoint_steps())
         if self.step == 0 and 0 in kept:
             self.keep()
-        since: list[dict[str, float]] = []
         began, first = time.monotonic(), self.step
         while self.step < recipe.steps:
             for group in self.optimizer.param_groups:
@@ -165,28 +159,33 @@ class _Run:
             module.train()
             with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
                 loss, figures = self.course.loss(self.step)
+            if not torch.isfinite(loss):
+                raise RecipeError(
+                    f"the loss is no longer a number after {self.step} updates; try a learning rate below {recipe.learning_rate:g} "
+                    "in a new folder"
+                )
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(module.parameters(), 1.0)
             self.optimizer.step()
             self.step += 1
             self._follow()
-            since.append({"loss": loss.item()} | {name: float(value) for name, value in figures.items()})
-            if since[-1]["loss"] != since[-1]["loss"]:
-                raise RecipeError(
-                    f"the loss is no longer a number after {self.step} updates; try a learning rate below {recipe.learning_rate:g}"
-                )
+            self.since.append({"loss": loss.item()} | {name: float(value) for name, value in figures.items()})
             if self.step % LOGGED == 0 or self.step == recipe.steps:
-                line = {name: sum(each[name] for each in since) / len(since) for name in since[0]}
-                self.log.append({"step": self.step, "rate": recipe.rate(self.step)} | line)
-                since = []
+                self.log.append({"step": self.step, "rate": recipe.rate(self.step)} | _means(self.since))
+                self.since = []
             if self.step in kept:
                 self.keep()
             if self.step % INTERVAL == 0 or self.step == recipe.steps:
                 self.save()
             speed = (self.step - first) * recipe.batch / max(1e-9, time.monotonic() - began)
             partial = self.progress(speed) if self.step % LOGGED == 0 else None
-            task.step(self.step, recipe.steps, partial, self._note(speed))
+            try:
+                task.step(self.step, recipe.steps, partial, self._note(speed))
+            except BaseException:
+                # Between two updates everything belongs together; what breaks off inside one goes on from the last state.
+                self.save()
+                raise
 
     def progress(self, speed: float) -> Progress:
         """Return the curves so far."""
@@ -226,18 +225,18 @@ class _Run:
         for name, weight in self.course.module.named_parameters():
             for moment, value in self.optimizer.state.get(weight, {}).items():
                 tensors[f"{moment}.{name}"] = value
-        write_tensors(self.folder / "state.safetensors", tensors, {"step": str(self.step)})
+        told = {"step": str(self.step), "log": json.dumps(self.log), "since": json.dumps(self.since)}
+        write_tensors(self.folder / "state.safetensors", tensors, told)
         lines = "".join(json.dumps(line) + "\n" for line in self.log)
-        _replace(self.folder / "log.jsonl", lines.encode())
+        replace_file(self.folder / "log.jsonl", lines.encode())
 
     def resume(self) -> None:
         """Take up the last state, if there is one."""
         path = self.folder / "state.safetensors"
         if not path.exists():
             return
-        with safe_open(path, "pt") as file:
-            self.step = int(file.metadata()["step"])
-            saved = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        saved, told = read_tensors(path)
+        self.step, self.log, self.since = int(told["step"]), json.loads(told["log"]), json.loads(told["since"])
         self.course.module.load_state_dict(_part(saved, "module."))
         for name, value in _part(saved, "average.").items():
             self.average[name].copy_(value)
@@ -248,35 +247,69 @@ class _Run:
                     "exp_avg": torch.empty_like(weight).copy_(saved[f"exp_avg.{name}"]),
                     "exp_avg_sq": torch.empty_like(weight).copy_(saved[f"exp_avg_sq.{name}"]),
                 }
-        log = self.folder / "log.jsonl"
-        lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()] if log.exists() else []
-        self.log = [line for line in lines if line["step"] <= self.step]
+
+
+def _means(lines: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return the mean of every figure over the lines that have it."""
+    names = dict.fromkeys(name for line in lines for name in line)
+    return {name: sum(found) / len(found) for name in names if (found := [line[name] for line in lines if name in line])}
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
-def _agree(folder: Path, recipe: Recipe, course: Course) -> None:
-    """Write the recipe into a new folder; in a used one make sure that it is the same."""
+def agree(folder: Path, recipe: Recipe, course: Course, precision: Precision | None = None) -> None:
+    """Write the recipe into a new folder; in a used one make sure that recipe, data, classes and precision are the same.
+
+    Raises
+    ------
+    RecipeError
+        When they are not; what differs is named.
+    """
     document: dict[str, Any] = {
         "kind": type(recipe).__name__,
         "parameters": recipe.model_dump(mode="json"),
         "labels": list(course.labels),
         "data": dict(course.data),
+        "precision": precision,
     }
     path = folder / "recipe.json"
     if not path.exists():
-        _replace(path, (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode())
+        folder.mkdir(parents=True, exist_ok=True)
+        replace_file(path, (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode())
         return
-    before: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    before = read_document(folder)
+    if precision is None:
+        document["precision"] = before.get("precision")
     if before == document:
         return
-    old, new = before.get("parameters", {}), document["parameters"]
+    old = before.get("parameters", {}) | {"precision": before.get("precision")}
+    new = document["parameters"] | {"precision": document["precision"]}
     changed = [f"{name} {old.get(name)} there, {value} here" for name, value in new.items() if old.get(name) != value]
     raise RecipeError(
-        f"{folder} holds another run ({'; '.join(changed) or 'its data or classes differ'}); give a new folder"
+        f"{folder} holds another run ({'; '.join(changed) or 'its images, what is held out, or its classes differ'}); "
+        "give a new folder"
     )
+
+
+def read_document(folder: Path) -> dict[str, Any]:
+    """Return what a run's folder says of its recipe.
+
+    Raises
+    ------
+    RecipeError
+        When it holds no run, or its file is damaged.
+    """
+    path = folder / "recipe.json"
+    if not path.exists():
+        raise RecipeError(f"{folder} holds no run: there is no recipe.json; train one with main.py train NAME --out {folder}")
+    try:
+        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        document["kind"], document["parameters"]
+    except (ValueError, KeyError, TypeError):
+        raise RecipeError(f"{path} is damaged: it does not say what recipe was followed; train anew in another folder") from None
+    return document
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
@@ -289,18 +322,23 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     os.replace(beside, path)
 
 
-def _replace(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file as a whole."""
     beside = path.with_suffix(f".{os.getpid()}.part")
     beside.write_bytes(content)
     os.replace(beside, path)
 
 
-def read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """Return the weights of one checkpoint by name."""
-    with safe_open(path, "pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return a file's tensors by name, and what is written beside them.
 
-
-def evaluation_copy(module: nn.Module) -> nn.Module:
-    """Return the module in eval mode, on its own."""
-    return copy.deepcopy(module).eval().requires_grad_(False)
+    Raises
+    ------
+    RecipeError
+        When the file is damaged.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118 (not a dict)
+    except SafetensorError as error:
+        raise RecipeError(f"{path} is damaged ({error}); remove it, and the run begins anew") from None

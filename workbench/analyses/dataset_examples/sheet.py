@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from workbench.images.scaling import cover_all
 from workbench.task import Task
 
 if TYPE_CHECKING:
@@ -88,10 +89,11 @@ def read(
     small = HEIGHT, max(1, round(HEIGHT * size[1] / size[0]))
     pictures = np.full((*index.shape, *small, 3), GREY, np.uint8)
     wanted = np.unique(index[index >= 0])
-    for number, batch in enumerate(images.batches(small, 64, wanted)):
+    readable = size if size[0] > HEIGHT else small  # stimuli too fine for a smaller size cannot be read at it
+    for number, batch in enumerate(images.batches(readable, 64, wanted)):
         if number:
             task.step(len(images), len(images), note="reading the examples")
-        for image, pixels in zip(batch.indices.tolist(), batch.images, strict=True):
+        for image, pixels in zip(batch.indices.tolist(), cover_all(batch.images, small), strict=True):
             pictures[index == image] = pixels
     return {"sheet_units": units, "sheet_images": pictures}
 

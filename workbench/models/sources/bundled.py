@@ -39,7 +39,7 @@ class Bundled(Source):
         yield SourceEntry(
             f"bundled:{LITE0}", "bundled", "EfficientNet-Lite0", "1,000 classes, 224 x 224 px, Apache-2.0"
         )
-        for name, card in cards().items():
+        for name, card in _classifiers().items():
             yield SourceEntry(f"bundled:{name}", "bundled", name, _note(card))
         for name, entry in sorted(PLANTED.items()):
             yield SourceEntry(f"bundled:{FOLDER}{name}", "bundled/planted", name, entry.note)
@@ -60,12 +60,13 @@ class Bundled(Source):
         planted = PLANTED.get(reference.name.removeprefix(FOLDER)) if reference.name.startswith(FOLDER) else None
         if planted is not None:
             return _load_planted(reference, planted, task)
-        if reference.name in cards():
-            return _load_trained(reference, cards()[reference.name], task)
+        trained = _classifiers()
+        if reference.name in trained:
+            return _load_trained(reference, trained[reference.name], task)
         if reference.name != LITE0:
-            known = [LITE0, *cards(), *(f"{FOLDER}{name}" for name in PLANTED)]
+            known = [LITE0, *trained, *(f"{FOLDER}{name}" for name in PLANTED)]
             near = suggestion(reference.name, known) or suggestion(f"{FOLDER}{reference.name}", known)
-            others = f"; there are {', '.join([LITE0, *cards()])} and {FOLDER}NAME, see list models"
+            others = f"; there are {', '.join([LITE0, *trained])} and {FOLDER}NAME, see list models"
             raise LoadError(f"no bundled network named {reference.name!r}{near or others}")
         path = lite0_file()
         task.step(0, 0, note=f"reading {path.name}")
@@ -85,8 +86,13 @@ class Bundled(Source):
         )
 
 
+def _classifiers() -> dict[str, Card]:
+    """Return the cards of the networks this source knows how to build."""
+    return {name: card for name, card in cards().items() if card.parameters.get("network") in SMALL_NETWORKS}
+
+
 def _note(card: Card) -> str:
-    size = card.parameters.get("size", 64)
+    size = card.parameters["size"]
     return f"{len(card.labels)} classes, {size} x {size} px, trained on {card.data['images']}, {card.figures['test_top1']:.0%} right"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from typing import ClassVar
 
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from workbench.images.emoji import EmojiSet
-from workbench.images.image_set import ImageSet, ImageSetError, load_images
+from workbench.images.image_set import ImageSet, ImageSetError, UnreadableImage, load_images
 from workbench.models.loading import LoadError
 from workbench.models.small_networks import SMALL_NETWORKS
 from workbench.models.sources.architecture import find_architecture
@@ -75,7 +76,13 @@ class _Classification(Course):
         self.train, self.test = split(self.images, recipe.seed)
         if recipe.batch > len(self.train):
             raise RecipeError(f"a batch of {recipe.batch} is more than the {len(self.train)} images to train on")
-        self.data = {"images": recipe.images, "digest": self.images.content_hash, "column": recipe.column}
+        held = hashlib.sha256("\n".join(self.images.ids[index] for index in self.test.tolist()).encode()).hexdigest()
+        self.data = {
+            "images": recipe.images,
+            "digest": self.images.content_hash,
+            "column": recipe.column,
+            "held_out": held[:32],
+        }
         torch.manual_seed(recipe.seed)
         self.module = self._build().to(device)
         self._drawings: Drawings | None = None
@@ -93,6 +100,11 @@ class _Classification(Course):
             return find_architecture(recipe.network).build(classes=len(self.labels), channels=3, size=recipe.size)
         except LoadError as error:
             raise RecipeError(str(error)) from None
+
+    @property
+    def unreadable(self) -> list[UnreadableImage]:
+        """The images that could not be read."""
+        return self.images.skipped
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the cross-entropy of one batch and the part of it named right."""
@@ -139,9 +151,14 @@ class _Classification(Course):
         while True:
             ahead = max(1, len(self.train) // recipe.batch)
             places = order(len(self.train), recipe.seed, step * recipe.batch, ahead * recipe.batch)
+            found = 0
             for batch in self.images.batches(size, recipe.batch, self.train[places].numpy()):
+                found += len(batch.indices)
                 images = torch.from_numpy(batch.images).to(self.device).permute(0, 3, 1, 2).float().div_(255)
                 yield images, self.targets[torch.from_numpy(batch.indices)].to(self.device)
+            if not found:
+                first = self.images.skipped[0]
+                raise RecipeError(f"no image of {self.images.name} can be read any more: {first.id} ({first.reason})")
             step += ahead
 
     def evaluate(self, module: nn.Module, task: Task) -> Figures:
@@ -150,7 +167,7 @@ class _Classification(Course):
         Emoji are shown on random grounds none of which was used in training; ``test_top1_without_variants`` leaves out the held-out
         concepts whose man, woman or person counterpart was trained on.
         """
-        images = EmojiSet(background="random") if isinstance(self.images, EmojiSet) else self.images
+        images = EmojiSet(self.images.styles, background="random") if isinstance(self.images, EmojiSet) else self.images
         size = (self.recipe.size, self.recipe.size)
         figures: Figures = {}
         total = len(self.train) + len(self.test)
@@ -167,6 +184,8 @@ class _Classification(Course):
                 places += batch.indices.tolist()
                 done += len(batch.indices)
                 task.step(done, total, note=f"measuring on the {part} part")
+            if not ranks:
+                raise RecipeError(f"none of the {len(indices)} images of the {part} part of {images.name} can be read")
             rank = torch.cat(ranks)
             figures[f"{part}_top1"] = round((rank == 0).double().mean().item(), 4)
             if part == "test":

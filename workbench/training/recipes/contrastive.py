@@ -21,7 +21,7 @@ from workbench.training.captions import (
     drawn_caption,
     plain_keywords,
 )
-from workbench.training.drawings import Drawings, generator, held_out_concepts, order
+from workbench.training.drawings import Drawings, emoji_data, generator, held_out_concepts, order
 from workbench.training.recipe import Course, Figures, Recipe, register
 
 Tower = Literal["vit", "resnet"]
@@ -71,7 +71,7 @@ class _Pairing(Course):
         concepts = self.images.columns["concept"]
         self.train = torch.tensor([i for i, concept in enumerate(concepts) if concept not in held])
         self.test = torch.tensor([i for i, concept in enumerate(concepts) if concept in held])
-        self.data = {"images": "emoji", "digest": self.images.content_hash}
+        self.data = emoji_data(self.images)
         torch.manual_seed(recipe.seed)
         self.module = build_clip(recipe.tower).to(device)
         self.tokenize = caption_tokenizer()

@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy
 from workbench.images.emoji import EmojiSet
 from workbench.task import Task
 from workbench.training.captions import CONTEXT, VOCABULARY_SIZE, caption_tokenizer, drawn_caption, plain_keywords
-from workbench.training.drawings import generator, held_out_concepts
+from workbench.training.drawings import emoji_data, generator, held_out_concepts
 from workbench.training.recipe import Course, Figures, Recipe, register
 
 MEASURED = 4
@@ -70,7 +70,7 @@ class _Captions(Course):
         ]
         self.seen = [row for row in rows if row[0] not in held]
         self.unseen = [row for row in rows if row[0] in held]
-        self.data = {"images": "emoji", "digest": images.content_hash}
+        self.data = emoji_data(images)
         torch.manual_seed(recipe.seed)
         self.module = build_language_model().to(device)
         self.tokenize = caption_tokenizer()
