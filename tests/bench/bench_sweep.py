@@ -23,6 +23,7 @@ import torchvision
 
 from workbench.analyses.dataset_examples import DatasetExamples
 from workbench.images.image_set import Batch, ImageSet
+from workbench.images.scaling import cover_all
 from workbench.models.traced_model import Preprocessing, TracedModel
 from workbench.task import Task
 
@@ -52,7 +53,8 @@ class Patterns(ImageSet):
         cells = int(2 ** rng.integers(2, 6))
         pattern = rng.normal(128, rng.uniform(10, 90), (cells, cells, 3)) + rng.normal(0, 30, 3)
         repeat = self.size // cells
-        return pattern.clip(0, 255).astype(np.uint8).repeat(repeat, 0).repeat(repeat, 1)
+        image = pattern.clip(0, 255).astype(np.uint8).repeat(repeat, 0).repeat(repeat, 1)
+        return image if size in (None, image.shape[:2]) else cover_all(image[None], size)[0]
 
 
 class Decoded(Patterns):
