@@ -291,27 +291,19 @@ def _analyses(pattern: str) -> list[dict[str, Any]]:
 def _recipes(pattern: str) -> list[dict[str, Any]]:
     import inspect
 
-    from workbench.training.recipe import discover
+    from workbench.training.recipe import discover, schema_of
 
     return [
         {
             "name": name,
             "title": kind.title,
-            "help": f"{inspect.getdoc(kind) or ''}",
+            "help": inspect.getdoc(kind) or "",
             "settings": dict(settings),
-            "parameters": _with_defaults(kind.model_json_schema(), settings),
+            "parameters": schema_of(name),
         }
         for name, (kind, settings) in discover().items()
         if fnmatchcase(name, pattern)
     ]
-
-
-def _with_defaults(schema: dict[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the schema of a recipe's kind with the defaults of one of its names."""
-    for name, value in settings.items():
-        schema["properties"][name]["default"] = value
-    schema["required"] = [name for name in schema.get("required", ()) if name not in settings]
-    return schema
 
 
 def _analysis_lines(entry: Mapping[str, Any]) -> list[str]:
@@ -425,9 +417,9 @@ def read_settings(settings: Sequence[str], schema: Mapping[str, Any]) -> dict[st
 
 def recipe_settings(name: str, settings: Sequence[str]) -> dict[str, Any]:
     """Read ``NAME=VALUE`` for the parameters of a training recipe."""
-    from workbench.training.recipe import kind_of
+    from workbench.training.recipe import schema_of
 
-    return read_settings(settings, kind_of(name).model_json_schema())
+    return read_settings(settings, schema_of(name))
 
 
 def _alternatives(field: Mapping[str, Any], schema: Mapping[str, Any]) -> list[Mapping[str, Any]]:

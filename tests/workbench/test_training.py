@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import shutil
@@ -22,8 +23,16 @@ from workbench.models import card
 from workbench.models.loading import LoadError, load
 from workbench.task import Cancelled, Task
 from workbench.training import commands, publish, trainer
-from workbench.training.captions import caption, caption_tokenizer, drawn_caption, plain_keywords
+from workbench.training.captions import (
+    VOCABULARY,
+    caption,
+    caption_tokenizer,
+    drawn_caption,
+    plain_keywords,
+    write_vocabulary,
+)
 from workbench.training.drawings import Drawings, generator, held_out_concepts, held_out_variants, order
+from workbench.training.log import curves_of
 from workbench.training.recipe import Course, Recipe, RecipeError, discover, recipe
 from workbench.training.recipes.classifier import split
 from workbench.training.recipes.language_model import trigram_perplexity
@@ -386,6 +395,20 @@ def test_captions_say_name_keywords_and_style() -> None:
     tokens = caption_tokenizer()(sorted(texts))
     assert tokens.shape[1] == 32
     assert int(tokens.max()) == 1537
+
+
+def test_the_vocabulary_is_learned_from_what_is_trained_on(tmp_path: Path) -> None:
+    write_vocabulary(tmp_path / "captions.txt.gz")
+    learned, kept = (
+        gzip.decompress(path.read_bytes()).decode().splitlines() for path in (tmp_path / "captions.txt.gz", VOCABULARY)
+    )
+    assert learned[0] == kept[0]
+    assert sorted(learned) == sorted(kept)  # the library breaks ties between equally frequent pairs anew each time
+
+
+def test_a_figure_that_a_line_lacks_has_a_shorter_curve() -> None:
+    lines = [{"step": 10, "rate": 0.1, "loss": 2.0}, {"step": 20, "rate": 0.1, "loss": 1.0, "error": 0.5}]
+    assert curves_of(lines) == {"loss": ([10, 20], [2.0, 1.0]), "error": ([20], [0.5])}
 
 
 def test_a_trigram_model_knows_what_two_tokens_tell() -> None:

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from PySide6.QtCore import QPointF, QRectF, QSizeF, Qt
 from PySide6.QtGui import QFontMetricsF, QMouseEvent, QPainter, QPen, QPolygonF
-from PySide6.QtWidgets import QMenu, QToolTip, QWidget
+from PySide6.QtWidgets import QToolTip, QWidget
 
 from widgets.views.axes import count, decades, number, tick, ticks
-from widgets.views.view import ViewWidget, elided, figure_font
+from widgets.views.plot import Plot
+from widgets.views.view import figure_font
 
 LEFT, RIGHT, TOP, BOTTOM = 52, 14, 24, 34
 """Room around the plots for heading, ticks and the name of the axis."""
@@ -18,15 +19,17 @@ GAP = 20
 """Between two plots, for the name of the lower one."""
 
 
-class CurvePlot(ViewWidget):
+class CurvePlot(Plot):
     """Each quantity has a plot of its own that reaches down to zero; the axis of steps is theirs in common, linear or logarithmic."""
 
+    axis = "step"
+    note_share = 0.6
+
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+        super().__init__(parent, logarithmic=False)
         self.setMouseTracking(True)
         self.setMinimumSize(160, 140)
         self.setAccessibleName("Curves")
-        self._logarithmic = False
         self.clear()
 
     def clear(self, message: str = "") -> None:
@@ -70,16 +73,6 @@ class CurvePlot(ViewWidget):
         self.setAccessibleDescription(f"{title}. Last: {last}. {note}")
         self.update()
 
-    @property
-    def logarithmic(self) -> bool:
-        """Whether the axis of steps is logarithmic."""
-        return self._logarithmic
-
-    @logarithmic.setter
-    def logarithmic(self, on: bool) -> None:
-        self._logarithmic = on
-        self.update()
-
     def figure_size(self) -> QSizeF:
         """As wide as a column of text, and higher with each plot."""
         return QSizeF(400, TOP + BOTTOM + 120 * max(1, len(self._curves)) + GAP * max(0, len(self._curves) - 1))
@@ -95,14 +88,6 @@ class CurvePlot(ViewWidget):
     def provenance(self) -> dict[str, object]:
         """Name axes and sample beside what the numbers were made from."""
         return super().provenance() | {"x": self._label, "y": list(self._curves), "sample": self._note}
-
-    def fill_menu(self, menu: QMenu) -> None:
-        """Offer the logarithmic axis."""
-        toggle = menu.addAction("Logarithmic step axis")
-        toggle.setCheckable(True)
-        toggle.setChecked(self._logarithmic)
-        toggle.triggered.connect(lambda on: setattr(self, "logarithmic", on))
-        super().fill_menu(menu)
 
     # ------------------------------------------------------------------------------------------------ drawing
 
@@ -127,35 +112,18 @@ class CurvePlot(ViewWidget):
     def paint(self, painter: QPainter, rect: QRectF) -> None:
         """Draw heading, axes and curves."""
         if not self._curves:
-            painter.setPen(self.ink.faint)
-            painter.drawText(
-                rect.adjusted(16, 8, -16, -8), Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap, self.message
-            )
+            self.paint_message(painter, rect)
             return
         painter.save()
         painter.setClipRect(rect)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        self._paint_heading(painter, rect)
+        self.paint_heading(painter, rect)
         painter.setFont(figure_font(10))
         plots = self._plots(rect)
         for name, plot in plots.items():
             self._paint_quantity(painter, name, plot)
         self._paint_steps(painter, list(plots.values()))
         painter.restore()
-
-    def _paint_heading(self, painter: QPainter, rect: QRectF) -> None:
-        bold, small = figure_font(11, bold=True), figure_font(10)
-        line = QRectF(rect.left() + 10, rect.top() + 4, rect.width() - 24, 16)
-        note = elided(self._note, line.width() * 0.6, small)
-        painter.setFont(small)
-        painter.setPen(self.ink.faint)
-        painter.drawText(line, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, note)
-        painter.setFont(bold)
-        painter.setPen(self.ink.text)
-        room = line.width() - QFontMetricsF(small).horizontalAdvance(note) - 12
-        painter.drawText(
-            line, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, elided(self.title, room, bold)
-        )
 
     def _paint_quantity(self, painter: QPainter, name: str, plot: QRectF) -> None:
         """Draw one plot with its axis of values."""

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from PySide6.QtCore import QPointF, QRectF, QSizeF, Qt
 from PySide6.QtGui import QFontMetricsF, QMouseEvent, QPainter, QPainterPath, QPen
-from PySide6.QtWidgets import QMenu, QToolTip, QWidget
+from PySide6.QtWidgets import QToolTip, QWidget
 
 from widgets.views.axes import count, decades, number, tick, ticks
-from widgets.views.view import ViewWidget, blend, elided, figure_font
+from widgets.views.plot import Plot
+from widgets.views.view import blend, figure_font
 
 
 @dataclass(frozen=True)
@@ -24,15 +25,18 @@ class Band:
     high: float
 
 
-class Histogram(ViewWidget):
+class Histogram(Plot):
     """Counts in bins of equal or unequal width; bars show the count in each bin."""
 
+    axis = "count"
+    note_share = 0.7
+    title_elide = Qt.TextElideMode.ElideLeft
+
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+        super().__init__(parent, logarithmic=True)
         self.setMouseTracking(True)
         self.setMinimumHeight(170)
         self.setAccessibleName("Activation histogram")
-        self._logarithmic = True
         self.clear()
 
     def clear(self, message: str = "") -> None:
@@ -104,16 +108,6 @@ class Histogram(ViewWidget):
         self._marker = None if value is None or not math.isfinite(value) else (value, text)
         self.update()
 
-    @property
-    def logarithmic(self) -> bool:
-        """Whether the count axis is logarithmic."""
-        return self._logarithmic
-
-    @logarithmic.setter
-    def logarithmic(self, on: bool) -> None:
-        self._logarithmic = on
-        self.update()
-
     def figure_size(self) -> QSizeF:
         """Five columns of a two-column page."""
         return QSizeF(400, 230)
@@ -139,14 +133,6 @@ class Histogram(ViewWidget):
             "bands": [band.label for band in self._bands],
             "marker": self._marker[1] if self._marker else None,
         }
-
-    def fill_menu(self, menu: QMenu) -> None:
-        """Offer the logarithmic axis."""
-        toggle = menu.addAction("Logarithmic count axis")
-        toggle.setCheckable(True)
-        toggle.setChecked(self._logarithmic)
-        toggle.triggered.connect(lambda on: setattr(self, "logarithmic", on))
-        super().fill_menu(menu)
 
     # ------------------------------------------------------------------------------------------------ drawing
 
@@ -175,15 +161,12 @@ class Histogram(ViewWidget):
         """Draw axes, bands, bars, null, marker."""
         ink, small = self.ink, figure_font(10)
         if not len(self._counts):
-            painter.setPen(ink.faint)
-            painter.drawText(
-                rect.adjusted(16, 8, -16, -8), Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap, self.message
-            )
+            self.paint_message(painter, rect)
             return
         painter.save()
         painter.setClipRect(rect)
         plot = self._plot(rect)
-        self._paint_heading(painter, rect)
+        self.paint_heading(painter, rect)
         painter.setFont(small)
         self._paint_bands(painter, plot)
         self._paint_axes(painter, plot, rect)
@@ -195,19 +178,6 @@ class Histogram(ViewWidget):
         if self._marker:
             self._paint_marker(painter, plot)
         painter.restore()
-
-    def _paint_heading(self, painter: QPainter, rect: QRectF) -> None:
-        bold, small = figure_font(11, bold=True), figure_font(10)
-        line = QRectF(rect.left() + 10, rect.top() + 4, rect.width() - 24, 16)
-        note = elided(self._note, line.width() * 0.7, small)
-        room = QFontMetricsF(small).horizontalAdvance(note)
-        painter.setFont(small)
-        painter.setPen(self.ink.faint)
-        painter.drawText(line, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, note)
-        painter.setFont(bold)
-        painter.setPen(self.ink.text)
-        title = elided(self.title, line.width() - room - 12, bold, Qt.TextElideMode.ElideLeft)
-        painter.drawText(line, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, title)
 
     def _paint_bands(self, painter: QPainter, plot: QRectF) -> None:
         metrics = QFontMetricsF(painter.font())

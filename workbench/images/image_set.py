@@ -51,6 +51,17 @@ class UnreadableImage:
     reason: str
 
 
+NAMED = 5
+"""Unreadable images named in one line."""
+
+
+def say_skipped(count: int, unreadable: Sequence[UnreadableImage]) -> str:
+    """Say in one line that `count` images were left out, and of the first `NAMED` of them which and why."""
+    named = [f"{image.id} ({image.reason})" for image in unreadable[:NAMED]]
+    more = [f"and {count - len(named):,} more"] if count > len(named) else []
+    return f"skipped {count:,} unreadable image{'s' if count > 1 else ''}: {', '.join(named + more)}"
+
+
 @dataclass(frozen=True, eq=False)
 class Batch:
     """Decoded images: ``images[i]`` (uint8 ``n y x 3``) is image ``indices[i]`` (int64 ``n``) of the set."""

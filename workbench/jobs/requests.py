@@ -6,7 +6,6 @@ This module is imported by the window before the first network is open, so it im
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -647,12 +646,11 @@ class DescribeRecipes(Request):
 
         engine.warm_up()
         with collector_at_rest():
-            from workbench.training.recipe import discover
+            from workbench.training.recipe import discover, schema_of
 
             known = discover()
         return tuple(
-            RecipeCard(name, kind.title, inspect.getdoc(kind) or "", with_defaults(kind.model_json_schema(), settings))
-            for name, (kind, settings) in known.items()
+            RecipeCard(name, kind.title, inspect.getdoc(kind) or "", schema_of(name)) for name, (kind, _) in known.items()
         )
 
 
@@ -718,20 +716,12 @@ class Train(Request):
             from workbench.training.trainer import train
 
             chosen = recipe(self.recipe, self.settings)
-        is_new = not self.folder.exists()
-        try:
-            train(chosen, self.folder, task, device=self.device, precision=self.precision)
-        finally:
-            if is_new:
-                with suppress(OSError):  # goes only when it is empty: the data was not opened to the end
-                    self.folder.rmdir()
+        train(chosen, self.folder, task, device=self.device, precision=self.precision)
         return read_run(self.folder)
 
 
 BATCH = 8
 """Units rendered together."""
-NAMED = 5
-"""Unreadable images named in one line."""
 SWEEP_BATCH = 8
 """Images of one step of a sweep: a click waits for the step's end, and on a processor larger batches are no faster."""
 ENDS = ("top", "sample", "bottom")
@@ -769,20 +759,10 @@ def skipped_images(summary: Mapping[str, Any]) -> str:
     summary
         Of a result: how many were ``skipped``, and ``id`` and ``reason`` of the first ``unreadable`` ones.
     """
+    from workbench.images.image_set import UnreadableImage, say_skipped
+
     skipped = summary.get("skipped", 0)
-    if not skipped:
-        return ""
-    named = [f"{image['id']} ({image['reason']})" for image in summary["unreadable"][:NAMED]]
-    more = [f"and {skipped - len(named):,} more"] if skipped > len(named) else []
-    return f"skipped {skipped:,} unreadable image{'s' if skipped > 1 else ''}: {', '.join(named + more)}"
-
-
-def with_defaults(schema: dict[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the schema of a recipe's kind the defaults of one of its names, and return it."""
-    for name, value in settings.items():
-        schema["properties"][name]["default"] = value
-    schema["required"] = [name for name in schema.get("required", ()) if name not in settings]
-    return schema
+    return say_skipped(skipped, [UnreadableImage(**image) for image in summary["unreadable"]]) if skipped else ""
 
 
 def layer_of(model: TracedModel, unit: Unit) -> Layer:

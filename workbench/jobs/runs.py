@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from workbench.training.log import curves_of
+
 logger = logging.getLogger(__name__)
 
 
@@ -61,15 +63,13 @@ def read_run(folder: Path) -> RunCard:
         changed = state.stat().st_mtime
     if log.exists():
         lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-    names = [name for name in (lines[-1] if lines else {}) if name not in ("step", "rate")]
-    steps = [line["step"] for line in lines]
     return RunCard(
         folder=folder,
         recipe=document["kind"],
         settings=document["parameters"],
         step=step,
         steps=document["parameters"]["steps"],
-        curves={name: (steps, [line[name] for line in lines]) for name in names},
+        curves=curves_of(lines),
         changed=changed,
     )
 

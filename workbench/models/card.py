@@ -12,7 +12,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
+from torch import Tensor
 
 from workbench.models.loading import LoadError
 
@@ -71,6 +73,18 @@ class Card(BaseModel):
                 f"{self.weights} is damaged or was changed: its SHA-256 is {found[:12]}… and not {self.sha256[:12]}…; "
                 "restore it from the release, or make it again with make models"
             )
+
+
+def halved(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return kernels and matrices as fp16; vectors, such as BatchNorm's variances, stay as they are."""
+    return {
+        name: value.half() if value.is_floating_point() and value.ndim > 1 else value for name, value in weights.items()
+    }
+
+
+def in_single(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights as the network computes with them: what is kept as fp16 in fp32."""
+    return {name: value.float() if value.dtype == torch.float16 else value for name, value in weights.items()}
 
 
 def digest(path: Path) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from workbench.images.emoji import FOLDER, EmojiSet
-from workbench.training.drawings import held_out_concepts
+from workbench.training.drawings import split_emoji
 
 MERGES = 1_024
 """Pairs joined by the vocabulary; with 512 bytes (inside and at the end of a word) and 2 marks it has 1,538 entries."""
@@ -27,11 +27,6 @@ VOCABULARY = FOLDER.parents[1] / "models" / "captions.txt.gz"
 _WORD = re.compile(r"[a-z][a-z' -]*[a-z]")
 
 
-def style_words(style: str) -> str:
-    """Return a style as it is written in captions: ``fluent_3d`` is ``fluent 3d``."""
-    return style.replace("_", " ")
-
-
 def plain_keywords(keywords: str, name: str) -> list[str]:
     """Return the keywords that are words of a language, not emoticons, and say more than the name; in their order and each once."""
     words = (word.strip().lower().replace("_", " ") for word in keywords.split(","))
@@ -39,8 +34,8 @@ def plain_keywords(keywords: str, name: str) -> list[str]:
 
 
 def caption(name: str, style: str, keywords: Sequence[str] = ()) -> str:
-    """Return ``NAME, KEYWORD, …, STYLE style``, in lower case."""
-    return ", ".join([name.lower(), *keywords, f"{style_words(style)} style"])
+    """Return ``NAME, KEYWORD, …, STYLE style``, in lower case; the style ``fluent_3d`` is written ``fluent 3d``."""
+    return ", ".join([name.lower(), *keywords, f"{style.replace('_', ' ')} style"])
 
 
 def drawn_caption(name: str, style: str, keywords: Sequence[str], random: torch.Generator) -> str:
@@ -54,17 +49,38 @@ def drawn_caption(name: str, style: str, keywords: Sequence[str], random: torch.
     return caption(article + name, style, chosen)
 
 
+class Captions:
+    """Captions of all drawings of an emoji set, their keywords read once."""
+
+    def __init__(self, images: EmojiSet) -> None:
+        columns = images.columns
+        self._rows = [
+            (name, style, plain_keywords(keywords, name))
+            for name, style, keywords in zip(columns["concept"], columns["style"], columns["keywords"], strict=True)
+        ]
+
+    def plain(self, index: int) -> str:
+        """Return name and style of a drawing."""
+        name, style, _ = self._rows[index]
+        return caption(name, style)
+
+    def full(self, index: int) -> str:
+        """Return name, all keywords and style of a drawing."""
+        name, style, keywords = self._rows[index]
+        return caption(name, style, keywords)
+
+    def draw(self, index: int, random: torch.Generator) -> str:
+        """Draw a caption of a drawing; see `drawn_caption`."""
+        return drawn_caption(*self._rows[index], random)
+
+
 def write_vocabulary(path: Path = VOCABULARY) -> None:
     """Learn the merges from the names and keywords of the concepts that are trained on, and write them."""
     from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 
-    images, held = EmojiSet(["noto"]), held_out_concepts()
-    texts = [
-        caption(name, style, plain_keywords(keywords, name))
-        for name, keywords in zip(images.columns["concept"], images.columns["keywords"], strict=True)
-        if name not in held
-        for style in ("noto", "twemoji", "openmoji", "fluent_flat", "fluent_3d")
-    ]
+    images = EmojiSet()
+    captions = Captions(images)
+    texts = [captions.full(index) for index in split_emoji(images)[0].tolist()]
     learner = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
     learner.normalizer = normalizers.Lowercase()
     learner.pre_tokenizer = pre_tokenizers.Sequence(

@@ -63,6 +63,7 @@ def train(
     InputError
         When there is no such recipe, a parameter is wrong, or the folder holds another run.
     """
+    from workbench.images.image_set import say_skipped
     from workbench.training import trainer
     from workbench.training.recipe import recipe
 
@@ -74,8 +75,7 @@ def train(
         )
     figures = course.evaluate(course.module.eval(), task)
     if course.unreadable:
-        named = ", ".join(f"{image.id} ({image.reason})" for image in course.unreadable[:5])
-        sys.stderr.write(f"skipped {len(course.unreadable)} unreadable images: {named}\n")
+        sys.stderr.write(f"{say_skipped(len(course.unreadable), course.unreadable)}\n")
     sys.stdout.write(f"{folder}\n{json.dumps(figures)}\n")
 
 
@@ -92,26 +92,24 @@ def evaluate(name: str, as_json: bool, task: Task) -> None:
     from workbench.models.card import cards
     from workbench.models.loading import suggestion
     from workbench.training import publish
-    from workbench.training.recipe import KINDS, discover
+    from workbench.training.recipe import recipe
     from workbench.training.trainer import agree, read_tensors
 
     known = cards()
     card = known.get(name.removeprefix("bundled:"))
     if card is not None:
         card.check()
-        discover()
-        recipe = KINDS[card.recipe](**card.parameters)
-        course = recipe.prepare(torch.device("cpu"), task)
+        course = recipe(card.recipe, card.parameters).prepare(torch.device("cpu"), task)
         if dict(course.data) != dict(card.data):
             raise InputError(f"the images, or what of them is held out, are not those {card.name} was measured on")
         weights, _ = read_tensors(card.weights)
     elif Path(name).is_dir():
-        recipe = publish.read_recipe(Path(name))
+        chosen = publish.read_recipe(Path(name))
         checkpoints = sorted((Path(name) / "checkpoints").glob("*.safetensors"))
         if not checkpoints:
             raise InputError(f"{name} holds no checkpoint yet")
-        course = recipe.prepare(torch.device("cpu"), task)
-        agree(Path(name), recipe, course)
+        course = chosen.prepare(torch.device("cpu"), task)
+        agree(Path(name), chosen, course)
         weights, _ = read_tensors(checkpoints[-1])
     else:
         near = suggestion(name, list(known)) or f"; there are {', '.join(known)}"

@@ -9,17 +9,20 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample, interpolate
 
 from workbench.images.background import random_ground
 from workbench.images.emoji import FOLDER, SIDE, EmojiSet
+from workbench.images.image_set import Pixels
+from workbench.training.recipe import update_seed
 
 GROUNDS = 2048
 GROUND_SEED = 1_000_003
@@ -44,6 +47,49 @@ def emoji_data(images: EmojiSet) -> dict[str, str]:
     for file in ("concepts.json", "split.json"):
         texts.update((FOLDER / file).read_bytes())
     return {"images": images.ref, "digest": images.content_hash, "texts": texts.hexdigest()[:32]}
+
+
+def split_emoji(images: EmojiSet) -> tuple[Int64[Tensor, " train"], Int64[Tensor, " test"]]:
+    """Return the indices to train on, and those of held-out concepts."""
+    held = held_out_concepts()
+    out = np.array([name in held for name in images.columns["concept"]])
+    return torch.from_numpy(np.flatnonzero(~out)), torch.from_numpy(np.flatnonzero(out))
+
+
+def in_unit_range(images: Pixels, device: torch.device) -> Float[Tensor, "n 3 y x"]:
+    """Return decoded images, uint8 ``n y x 3``, as a tensor in [0, 1]."""
+    return torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float().div_(255)
+
+
+def network_input(images: Float[Tensor, "n 3 y x"]) -> Float[Tensor, "n 3 y x"]:
+    """Return images in [0, 1] as every network trained here reads them: in [-1, 1], which is `Preprocessing`'s default."""
+    return (images - 0.5) / 0.5
+
+
+def random_moves(
+    count: int, random: torch.Generator, strength: float, *, flip: bool, device: torch.device
+) -> Float[Tensor, "n 2 3"]:
+    """Draw affine maps for `affine_grid`.
+
+    At a strength of 1 they shift by up to an eighth of the side, turn by up to 15 degrees and scale by .8 to 1.25; with `flip` every other
+    one mirrors.
+    """
+
+    def uniform(*shape: int) -> Tensor:
+        return signed(shape, random, device)
+
+    angle = math.radians(15) * strength * uniform(count)
+    scale = torch.exp(-math.log(1.25) * strength * uniform(count))
+    mirror = torch.where(uniform(count) < 0, -1.0, 1.0) if flip else torch.ones(count, device=device)
+    turn = torch.stack(
+        [scale * mirror * angle.cos(), -scale * angle.sin(), scale * mirror * angle.sin(), scale * angle.cos()], 1
+    ).view(count, 2, 2)
+    return torch.cat([turn, 0.25 * strength * uniform(count, 2, 1)], 2)
+
+
+def signed(shape: Sequence[int], random: torch.Generator, device: torch.device) -> Tensor:
+    """Draw numbers in [-1, 1)."""
+    return (2 * torch.rand(*shape, generator=random) - 1).to(device)
 
 
 class Drawings:
@@ -76,8 +122,7 @@ class Drawings:
         Parameters
         ----------
         strength
-            How far they are moved: at 1 shifted by up to an eighth of the side, turned by up to 15 degrees, scaled by .8 to 1.25,
-            brightness and colour changed by up to a quarter.
+            How far they are moved (see `random_moves`); at 1 brightness and colour change by up to a quarter.
         flip
             Whether every other one is mirrored.
         ground
@@ -86,15 +131,9 @@ class Drawings:
         count = len(indices)
 
         def uniform(*shape: int) -> Tensor:
-            return (2 * torch.rand(*shape, generator=generator) - 1).to(self.device)
+            return signed(shape, generator, self.device)
 
-        angle = math.radians(15) * strength * uniform(count)
-        scale = torch.exp(-math.log(1.25) * strength * uniform(count))
-        mirror = torch.where(uniform(count) < 0, -1.0, 1.0) if flip else torch.ones(count, device=self.device)
-        turn = torch.stack(
-            [scale * mirror * angle.cos(), -scale * angle.sin(), scale * mirror * angle.sin(), scale * angle.cos()], 1
-        ).view(count, 2, 2)
-        move = torch.cat([turn, 0.25 * strength * uniform(count, 2, 1)], 2)
+        move = random_moves(count, generator, strength, flip=flip, device=self.device)
         shown = self.drawings[indices].float().div_(255)
         opacity = shown[:, 3:]
         shown[:, :3] *= opacity
@@ -111,17 +150,12 @@ class Drawings:
     def ground(self, count: int, generator: torch.Generator) -> Float[Tensor, "n 3 y x"]:
         """Draw grounds: one in six white or grey, the others plain, graded or textured."""
         chosen = torch.randint(len(self.grounds), (count,), generator=generator).to(self.device)
-        behind = _resized(self.grounds[chosen], self.size)
+        behind = self.grounds[chosen].float().div_(255)
+        if self.size != SIDE:
+            behind = interpolate(behind, (self.size, self.size), mode="bilinear", antialias=True)
         plain = torch.rand(count, 1, 1, 1, generator=generator).to(self.device)
         behind = torch.where(plain < 1 / 12, torch.ones_like(behind), behind)
         return torch.where((plain >= 1 / 12) & (plain < 1 / 6), torch.full_like(behind, 128 / 255), behind)
-
-
-def _resized(images: UInt8[Tensor, "n 3 y x"], size: int) -> Float[Tensor, "n 3 y2 x2"]:
-    scaled = images.float().div_(255)
-    if scaled.shape[-1] == size:
-        return scaled
-    return interpolate(scaled, (size, size), mode="bilinear", antialias=True)
 
 
 def order(length: int, seed: int, start: int, count: int) -> Int64[Tensor, " count"]:
@@ -139,4 +173,4 @@ def order(length: int, seed: int, start: int, count: int) -> Int64[Tensor, " cou
 
 def generator(seed: int, step: int) -> torch.Generator:
     """Return the generator of one update."""
-    return torch.Generator().manual_seed(seed * 1_000_003 + step)
+    return torch.Generator().manual_seed(update_seed(seed, step))

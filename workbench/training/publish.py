@@ -13,10 +13,10 @@ from torch import Tensor, nn
 import workbench
 from workbench.input_error import InputError
 from workbench.models import card
-from workbench.models.card import Card
+from workbench.models.card import Card, halved, in_single
 from workbench.task import Task
 from workbench.training.commands import runs_folder
-from workbench.training.recipe import KINDS, Course, Recipe, discover, recipe
+from workbench.training.recipe import Course, Recipe, recipe
 from workbench.training.trainer import agree, read_document, read_tensors, replace_file, train, write_tensors
 
 LICENCE = "Apache-2.0; of the drawings it was trained on see resources/images/emoji/LICENSES.md"
@@ -31,10 +31,7 @@ def read_recipe(folder: Path) -> Recipe:
         When the folder holds no run of a known recipe.
     """
     document = read_document(folder)
-    discover()
-    if document["kind"] not in KINDS:
-        raise InputError(f"{folder} follows a recipe {document['kind']!r} that is not known here")
-    return KINDS[document["kind"]](**document["parameters"])
+    return recipe(document["kind"], document["parameters"])
 
 
 def publish(folder: Path, name: str, task: Task, target: Path = card.FOLDER) -> Card:
@@ -45,21 +42,21 @@ def publish(folder: Path, name: str, task: Task, target: Path = card.FOLDER) -> 
     InputError
         When the run is not finished.
     """
-    recipe = read_recipe(folder)
-    last = folder / "checkpoints" / f"{recipe.steps:08}.safetensors"
+    followed = read_recipe(folder)
+    last = folder / "checkpoints" / f"{followed.steps:08}.safetensors"
     if not last.exists():
         raise InputError(f"the run in {folder} is not finished: {last.name} is missing; go on with main.py train")
-    course = recipe.prepare(torch.device("cpu"), task)
-    agree(folder, recipe, course)
+    course = followed.prepare(torch.device("cpu"), task)
+    agree(folder, followed, course)
     kept = halved(read_tensors(last)[0])
     figures = evaluate(course, kept, task)
     weights = target / f"{name}.safetensors"
     write_tensors(weights, kept, {"name": name})
     written = Card(
         name=name,
-        title=recipe.title,
-        recipe=type(recipe).__name__,
-        parameters=recipe.model_dump(mode="json"),
+        title=followed.title,
+        recipe=type(followed).__name__,
+        parameters=followed.model_dump(mode="json"),
         parameter_count=sum(weight.numel() for weight in course.module.parameters()),
         labels=course.labels,
         figures=figures,
@@ -74,16 +71,9 @@ def publish(folder: Path, name: str, task: Task, target: Path = card.FOLDER) -> 
 
 def evaluate(course: Course, weights: Mapping[str, Tensor], task: Task) -> dict[str, float]:
     """Measure a course's network with some weights, kept in half precision or not."""
-    course.module.load_state_dict({name: value.float() if value.dtype == torch.float16 else value for name, value in weights.items()})
+    course.module.load_state_dict(in_single(weights))
     module: nn.Module = course.module.eval().requires_grad_(False)
     return course.evaluate(module, task)
-
-
-def halved(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return kernels and matrices as fp16; vectors, such as BatchNorm's variances, stay as they are."""
-    return {
-        name: value.half() if value.is_floating_point() and value.ndim > 1 else value for name, value in weights.items()
-    }
 
 
 if __name__ == "__main__":

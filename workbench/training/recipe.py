@@ -115,6 +115,11 @@ class Recipe(BaseModel, ABC):
         return sorted(kept)
 
 
+def update_seed(seed: int, step: int) -> int:
+    """Return what everything random of one update is drawn from."""
+    return seed * 1_000_003 + step
+
+
 KINDS: dict[str, type[Recipe]] = {}
 NAMED: dict[str, tuple[type[Recipe], Mapping[str, Any]]] = {}
 R = TypeVar("R", bound=Recipe)
@@ -141,15 +146,20 @@ def discover() -> dict[str, tuple[type[Recipe], Mapping[str, Any]]]:
     return {**dict(sorted(NAMED.items())), **{name: (kind, {}) for name, kind in sorted(KINDS.items())}}
 
 
-def kind_of(name: str) -> type[Recipe]:
-    """Return the kind of a recipe, named or not.
+def schema_of(name: str) -> dict[str, Any]:
+    """Return the JSON schema of a recipe's parameters; its defaults are those of this recipe, so a named one needs nothing more.
 
     Raises
     ------
     RecipeError
         When there is none of that name; the nearest name is suggested.
     """
-    return _find(name)[0]
+    kind, named = _find(name)
+    schema = kind.model_json_schema()
+    for parameter, value in named.items():
+        schema["properties"][parameter]["default"] = value
+    schema["required"] = [parameter for parameter in schema.get("required", ()) if parameter not in named]
+    return schema
 
 
 def recipe(name: str, settings: Mapping[str, Any] | None = None) -> Recipe:

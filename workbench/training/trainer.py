@@ -27,7 +27,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from workbench.task import Task
-from workbench.training.recipe import Course, Recipe, RecipeError
+from workbench.training.log import curves_of
+from workbench.training.recipe import Course, Recipe, RecipeError, update_seed
 
 Precision = Literal["fp32", "bf16"]
 INTERVAL = 250
@@ -155,7 +156,7 @@ class _Run:
         while self.step < recipe.steps:
             for group in self.optimizer.param_groups:
                 group["lr"] = recipe.rate(self.step)
-            torch.manual_seed(recipe.seed * 1_000_003 + self.step)
+            torch.manual_seed(update_seed(recipe.seed, self.step))
             module.train()
             with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
                 loss, figures = self.course.loss(self.step)
@@ -189,14 +190,12 @@ class _Run:
 
     def progress(self, speed: float) -> Progress:
         """Return the curves so far."""
-        names = [name for name in (self.log[-1] if self.log else {}) if name not in ("step", "rate")]
-        steps = [int(line["step"]) for line in self.log]
-        return Progress(self.step, {name: (steps, [line[name] for line in self.log]) for name in names}, speed)
+        return Progress(self.step, curves_of(self.log), speed)
 
     def _note(self, speed: float) -> str:
         if not self.log:
             return "training"
-        figures = ", ".join(f"{k} {v:.3g}" for k, v in self.log[-1].items() if k not in ("step", "rate"))
+        figures = ", ".join(f"{name} {values[-1]:.3g}" for name, (_, values) in curves_of(self.log[-1:]).items())
         return f"{figures}, {speed:.0f} examples/s"
 
     def _follow(self) -> None:

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import torch
 
-from workbench.models.card import Card, cards
+from workbench.models.card import Card, cards, in_single
 from workbench.models.loading import LoadError, Reference, Source, SourceEntry, register_source, suggestion
 from workbench.models.planted import PLANTED
 from workbench.models.planted.network import Entry
@@ -102,7 +102,7 @@ def _load_trained(reference: Reference, card: Card, task: Task) -> TracedModel:
     network = card.parameters["network"]
     module = SMALL_NETWORKS[network](len(card.labels))
     state, _ = read_state(card.weights)
-    module.load_state_dict({name: value.float() if value.is_floating_point() else value for name, value in state.items()})
+    module.load_state_dict(in_single(state))
     size = card.parameters["size"]
     return trace(
         module,

@@ -19,11 +19,19 @@ from workbench.models.loading import LoadError
 from workbench.models.small_networks import SMALL_NETWORKS
 from workbench.models.sources.architecture import find_architecture
 from workbench.task import Task
-from workbench.training.drawings import Drawings, generator, held_out_concepts, held_out_variants, order
+from workbench.training.drawings import (
+    Drawings,
+    generator,
+    held_out_variants,
+    in_unit_range,
+    network_input,
+    order,
+    random_moves,
+    signed,
+    split_emoji,
+)
 from workbench.training.recipe import Course, Figures, Recipe, RecipeError, register
 
-MEAN, STD = 0.5, 0.5
-"""What every network trained here reads: (image - MEAN) / STD."""
 TEST_SHARE = 0.2
 
 
@@ -110,7 +118,7 @@ class _Classification(Course):
         """Return the cross-entropy of one batch and the part of it named right."""
         random = generator(self.recipe.seed, step)
         images, targets = self._batch(step, random)
-        images = _erased((images - MEAN) / STD, self.recipe.erase, random)
+        images = _erased(network_input(images), self.recipe.erase, random)
         share = self._share(random)
         other = torch.randperm(len(targets), generator=random).to(self.device)
         if share < 1:
@@ -154,8 +162,7 @@ class _Classification(Course):
             found = 0
             for batch in self.images.batches(size, recipe.batch, self.train[places].numpy()):
                 found += len(batch.indices)
-                images = torch.from_numpy(batch.images).to(self.device).permute(0, 3, 1, 2).float().div_(255)
-                yield images, self.targets[torch.from_numpy(batch.indices)].to(self.device)
+                yield in_unit_range(batch.images, self.device), self.targets[torch.from_numpy(batch.indices)].to(self.device)
             if not found:
                 first = self.images.skipped[0]
                 raise RecipeError(f"no image of {self.images.name} can be read any more: {first.id} ({first.reason})")
@@ -176,9 +183,9 @@ class _Classification(Course):
             ranks: list[Tensor] = []
             places: list[int] = []
             for batch in images.batches(size, 256, indices.numpy()):
-                shown = torch.from_numpy(batch.images).to(self.device).permute(0, 3, 1, 2).float().div_(255)
+                shown = network_input(in_unit_range(batch.images, self.device))
                 with torch.inference_mode():
-                    logits = module((shown - MEAN) / STD)
+                    logits = module(shown)
                 wanted = self.targets[torch.from_numpy(batch.indices)].to(self.device)
                 ranks.append((logits > logits.gather(1, wanted[:, None])).sum(1).cpu())
                 places += batch.indices.tolist()
@@ -205,9 +212,8 @@ def split(images: ImageSet, seed: int) -> tuple[Int64[Tensor, " train"], Int64[T
     random, by ``concept`` where there is one, a fifth held out.
     """
     if isinstance(images, EmojiSet):
-        held = held_out_concepts()
-        out = np.array([name in held for name in images.columns["concept"]])
-    elif {"train", "test"} <= set(images.columns.get("split", ())):
+        return split_emoji(images)
+    if {"train", "test"} <= set(images.columns.get("split", ())):
         out = np.array([name != "train" for name in images.columns["split"]])
     else:
         groups = images.columns.get("concept", images.ids)
@@ -221,22 +227,12 @@ def split(images: ImageSet, seed: int) -> tuple[Int64[Tensor, " train"], Int64[T
 def moved(
     images: Float[Tensor, "n 3 y x"], random: torch.Generator, strength: float, *, flip: bool
 ) -> Float[Tensor, "n 3 y x"]:
-    """Shift, turn, scale and recolour images, what comes into view mirrored at the edge; see `Drawings.batch` for `strength`."""
+    """Shift, turn, scale and recolour images, what comes into view mirrored at the edge; see `random_moves` for `strength`."""
     count = len(images)
-
-    def uniform(*shape: int) -> Tensor:
-        return (2 * torch.rand(*shape, generator=random) - 1).to(images.device)
-
-    angle = 0.26 * strength * uniform(count)
-    scale = torch.exp(-0.22 * strength * uniform(count))
-    mirror = torch.where(uniform(count) < 0, -1.0, 1.0) if flip else torch.ones_like(angle)
-    turn = torch.stack(
-        [scale * mirror * angle.cos(), -scale * angle.sin(), scale * mirror * angle.sin(), scale * angle.cos()], 1
-    ).view(count, 2, 2)
-    move = torch.cat([turn, 0.25 * strength * uniform(count, 2, 1)], 2)
+    move = random_moves(count, random, strength, flip=flip, device=images.device)
     grid = nn.functional.affine_grid(move, list(images.shape), align_corners=False)
     shown = nn.functional.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
-    return (shown * (1 + 0.25 * strength * uniform(count, 3, 1, 1))).clamp(0, 1)
+    return (shown * (1 + 0.25 * strength * signed((count, 3, 1, 1), random, images.device))).clamp(0, 1)
 
 
 def _erased(images: Float[Tensor, "n 3 y x"], part: float, random: torch.Generator) -> Float[Tensor, "n 3 y x"]:

@@ -13,15 +13,16 @@ from torch.nn.functional import cross_entropy, normalize
 
 from workbench.images.emoji import EmojiSet
 from workbench.task import Task
-from workbench.training.captions import (
-    CONTEXT,
-    VOCABULARY_SIZE,
-    caption,
-    caption_tokenizer,
-    drawn_caption,
-    plain_keywords,
+from workbench.training.captions import CONTEXT, VOCABULARY_SIZE, Captions, caption, caption_tokenizer
+from workbench.training.drawings import (
+    Drawings,
+    emoji_data,
+    generator,
+    in_unit_range,
+    network_input,
+    order,
+    split_emoji,
 )
-from workbench.training.drawings import Drawings, emoji_data, generator, held_out_concepts, order
 from workbench.training.recipe import Course, Figures, Recipe, register
 
 Tower = Literal["vit", "resnet"]
@@ -67,10 +68,8 @@ class _Pairing(Course):
     def __init__(self, recipe: Contrastive, device: torch.device) -> None:
         self.recipe, self.device = recipe, device
         self.images = EmojiSet()
-        held = held_out_concepts()
-        concepts = self.images.columns["concept"]
-        self.train = torch.tensor([i for i, concept in enumerate(concepts) if concept not in held])
-        self.test = torch.tensor([i for i, concept in enumerate(concepts) if concept in held])
+        self.train, self.test = split_emoji(self.images)
+        self.captions = Captions(self.images)
         self.data = emoji_data(self.images)
         torch.manual_seed(recipe.seed)
         self.module = build_clip(recipe.tower).to(device)
@@ -85,23 +84,12 @@ class _Pairing(Course):
             self._drawings = Drawings(self.images, self.device)
         indices = self.train[order(len(self.train), recipe.seed, step * recipe.batch, recipe.batch)]
         shown = self._drawings.batch(indices, random, strength=recipe.move)
-        seen, read, scale = self.module((shown - 0.5) / 0.5, self.tokenize(self._captions(indices, random)).to(self.device))
+        texts = [self.captions.draw(index, random) for index in indices.tolist()]
+        seen, read, scale = self.module(network_input(shown), self.tokenize(texts).to(self.device))
         logits = scale.clamp(max=100) * seen.float() @ read.float().T
         wanted = torch.arange(len(indices), device=self.device)
         loss = (cross_entropy(logits, wanted) + cross_entropy(logits.T, wanted)) / 2
         return loss, {"accuracy": (logits.detach().argmax(1) == wanted).float().mean()}
-
-    def _captions(self, indices: Int64[Tensor, " n"], random: torch.Generator) -> list[str]:
-        columns = self.images.columns
-        return [
-            drawn_caption(
-                columns["concept"][index],
-                columns["style"][index],
-                plain_keywords(columns["keywords"][index], columns["concept"][index]),
-                random,
-            )
-            for index in indices.tolist()
-        ]
 
     def evaluate(self, module: nn.Module, task: Task) -> Figures:
         """Measure on drawings of held-out concepts, on random grounds none of which was used in training.
@@ -156,8 +144,7 @@ class _Pairing(Course):
         encode: Any = module.encode_image
         parts, places = [], []
         for batch in EmojiSet(background="random").batches((64, 64), 256, indices.numpy()):
-            shown = torch.from_numpy(batch.images).to(self.device).permute(0, 3, 1, 2).float().div_(255)
-            parts.append(encode((shown - 0.5) / 0.5, normalize=True))
+            parts.append(encode(network_input(in_unit_range(batch.images, self.device)), normalize=True))
             places += batch.indices.tolist()
             task.step(1 + 2 * len(places) / len(indices), 3)
         return torch.cat(parts), places

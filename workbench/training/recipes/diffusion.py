@@ -11,20 +11,21 @@ from torch import Tensor, nn
 
 from workbench.images.emoji import EmojiSet
 from workbench.task import Task
-from workbench.training.captions import (
-    CONTEXT,
-    VOCABULARY_SIZE,
-    caption,
-    caption_tokenizer,
-    drawn_caption,
-    plain_keywords,
-)
-from workbench.training.drawings import Drawings, emoji_data, generator, held_out_concepts, order
+from workbench.training.captions import CONTEXT, VOCABULARY_SIZE, Captions, caption_tokenizer
+from workbench.training.drawings import Drawings, emoji_data, generator, network_input, order, split_emoji
 from workbench.training.recipe import Course, Figures, Recipe, register
 
 SIDE = 32
 WIDTH = 128
+SCHEDULE: dict[str, Any] = {
+    "num_train_timesteps": 1000,
+    "beta_schedule": "squaredcos_cap_v2",
+    "prediction_type": "v_prediction",
+    "clip_sample": True,
+}
+"""The noise levels, as diffusers' schedulers take them."""
 MEASURED = 320
+"""Drawings of either part that the error is measured on."""
 GROUPS = ("Animals & Nature", "Food & Drink", "Activities", "Travel & Places")
 """Whose concepts are drawn; all others are left to the classifiers."""
 
@@ -91,33 +92,21 @@ def build_unet(channels: tuple[int, int, int]) -> Any:
     return network
 
 
-def scheduler_settings() -> dict[str, Any]:
-    """Return the noise schedule, as diffusers' schedulers take it."""
-    return {
-        "num_train_timesteps": 1000,
-        "beta_schedule": "squaredcos_cap_v2",
-        "prediction_type": "v_prediction",
-        "clip_sample": True,
-    }
-
-
 class _Drawing(Course):
     def __init__(self, recipe: Diffusion, device: torch.device) -> None:
         from diffusers import DDIMScheduler
 
         self.recipe, self.device = recipe, device
         self.images = EmojiSet()
-        held = held_out_concepts()
-        columns = self.images.columns
-        drawn = [index for index, group in enumerate(columns["group"]) if group in GROUPS]
-        self.known = torch.tensor([index for index in drawn if columns["concept"][index] not in held])
-        self.unknown = torch.tensor([index for index in drawn if columns["concept"][index] in held])
+        drawn = torch.tensor([group in GROUPS for group in self.images.columns["group"]])
+        self.known, self.unknown = (indices[drawn[indices]] for indices in split_emoji(self.images))
+        self.captions = Captions(self.images)
         self.data = emoji_data(self.images) | {"groups": ", ".join(GROUPS)}
         torch.manual_seed(recipe.seed)
         self.unet, self.text_encoder = build_unet(recipe.channels), build_text_encoder()
         self.module = nn.ModuleDict({"unet": self.unet, "text_encoder": self.text_encoder}).to(device)
         self.tokenize = caption_tokenizer()
-        schedule: Any = DDIMScheduler(**scheduler_settings())
+        schedule: Any = DDIMScheduler(**SCHEDULE)
         self.schedule: Tensor = schedule.alphas_cumprod.to(device)
         self._drawings: Drawings | None = None
 
@@ -127,7 +116,7 @@ class _Drawing(Course):
         return self._error(indices, generator(self.recipe.seed, step))
 
     def _error(self, indices: Int64[Tensor, " n"], random: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        clean = self.shown(indices, random) * 2 - 1
+        clean = network_input(self.shown(indices, random))
         noise = torch.randn(clean.shape, generator=random).to(self.device)
         level = torch.randint(1000, (len(clean),), generator=random).to(self.device)
         kept = self.schedule[level].view(-1, 1, 1, 1)
@@ -152,16 +141,14 @@ class _Drawing(Course):
         )
 
     def _tokens(self, indices: Int64[Tensor, " n"], random: torch.Generator) -> Int64[Tensor, "n context"]:
-        columns = self.images.columns
         texts = []
         for index, draw in zip(indices.tolist(), torch.rand(len(indices), 2, generator=random).tolist(), strict=True):
-            name, style = columns["concept"][index], columns["style"][index]
             if draw[0] < self.recipe.unconditional:
                 texts.append("")
             elif draw[1] < 0.6:
-                texts.append(caption(name, style))
+                texts.append(self.captions.plain(index))
             else:
-                texts.append(drawn_caption(name, style, plain_keywords(columns["keywords"][index], name), random))
+                texts.append(self.captions.draw(index, random))
         tokens: Tensor = self.tokenize(texts)
         return tokens.to(self.device)
 

@@ -14,8 +14,8 @@ from torch.nn.functional import cross_entropy
 
 from workbench.images.emoji import EmojiSet
 from workbench.task import Task
-from workbench.training.captions import CONTEXT, VOCABULARY_SIZE, caption_tokenizer, drawn_caption, plain_keywords
-from workbench.training.drawings import emoji_data, generator, held_out_concepts
+from workbench.training.captions import CONTEXT, VOCABULARY_SIZE, Captions, caption_tokenizer
+from workbench.training.drawings import emoji_data, generator, split_emoji
 from workbench.training.recipe import Course, Figures, Recipe, register
 
 MEASURED = 4
@@ -62,14 +62,10 @@ class CaptionModel(Recipe):
 class _Captions(Course):
     def __init__(self, recipe: CaptionModel, device: torch.device) -> None:
         self.recipe, self.device = recipe, device
-        images, held = EmojiSet(), held_out_concepts()
-        columns = images.columns
-        rows = [
-            (name, style, plain_keywords(keywords, name))
-            for name, style, keywords in zip(columns["concept"], columns["style"], columns["keywords"], strict=True)
-        ]
-        self.seen = [row for row in rows if row[0] not in held]
-        self.unseen = [row for row in rows if row[0] in held]
+        images = EmojiSet()
+        self.captions = Captions(images)
+        train, test = split_emoji(images)
+        self.seen, self.unseen = train.tolist(), test.tolist()
         self.data = emoji_data(images)
         torch.manual_seed(recipe.seed)
         self.module = build_language_model().to(device)
@@ -81,8 +77,8 @@ class _Captions(Course):
         chosen = torch.randint(len(self.seen), (self.recipe.batch,), generator=random).tolist()
         return self._surprise(self.module, self._texts([self.seen[i] for i in chosen], random)), {}
 
-    def _texts(self, rows: Sequence[tuple[str, str, list[str]]], random: torch.Generator) -> list[str]:
-        return [drawn_caption(name, style, keywords, random) for name, style, keywords in rows]
+    def _texts(self, indices: Sequence[int], random: torch.Generator) -> list[str]:
+        return [self.captions.draw(index, random) for index in indices]
 
     def _surprise(self, module: nn.Module, texts: Sequence[str]) -> Tensor:
         tokens: Tensor = self.tokenize(list(texts)).to(self.device)
