@@ -54,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
     add_settings(train, "--set network=timm:resnet18 --set images=folder:PATH")
     train.add_argument("--out", metavar="DIR", help="the run's folder; by default one of that name in the user's data")
     train.add_argument("--device", default="auto", help="cpu, cuda, mps or auto (the default)")
-    train.add_argument("--precision", choices=("bf16", "fp32"), default="bf16", help="of products; bf16 by default")
+    train.add_argument("--precision", choices=("auto", "bf16", "fp32"), default="auto", help="of products; by default the faster one here")
     train.add_argument("--threads", type=threads, metavar="N", help="processor threads")
     train.add_argument("--traceback", action="store_true", help=TRACEBACK)
 

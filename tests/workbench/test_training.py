@@ -167,6 +167,15 @@ def test_ctrl_c_ends_a_run_between_two_updates() -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
+@pytest.mark.parametrize("begun", ["bf16", "fp32"])
+def test_auto_goes_on_in_the_precision_a_run_was_begun_with(colours: Path, tmp_path: Path, begun: trainer.Precision) -> None:
+    chosen = small(colours, steps=2)
+    with pytest.raises(Cancelled):
+        trainer.train(chosen, tmp_path, StopAt(1), device="cpu", precision=begun, threads=1)
+    assert trainer.pick_precision("auto", torch.device("cpu"), tmp_path) == begun
+    trainer.train(chosen, tmp_path, Task(), device="cpu", threads=1)
+
+
 def test_damaged_files_of_a_run_are_named(colours: Path, tmp_path: Path) -> None:
     chosen = small(colours, steps=3)
     with pytest.raises(Cancelled):

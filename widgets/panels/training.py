@@ -59,7 +59,11 @@ FIRST = "resnet"
 NARROW = 620
 """Width in pixels below which the curves stand under the form instead of beside it."""
 DEVICES = ("auto", "cpu", "cuda", "mps")
-PRECISIONS = {"bf16": "bf16: matrix products in bfloat16, faster", "fp32": "fp32: everything in single precision"}
+PRECISIONS = {
+    "auto": "auto: the faster one on this machine",
+    "bf16": "bf16: matrix products in bfloat16",
+    "fp32": "fp32: everything in single precision",
+}
 NOTHING = (
     "Choose a recipe and press Start: the curves appear here while the network is trained. "
     "A run in the list below can be looked at, and gone on with."

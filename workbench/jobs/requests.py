@@ -695,7 +695,7 @@ class Train(Request):
     settings: Mapping[str, Any]
     folder: Path
     device: str = "auto"
-    precision: Literal["fp32", "bf16"] = "bf16"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
     rank: ClassVar[int] = 3
 
     @property

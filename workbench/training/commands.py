@@ -10,12 +10,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from platformdirs import user_data_dir
 
 from workbench.input_error import InputError
 from workbench.task import Task
+
+if TYPE_CHECKING:
+    from workbench.training.trainer import Precision
 
 
 def runs_folder() -> Path:
@@ -54,7 +57,7 @@ def interrupts_between_updates(task: Task) -> Iterator[Patient]:
 
 
 def train(
-    name: str, settings: Mapping[str, Any], out: str | None, device: str, precision: str, threads: int | None, task: Task
+    name: str, settings: Mapping[str, Any], out: str | None, device: str, precision: Precision, threads: int | None, task: Task
 ) -> None:
     """Train from a recipe, or go on with the run in `out`; write the folder and the last figures to stdout.
 
@@ -71,7 +74,7 @@ def train(
     folder = Path(out) if out else runs_folder() / name
     with interrupts_between_updates(task) as patient:
         course = trainer.train(
-            chosen, folder, patient, device=device, precision="bf16" if precision == "bf16" else "fp32", threads=threads
+            chosen, folder, patient, device=device, precision=precision, threads=threads
         )
     figures = course.evaluate(course.module.eval(), task)
     if course.unreadable:
