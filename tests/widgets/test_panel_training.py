@@ -133,7 +133,7 @@ def test_an_earlier_run_shows_its_curves_and_is_gone_on_with(panel, runner, qtbo
     assert panel.plot.title == "Training old" and panel.state.full_text == "old: 20 of 100 updates"
     panel.device.setCurrentText("cpu")
     panel.pause.click()
-    assert runner.asked(Train) == [Train("Small", {"steps": 100, "seed": 3}, tmp_path / "old", "cpu", "bf16")]
+    assert runner.asked(Train) == [Train("Small", {"steps": 100, "seed": 3}, tmp_path / "old", "cpu", "auto")]
     assert panel.plot.title == "Training old"
     panel.stop.click()
     qtbot.waitUntil(lambda: not panel.stop.isEnabled())
