@@ -401,3 +401,14 @@ def test_inference_overwrites_only_what_nobody_reads():
             assert torch.equal(model.activations(x, [name])[name], every[name]), name
     gradient = torch.autograd.grad(piece(x.requires_grad_())[0].sum(), x)[0]
     assert gradient.abs().sum() > 0
+
+
+def test_two_inputs_that_are_one_tensor_in_the_example_stay_two() -> None:
+    class Difference(nn.Module):
+        def forward(self, first: Tensor, second: Tensor) -> Tensor:
+            return 2 * first - second
+
+    same = torch.rand(2, 3, 4, 4)
+    model = TracedModel.from_module(Difference(), (same, same))
+    first, second = torch.rand(2, 2, 3, 4, 4)
+    assert torch.equal(model(first, second), 2 * first - second)

@@ -20,17 +20,11 @@ from PIL import Image
 from workbench.images.emoji import EmojiSet
 from workbench.input_error import InputError
 from workbench.models import card
+from workbench.models.caption_tokenizer import VOCABULARY, caption_tokenizer
 from workbench.models.loading import LoadError, load
 from workbench.task import Cancelled, Task
 from workbench.training import commands, publish, trainer
-from workbench.training.captions import (
-    VOCABULARY,
-    caption,
-    caption_tokenizer,
-    drawn_caption,
-    plain_keywords,
-    write_vocabulary,
-)
+from workbench.training.captions import caption, drawn_caption, plain_keywords, write_vocabulary
 from workbench.training.drawings import Drawings, generator, held_out_concepts, held_out_variants, order
 from workbench.training.log import curves_of
 from workbench.training.recipe import Course, Recipe, RecipeError, discover, recipe

@@ -83,6 +83,7 @@ def capture(module: nn.Module, inputs: tuple[Any, ...], task: Task | None = None
     module.eval()
     # Off for good: nn.MultiheadAttention's fast path rounds otherwise than the operations it stands for, which are what is exported.
     torch.backends.mha.set_fastpath_enabled(False)
+    inputs = pytree.tree_map_only(Tensor, Tensor.clone, inputs)  # one tensor given twice would be exported as one input
     for tensor in (t for t in pytree.tree_leaves(inputs) if isinstance(t, Tensor) and t.dim()):
         if tensor.shape[0] < 2:
             raise CaptureError(f"the example input has a batch of {tensor.shape[0]}; give two examples or more")

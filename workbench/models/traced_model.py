@@ -17,6 +17,8 @@ from torch.utils import _pytree as pytree
 
 from workbench.input_error import InputError
 from workbench.models.capture import batch_of, capture, kind
+from workbench.models.diffusion import Sampling
+from workbench.models.further_input import FurtherInput, Tokenize
 from workbench.models.graph import Cut, ModelGraph, Reduction
 from workbench.models.known_circuit import KnownCircuit
 from workbench.models.layer import Layer
@@ -66,6 +68,12 @@ class TracedModel:
     held
         What the network reads beside the image, by name, one example each (``timestep``, ``encoder_hidden_states``): used wherever an image
         alone is given. Change it with `hold`.
+    further
+        The part of what is held that a user can choose, by the option of a reference it is chosen with; change it with `choose`.
+    tokenize
+        Turns texts into the tokens it reads, ``texts context``; None for networks that read no text.
+    sampling
+        How a diffusion network draws; None for all others.
     warnings
         What a user must know before believing a number, such as ``random weights``.
     circuit
@@ -89,6 +97,9 @@ class TracedModel:
         parameter_count: int = 0,
         output_spec: Any = None,
         held: Mapping[str, Tensor] | None = None,
+        further: Mapping[str, FurtherInput] | None = None,
+        tokenize: Tokenize | None = None,
+        sampling: Sampling | None = None,
     ) -> None:
         self.graph = graph
         self.preprocessing = preprocessing
@@ -100,6 +111,11 @@ class TracedModel:
         self._weights, self.parameter_count = weight_hash, parameter_count
         self._output_spec = output_spec
         self.held: dict[str, Tensor] = dict(held or {})
+        self.further: dict[str, FurtherInput] = {}
+        self.tokenize, self.sampling = tokenize, sampling
+        for option, given in (further or {}).items():
+            self.further[option] = given
+            self.choose(option, given.value)
 
     @classmethod
     def from_module(
@@ -116,6 +132,9 @@ class TracedModel:
         origin: str = "",
         warnings: Sequence[str] = (),
         circuit: KnownCircuit | None = None,
+        further: Mapping[str, FurtherInput] | None = None,
+        tokenize: Tokenize | None = None,
+        sampling: Sampling | None = None,
         task: Task | None = None,
     ) -> TracedModel:
         """Capture any module (it is put into eval mode).
@@ -166,6 +185,9 @@ class TracedModel:
             parameter_count=sum(parameter.numel() for parameter in module.parameters()),
             output_spec=captured.output_spec,
             held={name: value[:1] for name, value in zip(names[1:], pytree.tree_leaves(inputs)[1:], strict=True)},
+            further=further,
+            tokenize=tokenize,
+            sampling=sampling,
         )
 
     # --- what it is ------------------------------------------------------------------------------------------------------------
@@ -200,6 +222,20 @@ class TracedModel:
         if value.shape != wanted.shape:
             raise InputError(f"{name} of {self.name} has the shape {tuple(wanted.shape)}, not {tuple(value.shape)}")
         self.held[name] = value.to(wanted.device, wanted.dtype)
+
+    def choose(self, option: str, text: str) -> None:
+        """Choose what the network reads beside the image in a user's words: ``choose("prompt", "a turtle, noto style")``.
+
+        Raises
+        ------
+        InputError
+            When the network has no such option, or cannot read the text.
+        """
+        if option not in self.further:
+            raise InputError(f"{self.name} reads no {option}" + (f"; it reads {', '.join(self.further)}" if self.further else ""))
+        given = self.further[option]
+        self.hold(given.name, given.read(text))
+        self.further[option] = replace(given, value=text)
 
     @property
     def device(self) -> torch.device:

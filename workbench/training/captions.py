@@ -10,20 +10,13 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from workbench.images.emoji import FOLDER, EmojiSet
+from workbench.images.emoji import EmojiSet
+from workbench.models.caption_tokenizer import MERGES, VOCABULARY
 from workbench.training.drawings import split_emoji
 
-MERGES = 1_024
-"""Pairs joined by the vocabulary; with 512 bytes (inside and at the end of a word) and 2 marks it has 1,538 entries."""
-VOCABULARY_SIZE = 512 + MERGES + 2
-CONTEXT = 32
-"""Tokens a caption may have; what is longer is cut."""
-VOCABULARY = FOLDER.parents[1] / "models" / "captions.txt.gz"
-"""The merges in the form in which CLIP's own vocabulary is kept: a line of heading, then a pair a line."""
 _WORD = re.compile(r"[a-z][a-z' -]*[a-z]")
 
 
@@ -97,10 +90,3 @@ def write_vocabulary(path: Path = VOCABULARY) -> None:
     lines = ["#version: captions of the bundled emoji", *(" ".join(pair) for pair in merges)]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(gzip.compress("\n".join(lines).encode(), mtime=0))
-
-
-def caption_tokenizer() -> Any:
-    """Return open_clip's tokenizer with the small vocabulary; called with texts it gives int64 ``[texts, CONTEXT]``, padded with 0."""
-    from open_clip import SimpleTokenizer
-
-    return SimpleTokenizer(bpe_path=str(VOCABULARY), context_length=CONTEXT)

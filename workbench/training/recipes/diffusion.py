@@ -10,20 +10,13 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from workbench.images.emoji import EmojiSet
+from workbench.models.caption_tokenizer import caption_tokenizer
+from workbench.models.small_text_networks import SCHEDULE, SIDE, build_text_encoder, build_unet
 from workbench.task import Task
-from workbench.training.captions import CONTEXT, VOCABULARY_SIZE, Captions, caption_tokenizer
+from workbench.training.captions import Captions
 from workbench.training.drawings import Drawings, emoji_data, generator, network_input, order, split_emoji
 from workbench.training.recipe import Course, Figures, Recipe, register
 
-SIDE = 32
-WIDTH = 128
-SCHEDULE: dict[str, Any] = {
-    "num_train_timesteps": 1000,
-    "beta_schedule": "squaredcos_cap_v2",
-    "prediction_type": "v_prediction",
-    "clip_sample": True,
-}
-"""The noise levels, as diffusers' schedulers take them."""
 MEASURED = 320
 """Drawings of either part that the error is measured on."""
 GROUPS = ("Animals & Nature", "Food & Drink", "Activities", "Travel & Places")
@@ -52,44 +45,6 @@ class Diffusion(Recipe):
     def prepare(self, device: torch.device, task: Task) -> _Drawing:
         """Open the emoji and build UNet and text encoder."""
         return _Drawing(self, device)
-
-
-def build_text_encoder() -> nn.Module:
-    """Return transformers' CLIP text model: 2 layers, 4 heads, width 128, 32 tokens."""
-    from transformers import CLIPTextConfig, CLIPTextModel
-
-    return CLIPTextModel(
-        CLIPTextConfig(
-            vocab_size=VOCABULARY_SIZE,
-            hidden_size=WIDTH,
-            intermediate_size=2 * WIDTH,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            max_position_embeddings=CONTEXT,
-            bos_token_id=VOCABULARY_SIZE - 2,
-            eos_token_id=VOCABULARY_SIZE - 1,
-            pad_token_id=0,
-        )
-    )
-
-
-def build_unet(channels: tuple[int, int, int]) -> Any:
-    """Return a UNet for 32 x 32 pixels in colour that reads captions at 8 x 8 only, where attention is cheap."""
-    from diffusers import UNet2DConditionModel
-
-    network: Any = UNet2DConditionModel(
-        sample_size=SIDE,
-        in_channels=3,
-        out_channels=3,
-        layers_per_block=1,
-        block_out_channels=channels,
-        down_block_types=("DownBlock2D", "DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D", "UpBlock2D"),
-        cross_attention_dim=WIDTH,
-        attention_head_dim=8,
-        norm_num_groups=8,
-    )
-    return network
 
 
 class _Drawing(Course):

@@ -13,33 +13,15 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from workbench.images.emoji import EmojiSet
+from workbench.models.caption_tokenizer import VOCABULARY_SIZE, caption_tokenizer
+from workbench.models.small_text_networks import build_language_model
 from workbench.task import Task
-from workbench.training.captions import CONTEXT, VOCABULARY_SIZE, Captions, caption_tokenizer
+from workbench.training.captions import Captions
 from workbench.training.drawings import emoji_data, generator, split_emoji
 from workbench.training.recipe import Course, Figures, Recipe, register
 
 MEASURED = 4
 """Captions a held-out drawing is measured with."""
-
-
-def build_language_model() -> nn.Module:
-    """Return transformers' GPT-2 class: 3 layers, 4 heads, width 128."""
-    from transformers import GPT2Config, GPT2LMHeadModel
-
-    return GPT2LMHeadModel(
-        GPT2Config(
-            vocab_size=VOCABULARY_SIZE,
-            n_positions=CONTEXT,
-            n_embd=128,
-            n_layer=3,
-            n_head=4,
-            bos_token_id=VOCABULARY_SIZE - 2,
-            eos_token_id=VOCABULARY_SIZE - 1,
-            resid_pdrop=0.1,
-            embd_pdrop=0.1,
-            attn_pdrop=0.1,
-        )
-    )
 
 
 @register(caption_lm={})

@@ -1,0 +1,22 @@
+"""The small byte-pair vocabulary in which the bundled networks read text; `workbench.training.captions` learns it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from workbench.models.card import FOLDER
+
+MERGES = 1_024
+"""Pairs joined by the vocabulary; with 512 bytes (inside and at the end of a word) and 2 marks it has 1,538 entries."""
+VOCABULARY_SIZE = 512 + MERGES + 2
+CONTEXT = 32
+"""Tokens a caption may have; what is longer is cut."""
+VOCABULARY = FOLDER / "captions.txt.gz"
+"""The merges in the form in which CLIP's own vocabulary is kept: a line of heading, then a pair a line."""
+
+
+def caption_tokenizer() -> Any:
+    """Return open_clip's tokenizer with the small vocabulary; called with texts it gives int64 ``[texts, CONTEXT]``, padded with 0."""
+    from open_clip import SimpleTokenizer
+
+    return SimpleTokenizer(bpe_path=str(VOCABULARY), context_length=CONTEXT)

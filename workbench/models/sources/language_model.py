@@ -1,0 +1,22 @@
+"""Language models as image networks are: one graph from the input, here tokens, to the output."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+
+class NextToken(nn.Module):
+    """A causal or masked language model of transformers, without caches and output classes: tokens in, logits out."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, text: Int64[Tensor, "n tokens"]) -> Float[Tensor, "n tokens vocabulary"]:
+        """Return the logits at every place: of the next token, or of the one that is masked there."""
+        options: dict[str, Any] = {"use_cache": False} if hasattr(self.model.config, "use_cache") else {}
+        logits: Tensor = self.model(input_ids=text, **options).logits
+        return logits

@@ -1,0 +1,155 @@
+"""Networks with a card: how the weights of each kind of recipe become a traced model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from workbench.models.caption_tokenizer import caption_tokenizer
+from workbench.models.card import Card, cards, in_single
+from workbench.models.diffusion import DiffusionStep, Sampling, kept_of, unchanged
+from workbench.models.further_input import noise_input, timestep_input, tokens_input
+from workbench.models.small_networks import SMALL_NETWORKS
+from workbench.models.small_text_networks import (
+    SCHEDULE,
+    SIDE,
+    build_clip,
+    build_language_model,
+    build_text_encoder,
+    build_unet,
+)
+from workbench.models.sources.checkpoint import read_state
+from workbench.models.sources.language_model import NextToken
+from workbench.models.sources.tracing import trace
+from workbench.models.traced_model import Preprocessing, TracedModel
+from workbench.task import Task
+
+State = Mapping[str, Tensor]
+Loader = Callable[[Card, State], dict[str, Any]]
+CLIP_SIDE = 64
+PROMPT = "turtle, noto style"
+"""What a network that reads a caption is told until the user says something else."""
+TIMESTEP = 400
+
+
+def published() -> dict[str, Card]:
+    """Return the cards of the networks that can be built here, by name."""
+    return {name: card for name, card in cards().items() if card.recipe in LOADERS and _known(card)}
+
+
+def note(card: Card) -> str:
+    """Say in a few words what a network is and how well it does."""
+    return NOTES[card.recipe](card)
+
+
+def load_published(card: Card, ref: str, task: Task) -> TracedModel:
+    """Build, fill and trace a network.
+
+    Raises
+    ------
+    LoadError
+        When its weights are missing or not those its card was written for.
+    """
+    task.step(0, 0, note=f"reading {card.weights.name}")
+    card.check()
+    state, _ = read_state(card.weights)
+    parts = LOADERS[card.recipe](card, in_single(state))
+    return trace(
+        parts.pop("module"),
+        parts.pop("preprocessing"),
+        ref=ref,
+        name=card.name,
+        licence=card.licence,
+        origin=f"trained by the recipe {card.recipe} with seed {card.parameters['seed']} on {card.data['images']}",
+        task=task,
+        **parts,
+    )
+
+
+def _filled(module: nn.Module, state: State) -> nn.Module:
+    module.load_state_dict(state)
+    return module.eval()
+
+
+def _classifier(card: Card, state: State) -> dict[str, Any]:
+    network, size = card.parameters["network"], card.parameters["size"]
+    return {
+        "module": _filled(SMALL_NETWORKS[network](len(card.labels)), state),
+        "preprocessing": Preprocessing((size, size)),
+        "labels": card.labels,
+        "architecture": network,
+    }
+
+
+def _clip(card: Card, state: State) -> dict[str, Any]:
+    tokenize = caption_tokenizer()
+    images = torch.zeros(2, 3, CLIP_SIDE, CLIP_SIDE)
+    return {
+        "module": _filled(build_clip(card.parameters["tower"]), state),
+        "preprocessing": Preprocessing((CLIP_SIDE, CLIP_SIDE)),
+        "example": (images, tokenize([PROMPT, ""])),
+        "architecture": f"CLIP with a {card.parameters['tower']} image tower",
+        "further": {"text": tokens_input("text", PROMPT, tokenize)},
+        "tokenize": tokenize,
+    }
+
+
+def _language_model(card: Card, state: State) -> dict[str, Any]:
+    tokenize = caption_tokenizer()
+    return {
+        "module": NextToken(_filled(build_language_model(), state)),
+        "preprocessing": None,
+        "example": tokenize([PROMPT, ""]),
+        "architecture": "GPT-2",
+        "tokenize": tokenize,
+    }
+
+
+def _diffusion(card: Card, state: State) -> dict[str, Any]:
+    unet, text_encoder = build_unet(tuple(card.parameters["channels"])), build_text_encoder()
+    _filled(nn.ModuleDict({"unet": unet, "text_encoder": text_encoder}), state)
+    tokenize = caption_tokenizer()
+    shape = (3, SIDE, SIDE)
+    images, noise = torch.zeros(2, 2, *shape)
+    return {
+        "module": DiffusionStep(unet, kept_of(SCHEDULE), text_encoder),
+        "preprocessing": Preprocessing((SIDE, SIDE)),
+        "example": (images, torch.tensor([TIMESTEP] * 2), noise, tokenize([PROMPT, ""])),
+        "architecture": "UNet2DConditionModel",
+        "further": {
+            "prompt": tokens_input("text", PROMPT, tokenize),
+            "timestep": timestep_input("timestep", TIMESTEP, SCHEDULE["num_train_timesteps"]),
+            "noise": noise_input("noise", shape),
+        },
+        "tokenize": tokenize,
+        "sampling": Sampling(SCHEDULE, shape, unchanged, f"emoji of {card.data['groups']}: NAME, KEYWORD, …, STYLE style"),
+    }
+
+
+LOADERS: dict[str, Loader] = {
+    "Classifier": _classifier,
+    "Contrastive": _clip,
+    "CaptionModel": _language_model,
+    "Diffusion": _diffusion,
+}
+"""By the kind of recipe that is on the card."""
+
+NOTES: dict[str, Callable[[Card], str]] = {
+    "Classifier": lambda card: (
+        f"{len(card.labels)} classes, {card.parameters['size']} x {card.parameters['size']} px, "
+        f"trained on {card.data['images']}, {card.figures['test_top1']:.0%} right"
+    ),
+    "Contrastive": lambda card: (
+        f"CLIP, {CLIP_SIDE} x {CLIP_SIDE} px and captions, trained on emoji, {card.figures['test_subgroup_top1']:.0%} zero-shot"
+    ),
+    "CaptionModel": lambda card: f"language model of captions, perplexity {card.figures['test_perplexity']:.1f} a token",
+    "Diffusion": lambda card: f"draws emoji of {SIDE} x {SIDE} px from captions",
+}
+
+
+def _known(card: Card) -> bool:
+    """Whether a classifier's network is one of ours: a folder may hold cards of runs with other architectures."""
+    return card.recipe != "Classifier" or card.parameters["network"] in SMALL_NETWORKS
