@@ -12,7 +12,7 @@ from typing import NoReturn
 from workbench import __version__, cli
 from workbench.task import Task
 
-COMMANDS = ("window", "list", "run", "train", "evaluate")
+COMMANDS = ("window", "list", "run", "generate", "train", "evaluate")
 
 TRACEBACK = "on an error show where it was noticed, not one line"
 
@@ -48,6 +48,17 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--images", metavar="REF", help="image set, such as emoji or folder:PATH")
     add_settings(run, "--set layer=layer2 --set units=5,9")
     run.add_argument("--out", metavar="DIR", required=True, help="folder for result.json, arrays.npz and figures/")
+
+    generate = commands.add_parser("generate", help="draw images from prompts with a diffusion network")
+    generate.add_argument("prompts", metavar="PROMPT", nargs="*", default=[""], help="what is drawn; none: anything")
+    generate.add_argument("--model", metavar="REF", default="bundled:diffusion", help="by default bundled:diffusion")
+    generate.add_argument("--style", metavar="NAME", action="append", help="drawing style for each prompt, such as noto; may be repeated")
+    generate.add_argument("--images", type=int, metavar="N", help="images of each prompt")
+    generate.add_argument("--seed", type=int, metavar="N", help="of the first image's noise")
+    generate.add_argument("--steps", type=int, metavar="N", help="noise levels gone through")
+    generate.add_argument("--guidance", type=float, metavar="X", help="how far the prompt is followed; 1: as learned")
+    generate.add_argument("--out", metavar="DIR", required=True, help="folder for images/, trajectories/ and the whole result")
+    generate.add_argument("--traceback", action="store_true", help=TRACEBACK)
 
     train = commands.add_parser("train", help="train a network from a recipe, or go on with a run that was stopped")
     train.add_argument("recipe", metavar="NAME", help="as in 'list recipes', such as inception or Classifier")
@@ -125,6 +136,11 @@ def main(argv: Sequence[str]) -> int:
     def run(task: cli.TerminalTask) -> None:
         cli.run(given.analysis, given.set, given.model, given.images, given.out, given.allow_code, task)
 
+    def generate(task: cli.TerminalTask) -> None:
+        asked = {name: getattr(given, name) for name in ("images", "seed", "steps", "guidance")}
+        settings = {name: value for name, value in asked.items() if value is not None}
+        cli.generate(given.prompts, given.style or [], settings, given.model, given.out, task)
+
     def train(task: Task) -> None:
         from workbench.training import commands
 
@@ -136,7 +152,7 @@ def main(argv: Sequence[str]) -> int:
 
         commands.evaluate(given.name, given.json, task)
 
-    command = {"list": list_entries, "run": run, "train": train, "evaluate": evaluate}[given.command]
+    command = {"list": list_entries, "run": run, "generate": generate, "train": train, "evaluate": evaluate}[given.command]
     return cli.guarded(command, traceback=given.traceback)
 
 

@@ -23,6 +23,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+import numpy as np
+
 from workbench.input_error import InputError
 from workbench.jobs.progress import Progress
 from workbench.task import Task
@@ -367,11 +369,51 @@ def run(
     InputError
         When anything given is wrong; nothing was computed or written then.
     """
+    _run(analysis, parse_settings(analysis, settings), model, images, out, allow_code, task)
+    sys.stdout.write(f"{out}\n")
+
+
+def generate(
+    prompts: Sequence[str], styles: Sequence[str], settings: Mapping[str, Any], model: str, out: str, task: TerminalTask
+) -> None:
+    """Draw images; beside the result of `Generation`, write each as a PNG, and its trajectory as a strip of the steps side by side.
+
+    Raises
+    ------
+    InputError
+        When anything given is wrong; nothing was computed or written then.
+    """
+    from PIL import Image
+
+    from workbench.models.caption_tokenizer import in_style
+
+    texts = [in_style(prompt, style) for prompt in prompts for style in styles or [""]]
+    result = _run("Generation", {"prompts": texts, **settings}, model, None, out, False, task)
+    trajectory = result.arrays["trajectory"]
+    for row, images in enumerate(result.arrays["images"]):
+        for image, seed in enumerate(result.summary["seeds"]):
+            strip = np.concatenate(list(trajectory[:, row, image]), axis=1)
+            for kind, pixels in (("images", images[image]), ("trajectories", strip)):
+                path = Path(out) / kind / f"{row:02}-seed{seed}.png"
+                path.parent.mkdir(exist_ok=True)
+                Image.fromarray(np.rint(255 * pixels.astype(np.float32)).astype(np.uint8)).save(path)
+    sys.stdout.write(f"{out}\n")
+
+
+def _run(
+    analysis: str,
+    parameters: Mapping[str, Any],
+    model: str,
+    images: str | None,
+    out: str,
+    allow_code: bool,
+    task: TerminalTask,
+) -> Result:
+    """Run an analysis, write its result into a folder and return it."""
     from workbench.jobs.engine import Engine, configured
     from workbench.jobs.requests import RunAnalysis, skipped_images
 
     folder = check_folder(Path(out))
-    parameters = parse_settings(analysis, settings)
     # What can be wrong is tried in the order of what it costs.
     if configured(analysis, parameters).needs_images and images is None:
         raise InputError(f"{analysis} needs images; add --images REF, such as --images emoji")
@@ -383,7 +425,7 @@ def run(
     write(result, folder)
     if skipped := skipped_images(result.summary):
         task.say(skipped)
-    sys.stdout.write(f"{folder}\n")
+    return result
 
 
 def parse_settings(analysis: str, settings: Sequence[str]) -> dict[str, Any]:

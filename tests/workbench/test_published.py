@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+import main
 from workbench.models import card
 from workbench.models.loading import LoadError, list_models, load
 from workbench.models.sources import choosing, published
@@ -122,3 +125,21 @@ def test_what_it_cannot_read_is_said(shelf: Path, ref: str, said: str) -> None:
 def test_a_prompt_with_any_sign_stands_in_a_reference(shelf: Path) -> None:
     text = "50% off? cats & dogs=pets, noto style"
     assert load(f"bundled:clip?text={choosing.written(text)}").further["text"].value == text
+
+
+def test_generate_writes_every_image_and_how_it_came_to_be(
+    shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path / "cache"))
+    out = tmp_path / "out"
+    asked = ["generate", "turtle", "cat", "--style", "noto", "--style", "fluent_3d", "--images", "2", "--seed", "7", "--steps", "3"]
+    assert main.main([*asked, "--out", str(out)]) == 0
+    assert capsys.readouterr().out == f"{out}\n"
+    names = [f"{row:02}-seed{seed}.png" for row in range(4) for seed in (7, 8)]
+    assert sorted(path.name for path in (out / "images").iterdir()) == names
+    assert Image.open(out / "trajectories" / names[0]).size == (3 * 32, 32)
+    arrays = np.load(out / "arrays.npz")
+    assert np.array_equal(np.asarray(Image.open(out / "images" / names[-1])), np.rint(255 * arrays["images"][3, 1]).astype(np.uint8))
+    assert "cat, fluent 3d style" in (out / "result.json").read_text(encoding="utf-8")
+    assert main.main(["generate", "--model", "bundled:clip", "--out", str(tmp_path / "none")]) == 2
+    assert "clip draws nothing; open a diffusion network" in capsys.readouterr().err

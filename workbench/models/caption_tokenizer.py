@@ -20,3 +20,8 @@ def caption_tokenizer() -> Any:
     from open_clip import SimpleTokenizer
 
     return SimpleTokenizer(bpe_path=str(VOCABULARY), context_length=CONTEXT)
+
+
+def in_style(text: str, style: str) -> str:
+    """Return a text with a drawing style, as the captions name it: ``TEXT, STYLE style``; ``fluent_3d`` is written ``fluent 3d``."""
+    return ", ".join(part for part in (text, f"{style.replace('_', ' ')} style" if style else "") if part)

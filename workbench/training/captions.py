@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from workbench.images.emoji import EmojiSet
-from workbench.models.caption_tokenizer import MERGES, VOCABULARY
+from workbench.models.caption_tokenizer import MERGES, VOCABULARY, in_style
 from workbench.training.drawings import split_emoji
 
 _WORD = re.compile(r"[a-z][a-z' -]*[a-z]")
@@ -28,7 +28,7 @@ def plain_keywords(keywords: str, name: str) -> list[str]:
 
 def caption(name: str, style: str, keywords: Sequence[str] = ()) -> str:
     """Return ``NAME, KEYWORD, …, STYLE style``, in lower case; the style ``fluent_3d`` is written ``fluent 3d``."""
-    return ", ".join([name.lower(), *keywords, f"{style.replace('_', ' ')} style"])
+    return in_style(", ".join([name.lower(), *keywords]), style)
 
 
 def drawn_caption(name: str, style: str, keywords: Sequence[str], random: torch.Generator) -> str:
