@@ -8,6 +8,7 @@ import pytest
 from PySide6.QtCore import QModelIndex, Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QLineEdit
 
 from widgets.panels.model_loader import ModelLoaderPanel, count, numbers
 from widgets.source_tree import REF, SourceTree
@@ -140,7 +141,24 @@ def test_the_card_names_what_is_held_beside_the_image(panel, session, runner, qt
         session.open_model("test:small")
     row = panel.card.rows["Input"]
     assert row.full_text == "224 × 224 px, 3 channels, timestep 400, text 4 × 16"
-    assert "NAME?timestep=400" in row.toolTip()
+
+
+def test_what_is_read_beside_the_image_is_changed_in_the_card(panel, session, runner, qtbot):
+    further = {"prompt": ("turtle", "text that is read"), "timestep": ("400", "noise level, 0 to 999")}
+    runner.answers[LoadModel] = replace(runner.answers[LoadModel], ref="bundled:diffusion?timestep=400", further=further)
+    with qtbot.waitSignal(session.model_changed):
+        session.open_model("bundled:diffusion?timestep=400")
+    fields = {field.accessibleName(): field for field in panel.card.findChildren(QLineEdit)}
+    assert {name: field.text() for name, field in fields.items()} == {"Prompt": "turtle", "Timestep": "400"}
+    fields["Prompt"].setText("cats & dogs")
+    with qtbot.waitSignal(session.model_changed):
+        qtbot.keyClick(fields["Prompt"], Qt.Key.Key_Return)
+    assert runner.asked(LoadModel)[-1].ref == "bundled:diffusion?timestep=400&prompt=cats %26 dogs"
+    runner.answers[LoadModel] = replace(runner.answers[LoadModel], further={})
+    with qtbot.waitSignal(session.model_changed):
+        session.open_model("test:small")
+    qtbot.waitUntil(lambda: not panel.card.findChildren(QLineEdit))
+
 
 
 def test_images_are_chosen_and_described(panel, session, runner, qtbot):

@@ -12,8 +12,8 @@ from PIL import Image
 
 import main
 from workbench.models import card
-from workbench.models.loading import LoadError, list_models, load
-from workbench.models.sources import choosing, published
+from workbench.models.loading import LoadError, Reference, list_models, load
+from workbench.models.sources import published
 from workbench.task import Task
 from workbench.training import publish, trainer
 from workbench.training.recipe import recipe
@@ -124,7 +124,8 @@ def test_what_it_cannot_read_is_said(shelf: Path, ref: str, said: str) -> None:
 
 def test_a_prompt_with_any_sign_stands_in_a_reference(shelf: Path) -> None:
     text = "50% off? cats & dogs=pets, noto style"
-    assert load(f"bundled:clip?text={choosing.written(text)}").further["text"].value == text
+    ref = str(Reference.parse("bundled:clip?text=cat").having("text", text))
+    assert load(ref).further["text"].value == text
 
 
 def test_generate_writes_every_image_and_how_it_came_to_be(

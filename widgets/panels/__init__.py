@@ -71,5 +71,11 @@ PANELS: dict[str, Entry] = {
         "centre",
         "Train a network with a recipe and watch its curves; pause it, and go on with it after the window was closed or killed.",
     ),
+    "generate": Entry(
+        "generate:GeneratePanel",
+        "Generate",
+        "centre",
+        "Draw images from prompts with the open diffusion network, and step through how each came to be.",
+    ),
 }
 """Panel id -> entry. The order gives the shortcuts Ctrl+1, Ctrl+2 ... and the order of the tabs."""

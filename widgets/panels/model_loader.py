@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QEvent, Qt
+from PySide6.QtCore import QEvent, Qt, Signal
 from PySide6.QtGui import QFont, QGuiApplication
 from PySide6.QtWidgets import (
     QComboBox,
@@ -15,6 +15,7 @@ from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
     QLabel,
+    QLineEdit,
     QProgressBar,
     QSizePolicy,
     QSplitter,
@@ -29,6 +30,7 @@ from widgets.layer_tree import LayerTree
 from widgets.session import Session
 from widgets.source_tree import SourceTree
 from widgets.theme import set_icon, signal_colour
+from workbench.models.loading import Reference
 
 if TYPE_CHECKING:
     from workbench.jobs.job import JobEvent
@@ -62,6 +64,7 @@ class ModelLoaderPanel(Panel):
         self.images = ImageChooser(session)
         self.card = Card()
         self.layers = LayerTree(session)
+        self.card.chosen.connect(self._choose_input)
         top = QWidget()
         column = QVBoxLayout(top)
         column.setContentsMargins(0, 0, 0, 0)
@@ -93,6 +96,12 @@ class ModelLoaderPanel(Panel):
     def _show_model(self, card: ModelCard | None) -> None:
         self.card.show_card(card)
         self.layers.show_layers(card.layers if card is not None else ())
+
+    def _choose_input(self, option: str, text: str) -> None:
+        """Open the same network reading something else beside the image."""
+        if self.session.model is not None:
+            ref = Reference.parse(self.session.model.ref).having(option, text)
+            self.session.open_model(str(ref), layer=self.session.layer, unit=self.session.unit)
 
     def _on_sources(self, event: JobEvent) -> None:
         if event.state == "done":
@@ -158,7 +167,10 @@ class Loading(QWidget):
 
 
 class Card(QFrame):
-    """What is known of the open network."""
+    """What is known of the open network; what it reads beside the image can be changed here."""
+
+    chosen = Signal(str, str)
+    """An option, such as ``prompt``, and what is to be read now."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -203,6 +215,10 @@ class Card(QFrame):
                 form.addRow(caption, label)
         self._form = QWidget()
         self._form.setLayout(form)
+        self._further = QFormLayout()
+        self._further.setContentsMargins(0, 2, 0, 0)
+        self._further.setHorizontalSpacing(10)
+        self._further.setVerticalSpacing(2)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(8, 6, 8, 6)
         layout.setSpacing(4)
@@ -210,6 +226,18 @@ class Card(QFrame):
         layout.addWidget(self.hint)
         layout.addWidget(self.warning)
         layout.addWidget(self._form)
+        layout.addLayout(self._further)
+
+    def _show_further(self, further: Mapping[str, tuple[str, str]]) -> None:
+        """Offer a field for each thing that is read beside the image."""
+        while self._further.rowCount():
+            self._further.removeRow(0)
+        for option, (value, help) in further.items():
+            field = QLineEdit(value, toolTip=f"Read beside the image: {help}. Enter opens the network with it.")
+            field.setAccessibleName(option.capitalize())
+            field.setPlaceholderText("empty")
+            field.returnPressed.connect(lambda option=option, field=field: self.chosen.emit(option, field.text()))
+            self._further.addRow(option.capitalize(), field)
 
     def changeEvent(self, event: QEvent) -> None:
         """Write warnings in the new colour."""
@@ -224,6 +252,7 @@ class Card(QFrame):
         self._form.setVisible(card is not None)
         self.hint.setVisible(card is None)
         self.warning.setVisible(card is not None and bool(card.warnings))
+        self._show_further(card.further if card is not None else {})
         if card is None:
             self.title.show_text("No network open")
             return
@@ -235,7 +264,10 @@ class Card(QFrame):
             "Reference": card.ref,
             "Parameters": count(card.parameters),
             "Input": ", ".join(
-                [f"{height} × {width} px, {card.channels} channels", *(f"{name} {value}" for name, value in card.held.items())]
+                [
+                    f"{height} × {width} px, {card.channels} channels",
+                    *(f"{name} {value}" for name, value in card.held.items()),
+                ]
             ),
             "Mean, std": f"{numbers(card.mean)}, {numbers(card.std)}",
             "Classes": f"{len(card.labels):,}" if card.labels else "not named",
@@ -245,8 +277,7 @@ class Card(QFrame):
         }
         tips = {
             "Input": "Height and width of the image the network reads, and its channels"
-            + ("; what it reads besides is held at these values" if card.held else "")
-            + ("; open it as NAME?timestep=400 for another timestep" if "timestep" in card.held else ""),
+            + ("; what it reads besides is held at these values" if card.held else ""),
             "Mean, std": "Subtracted from and divided into each channel of an image in [0, 1]",
             "Weights": f"SHA-256 of the weights: {card.weight_hash}",
         }

@@ -77,7 +77,13 @@ class ModelCard:
     warnings
         What one must know before believing a number, such as random weights.
     held
-        What it reads beside the image, by name: the value of a number, else the shape of one example.
+        What it reads beside the image and nobody can choose, by name: the value of a number, else the shape of one example.
+    further
+        What it reads beside the image by choice, by option of the reference: what is chosen now, and a few words of help.
+    draws
+        Whether it is a diffusion network that `Generation` can draw with.
+    prompts
+        What prompts it was trained with, in a few words; empty where that is not known.
     """
 
     ref: str
@@ -95,6 +101,9 @@ class ModelCard:
     layers: tuple[Layer, ...]
     warnings: tuple[str, ...]
     held: Mapping[str, str] = field(default_factory=dict)
+    further: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    draws: bool = False
+    prompts: str = ""
 
 
 @dataclass(frozen=True)
@@ -143,7 +152,11 @@ class LoadModel(Request):
             held={
                 name: f"{value.item():g}" if value.numel() == 1 else " × ".join(map(str, value.shape[1:]))
                 for name, value in model.held.items()
+                if name not in {given.name for given in model.further.values()}
             },
+            further={option: (given.value, given.help) for option, given in model.further.items()},
+            draws=model.sampling is not None,
+            prompts=model.sampling.about if model.sampling is not None else "",
         )
 
 

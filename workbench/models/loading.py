@@ -14,11 +14,12 @@ import pkgutil
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, TypeVar
+from urllib.parse import quote
 
 from workbench.input_error import InputError
 from workbench.task import Task
@@ -89,6 +90,11 @@ class Reference:
     def __str__(self) -> str:
         tail = "&".join(f"{key}={value}" for key, value in self.options)
         return f"{self.scheme}:{self.name}" + (f"?{tail}" if tail else "")
+
+    def having(self, option: str, text: str) -> Reference:
+        """Return the reference with an option set to any text: ``&``, ``?`` and ``%`` are written as in addresses of the web."""
+        written = quote(text, safe=" ,;:!'()[]{}=+*/@#")
+        return replace(self, options=tuple({**dict(self.options), option: written}.items()))
 
     def get(self, option: str) -> str | None:
         """Return an option's text, or None where it is not given."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 from workbench.input_error import InputError
 from workbench.models.loading import LoadError, Reference
@@ -15,11 +15,6 @@ FURTHER = {
     "noise": "seed of the noise that is mixed with what a diffusion network is shown",
 }
 """Options by which an input beside the image is chosen, with a few words of help."""
-
-
-def written(text: str) -> str:
-    """Write a value as it can stand in a reference: ``&``, ``?`` and ``%`` as in addresses of the web."""
-    return quote(text, safe=" ,;:!'()[]{}=+*/@#")
 
 
 def choose_inputs(model: TracedModel, reference: Reference) -> None:
