@@ -1,6 +1,7 @@
 # make run    open the workbench           make test   everything a change must pass
 # make bench  ratios to peers, as JSON     make lint | types | contracts   one check alone
 # make models train the bundled networks anew, one after the other: many hours; it goes on where it was stopped
+# make resources  render and sweep the bundled networks anew, for what is seen before anything is computed
 # The first call makes .venv; PYTHON=/path/to/python3 chooses the interpreter, ARGS="..." is passed on.
 
 BIN := .venv/bin
@@ -9,7 +10,7 @@ SET_UP := pyproject.toml constraints.txt .ci/set-up
 
 NETWORKS ?= inception resnet convnext vit clip clip-rn caption-lm diffusion
 
-.PHONY: run test bench models lint types contracts venv
+.PHONY: run test bench models resources lint types contracts venv
 
 run: .venv/ready-to-run
 	$(BIN)/python main.py $(ARGS)
@@ -25,6 +26,9 @@ bench: .venv/ready-to-bench
 
 models: .venv/ready-to-run
 	$(BIN)/python -m workbench.training.publish $(NETWORKS)
+
+resources: .venv/ready-to-run
+	$(BIN)/python -m workbench.jobs.first_look $(ARGS)
 
 lint: .venv/ready-to-test
 	$(BIN)/ruff check .

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from workbench.input_error import InputError
 from workbench.jobs.collector import collector_at_rest
+from workbench.jobs.first_look import unpack_sweep
 from workbench.jobs.store import Store
 from workbench.jobs.torch_libraries import load_torch_libraries
 from workbench.task import Cancelled, Task
@@ -182,9 +183,18 @@ class Engine:
     def _from_sweep(
         self, model: TracedModel, images: ImageSet, layer: str, read: Callable[[Path, str], dict[str, Any]]
     ) -> dict[str, Any] | None:
-        """Read from the newest sweep that has the layer, under any of its names."""
+        """Read from the newest sweep that has the layer, under any of its names, last from one that comes with a bundled network."""
+        about = subject(model, images)
+        found = self._from_store(model, about, layer, read)
+        if found is None and unpack_sweep(self.store, about):
+            found = self._from_store(model, about, layer, read)
+        return found
+
+    def _from_store(
+        self, model: TracedModel, about: str, layer: str, read: Callable[[Path, str], dict[str, Any]]
+    ) -> dict[str, Any] | None:
         known = model.layer(layer)
-        folders = self.store.folder(subject(model, images)).iterdir()
+        folders = self.store.folder(about).iterdir()
         for folder in sorted(folders, key=lambda folder: folder.stat().st_mtime_ns, reverse=True):
             for name in dict.fromkeys((layer, known.name, *known.aliases)):
                 try:

@@ -1,0 +1,58 @@
+"""The networks in the box: each does what its card says, and what is shipped of its first look is what one would compute."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from workbench.jobs import first_look
+from workbench.jobs.engine import Engine
+from workbench.models.card import FOLDER, Card, cards
+from workbench.models.sources.published import published
+from workbench.task import Task
+from workbench.training.publish import evaluate
+from workbench.training.recipe import recipe
+from workbench.training.trainer import read_tensors
+
+SHIPPED = sorted(path.stem for path in first_look.FOLDER.glob("*.zip"))
+ROOM = 60e6
+"""Bytes that all networks and the image set may take."""
+
+
+def test_all_cards_are_of_networks_that_can_be_opened() -> None:
+    assert set(published()) == set(cards()) != set()
+
+
+def test_networks_and_images_are_small() -> None:
+    assert sum(path.stat().st_size for path in FOLDER.parent.rglob("*") if path.is_file()) <= ROOM
+
+
+@pytest.mark.parametrize("card", cards().values(), ids=lambda card: card.name)
+def test_a_network_does_what_its_card_says(card: Card) -> None:
+    card.check()
+    course = recipe(card.recipe, card.parameters).prepare(torch.device("cpu"), Task())
+    assert dict(course.data) == dict(card.data) and course.labels == card.labels
+    measured = evaluate(course, read_tensors(card.weights)[0], Task())
+    assert measured == pytest.approx(dict(card.figures), rel=0.01, abs=0.005)
+
+
+def test_every_network_that_sees_has_a_first_look() -> None:
+    seeing = {name for name, card in published().items() if card.recipe != "CaptionModel" and not name.startswith("judge")}
+    assert set(SHIPPED) == seeing
+    assert sum(path.stat().st_size for path in first_look.FOLDER.glob("*.zip")) <= 10e6
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_sample_of_the_first_look_is_what_one_computes(name: str) -> None:
+    model = Engine().model(f"bundled:{name}")
+    layers = first_look.shown_layers(model)
+    for layer in (layers[0], layers[len(layers) // 2]):
+        shipped = first_look.thumbnails(model, layer.name)
+        assert shipped is not None and len(shipped) == layer.units
+        units = (0, layer.units // 2)
+        fresh = first_look.small(first_look.rendered(model, layer.name, units))
+        for unit, image in zip(units, fresh, strict=True):
+            difference = np.abs(shipped[unit].astype(float) - image).mean()
+            chance = np.abs(shipped[unit - 1].astype(float) - image).mean()
+            assert difference < 12 and difference < chance / 2
