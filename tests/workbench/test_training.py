@@ -162,7 +162,9 @@ def test_ctrl_c_ends_a_run_between_two_updates() -> None:
 
 
 @pytest.mark.parametrize("begun", ["bf16", "fp32"])
-def test_auto_goes_on_in_the_precision_a_run_was_begun_with(colours: Path, tmp_path: Path, begun: trainer.Precision) -> None:
+def test_auto_goes_on_in_the_precision_a_run_was_begun_with(
+    colours: Path, tmp_path: Path, begun: trainer.Precision
+) -> None:
     chosen = small(colours, steps=2)
     with pytest.raises(Cancelled):
         trainer.train(chosen, tmp_path, StopAt(1), device="cpu", precision=begun, threads=1)
@@ -211,7 +213,18 @@ def test_images_that_can_no_longer_be_read_end_a_run(colours: Path, tmp_path: Pa
 
 def test_a_run_that_was_killed_goes_on_from_its_last_state(colours: Path, tmp_path: Path) -> None:
     settings = ["network=resnet", f"images=folder:{colours}", "column=label", "size=32", "batch=8", "steps=100000"]
-    command = [sys.executable, "main.py", "train", "Classifier", "--out", str(tmp_path), "--precision", "fp32", "--threads", "1"]
+    command = [
+        sys.executable,
+        "main.py",
+        "train",
+        "Classifier",
+        "--out",
+        str(tmp_path),
+        "--precision",
+        "fp32",
+        "--threads",
+        "1",
+    ]
     for setting in settings:
         command += ["--set", setting]
     running = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, env=os.environ | {"OMP_NUM_THREADS": "1"})
@@ -303,7 +316,9 @@ def test_what_cannot_be_trained_is_refused_in_words(colours: Path, settings: dic
 def test_a_folder_with_another_run_is_left_alone(colours: Path, tmp_path: Path) -> None:
     trainer.train(small(colours, steps=2), tmp_path, Task(), device="cpu", precision="fp32", threads=1)
     with pytest.raises(RecipeError, match=r"holds another run \(learning_rate 0\.002 there, 0\.1 here\)"):
-        trainer.train(small(colours, steps=2, learning_rate=0.1), tmp_path, Task(), device="cpu", precision="fp32", threads=1)
+        trainer.train(
+            small(colours, steps=2, learning_rate=0.1), tmp_path, Task(), device="cpu", precision="fp32", threads=1
+        )
 
 
 def test_a_loss_that_is_no_number_ends_the_run(colours: Path, tmp_path: Path) -> None:
@@ -453,3 +468,50 @@ def test_every_recipe_has_words_for_its_parameters() -> None:
         assert kind.__doc__
         assert set(settings) <= set(kind.model_fields), name
         assert all(field.description for field in kind.model_fields.values())
+
+
+def test_a_diffusion_network_is_judged_by_what_it_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    from workbench.training.recipes import diffusion
+
+    class Bright:
+        """Names the style, or the subgroup, after how bright an image is."""
+
+        def __init__(self, bright: str, dark: str) -> None:
+            self.names = [dark, bright]
+
+        def likeliest(self, images: Tensor, count: int) -> list[list[str]]:
+            assert images.shape[1:] == (3, 32, 32) and images.abs().max() <= 1
+            return [[self.names[int(image.mean() > 0)]] * count for image in images]
+
+    course = recipe("diffusion", {"channels": (8, 16, 16)}).prepare(torch.device("cpu"), Task())
+    monkeypatch.setattr(diffusion, "DRAWN", 40)
+    monkeypatch.setattr(diffusion, "MEASURED", 8)
+    assert set(course.evaluate(course.module.eval(), Task())) >= {"train_error", "test_error"}
+    judges = {"style": Bright("fluent_3d", "noto"), "object": Bright("animal-bird", "animal-bug")}
+    monkeypatch.setattr(diffusion.Judge, "of", lambda what, device: judges[what])
+    monkeypatch.setattr(
+        course,
+        "draw",
+        lambda module, texts, random: torch.stack(
+            [torch.full((3, 32, 32), 0.5 if "fluent" in text else -0.5) for text in texts]
+        ),
+    )
+    figures = course.evaluate(course.module, Task())
+    random = torch.Generator().manual_seed(0)
+    chosen = course.known[torch.randperm(len(course.known), generator=random)[:40]].tolist()
+    styles = [course.images.columns["style"][index] for index in chosen]
+    assert figures["style_top1"] == pytest.approx(
+        sum(style in ("fluent_3d", "noto") for style in styles) / 40, abs=1e-3
+    )
+    assert figures["style_family_top1"] == pytest.approx(
+        sum(style.startswith(("fluent", "noto")) for style in styles) / 40, abs=1e-3
+    )
+    birds = [course.images.columns["subgroup"][index] for index in chosen]
+    right = [
+        name == ("animal-bird" if style.startswith("fluent") else "animal-bug")
+        for name, style in zip(birds, styles, strict=True)
+    ]
+    assert figures["object_top5"] == pytest.approx(sum(right) / 40, abs=1e-3)
+    assert 0 <= figures["judge_object_top5"] <= 1
+    drawn = type(course).draw(course, course.module, ["turtle, noto style"], random)
+    assert drawn.shape == (1, 3, 32, 32) and drawn.abs().max() <= 1

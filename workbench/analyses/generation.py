@@ -18,7 +18,7 @@ from torch import Tensor
 
 from workbench.analyses.analysis import Analysis, Result, register
 from workbench.input_error import InputError
-from workbench.models.diffusion import NOISY, TEXT, Sampling
+from workbench.models.diffusion import NOISY, TEXT, Sampling, denoise, guided
 from workbench.task import Task
 
 if TYPE_CHECKING:
@@ -79,35 +79,29 @@ class Generation(Analysis):
             raise InputError(f"{model.name} draws nothing; open a diffusion network, such as bundled:diffusion")
         if any(self.prompts) and model.tokenize is None:
             raise InputError(f"{model.name} reads no prompt; leave it empty")
-        scheduler = sampling.scheduler()
-        scheduler.set_timesteps(self.steps)
-        timesteps = [int(timestep) for timestep in scheduler.timesteps]
         rows = [(prompt, image) for prompt in range(len(self.prompts)) for image in range(self.images)]
-        expected = np.zeros((len(timesteps), len(rows), *_pixels(sampling), 3), np.float16)
+        expected = np.zeros((self.steps, len(rows), *_pixels(sampling), 3), np.float16)
         drawn = np.zeros((len(rows), *_pixels(sampling), 3), np.float32)
         shown = np.full(drawn.shape, 128, np.uint8)
         shape = (len(self.prompts), self.images, *drawn.shape[1:])
+        timesteps = np.zeros(self.steps, np.int64)
         with torch.inference_mode():
             for first in range(0, len(rows), BATCH):
                 part = rows[first : first + BATCH]
                 place = slice(first, first + len(part))
                 predict = self._predictor(model, [self.prompts[prompt] for prompt, _ in part])
-                noisy = torch.cat([self._noise(sampling, image) for _, image in part]).to(model.device, model.dtype)
-                noisy = noisy * scheduler.init_noise_sigma
-                for step, timestep in enumerate(timesteps):
-                    taken = scheduler.step(predict(noisy, timestep), timestep, noisy)
-                    noisy = taken.prev_sample
-                    expected[step, place] = seen = _images(sampling, taken.pred_original_sample)
+                left = torch.cat([self._noise(sampling, image) for _, image in part]).to(model.device, model.dtype)
+                for step, (timestep, clean, rest) in enumerate(denoise(sampling, predict, left, self.steps)):
+                    timesteps[step], left = timestep, rest
+                    expected[step, place] = seen = _images(sampling, clean)
                     shown[place] = np.rint(255 * seen)
-                    done = first * len(timesteps) + (step + 1) * len(part)
-                    task.step(
-                        done, len(rows) * len(timesteps), shown.reshape(shape).copy(), note=f"timestep {timestep}"
-                    )
-                drawn[place] = _images(sampling, noisy)
+                    done = first * self.steps + (step + 1) * len(part)
+                    task.step(done, len(rows) * self.steps, shown.reshape(shape).copy(), note=f"timestep {timestep}")
+                drawn[place] = _images(sampling, left)
         arrays: dict[str, np.ndarray] = {
             "images": drawn.reshape(shape),
-            "trajectory": expected.reshape(len(timesteps), *shape),
-            "timesteps": np.array(timesteps, np.int64),
+            "trajectory": expected.reshape(self.steps, *shape),
+            "timesteps": timesteps,
         }
         return arrays, {"prompts": list(self.prompts), "seeds": [self.seed + image for image in range(self.images)]}
 
@@ -122,18 +116,17 @@ class Generation(Analysis):
             alone = model.graph.cut([NOISY, "input:timestep"], [model.graph.output])
             return lambda noisy, timestep: alone(noisy, _level(timestep, noisy))[0]
         cut = model.graph.cut([NOISY, "input:timestep", TEXT], [model.graph.output])
-        guided = self.guidance != 1
-        texts = [*prompts, *([""] * len(prompts) if guided else [])]
+        leads = self.guidance != 1
+        texts = [*prompts, *([""] * len(prompts) if leads else [])]
         (read,) = model.graph.cut(["input:text"], [TEXT])(model.tokenize(texts).to(model.device))
 
         def predict(noisy: Float[Tensor, "n c y x"], timestep: int) -> Float[Tensor, "n c y x"]:
-            both = torch.cat([noisy, noisy]) if guided else noisy
+            both = torch.cat([noisy, noisy]) if leads else noisy
             predicted: Tensor = cut(both, _level(timestep, both), read)[0]
-            if not guided:
+            if not leads:
                 return predicted
             told, untold = predicted.chunk(2)
-            followed: Tensor = untold + self.guidance * (told - untold)
-            return followed
+            return guided(told, untold, self.guidance)
 
         return predict
 

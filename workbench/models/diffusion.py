@@ -6,7 +6,7 @@ is held. The sampler starts behind that place, at the layer `NOISY`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -128,6 +128,42 @@ class Sampling:
         from diffusers import DDIMScheduler
 
         return DDIMScheduler(**self.schedule)
+
+
+def denoise(
+    sampling: Sampling,
+    predict: Callable[[Float[Tensor, "n c y x"], int], Float[Tensor, "n c y x"]],
+    noisy: Float[Tensor, "n c y x"],
+    steps: int,
+) -> Iterator[tuple[int, Float[Tensor, "n c y x"], Float[Tensor, "n c y x"]]]:
+    """Lead noise to images in so many steps (Song et al. 2021).
+
+    Parameters
+    ----------
+    predict
+        What the network says of noisy images at a timestep.
+    noisy
+        Gaussian noise of variance 1.
+
+    Yields
+    ------
+    tuple
+        The timestep, what is expected to come out in the end, and what is left after the step: after the last one it is the image.
+    """
+    scheduler = sampling.scheduler()
+    scheduler.set_timesteps(steps)
+    noisy = noisy * scheduler.init_noise_sigma
+    for timestep in scheduler.timesteps.tolist():
+        taken = scheduler.step(predict(noisy, timestep), timestep, noisy)
+        noisy = taken.prev_sample
+        yield timestep, taken.pred_original_sample, noisy
+
+
+def guided(
+    told: Float[Tensor, "n c y x"], untold: Float[Tensor, "n c y x"], guidance: float
+) -> Float[Tensor, "n c y x"]:
+    """Go from what is predicted without a prompt through what is predicted with it, `guidance` times as far (Ho & Salimans 2022)."""
+    return untold + guidance * (told - untold)
 
 
 def unchanged(images: Tensor) -> Tensor:

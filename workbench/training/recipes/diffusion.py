@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import torch
@@ -11,14 +12,18 @@ from torch import Tensor, nn
 
 from workbench.images.emoji import EmojiSet
 from workbench.models.caption_tokenizer import caption_tokenizer
+from workbench.models.diffusion import Sampling, denoise, guided, unchanged
 from workbench.models.small_text_networks import SCHEDULE, SIDE, build_text_encoder, build_unet
 from workbench.task import Task
 from workbench.training.captions import Captions
 from workbench.training.drawings import Drawings, emoji_data, generator, network_input, order, split_emoji
+from workbench.training.judge import Judge
 from workbench.training.recipe import Course, Figures, Recipe, register
 
 MEASURED = 320
 """Drawings of either part that the error is measured on."""
+DRAWN, STEPS, GUIDANCE = 320, 25, 3.0
+"""Images drawn for the judges, steps to each, and how far its prompt is followed."""
 GROUPS = ("Animals & Nature", "Food & Drink", "Activities", "Travel & Places")
 """Whose concepts are drawn; all others are left to the classifiers."""
 
@@ -110,7 +115,16 @@ class _Drawing(Course):
         return tokens.to(self.device)
 
     def evaluate(self, module: nn.Module, task: Task) -> Figures:
-        """Measure the weighted error of the velocity over `MEASURED` drawings that were trained on, and as many of held-out concepts."""
+        """Measure the error of the velocity, and whether what is drawn is what was asked for.
+
+        * ``train_error``, ``test_error``: weighted, over `MEASURED` drawings that were trained on, and as many of held-out concepts;
+        * ``style_top1``, ``style_family_top1``: the judge of styles names the style of the prompt, the second with both Fluent styles as
+          one; ``object_top5``: the prompt's subgroup is among the judge of objects' five likeliest. Of `DRAWN` images from captions that
+          were trained on;
+        * ``judge_style_top1``, ``judge_object_top5``: what the judges say of the drawings themselves, the most one can expect.
+
+        Without the judges (``main.py train judge-style``, ``judge-object``) there are the errors only.
+        """
         figures: Figures = {}
         for name, indices in (("train_error", self.known), ("test_error", self.unknown)):
             random = torch.Generator().manual_seed(self.recipe.seed)
@@ -121,4 +135,46 @@ class _Drawing(Course):
                     losses.append(self._error(part, random)[0] * len(part))
                     task.step(64 * at, len(chosen), note=f"measuring the {name.replace('_', ' ')}")
             figures[name] = round(float(torch.stack(losses).sum()) / len(chosen), 5)
+        style_judge, object_judge = Judge.of("style", self.device), Judge.of("object", self.device)
+        if style_judge is None or object_judge is None:
+            return figures
+        random = torch.Generator().manual_seed(self.recipe.seed)
+        chosen = self.known[torch.randperm(len(self.known), generator=random)[:DRAWN]]
+        drawn, shown = [], []
+        with torch.inference_mode():
+            for at, part in enumerate(chosen.split(32)):
+                task.step(32 * at, len(chosen), note="drawing for the judges")
+                drawn.append(self.draw(module, [self.captions.plain(index) for index in part.tolist()], random))
+                shown.append(network_input(self.shown(part, random)))
+            columns = self.images.columns
+            styles = [columns["style"][index] for index in chosen.tolist()]
+            objects = [columns["subgroup"][index] for index in chosen.tolist()]
+            for prefix, images in (("", torch.cat(drawn)), ("judge_", torch.cat(shown))):
+                named = style_judge.likeliest(images, 1)
+                figures[f"{prefix}style_top1"] = _share(style in found for style, found in zip(styles, named, strict=True))
+                if not prefix:
+                    families = [(style.partition("_")[0], found[0].partition("_")[0]) for style, found in zip(styles, named, strict=True)]
+                    figures["style_family_top1"] = _share(wanted == found for wanted, found in families)
+                five = object_judge.likeliest(images, 5)
+                figures[f"{prefix}object_top5"] = _share(wanted in found for wanted, found in zip(objects, five, strict=True))
         return figures
+
+    def draw(self, module: nn.Module, texts: list[str], random: torch.Generator) -> Float[Tensor, "n 3 32 32"]:
+        """Draw one image of each text, in [-1, 1], in `STEPS` steps with the guidance `GUIDANCE`."""
+        parts: Any = module
+        told = parts["text_encoder"](input_ids=self.tokenize([*texts, *[""] * len(texts)]).to(self.device)).last_hidden_state
+
+        def predict(noisy: Tensor, timestep: int) -> Tensor:
+            levels = torch.full((2 * len(noisy),), timestep, device=self.device)
+            with_text, without = parts["unet"](torch.cat([noisy, noisy]), levels, told).sample.chunk(2)
+            return guided(with_text, without, GUIDANCE)
+
+        noise = torch.randn((len(texts), 3, SIDE, SIDE), generator=random).to(self.device)
+        *_, (_, _, images) = denoise(Sampling(SCHEDULE, (3, SIDE, SIDE), unchanged), predict, noise, STEPS)
+        return images.clamp(-1, 1)
+
+
+def _share(right: Iterable[bool]) -> float:
+    """Return the part that is true, to four places."""
+    values = list(right)
+    return round(sum(values) / len(values), 4)
