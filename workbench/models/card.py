@@ -13,12 +13,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
 from workbench.models.loading import LoadError
 
 FOLDER = Path(__file__).parents[2] / "resources" / "models"
+
+
+class EarlySteps(BaseModel):
+    """Checkpoints of a network's first layers: after which updates, and the digest of their file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    steps: tuple[int, ...]
+    sha256: str
 
 
 class Card(BaseModel):
@@ -36,6 +45,8 @@ class Card(BaseModel):
         References and digests of what it was trained on.
     sha256
         Of the weight file.
+    early
+        By seed, the checkpoints of the first layers that are kept in a file of their own.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -51,11 +62,16 @@ class Card(BaseModel):
     licence: str
     versions: Mapping[str, str]
     sha256: str
+    early: Mapping[str, EarlySteps] = Field(default_factory=dict)
 
     @property
     def weights(self) -> Path:
         """Where the weights are."""
         return FOLDER / f"{self.name}.safetensors"
+
+    def early_weights(self, seed: int) -> Path:
+        """Where the checkpoints of the first layers are."""
+        return FOLDER / f"{self.name}.seed{seed}.early.safetensors"
 
     def check(self) -> None:
         """Make sure that the weight file is the one the card was written for.
@@ -65,14 +81,34 @@ class Card(BaseModel):
         LoadError
             When it is missing or another one.
         """
-        if not self.weights.exists():
-            raise LoadError(f"the weights of bundled:{self.name} are missing: {self.weights}")
-        found = digest(self.weights)
-        if found != self.sha256:
-            raise LoadError(
-                f"{self.weights} is damaged or was changed: its SHA-256 is {found[:12]}… and not {self.sha256[:12]}…; "
-                "restore it from the release, or make it again with make models"
-            )
+        _check(self.weights, self.sha256, self.name)
+
+    def check_early(self, seed: int, step: int) -> None:
+        """Make sure that there is a checkpoint, in the file the card was written for.
+
+        Raises
+        ------
+        LoadError
+            When there is none of that seed and step, or its file is missing or another one.
+        """
+        known = self.early.get(str(seed))
+        if known is None:
+            raise LoadError(f"there are no checkpoints of {self.name} with seed {seed}; there are seeds {', '.join(self.early) or 'none'}")
+        if step not in known.steps:
+            nearest = min(known.steps, key=lambda kept: abs(kept - step))
+            raise LoadError(f"there is no checkpoint of {self.name} after {step} updates; the nearest is step={nearest}")
+        _check(self.early_weights(seed), known.sha256, self.name)
+
+
+def _check(path: Path, sha256: str, name: str) -> None:
+    if not path.exists():
+        raise LoadError(f"the weights of bundled:{name} are missing: {path}")
+    found = digest(path)
+    if found != sha256:
+        raise LoadError(
+            f"{path} is damaged or was changed: its SHA-256 is {found[:12]}… and not {sha256[:12]}…; "
+            "restore it from the release, or make it again with make models"
+        )
 
 
 def halved(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

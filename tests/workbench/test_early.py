@@ -1,0 +1,70 @@
+"""Checkpoints of a network's first layers: kept apart, opened by step and seed, refused when they are not there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from workbench.models import card
+from workbench.models.inception import EARLY
+from workbench.models.loading import LoadError, load
+from workbench.models.sources import published  # noqa: F401 - before the folder of cards is another one
+from workbench.task import Cancelled, Task
+from workbench.training import publish, trainer
+from workbench.training.recipe import recipe
+
+
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    shelf = tmp_path_factory.mktemp("early")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(card, "FOLDER", shelf)
+        patch.setattr(publish, "evaluate", lambda *_: {"test_top1": 0.5})
+        for seed, last in ((0, 3), (1, 2)):
+            chosen = recipe("inception", {"steps": 3, "batch": 4, "seed": seed})
+            run = shelf / "runs" / str(seed)
+            try:
+                trainer.train(chosen, run, publish.Until(last), device="cpu", precision="fp32")
+            except Cancelled:
+                assert not (run / "checkpoints" / "00000003.safetensors").exists() or seed == 0
+            if seed == 0:
+                publish.publish(run, "inception", Task(), shelf)
+            publish.publish_early(run, "inception", shelf)
+        card.cards.cache_clear()
+        yield shelf
+    card.cards.cache_clear()
+
+
+def test_the_last_step_is_the_published_network_and_seeds_differ(shelf: Path) -> None:
+    assert {seed: kept.steps for seed, kept in card.cards()["inception"].early.items()} == {"0": (0, 1, 2, 3), "1": (0, 1, 2)}
+    images = torch.rand(2, 3, 64, 64)
+    whole = load("bundled:inception").activations(images, list(EARLY))
+    last = load("bundled:inception?step=3")
+    assert set(EARLY) <= set(last.layers) and last.parameter_count < 60_000
+    early = last.activations(images, list(EARLY))
+    assert all(torch.equal(early[name], whole[name]) for name in EARLY) and torch.equal(last(images), whole["mixed3a"])
+    first, other = load("bundled:inception?step=0"), load("bundled:inception?seed=1&step=0")
+    assert len({first.weight_hash, last.weight_hash, other.weight_hash}) == 3 and other.name == "inception, seed 1, 0 updates"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("step=7", "no checkpoint of inception after 7 updates; the nearest is step=3"),
+        ("step=1&seed=5", "no checkpoints of inception with seed 5; there are seeds 0, 1"),
+        ("seed=1", "give a step as well"),
+    ],
+)
+def test_what_is_not_there_is_said(shelf: Path, options: str, said: str) -> None:
+    with pytest.raises(LoadError, match=said):
+        load(f"bundled:inception?{options}")
+
+
+def test_a_damaged_file_is_refused(shelf: Path) -> None:
+    path = shelf / "inception.seed1.early.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(LoadError, match=r"inception\.seed1\.early\.safetensors is damaged or was changed"):
+        load("bundled:inception?seed=1&step=0")
