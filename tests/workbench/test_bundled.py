@@ -8,6 +8,7 @@ import torch
 
 from workbench.jobs import first_look
 from workbench.jobs.engine import Engine
+from workbench.jobs.requests import describe
 from workbench.models.card import FOLDER, Card, cards
 from workbench.models.sources.published import published
 from workbench.task import Task
@@ -45,10 +46,15 @@ def test_every_network_that_sees_has_a_first_look() -> None:
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_sample_of_the_first_look_is_what_one_computes(name: str) -> None:
-    model = Engine().model(f"bundled:{name}")
+    look = first_look.first_looks()[f"bundled:{name}"]
+    model = Engine().model(look.ref)
+    assert look.card() == describe(model)
     layers = first_look.shown_layers(model)
+    assert [(known["names"][0], known["made"]) for known in look.index["layers"]] == [
+        (layer.name, first_look.key_of(model, layer.name)) for layer in layers
+    ]
     for layer in (layers[0], layers[len(layers) // 2]):
-        shipped = first_look.thumbnails(model, layer.name)
+        shipped = look.thumbnails(layer.name)
         assert shipped is not None and len(shipped) == layer.units
         units = (0, layer.units // 2)
         fresh = first_look.small(first_look.rendered(model, layer.name, units))

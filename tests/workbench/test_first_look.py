@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from workbench.analyses.feature_visualization import FeatureVisualization
 from workbench.jobs import first_look
-from workbench.jobs.engine import Engine, subject
-from workbench.jobs.requests import LayerStatistics, Thumbnails, UnitExamples
+from workbench.jobs.engine import Engine
+from workbench.jobs.requests import LayerStatistics, LoadModel, Thumbnails, UnitExamples, describe
 from workbench.jobs.store import Store
 from workbench.models import card
+from workbench.models.loading import LoadError
 from workbench.task import Task
 from workbench.training import publish, trainer
 from workbench.training.recipe import recipe
@@ -30,10 +32,11 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setattr(card, "FOLDER", shelf)
         patch.setattr(publish, "evaluate", lambda *_: {"test_top1": 0.1})
         patch.setattr(first_look, "FOLDER", shelf / "looks")
+        patch.setattr(first_look, "MODELS", shelf)
         patch.setattr(first_look, "IMAGES", SET)
         patch.setattr(first_look, "shown_layers", lambda model: [model.layer(LAYER)])
         card.cards.cache_clear()
-        first_look._members.cache_clear()
+        first_look.first_looks.cache_clear()
         run = shelf / "run"
         trainer.train(recipe("resnet", {"steps": 1, "batch": 4, "checkpoints": 2}), run, Task(), device="cpu", precision="fp32")
         publish.publish(run, "tiny", Task(), shelf)
@@ -41,7 +44,7 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         first_look.make(Engine(Store(shelf / "made")), "tiny", Task())
         yield shelf
     card.cards.cache_clear()
-    first_look._members.cache_clear()
+    first_look.first_looks.cache_clear()
 
 
 @pytest.fixture
@@ -49,12 +52,15 @@ def engine(shelf: Path, tmp_path: Path) -> Engine:
     return Engine(Store(tmp_path))
 
 
-def test_thumbnails_are_there_without_rendering(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    request = Thumbnails("bundled:tiny", LAYER, (3, 30))
+def test_card_and_thumbnails_are_there_before_the_network_is(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(FeatureVisualization, "run", lambda *_, **__: pytest.fail("rendered"))
-        found = request.run(engine, Task())
+        patch.setattr(engine, "model", lambda *_, **__: pytest.fail("loaded"))
+        card = LoadModel("bundled:tiny").run(engine, Task())
+        found = Thumbnails("bundled:tiny", LAYER, (3, 30)).run(engine, Task())
+        aliased = Thumbnails("bundled:tiny", "layer1.1", (3, 30)).run(engine, Task())
+    assert card == describe(engine.model("bundled:tiny"))
     assert {unit: images.shape for unit, images in found.items()} == {3: (1, 32, 32, 3), 30: (1, 32, 32, 3)}
+    assert np.array_equal(aliased[3], found[3])
     for other in (Thumbnails("bundled:tiny", LAYER, (3,), negative=True), Thumbnails("bundled:tiny", "layer2.0.act1", (3,))):
         rendered = other.run(engine, Task())[3]
         assert rendered.shape[1] > first_look.SIDE
@@ -68,10 +74,26 @@ def test_examples_and_statistics_are_there_without_a_sweep(engine: Engine) -> No
     assert UnitExamples("bundled:tiny", SET, "layer2:3").run(engine, Task()) is None
 
 
-def test_other_weights_find_nothing(engine: Engine) -> None:
-    model, images = engine.model("bundled:tiny"), engine.images(SET)
-    assert first_look.thumbnails(model, LAYER) is not None
-    next(model.graph.root.parameters()).data.add_(1e-3)
-    model._weights = "0" * 64
-    assert first_look.thumbnails(model, LAYER) is None
-    assert not first_look.unpack_sweep(engine.store, subject(model, images))
+def test_other_weights_have_no_first_look(shelf: Path, engine: Engine) -> None:
+    weights = shelf / "tiny.safetensors"
+    content = weights.read_bytes()
+    weights.write_bytes(content[:-1] + b"x")
+    first_look.first_looks.cache_clear()
+    try:
+        assert not first_look.first_looks()
+        with pytest.raises(LoadError, match="is damaged or was changed"):
+            LoadModel("bundled:tiny").run(engine, Task())
+    finally:
+        weights.write_bytes(content)
+        first_look.first_looks.cache_clear()
+    assert first_look.first_looks()
+    assert not first_look.unpack_sweep(engine.store, "0" * 32)
+
+
+def test_a_window_needs_no_torch_for_it() -> None:
+    code = (
+        "import sys; from workbench.jobs import requests; from workbench.jobs.first_look import first_looks\n"
+        "for look in first_looks().values(): look.card(); look.thumbnails(look.index['layers'][0]['names'][0])\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,39 +1,46 @@
-"""What one sees first of a bundled network without waiting: a small feature visualization of each unit, and its dataset examples.
+"""What one sees first of a bundled network, at once: its card, a small feature visualization of each unit, its dataset examples.
 
 ``resources/first_look/NAME.zip`` holds, for one network,
 
-* ``thumbnails/KEY.webp``: a sheet of small images of all units of a layer, `COLUMNS` in a row, KEY being the content key of the
-  `FeatureVisualization` that made them, so that another version of the method, or other weights, find nothing here;
+* ``index.json``: the `ModelCard`, the digest of the weight file it is about, and how the images were made;
+* ``thumbnails/N.webp``: a sheet of small images of all units of layer N of the index, `COLUMNS` in a row;
 * ``sweep/SUBJECT/KEY/…``: a finished sweep of the emoji as `DatasetExamples` keeps it in a folder; it is unpacked into the store.
 
-``python -m workbench.jobs.first_look NAMES`` makes the files anew (``make resources``).
+Card and images are read without torch: a window shows the network while torch is still being imported. What they were made from is
+compared when the project is tested, and the weight file each time. ``python -m workbench.jobs.first_look NAMES`` makes the files anew
+(``make resources``).
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 import os
 import shutil
 import sys
 import tempfile
 import zipfile
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from workbench.models.layer import Layer
 from workbench.task import Task
 
 if TYPE_CHECKING:
     from workbench.analyses.feature_visualization import FeatureVisualization
     from workbench.jobs.engine import Engine
+    from workbench.jobs.requests import ModelCard
     from workbench.jobs.store import Store
-    from workbench.models.layer import Layer
     from workbench.models.traced_model import TracedModel
 
 FOLDER = Path(__file__).parents[2] / "resources" / "first_look"
+MODELS = FOLDER.parent / "models"
 SIDE = 32
 """Pixels of a small image; the grid replaces them by finer ones."""
 COLUMNS = 16
@@ -41,40 +48,80 @@ QUALITY = 60
 IMAGES = "emoji"
 SWEEP = {"k": 12, "ranges": 4, "samples": 4, "bins": 32, "sampled": 256}
 """Less than a sweep of one's own keeps, so that the files stay small."""
-THUMBNAILS, SWEEPS = "thumbnails", "sweep"
+INDEX, THUMBNAILS, SWEEPS = "index.json", "thumbnails", "sweep"
+
+
+class FirstLook:
+    """One network's archive.
+
+    Parameters
+    ----------
+    path
+        The archive.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with zipfile.ZipFile(path) as archive:
+            self.index: dict[str, Any] = json.loads(archive.read(INDEX))
+            self.members = archive.namelist()
+
+    @property
+    def ref(self) -> str:
+        """The network it is about."""
+        ref: str = self.index["card"]["ref"]
+        return ref
+
+    @property
+    def fits(self) -> bool:
+        """Whether the weight file is the one it is about."""
+        weights = MODELS / f"{self.ref.partition(':')[2]}.safetensors"
+        return weights.exists() and hashlib.sha256(weights.read_bytes()).hexdigest() == self.index["weights"]
+
+    def card(self) -> ModelCard:
+        """Return the network's card."""
+        from workbench.jobs.requests import ModelCard
+
+        card = self.index["card"]
+        tuples = {name: tuple(card[name]) for name in ("size", "mean", "std", "labels", "warnings")}
+        layers = tuple(
+            Layer(**{**layer, "shape": tuple(layer["shape"]), "aliases": tuple(layer["aliases"])}) for layer in card["layers"]
+        )
+        further = {option: (value, help) for option, (value, help) in card["further"].items()}
+        return ModelCard(**{**card, **tuples, "layers": layers, "further": further})
+
+    def thumbnails(self, layer: str) -> np.ndarray | None:
+        """Return the small images of all units of a layer, uint8 ``unit y x 3``, or None where there are none."""
+        from PIL import Image
+
+        place = next((i for i, known in enumerate(self.index["layers"]) if layer in known["names"]), None)
+        if place is None:
+            return None
+        with zipfile.ZipFile(self.path) as archive, Image.open(io.BytesIO(archive.read(f"{THUMBNAILS}/{place}.webp"))) as sheet:
+            pixels = np.asarray(sheet.convert("RGB"))
+        rows = len(pixels) // SIDE
+        tiles = pixels.reshape(rows, SIDE, COLUMNS, SIDE, 3).swapaxes(1, 2).reshape(rows * COLUMNS, SIDE, SIDE, 3)
+        return tiles[: self.index["layers"][place]["units"]]
 
 
 @cache
-def _members() -> dict[str, Path]:
-    """Return in which archive each member is."""
-    return {name: path for path in sorted(FOLDER.glob("*.zip")) for name in zipfile.ZipFile(path).namelist()}
-
-
-def thumbnails(model: TracedModel, layer: str) -> np.ndarray | None:
-    """Return the small images of all units of a layer, uint8 ``unit y x 3``, or None where there are none."""
-    name = f"{THUMBNAILS}/{_key(model, layer)}.webp"
-    archive = _members().get(name)
-    if archive is None:
-        return None
-    from PIL import Image
-
-    with zipfile.ZipFile(archive) as opened, Image.open(io.BytesIO(opened.read(name))) as sheet:
-        pixels = np.asarray(sheet.convert("RGB"))
-    rows = len(pixels) // SIDE
-    tiles = pixels.reshape(rows, SIDE, COLUMNS, SIDE, 3).swapaxes(1, 2).reshape(rows * COLUMNS, SIDE, SIDE, 3)
-    return tiles[: model.layer(layer).units]
+def first_looks() -> dict[str, FirstLook]:
+    """Return all that fit the weights there are, by the reference of the network."""
+    return {look.ref: look for look in map(FirstLook, sorted(FOLDER.glob("*.zip"))) if look.fits}
 
 
 def unpack_sweep(store: Store, subject: str) -> bool:
     """Put the sweep of a network and images (see `workbench.jobs.engine.subject`) into the store; return whether there is one."""
-    members = [name for name in _members() if name.startswith(f"{SWEEPS}/{subject}/")]
-    if not members:
+    inside = f"{SWEEPS}/{subject}/"
+    look = next((look for look in first_looks().values() if any(name.startswith(inside) for name in look.members)), None)
+    if look is None:
         return False
+    members = [name for name in look.members if name.startswith(inside)]
     target = store.folder(subject) / PurePosixPath(members[0]).parts[2]
     if target.exists():
         return False
     with tempfile.TemporaryDirectory(dir=target.parent.parent) as beside:
-        with zipfile.ZipFile(_members()[members[0]]) as opened:
+        with zipfile.ZipFile(look.path) as opened:
             opened.extractall(beside, members)
         unpacked = Path(beside) / SWEEPS / subject / target.name
         os.utime(unpacked, (0, 0))  # of several sweeps the newest is read: one of the user's own goes before this one
@@ -102,6 +149,7 @@ def make(engine: Engine, name: str, task: Task) -> Path:
 
     from workbench.analyses.dataset_examples import DatasetExamples
     from workbench.jobs.engine import subject
+    from workbench.jobs.requests import describe
 
     model = engine.model(f"bundled:{name}", task=task)
     layers = shown_layers(model)
@@ -112,13 +160,20 @@ def make(engine: Engine, name: str, task: Task) -> Path:
             task.step(place, len(layers) + 1, note=f"rendering {layer.units} units of {layer.name}")
             found: list[np.ndarray] = []
             for first in range(0, layer.units, COLUMNS):
-                units = range(first, min(first + COLUMNS, layer.units))
-                found += small(rendered(model, layer.name, units))
+                found += small(rendered(model, layer.name, range(first, min(first + COLUMNS, layer.units))))
             found += [np.full_like(found[0], 128)] * (-len(found) % COLUMNS)
             tiles = np.stack(found).reshape(-1, COLUMNS, SIDE, SIDE, 3).swapaxes(1, 2)
             content = io.BytesIO()
             Image.fromarray(tiles.reshape(-1, COLUMNS * SIDE, 3)).save(content, "WEBP", quality=QUALITY, method=6)
-            archive.writestr(f"{THUMBNAILS}/{_key(model, layer.name)}.webp", content.getvalue())
+            archive.writestr(f"{THUMBNAILS}/{place}.webp", content.getvalue())
+        index = {
+            "weights": hashlib.sha256((MODELS / f"{name}.safetensors").read_bytes()).hexdigest(),
+            "card": asdict(describe(model)),
+            "layers": [
+                {"names": [layer.name, *layer.aliases], "units": layer.units, "made": key_of(model, layer.name)} for layer in layers
+            ],
+        }
+        archive.writestr(INDEX, json.dumps(index, ensure_ascii=False), zipfile.ZIP_DEFLATED)
         task.step(len(layers), len(layers) + 1, note=f"showing it {IMAGES}")
         images = engine.images(IMAGES, task)
         sweep = DatasetExamples(layers=tuple(layer.name for layer in layers), **SWEEP)  # type: ignore[arg-type]
@@ -128,7 +183,7 @@ def make(engine: Engine, name: str, task: Task) -> Path:
             for file in sorted(file for file in Path(folder).rglob("*") if file.is_file()):
                 archive.write(file, str(inside / file.relative_to(folder).as_posix()))
     path.with_suffix(".part").replace(path)
-    _members.cache_clear()
+    first_looks.cache_clear()
     return path
 
 
@@ -146,14 +201,15 @@ def small(images: np.ndarray) -> list[np.ndarray]:
     return [np.asarray(Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.LANCZOS)) for image in images]
 
 
+def key_of(model: TracedModel, layer: str) -> str:
+    """Return what the images of a layer were made from: the content key of the analysis of all its units."""
+    return _analysis(model.layer(layer).name).key(model)
+
+
 def _analysis(layer: str, units: tuple[int, ...] = ()) -> FeatureVisualization:
     from workbench.analyses.feature_visualization import COARSE, FeatureVisualization
 
     return FeatureVisualization(layer=layer, units=units, **COARSE)
-
-
-def _key(model: TracedModel, layer: str) -> str:
-    return _analysis(model.layer(layer).name).key(model)
 
 
 def main(names: Sequence[str]) -> None:

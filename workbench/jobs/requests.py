@@ -129,36 +129,43 @@ class LoadModel(Request):
         return "load model"
 
     def run(self, engine: Engine, task: Task) -> ModelCard:
-        """Load, capture, and describe it."""
+        """Load, capture, and describe it; of a bundled network the description is there at once."""
         if self.ref.startswith(("file:", "python:")):
             engine.forget(self.ref)
+        look = first_look.first_looks().get(self.ref)
+        if look is not None:
+            return look.card()  # the network itself is loaded with the first thing that is asked of it
         task.step(0, 0, note="importing torch")
-        model = engine.model(self.ref, allow_code=self.allow_code, task=task)
-        preprocessing = model.preprocessing
-        return ModelCard(
-            ref=model.ref,
-            name=model.name,
-            architecture=model.architecture,
-            parameters=model.parameter_count,
-            size=preprocessing.size,
-            channels=preprocessing.channels,
-            mean=preprocessing.mean,
-            std=preprocessing.std,
-            origin=model.origin,
-            licence=model.licence,
-            weight_hash=model.weight_hash,
-            labels=model.labels,
-            layers=tuple(model.layers.values()),
-            warnings=model.warnings,
-            held={
-                name: f"{value.item():g}" if value.numel() == 1 else " × ".join(map(str, value.shape[1:]))
-                for name, value in model.held.items()
-                if name not in {given.name for given in model.further.values()}
-            },
-            further={option: (given.value, given.help) for option, given in model.further.items()},
-            draws=model.sampling is not None,
-            prompts=model.sampling.about if model.sampling is not None else "",
-        )
+        return describe(engine.model(self.ref, allow_code=self.allow_code, task=task))
+
+
+def describe(model: TracedModel) -> ModelCard:
+    """Return the card of an open network."""
+    preprocessing = model.preprocessing
+    return ModelCard(
+        ref=model.ref,
+        name=model.name,
+        architecture=model.architecture,
+        parameters=model.parameter_count,
+        size=preprocessing.size,
+        channels=preprocessing.channels,
+        mean=preprocessing.mean,
+        std=preprocessing.std,
+        origin=model.origin,
+        licence=model.licence,
+        weight_hash=model.weight_hash,
+        labels=model.labels,
+        layers=tuple(model.layers.values()),
+        warnings=model.warnings,
+        held={
+            name: f"{value.item():g}" if value.numel() == 1 else " × ".join(map(str, value.shape[1:]))
+            for name, value in model.held.items()
+            if name not in {given.name for given in model.further.values()}
+        },
+        further={option: (given.value, given.help) for option, given in model.further.items()},
+        draws=model.sampling is not None,
+        prompts=model.sampling.about if model.sampling is not None else "",
+    )
 
 
 @dataclass(frozen=True)
@@ -419,7 +426,10 @@ class Thumbnails(Request):
         return self.rank + 0.5 * (self.level == "fine") + 0.25 * (self.purpose == "grid")
 
     def run(self, engine: Engine, task: Task) -> dict[int, Pixels]:
-        """Read what the store has, then render the rest, `BATCH` units at a time."""
+        """Read what comes with a bundled network, or what the store has, then render the rest, `BATCH` units at a time."""
+        shipped = self._shipped()
+        if shipped is not None:
+            return shipped
         engine.warm_up()
         from workbench.analyses.feature_visualization import COARSE, FINE, FeatureVisualization
 
@@ -439,12 +449,6 @@ class Thumbnails(Request):
             if kept is not None:
                 finished[unit] = kept
                 task.step(len(finished), total, {unit: kept})
-        if self.level == "coarse" and self.seeds == 1 and not self.negative and len(finished) < total:
-            shipped = first_look.thumbnails(model, self.layer)
-            if shipped is not None:
-                new = {unit: shipped[unit, None] for unit in self.units if unit not in finished}
-                finished |= new
-                task.step(len(finished), total, new)
         missing = [unit for unit in keys if unit not in finished]
         for start in range(0, len(missing), BATCH):
             batch = tuple(missing[start : start + BATCH])
@@ -455,6 +459,17 @@ class Thumbnails(Request):
             finished |= new
             task.step(len(finished), total, new)
         return finished
+
+
+    def _shipped(self) -> dict[int, Pixels] | None:
+        """Return the images that come with a bundled network, when they are all that is asked for."""
+        look = first_look.first_looks().get(self.model)
+        if look is None or self.level != "coarse" or self.seeds != 1 or self.negative:
+            return None
+        images = look.thumbnails(self.layer)
+        if images is None or not all(0 <= unit < len(images) for unit in self.units):
+            return None
+        return {unit: images[unit, None] for unit in self.units}
 
 
 @dataclass(frozen=True)
