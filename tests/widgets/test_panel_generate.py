@@ -85,12 +85,12 @@ def test_images_are_shown_while_they_are_drawn_and_can_be_stepped_through(panel,
     assert [len(row.pictures) for row in panel.strip.rows] == [3, 3]
     assert (panel.strip.rows[1].pictures[2].pixels == 77).all() and panel.said.full_text == "timestep 700"
     tell(job, "done", result=drawn())
-    assert panel.step.value() == panel.step.maximum() == 4 and panel.level.text() == "the image"
+    assert panel.step.value() == panel.step.maximum() == 4 and panel.level.text() == "image"
     assert (panel.strip.rows[0].pictures[0].pixels == 255).all()
     panel.step.setValue(3)
     assert (panel.strip.rows[0].pictures[0].pixels == 128).all() and panel.level.text() == "t = 100"
     panel.strip.picked.emit(1, 2)
-    assert panel.course.rows[0].label.startswith("hot air balloon, noto style, seed 2")
+    assert panel.course.rows[0].label == "Seed 2 at timestep, hot air balloon, noto style"
     panel.course.picked.emit(0, 0)
     assert panel.step.value() == 0 and panel.level.text() == "t = 999"
     assert panel.views() == [panel.strip, panel.course] and panel.strip.data()

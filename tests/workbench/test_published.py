@@ -11,6 +11,9 @@ import torch
 from PIL import Image
 
 import main
+from workbench.analyses import DatasetExamples, FeatureVisualization
+from workbench.images.image_set import load_images
+from workbench.input_error import InputError
 from workbench.models import card
 from workbench.models.loading import LoadError, Reference, list_models, load
 from workbench.models.sources import published
@@ -81,7 +84,10 @@ def test_a_cut_through_a_tower_equals_the_whole(shelf: Path) -> None:
 
 def test_a_language_model_says_what_comes_next(shelf: Path) -> None:
     model = load("bundled:caption-lm")
-    assert model.tokenize is not None and not model.held
+    assert model.tokenize is not None and not model.held and not model.sees
+    for analysis in (FeatureVisualization(layer="model.transformer.h.0.mlp.act"), DatasetExamples(layers=("model.transformer.h.0",))):
+        with pytest.raises(InputError, match="caption-lm reads text, not images"):
+            analysis.run(model, load_images("stimuli:lines"))
     logits = model(model.tokenize(["a turtle", "a cat", "a turtle, noto"]))
     assert logits.shape == (3, 32, 1538)
     assert torch.allclose(logits[0, :3], logits[2, :3], atol=1e-5), "what comes later says nothing about what came before"

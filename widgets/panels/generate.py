@@ -39,7 +39,7 @@ AS_WRITTEN = "as written"
 STYLES = ("noto", "openmoji", "twemoji", "fluent flat", "fluent 3d")
 """Drawing styles of the bundled images."""
 PROMPTS = ("turtle", "hot air balloon")
-SHOWN = 10
+SHOWN = 8
 """Steps of one image's trajectory that are shown side by side."""
 FRAME = 70  # ms between two steps when they are played
 
@@ -67,6 +67,7 @@ class GeneratePanel(Panel):
         self.prompts.setToolTip("What is drawn, one prompt a line; all from the same noise, so that they can be compared")
         self.prompts.setFixedHeight(4 * self.prompts.fontMetrics().lineSpacing() + 10)
         self.style_box = QComboBox(editable=True)
+        self.style_box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.style_box.setAccessibleName("Style")
         self.style_box.setToolTip("Added to each prompt as “, … style”; as written: nothing is added")
         self.style_box.addItems([AS_WRITTEN, *STYLES])
@@ -98,11 +99,12 @@ class GeneratePanel(Panel):
         self.play.toggled.connect(self._play)
         self._clock = QTimer(self, interval=FRAME)
         self._clock.timeout.connect(self._tick)
-        self.course = ImageStrip(smallest=30, largest=80)
+        self.course = ImageStrip(smallest=34, largest=80)
         self.course.setAccessibleName("Course of one image")
         self.course.picked.connect(lambda _, place: self.step.setValue(self._course_steps()[place]))
         self._lay_out()
         self.setFocusProxy(self.prompts)
+        self._show()
         session.model_changed.connect(self._show_model)
         self._show_model(session.model)
 
@@ -111,25 +113,24 @@ class GeneratePanel(Panel):
         box.setAccessibleName(name)
         return box
 
+    def _line(self, first: QWidget, name: str, second: QWidget, button: QToolButton) -> QHBoxLayout:
+        line = QHBoxLayout()
+        line.setSpacing(6)
+        line.addWidget(first)
+        line.addWidget(QLabel(name))
+        line.addWidget(second)
+        line.addStretch(1)
+        line.addWidget(button)
+        return line
+
     def _lay_out(self) -> None:
         form = QFormLayout()
         form.setContentsMargins(0, 0, 0, 0)
         form.setVerticalSpacing(4)
         form.addRow("Prompts", self.prompts)
-        style = QHBoxLayout()
-        style.addWidget(self.style_box, 1)
-        for text, box in (("Images", self.images), ("Seed", self.seed)):
-            style.addWidget(QLabel(text))
-            style.addWidget(box)
-        style.addWidget(self.another)
-        form.addRow("Style", style)
-        how = QHBoxLayout()
-        how.addWidget(self.guidance)
-        how.addWidget(QLabel("Steps"))
-        how.addWidget(self.steps)
-        how.addStretch(1)
-        how.addWidget(self.start)
-        form.addRow("Guidance", how)
+        form.addRow("Style", self.style_box)
+        form.addRow("Images", self._line(self.images, "Seed", self.seed, self.another))
+        form.addRow("Guidance", self._line(self.guidance, "Steps", self.steps, self.start))
         top = QHBoxLayout()
         top.addWidget(self.about, 1)
         top.addWidget(self.open)
@@ -274,14 +275,18 @@ class GeneratePanel(Panel):
         if self._trajectory is not None:
             row, image = self._chosen
             pictures = tuple(
-                Picture(self._trajectory[step, row, image], self._level_name(step), tip="Click to see all images at this step")
+                Picture(
+                    self._trajectory[step, row, image],
+                    self._level_name(step).removeprefix("t = "),
+                    tip="Click to see all images at this step",
+                )
                 for step in self._course_steps()
             )
-            label = f"{asked['prompts'][row] or 'no prompt'}, seed {asked['seed'] + image}: what is expected, from noise on"
+            label = f"Seed {asked['seed'] + image} at timestep, {asked['prompts'][row] or 'no prompt'}"
             self.course.show_rows([Row(label, pictures, lines=2)], title="Course of one image", made_from=made_from)
 
     def _level_name(self, step: int) -> str:
-        return "the image" if step == len(self._timesteps) else f"t = {self._timesteps[step]}"
+        return "image" if step == len(self._timesteps) else f"t = {self._timesteps[step]}"
 
     def _course_steps(self) -> list[int]:
         return np.unique(np.linspace(0, len(self._timesteps), SHOWN).round().astype(int)).tolist()

@@ -247,10 +247,18 @@ class TracedModel:
         """Number type of the weights."""
         return next((p.dtype for p in self.graph.root.parameters() if p.is_floating_point()), torch.float32)
 
+    @property
+    def sees(self) -> bool:
+        """Whether it reads images; a language model does not."""
+        value = self.graph.inputs[0].meta["val"]
+        return bool(value.dim() == 4 and value.is_floating_point())
+
     # --- what it reads ---------------------------------------------------------------------------------------------------------
 
     def normalise(self, images: Float[Tensor, "batch channel y x"]) -> Float[Tensor, "batch channel2 y x"]:
         """Turn images in [0, 1] into network input: fit the channels, subtract the mean, divide by the deviation; differentiable."""
+        if not self.sees:
+            raise InputError(f"{self.name} reads text, not images; open a network that sees")
         wanted = self.preprocessing.channels
         if images.shape[1] != wanted and images.shape[1] == 3 and wanted == 1:
             images = images.mean(1, keepdim=True)
