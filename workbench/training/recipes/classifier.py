@@ -37,7 +37,7 @@ TEST_SHARE = 0.2
 
 @register(
     inception={"network": "inception", "steps": 4_000, "mix": 0.3, "weight_decay": 0.1, "average": 0.998},
-    resnet={"network": "resnet", "steps": 6_000, "mix": 0.3, "weight_decay": 0.1, "average": 0.998},
+    resnet={"network": "resnet", "steps": 4_000, "mix": 0.3, "weight_decay": 0.1, "average": 0.998},
     convnext={"network": "convnext", "steps": 5_000, "learning_rate": 4e-3, "average": 0.998},
     vit={"network": "vit", "steps": 5_000, "learning_rate": 1e-3, "warm_up": 500, "average": 0.998},
     judge_style={"network": "resnet", "column": "style", "size": 32, "steps": 1_500, "checkpoints": 2, "average": 0.99},
