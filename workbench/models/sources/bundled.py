@@ -37,12 +37,12 @@ class Bundled(Source):
     }
 
     def entries(self) -> Iterable[SourceEntry]:
-        """List them."""
+        """List them, those that were trained for the workbench first."""
+        for name, card in published().items():
+            yield SourceEntry(f"bundled:{name}", "bundled", name, note(card))
         yield SourceEntry(
             f"bundled:{LITE0}", "bundled", "EfficientNet-Lite0", "1,000 classes, 224 x 224 px, Apache-2.0"
         )
-        for name, card in published().items():
-            yield SourceEntry(f"bundled:{name}", "bundled", name, note(card))
         for name, entry in sorted(PLANTED.items()):
             yield SourceEntry(f"bundled:{FOLDER}{name}", "bundled/planted", name, entry.note)
 
