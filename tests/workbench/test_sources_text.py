@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from workbench.models.loading import LoadError, list_models, load
 from workbench.models.sources.choosing import written
 from workbench.models.sources.diffusers import schedule_of
+from workbench.models.sources.model_folder import ModelFolder
+from workbench.task import Task
 
 LETTERS = [chr(code) for code in range(ord("a"), ord("z") + 1)]
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *"the a cat dog sat ran on mat and looked".split()]
@@ -134,6 +138,47 @@ def test_a_language_model_in_parts_comes_from_the_hub_cache(caches: Path, langua
     with torch.no_grad():
         assert torch.allclose(model(tokens), network(input_ids=tokens).logits, atol=1e-5)
     assert model.origin == f"tiny/llama (transformers {transformers.__version__})"
+
+
+def test_a_language_model_is_downloaded_file_by_file(
+    caches: Path, language_models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Handler(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            path = language_models["bert"] / Path(self.path).name
+            self.send_response(200 if path.is_file() else 404)
+            for name, value in (("ETag", f'"{path.name}"'), ("X-Repo-Commit", COMMIT)):
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(path.stat().st_size if path.is_file() else 0))
+            self.end_headers()
+            asked.append(path.name)
+
+        def do_GET(self) -> None:
+            self.do_HEAD()
+            self.wfile.write((language_models["bert"] / Path(self.path).name).read_bytes())
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    asked: list[str] = []
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    template = f"http://127.0.0.1:{server.server_port}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+    monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    folder = ModelFolder("tiny/bert", Task())
+    try:
+        folder.settings("config.json")
+        vocabulary, weights = folder.vocabulary(), folder.weights("", "model")
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    assert set(vocabulary) == {"tokenizer.json", "tokenizer_config.json", "config.json"} and set(weights) == {"model.safetensors"}
+    assert asked.index("merges.txt") < asked.index("tokenizer.json"), "what there may be is asked for before what there has to be"
+    assert folder.vocabulary() == vocabulary and folder.weights("", "model") == weights, "at hand from now on"
+    assert load_file(weights["model.safetensors"]).keys() == load_file(language_models["bert"] / "model.safetensors").keys()
 
 
 def only_pickled(folder: Path) -> None:
