@@ -6,7 +6,8 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any
+from operator import attrgetter
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -44,6 +45,8 @@ class Preprocessing:
         How images are resized: ``bicubic`` or ``bilinear``.
     crop
         Part of the shorter side that the centre crop keeps, in (0, 1].
+    resize
+        ``crop`` keeps the proportions and cuts what stands over; ``squash`` gives the whole image the wanted size.
     """
 
     size: tuple[int, int]
@@ -52,6 +55,7 @@ class Preprocessing:
     channels: int = 3
     interpolation: str = "bicubic"
     crop: float = 1.0
+    resize: Literal["crop", "squash"] = "crop"
 
 
 class TracedModel:
@@ -288,10 +292,11 @@ class TracedModel:
         return self.normalise(tensor).to(self.dtype).contiguous(memory_format=torch.channels_last)
 
     def _resize(self, images: Float[Tensor, "batch channel y x"]) -> Float[Tensor, "batch channel y2 x2"]:
-        """Scale the shorter side to size / crop, and cut out the centre."""
-        height, width = self.preprocessing.size
-        scale = max(height / images.shape[2], width / images.shape[3]) / self.preprocessing.crop
-        rows, columns = max(height, round(images.shape[2] * scale)), max(width, round(images.shape[3] * scale))
+        """Scale the shorter side to size / crop, and cut out the centre; or scale both sides to the size."""
+        rows, columns = height, width = self.preprocessing.size
+        if self.preprocessing.resize == "crop":
+            scale = max(height / images.shape[2], width / images.shape[3]) / self.preprocessing.crop
+            rows, columns = max(height, round(images.shape[2] * scale)), max(width, round(images.shape[3] * scale))
         images = torch.nn.functional.interpolate(
             images, (rows, columns), mode=self.preprocessing.interpolation, antialias=True, align_corners=False
         )
@@ -303,7 +308,10 @@ class TracedModel:
     def __call__(self, *inputs: Tensor) -> Any:
         """Run the whole network; the output is packed as the network packs it."""
         found = [node for node in self.graph.outputs if node is not None]
-        values = dict(zip(found, self._cut_from_input([self.graph.name(node) for node in found])(*inputs), strict=True))
+        named = [node for node in found if node in self.graph.capture.names]
+        values = dict(zip(named, self._cut_from_input([self.graph.name(node) for node in named])(*inputs), strict=True))
+        # A weight that is returned as it is (SigLIP's bias) is no layer.
+        values |= {node: attrgetter(str(node.target))(self.graph.root) for node in found if node not in values}
         flat = [values[node] if node is not None else None for node in self.graph.outputs]
         return pytree.tree_unflatten(flat, self._output_spec) if self._output_spec is not None else flat[0]
 

@@ -32,9 +32,21 @@ PATIENCE = 10.0
 
 _HASH = re.compile(r"-([0-9a-f]{8,})\.")
 
+RANDOM = "give ?pretrained=false for random weights"
+"""What else a user can do about weights that are not there."""
 
-def fetch_url(url: str, *, task: Task) -> Path:
+
+class NoSuchFile(LoadError):
+    """A repository was reached and has none of the files."""
+
+
+def fetch_url(url: str, *, task: Task, instead: str = RANDOM) -> Path:
     """Return the file of a torch hub URL from the checkpoint folder, downloaded when it is not there.
+
+    Parameters
+    ----------
+    instead
+        What the error says a user can do else.
 
     Raises
     ------
@@ -51,7 +63,7 @@ def fetch_url(url: str, *, task: Task) -> Path:
         digest = _stream(url, partial, name, task)
     except (OSError, HTTPException) as error:
         partial.unlink(missing_ok=True)
-        raise _missing(name, path.parent, url, error) from error
+        raise _missing(name, path.parent, url, error, instead) from error
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
@@ -82,11 +94,33 @@ def _stream(url: str, path: Path, name: str, task: Task) -> str:
     return digest.hexdigest()
 
 
-def fetch_from_hub(repository: str, names: Sequence[str], *, task: Task) -> Path:
+def find_in_hub_cache(repository: str, names: Sequence[str]) -> Path | None:
+    """Return the first of the files `names` that the cache has of a Hugging Face repository, ``owner/name`` or ``owner/name@revision``."""
+    import huggingface_hub
+    from huggingface_hub import constants
+
+    repository, _, revision = repository.partition("@")
+    for name in names:
+        found = huggingface_hub.try_to_load_from_cache(
+            repository, name, cache_dir=constants.HF_HUB_CACHE, revision=revision or None
+        )
+        if isinstance(found, str):
+            return Path(found)
+    return None
+
+
+def fetch_from_hub(repository: str, names: Sequence[str], *, task: Task, instead: str = RANDOM) -> Path:
     """Return the first of the files `names` that a Hugging Face repository has, from its cache or downloaded into it.
+
+    Parameters
+    ----------
+    instead
+        What the error says a user can do else.
 
     Raises
     ------
+    NoSuchFile
+        When the repository was reached and has none of them.
     LoadError
         When none is in the cache and none can be downloaded.
     """
@@ -94,15 +128,14 @@ def fetch_from_hub(repository: str, names: Sequence[str], *, task: Task) -> Path
     from huggingface_hub import constants
     from huggingface_hub.errors import HfHubHTTPError
 
+    cached = find_in_hub_cache(repository, names)
+    if cached is not None:
+        return cached
     cache = Path(constants.HF_HUB_CACHE)
     repository, _, revision = repository.partition("@")
-    for name in names:
-        found = huggingface_hub.try_to_load_from_cache(repository, name, cache_dir=cache, revision=revision or None)
-        if isinstance(found, str):
-            return Path(found)
     folder = cache / f"models--{repository.replace('/', '--')}"
     if constants.HF_HUB_OFFLINE:
-        raise _missing(names[0], folder, repository, "HF_HUB_OFFLINE is set")
+        raise _missing(names[0], folder, repository, "HF_HUB_OFFLINE is set", instead)
     for name in names:
         url = huggingface_hub.hf_hub_url(repository, name, revision=revision or None)
         task.step(0, 0, note=f"connecting to {urlparse(url).hostname}")
@@ -114,7 +147,7 @@ def fetch_from_hub(repository: str, names: Sequence[str], *, task: Task) -> Path
             if error.code == 404:
                 continue  # any other answer is the library's to deal with: it knows who the user is
         except (OSError, HTTPException) as error:
-            raise _missing(name, folder, url, error) from error
+            raise _missing(name, folder, url, error, instead) from error
         try:
             with _plain_http():
                 found = huggingface_hub.hf_hub_download(
@@ -130,9 +163,9 @@ def fetch_from_hub(repository: str, names: Sequence[str], *, task: Task) -> Path
                     f"{repository} gives its weights only to those who accepted its licence: do so at "
                     f"{constants.ENDPOINT}/{repository}, run 'hf auth login', and load again"
                 ) from error
-            raise _missing(name, folder, url, error.__cause__ or error) from error
+            raise _missing(name, folder, url, error.__cause__ or error, instead) from error
         return Path(found)
-    raise LoadError(f"{repository} has none of the files {', '.join(names)}; load another network of that architecture")
+    raise NoSuchFile(f"{repository} has none of the files {', '.join(names)}; load another network of that architecture")
 
 
 @contextmanager
@@ -168,11 +201,11 @@ def _progress(task: Task, name: str) -> type:
     return Progress
 
 
-def _missing(name: str, folder: Path, where: str, reason: BaseException | str) -> LoadError:
+def _missing(name: str, folder: Path, where: str, reason: BaseException | str, instead: str) -> LoadError:
     return LoadError(
         f"{name} is not on this machine (looked in {folder}) and could not be downloaded from {where}: "
         f"{reason if isinstance(reason, str) else _plainly(reason)}; connect and load again, put the file there, "
-        "or give ?pretrained=false for random weights"
+        f"or {instead}"
     )
 
 
