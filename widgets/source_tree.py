@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 REF = Qt.ItemDataRole.UserRole
 SEARCHED = Qt.ItemDataRole.UserRole + 1
-GROUPS = {"bundled": "Bundled", "timm": "timm", "torchvision": "torchvision"}
+GROUPS = {"bundled": "Bundled", "timm": "timm", "torchvision": "torchvision", "open_clip": "open_clip"}
 OWN_FILE, OWN_CODE = "own:file", "own:code"
 
 
@@ -46,6 +46,7 @@ class SourceTree(QWidget):
         self.field.setToolTip(
             "A part of a name or a wildcard filters the list. A full reference and Enter opens it:\n"
             "timm:resnet18, timm:resnet18?pretrained=false&seed=0, torchvision:googlenet,\n"
+            "open_clip:ViT-B-32:TAG, diffusers:PATH_OR_ID?prompt=a cat, transformers:PATH_OR_ID,\n"
             "file:weights.safetensors?architecture=timm:resnet18, python:net.py:make_net"
         )
         self.field.textChanged.connect(self._filter)

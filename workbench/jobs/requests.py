@@ -36,12 +36,17 @@ Level = Literal["coarse", "fine"]
 # Opening
 
 
+IMPORTING = 0.75
+"""Precedence of what has to import all libraries first: a bundled network and the small images that come with it need none of them."""
+
+
 @dataclass(frozen=True)
 class ListSources(Request):
     """List the networks that can be opened -> tuple of `SourceEntry`; `pattern` is a wildcard such as ``timm:convnext*``."""
 
     pattern: str = "*"
     lane: ClassVar[Lane] = "interactive"
+    precedence: ClassVar[float] = IMPORTING
 
     @property
     def title(self) -> str:
@@ -305,6 +310,7 @@ class DescribeAnalyses(Request):
     """Describe all analyses -> tuple of `AnalysisCard`."""
 
     lane: ClassVar[Lane] = "interactive"
+    precedence: ClassVar[float] = IMPORTING
 
     @property
     def title(self) -> str:
@@ -422,7 +428,9 @@ class Thumbnails(Request):
 
     @property
     def precedence(self) -> float:
-        """Coarse goes before fine and inside it, what the inspector asks for before what the grid does."""
+        """What is there at once, then coarse before fine and inside it, what the inspector asks for before what the grid does."""
+        if self._comes_with_network:
+            return 0.5
         return self.rank + 0.5 * (self.level == "fine") + 0.25 * (self.purpose == "grid")
 
     def run(self, engine: Engine, task: Task) -> dict[int, Pixels]:
@@ -461,12 +469,17 @@ class Thumbnails(Request):
         return finished
 
 
+    @property
+    def _comes_with_network(self) -> bool:
+        """Whether such images come with the network, at least of some layers."""
+        plain = self.level == "coarse" and self.seeds == 1 and not self.negative
+        return plain and self.model in first_look.first_looks()
+
     def _shipped(self) -> dict[int, Pixels] | None:
         """Return the images that come with a bundled network, when they are all that is asked for."""
-        look = first_look.first_looks().get(self.model)
-        if look is None or self.level != "coarse" or self.seeds != 1 or self.negative:
+        if not self._comes_with_network:
             return None
-        images = look.thumbnails(self.layer)
+        images = first_look.first_looks()[self.model].thumbnails(self.layer)
         if images is None or not all(0 <= unit < len(images) for unit in self.units):
             return None
         return {unit: images[unit, None] for unit in self.units}
