@@ -23,7 +23,7 @@ SOURCES = (
         for n in ("convnext_tiny", "convnext_base", "resnet18", "resnet50", "resnetv2_50")
     ),
     SourceEntry("torchvision:googlenet", "torchvision", "googlenet"),
-    SourceEntry("open_clip:RN50", "open_clip/RN", "RN50"),
+    SourceEntry("open_clip:ViT-B-32", "open_clip/ViT", "ViT-B-32"),
 )
 
 
