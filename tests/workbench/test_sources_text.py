@@ -20,8 +20,7 @@ from open_clip import factory, pretrained
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from workbench.models.loading import LoadError, list_models, load
-from workbench.models.sources.choosing import written
+from workbench.models.loading import LoadError, Reference, list_models, load
 from workbench.models.sources.diffusers import schedule_of
 from workbench.models.sources.model_folder import ModelFolder
 from workbench.task import Task
@@ -503,7 +502,7 @@ def clips(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, dict[str, Any]]
 
 @pytest.mark.parametrize(("name", "layer"), [("vit", "visual.transformer.resblocks.0"), ("resnet", "visual.layer2.0.act3")])
 def test_a_clip_is_what_its_library_makes(name: str, layer: str, clips: object) -> None:
-    model = load(f"open_clip:tiny-{name}?seed=3&text={written('a cat & a dog')}")
+    model = load(str(Reference.parse(f"open_clip:tiny-{name}?seed=3").having("text", "a cat & a dog")))
     with torch.random.fork_rng():
         torch.manual_seed(3)
         network = open_clip.create_model(f"tiny-{name}").eval()
