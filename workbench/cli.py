@@ -23,8 +23,6 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-import numpy as np
-
 from workbench.input_error import InputError
 from workbench.jobs.progress import Progress
 from workbench.task import Task
@@ -383,6 +381,7 @@ def generate(
     InputError
         When anything given is wrong; nothing was computed or written then.
     """
+    import numpy as np
     from PIL import Image
 
     from workbench.models.caption_tokenizer import in_style

@@ -59,7 +59,7 @@ class GeneratePanel(Panel):
         self._chosen = (0, 0)  # prompt and image whose course is shown
 
         self.about = ElidedLabel()
-        self.open = QToolButton(text=f"Open {NETWORK}")
+        self.open = QToolButton(text=f"Open {NETWORK}", toolTip="Open the diffusion network that comes with the workbench")
         self.open.clicked.connect(lambda: session.open_model(NETWORK))
         self.prompts = QPlainTextEdit("\n".join(PROMPTS), tabChangesFocus=True)
         self.prompts.setAccessibleName("Prompts")
@@ -145,7 +145,7 @@ class GeneratePanel(Panel):
         below.addWidget(self.course)
         inside = QWidget()
         column = QVBoxLayout(inside)
-        column.setContentsMargins(6, 6, 6, 6)
+        column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(6)
         column.addLayout(top)
         column.addLayout(form)
@@ -157,7 +157,7 @@ class GeneratePanel(Panel):
         scroll = QScrollArea(widgetResizable=True, frameShape=QScrollArea.Shape.NoFrame, focusPolicy=Qt.FocusPolicy.NoFocus)
         scroll.setWidget(inside)
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setContentsMargins(6, 6, 6, 6)
         layout.addWidget(scroll)
         self.setMinimumSize(200, 120)
 

@@ -52,9 +52,7 @@ class Generation(Analysis):
     title: ClassVar[str] = "Generate images"
     version: ClassVar[int] = 1
 
-    prompts: tuple[str, ...] = Field(
-        ("",), min_length=1, max_length=64, description="What is drawn, one text each; empty: anything."
-    )
+    prompts: tuple[str, ...] = Field(("",), max_length=64, description="What is drawn, one text each; none: anything.")
     images: int = Field(4, ge=1, le=256, description="Images of each prompt.")
     seed: int = Field(0, ge=0, le=2**31 - 257, description="Of the first image's noise; the next one has the next.")
     steps: int = Field(40, ge=1, le=1000, description="Noise levels gone through.")
@@ -67,8 +65,8 @@ class Generation(Analysis):
 
     @field_validator("prompts", mode="before")
     @classmethod
-    def _one_is_enough(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, str) else value
+    def _at_least_one(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value or ("",)
 
     def compute(
         self, model: TracedModel, images: ImageSet | None, task: Task

@@ -53,6 +53,8 @@ class Bundled(Source):
         return model
 
     def _load(self, reference: Reference, task: Task) -> TracedModel:
+        if reference.name not in published() and (given := [o for o in ("step", "seed") if reference.get(o) is not None]):
+            raise LoadError(f"{reference.name} has no {given[0]} to choose (in {reference}); inception has, of its first layers")
         planted = PLANTED.get(reference.name.removeprefix(FOLDER)) if reference.name.startswith(FOLDER) else None
         if planted is not None:
             return _load_planted(reference, planted, task)
