@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from widgets.reception import Reception
 
 MENUS = ("File", "Edit", "View", "Model", "Analysis", "Help")
-DEFAULT_MODEL = "bundled:efficientnet-lite0"
+DEFAULT_MODEL = "bundled:inception"
 DEFAULT_IMAGES = "emoji"
 JOIN = 60.0
 """Seconds to wait for the worker when the window closes; a network that is being exported cannot be interrupted."""

@@ -13,7 +13,7 @@ from widgets.panels import Entry
 from workbench import __version__
 
 REFERENCES = (
-    ("bundled:efficientnet-lite0", "comes with the workbench"),
+    ("bundled:inception", "comes with the workbench, as do others"),
     ("timm:resnet18", "a network of timm; <code>?pretrained=false&amp;seed=0</code> for random weights"),
     ("torchvision:googlenet", "a network of torchvision"),
     ("open_clip:NAME:TAG · diffusers:PATH_OR_ID · transformers:PATH_OR_ID", "networks that read text, from a folder or the hub"),

@@ -37,27 +37,27 @@ def test_from_the_first_start_to_an_exported_figure(workbench, tmp_path, monkeyp
     Image.fromarray(stripes).save(picture)
 
     window = workbench.start(str(picture))
-    window.wait_until("the network", lambda: kept(home).get("model") == "bundled:efficientnet-lite0", 180)
+    window.wait_until("the network", lambda: kept(home).get("model") == "bundled:inception", 60)
     window.wait_until("the images", lambda: kept(home).get("images") == "emoji", 60)
-    window.wait_until("the first thumbnails", lambda: drawn_thumbnails(home) >= 16, 240)
     window.wait_until("pictures on the screen", lambda: colours(window.screenshot("grid")) > 0.02, 60)
+    window.wait_until("the first finer ones", lambda: drawn_thumbnails(home) >= 8, 240)
 
     window.key("ctrl+g")
-    window.type("blocks.2:7")
+    window.type("mixed3b:7")
     window.key("Return")
-    window.wait_until("the unit typed", lambda: kept(home).get("unit") == "blocks.2:7", 20)
+    window.wait_until("the unit typed", lambda: kept(home).get("unit") == "mixed3b:7", 20)
     window.key("ctrl+Right")
-    window.wait_until("the next unit", lambda: kept(home).get("unit") == "blocks.2:8", 20)
+    window.wait_until("the next unit", lambda: kept(home).get("unit") == "mixed3b:8", 20)
     window.screenshot("inspector")
 
     window.key("ctrl+shift+p")
     window.type("next layer")
     window.key("Return")
-    window.wait_until("the next layer", lambda: kept(home).get("layer") not in ("", "blocks.2"), 20)
+    window.wait_until("the next layer", lambda: kept(home).get("layer") not in ("", "mixed3b"), 20)
     window.key("ctrl+g")
-    window.type("blocks.2:8")
+    window.type("mixed3b:8")
     window.key("Return")
-    window.wait_until("the unit again", lambda: kept(home).get("unit") == "blocks.2:8", 20)
+    window.wait_until("the unit again", lambda: kept(home).get("unit") == "mixed3b:8", 20)
 
     shown = window.windows()
     window.key("ctrl+e")
@@ -74,7 +74,7 @@ def test_from_the_first_start_to_an_exported_figure(workbench, tmp_path, monkeyp
     window.wait_until("the exported figure", target.with_suffix(".json").exists, 30)
     assert re.search(r"<svg\b", target.read_text(encoding="utf-8"))
     provenance = json.loads(target.with_suffix(".json").read_text(encoding="utf-8"))
-    assert "efficientnet-lite0" in json.dumps(provenance)
+    assert "bundled:inception" in json.dumps(provenance)
     with np.load(target.with_suffix(".npz")) as data:
         assert data.files
     window.key("Escape")
@@ -82,7 +82,7 @@ def test_from_the_first_start_to_an_exported_figure(workbench, tmp_path, monkeyp
     assert "Traceback" not in window.output()
 
     again = workbench.start()
-    again.wait_until("the same unit", lambda: kept(home).get("unit") == "blocks.2:8", 180)
+    again.wait_until("the same unit", lambda: kept(home).get("unit") == "mixed3b:8", 180)
     again.wait_until("its pictures", lambda: colours(again.screenshot("again")) > 0.02, 120)
     assert again.close() == 0, again.output()
     assert "Traceback" not in again.output()

@@ -63,7 +63,7 @@ def test_a_picture_that_cannot_be_written_is_said(tmp_path: Path):
 
 def test_arguments(capsys: pytest.CaptureFixture[str]):
     given = parser().parse_args([])
-    assert (given.model, given.images, given.file) == ("bundled:efficientnet-lite0", "emoji", None)
+    assert (given.model, given.images, given.file) == ("bundled:inception", "emoji", None)
     with pytest.raises(SystemExit) as left:
         parser().parse_args(["--scheme", "sepia"])
     assert left.value.code == 2

@@ -7,13 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from widgets.panels import generate
 from widgets.panels.generate import NETWORK, GeneratePanel
 from workbench.analyses.analysis import Result
 from workbench.jobs.requests import LoadModel, RunAnalysis
 
 
 @pytest.fixture
-def panel(session, runner, qtbot):
+def panel(session, runner, qtbot, monkeypatch):
+    monkeypatch.setattr(generate, "comes_with_workbench", lambda: True)
     runner.answers[LoadModel] = replace(
         runner.answers[LoadModel], ref=NETWORK, name="diffusion", draws=True, prompts="emoji of animals"
     )

@@ -140,7 +140,7 @@ def test_generate_writes_every_image_and_how_it_came_to_be(
     monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path / "cache"))
     out = tmp_path / "out"
     asked = ["generate", "turtle", "cat", "--style", "noto", "--style", "fluent_3d", "--images", "2", "--seed", "7", "--steps", "3"]
-    assert main.main([*asked, "--out", str(out)]) == 0
+    assert main.main([*asked, "--model", "bundled:diffusion", "--out", str(out)]) == 0
     assert capsys.readouterr().out == f"{out}\n"
     names = [f"{row:02}-seed{seed}.png" for row in range(4) for seed in (7, 8)]
     assert sorted(path.name for path in (out / "images").iterdir()) == names

@@ -28,6 +28,7 @@ from widgets.elided_label import ElidedLabel
 from widgets.session import Session
 from widgets.theme import set_icon
 from widgets.views.image_strip import ImageStrip, Picture, Row
+from workbench.jobs.first_look import MODELS
 
 if TYPE_CHECKING:
     from widgets.views.view import View
@@ -42,6 +43,11 @@ PROMPTS = ("turtle", "hot air balloon")
 SHOWN = 8
 """Steps of one image's trajectory that are shown side by side."""
 FRAME = 70  # ms between two steps when they are played
+
+
+def comes_with_workbench() -> bool:
+    """Whether there is a bundled diffusion network."""
+    return (MODELS / "diffusion.json").exists()
 
 
 class GeneratePanel(Panel):
@@ -59,7 +65,8 @@ class GeneratePanel(Panel):
         self._chosen = (0, 0)  # prompt and image whose course is shown
 
         self.about = ElidedLabel()
-        self.open = QToolButton(text=f"Open {NETWORK}", toolTip="Open the diffusion network that comes with the workbench")
+        self.open = QToolButton(text=f"Open {NETWORK}", focusPolicy=Qt.FocusPolicy.TabFocus)
+        self.open.setToolTip("Open the diffusion network that comes with the workbench")
         self.open.clicked.connect(lambda: session.open_model(NETWORK))
         self.prompts = QPlainTextEdit("\n".join(PROMPTS), tabChangesFocus=True)
         self.prompts.setAccessibleName("Prompts")
@@ -168,9 +175,10 @@ class GeneratePanel(Panel):
         if draws:
             told = f"{card.name}: {card.prompts}" if card.prompts else card.name
         else:
-            told = f"{card.name} draws nothing; open a diffusion network." if card is not None else "Open a diffusion network."
+            needed = "open a diffusion network, such as diffusers:PATH_OR_ID in the panel Model"
+            told = f"{card.name} draws nothing; {needed}." if card is not None else f"{needed[0].upper()}{needed[1:]}."
         self.about.show_text(told)
-        self.open.setVisible(not draws)
+        self.open.setVisible(not draws and comes_with_workbench())
         if self._trajectory is None and not self._job:
             self.strip.clear("Press Generate: the images appear here while they are drawn." if draws else told)
         self._refresh()
