@@ -41,8 +41,9 @@ from torch import Tensor, nn
 from workbench.analyses.feature_visualization import FeatureVisualization, noise_seed
 from workbench.analyses.feature_visualization.objectives import channel
 from workbench.analyses.feature_visualization.parameterization import Fourier, ImageStatistics
-from workbench.analyses.feature_visualization.render import REDIRECTED_STEPS, Ascent, Scene, Subjects, computes_bf16
+from workbench.analyses.feature_visualization.render import REDIRECTED_STEPS, Ascent, Scene, Subjects
 from workbench.analyses.feature_visualization.transforms import Robustness
+from workbench.models.device import computes_bf16
 from workbench.models.traced_model import Preprocessing, TracedModel
 
 ACTIVATIONS = Path(__file__).with_name("lucent_activations.json")

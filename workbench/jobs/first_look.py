@@ -4,7 +4,8 @@
 
 * ``index.json``: the `ModelCard`, the digest of the weight file it is about, and how the images were made;
 * ``thumbnails/N.webp``: a sheet of small images of all units of layer N of the index, `COLUMNS` in a row;
-* ``sweep/SUBJECT/KEY/…``: a finished sweep of the emoji as `DatasetExamples` keeps it in a folder; it is unpacked into the store.
+* ``sweep/SUBJECT/KEY/…``: a finished sweep of the emoji as `DatasetExamples` keeps it in a folder, without the images for its figures; it
+  is unpacked into the store.
 
 Card and images are read without torch: a window shows the network while torch is still being imported. What they were made from is
 compared when the project is tested, and the weight file each time. ``python -m workbench.jobs.first_look NAMES`` makes the files anew
@@ -149,7 +150,7 @@ def make(engine: Engine, name: str, task: Task) -> Path:
     """Render and sweep a bundled network, and write its archive."""
     from PIL import Image
 
-    from workbench.analyses.dataset_examples import DatasetExamples
+    from workbench.analyses.dataset_examples import SHEET, DatasetExamples
     from workbench.jobs.engine import subject
     from workbench.jobs.requests import describe
 
@@ -182,7 +183,8 @@ def make(engine: Engine, name: str, task: Task) -> Path:
         with tempfile.TemporaryDirectory() as folder:
             sweep.kept_in(folder).run(model, images)
             inside = PurePosixPath(SWEEPS) / subject(model, images) / sweep.key(model, images)
-            for file in sorted(file for file in Path(folder).rglob("*") if file.is_file()):
+            kept = (file for file in Path(folder).rglob("*") if file.is_file() and SHEET not in file.parts)
+            for file in sorted(kept):
                 archive.write(file, str(inside / file.relative_to(folder).as_posix()))
     path.with_suffix(".part").replace(path)
     first_looks.cache_clear()
@@ -211,7 +213,7 @@ def key_of(model: TracedModel, layer: str) -> str:
 def _analysis(layer: str, units: tuple[int, ...] = ()) -> FeatureVisualization:
     from workbench.analyses.feature_visualization import COARSE, FeatureVisualization
 
-    return FeatureVisualization(layer=layer, units=units, **COARSE)
+    return FeatureVisualization(layer=layer, units=units, **{**COARSE, "precision": "fp32"})  # the same on every machine
 
 
 def main(names: Sequence[str]) -> None:

@@ -27,6 +27,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from workbench.models.device import computes_bf16
 from workbench.task import Task
 from workbench.training.log import curves_of
 from workbench.training.recipe import Course, Recipe, RecipeError, update_seed
@@ -130,11 +131,7 @@ def pick_precision(name: Precision, device: torch.device, folder: Path) -> Preci
         begun = read_document(folder).get("precision")
         if begun in ("fp32", "bf16"):
             return "bf16" if begun == "bf16" else "fp32"
-    if device.type == "cuda":
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        native = device.type == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
-    return "bf16" if native else "fp32"
+    return "bf16" if device.type != "mps" and computes_bf16(device) else "fp32"
 
 
 @contextmanager

@@ -40,12 +40,12 @@ from workbench.analyses.feature_visualization.render import (
     Ascent,
     Scene,
     Subjects,
-    computes_bf16,
     fitting_size,
     suggested_size,
 )
 from workbench.analyses.feature_visualization.transforms import Robustness
 from workbench.input_error import InputError
+from workbench.models.device import computes_bf16
 from workbench.task import Task
 
 if TYPE_CHECKING:

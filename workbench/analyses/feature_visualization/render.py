@@ -166,13 +166,6 @@ class Scene:
             return torch.stack([self.objective.value(self.rows(images, one)) for one in each]).mean(0)
 
 
-def computes_bf16(device: torch.device) -> bool:
-    """Whether the device computes in bfloat16 natively; emulated, it is slower than float32."""
-    if device.type == "cpu":
-        return bool(torch.cpu.get_capabilities().get("avx512_bf16") or torch.cpu.get_capabilities().get("amx_bf16"))
-    return device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
-
-
 def fitting_size(model: TracedModel, objective: Objective, size: tuple[int, int]) -> tuple[int, int]:
     """Return the input size to render at: `size` or the next larger at which the layers can be read, at most the network's own.
 
