@@ -12,15 +12,13 @@ from PIL import Image
 
 def kept(home: Path) -> dict[str, object]:
     """The running copy of the investigation, or nothing while there is none."""
-    found = list(home.rglob("investigation.json"))
+    found = list((home / ".local").rglob("investigation.json"))
     return json.loads(found[0].read_text(encoding="utf-8")) if found else {}
 
 
 def drawn_thumbnails(home: Path) -> int:
     """How many feature visualisations the store holds."""
-    return sum(
-        1 for path in (home / ".cache" / "circuit-workbench").rglob("*") if path.parent.parent.name == "thumbnails"
-    )
+    return sum(1 for _ in (home / ".cache" / "circuit-workbench" / "thumbnails").glob("*/*.webp"))
 
 
 def colours(pixels: np.ndarray) -> float:
