@@ -277,10 +277,14 @@ class Session(QObject):
             self.select_unit(unit)
 
     def sensible_layer(self) -> str:
-        """Name the layer to begin with: a feature map two fifths into the network, behind a non-linearity where there is one."""
+        """Name the layer to begin with: a feature map two fifths into the network.
+
+        It is what a block of branches gives where the network has several such blocks, else what stands behind a non-linearity.
+        """
         candidates = [layer for layer in self.layers.values() if layer.units > 3] or list(self.layers.values())
         maps = [layer for layer in candidates if len(layer.positions) == 2] or candidates
-        candidates = [layer for layer in maps if layer.role == "post"] or maps
+        blocks = [layer for layer in maps if layer.kind == "cat" and ":" not in layer.name]
+        candidates = blocks if len(blocks) > 2 else [layer for layer in maps if layer.role == "post"] or maps
         return candidates[len(candidates) * 2 // 5].name if candidates else ""
 
     def known_name(self, layer: str) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from workbench.jobs.requests import LoadModel, OpenImages, ReadImage
-from workbench.models.layer import Unit
+from workbench.models.layer import Layer, Unit
 from workbench.project import Project
 
 
@@ -36,6 +36,16 @@ def test_opening_a_model_selects_a_sensible_layer(session, qtbot):
     assert [name for name, *_ in seen] == ["model_changed", "layer_changed", "unit_changed"]
     assert (session.project.model, session.project.layer) == ("test:small", "blocks.0.act")
     assert not session.modified  # opening something is no edit
+
+
+def test_blocks_of_branches_are_looked_at_first(session, runner, qtbot):
+    blocks = tuple(Layer(f"mixed{name}", "cat", (64, 8, 8), 0) for name in ("3a", "3b", "4a"))
+    branches = tuple(Layer(f"{block.name}.1x1", "relu", (16, 8, 8), 0, "post") for block in blocks)
+    layers = tuple(layer for pair in zip(branches, blocks, strict=True) for layer in pair)
+    runner.answers[LoadModel] = replace(runner.answers[LoadModel], layers=layers)
+    with qtbot.waitSignal(session.model_changed):
+        session.open_model("test:branches")
+    assert session.layer == "mixed3b"
 
 
 def test_a_wanted_layer_and_unit_are_selected(session, qtbot):
