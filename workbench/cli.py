@@ -388,14 +388,17 @@ def generate(
 
     texts = [in_style(prompt, style) for prompt in prompts for style in styles or [""]]
     result = _run("Generation", {"prompts": texts, **settings}, model, None, out, False, task)
+    for kind in ("images", "trajectories"):  # of an earlier time
+        shutil.rmtree(Path(out) / kind, ignore_errors=True)
     trajectory = result.arrays["trajectory"]
     for row, images in enumerate(result.arrays["images"]):
         for image, seed in enumerate(result.summary["seeds"]):
             strip = np.concatenate(list(trajectory[:, row, image]), axis=1)
-            for kind, pixels in (("images", images[image]), ("trajectories", strip)):
+            drawn = np.rint(255 * images[image]).astype(np.uint8)
+            for kind, pixels in (("images", drawn), ("trajectories", strip)):
                 path = Path(out) / kind / f"{row:02}-seed{seed}.png"
                 path.parent.mkdir(exist_ok=True)
-                Image.fromarray(np.rint(255 * pixels.astype(np.float32)).astype(np.uint8)).save(path)
+                Image.fromarray(pixels).save(path)
     sys.stdout.write(f"{out}\n")
 
 

@@ -152,9 +152,17 @@ def test_what_is_read_beside_the_image_is_changed_in_the_card(panel, session, ru
     fields = {field.accessibleName(): field for field in panel.card.findChildren(QLineEdit)}
     assert {name: field.text() for name, field in fields.items()} == {"Prompt": "turtle", "Timestep": "400"}
     fields["Prompt"].setText("cats & dogs")
+    fields["Timestep"].setText("20")
     with qtbot.waitSignal(session.model_changed):
-        qtbot.keyClick(fields["Prompt"], Qt.Key.Key_Return)
-    assert runner.asked(LoadModel)[-1].ref == "bundled:diffusion?timestep=400&prompt=cats %26 dogs"
+        qtbot.keyClick(fields["Timestep"], Qt.Key.Key_Return)
+    assert runner.asked(LoadModel)[-1].ref == "bundled:diffusion?timestep=20&prompt=cats %26 dogs"
+    open_card, runner.answers[LoadModel] = runner.answers[LoadModel], ValueError("timestep=x is no number")
+    (field,) = (field for field in panel.card.findChildren(QLineEdit) if field.accessibleName() == "Timestep")
+    field.setText("x")
+    with qtbot.waitSignal(session.message):
+        qtbot.keyClick(field, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: {f.text() for f in panel.card.findChildren(QLineEdit)} == {"turtle", "400"})
+    runner.answers[LoadModel] = open_card
     runner.answers[LoadModel] = replace(runner.answers[LoadModel], further={})
     with qtbot.waitSignal(session.model_changed):
         session.open_model("test:small")

@@ -28,6 +28,17 @@ def panel(session, runner, qtbot, monkeypatch):
     return made
 
 
+@pytest.fixture
+def tell(runner, qapp):
+    """Send an event and let it arrive."""
+
+    def send(job, state, **news):
+        runner.tell(job, state, **news)
+        qapp.processEvents()
+
+    return send
+
+
 def started(panel, runner) -> int:
     panel.start.click()
     job = max(runner.requests)
@@ -39,7 +50,7 @@ def drawn(images: int = 3, steps: int = 4) -> Result:
     trajectory = np.linspace(0, 0.5, steps)[:, None, None, None, None, None] * np.ones((steps, 2, images, 8, 8, 3))
     arrays = {
         "images": np.ones((2, images, 8, 8, 3), np.float32),
-        "trajectory": trajectory.astype(np.float16),
+        "trajectory": np.rint(255 * trajectory).astype(np.uint8),
         "timesteps": np.array([999, 700, 400, 100][:steps]),
     }
     return Result("Generation", {}, arrays, {})
@@ -64,20 +75,8 @@ def test_every_line_is_a_prompt_in_the_style(panel, runner):
         NETWORK,
     )
     assert panel.start.text() == "Stop" and not panel.another.isEnabled()
-    panel.style_box.setCurrentIndex(0)
     panel.prompts.setPlainText("")
     assert panel.parameters()["prompts"] == [""]
-
-
-@pytest.fixture
-def tell(runner, qapp):
-    """Send an event and let it arrive."""
-
-    def send(job, state, **news):
-        runner.tell(job, state, **news)
-        qapp.processEvents()
-
-    return send
 
 
 def test_images_are_shown_while_they_are_drawn_and_can_be_stepped_through(panel, runner, tell, qtbot):
@@ -101,14 +100,19 @@ def test_images_are_shown_while_they_are_drawn_and_can_be_stepped_through(panel,
     assert panel.step.value() == panel.step.maximum()
 
 
-def test_it_can_be_stopped_and_goes_on_with_further_seeds(panel, runner, qtbot):
+def test_it_can_be_stopped_and_goes_on_with_further_seeds(panel, runner, tell, qtbot):
     job = started(panel, runner)
     panel.start.click()
     assert job not in runner.open
     qtbot.waitUntil(lambda: panel.start.isEnabled() and panel.start.text() == "Generate")
     assert panel.start.text() == "Generate" and panel.said.full_text.startswith("Stopped")
+    assert not panel.another.isEnabled(), "nothing was drawn that could be gone on from"
+    panel.images.setValue(3)
+    job = started(panel, runner)
+    tell(job, "done", result=drawn())
+    panel.images.setValue(5)
     panel.another.click()
-    assert runner.asked(RunAnalysis)[-1].parameters["seed"] == 6
+    assert runner.asked(RunAnalysis)[-1].parameters["seed"] == 3
 
 
 def test_a_network_that_draws_nothing_is_told_what_to_do(panel, runner, session, qtbot):

@@ -90,6 +90,17 @@ def test_other_weights_have_no_first_look(shelf: Path, engine: Engine) -> None:
     assert not first_look.unpack_sweep(engine.store, "0" * 32)
 
 
+def test_a_damaged_archive_harms_nothing(shelf: Path, engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
+    broken = first_look.FOLDER / "broken.zip"
+    broken.write_bytes(b"version https://git-lfs")
+    first_look.first_looks.cache_clear()
+    try:
+        assert set(first_look.first_looks()) == {"bundled:tiny"} and "broken.zip" in caplog.text
+    finally:
+        broken.unlink()
+        first_look.first_looks.cache_clear()
+
+
 def test_a_window_needs_no_torch_for_it() -> None:
     code = (
         "import sys; from workbench.jobs import requests; from workbench.jobs.first_look import first_looks\n"

@@ -68,6 +68,7 @@ def test_a_question_mark_in_a_path_stays_in_it() -> None:
         ("bundled:efficientnet-lite1", "did you mean efficientnet-lite0"),
         ("timm:resnet18?sead=1", "no option 'sead' .* its options are: pretrained, seed, img_size, in_chans"),
         ("bundled:efficientnet-lite0?seed=1", "efficientnet-lite0 has no seed to choose"),
+        ("bundled:inception?prompt=salt & pepper", "inside an option write . as %3F and & as %26"),
         ("timm:resnet18?seed=1&seed=2", "gives seed more than once"),
         ("timm:resnet18?pretrained=maybe", "write pretrained=true or pretrained=false"),
         ("timm:resnet18?pretrained=false&seed=-1", "seed is a whole number of at least 0"),

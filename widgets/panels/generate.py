@@ -191,7 +191,7 @@ class GeneratePanel(Panel):
         ending = f", {style} style" if style and style != AS_WRITTEN else ""
         lines = [line.strip() for line in self.prompts.toPlainText().splitlines() if line.strip()] or [""]
         return {
-            "prompts": [f"{line}{ending}" if line else ending.removeprefix(", ") for line in lines],
+            "prompts": [f"{line}{ending}" if line else "" for line in lines],
             "images": self.images.value(),
             "seed": self.seed.value(),
             "steps": self.steps.value(),
@@ -200,7 +200,9 @@ class GeneratePanel(Panel):
 
     def draw_next(self) -> None:
         """Go on with the seeds after those that are shown."""
-        self.seed.setValue(self.seed.value() + self.images.value())
+        if self._request is not None and self._trajectory is not None:
+            shown = self._request.parameters
+            self.seed.setValue(shown["seed"] + shown["images"])
         if not self._job:
             self.start_or_stop()
 
@@ -245,9 +247,8 @@ class GeneratePanel(Panel):
         self._refresh()
 
     def _take(self, result: Any) -> None:
-        steps = np.rint(255 * result.arrays["trajectory"].astype(np.float32)).astype(np.uint8)
         last = np.rint(255 * result.arrays["images"]).astype(np.uint8)
-        self._trajectory = np.concatenate([steps, last[None]])
+        self._trajectory = np.concatenate([result.arrays["trajectory"], last[None]])
         self._timesteps = result.arrays["timesteps"].tolist()
         with QSignalBlocker(self.step):
             self.step.setRange(0, len(self._timesteps))
@@ -329,7 +330,7 @@ class GeneratePanel(Panel):
         set_icon(self.start, "stop" if running else "run")
         self.start.setEnabled(running or can)
         self.start.setToolTip("Stop drawing" if running else "Draw all prompts" if can else "Open a diffusion network first")
-        self.another.setEnabled(can and not running)
+        self.another.setEnabled(can and not running and self._trajectory is not None)
         self.bar.setVisible(running)
 
     def views(self) -> list[View]:

@@ -64,7 +64,8 @@ class ModelLoaderPanel(Panel):
         self.images = ImageChooser(session)
         self.card = Card()
         self.layers = LayerTree(session)
-        self.card.chosen.connect(self._choose_input)
+        self.card.chosen.connect(self._choose_inputs)
+        session.loading.connect(self._on_loading)
         top = QWidget()
         column = QVBoxLayout(top)
         column.setContentsMargins(0, 0, 0, 0)
@@ -97,11 +98,20 @@ class ModelLoaderPanel(Panel):
         self.card.show_card(card)
         self.layers.show_layers(card.layers if card is not None else ())
 
-    def _choose_input(self, option: str, text: str) -> None:
+    def _choose_inputs(self, texts: dict[str, str]) -> None:
         """Open the same network reading something else beside the image."""
-        if self.session.model is not None:
-            ref = Reference.parse(self.session.model.ref).having(option, text)
-            self.session.open_model(str(ref), layer=self.session.layer, unit=self.session.unit)
+        model = self.session.model
+        if model is None:
+            return
+        ref = Reference.parse(model.ref)
+        for option, text in texts.items():
+            if text != model.further[option][0]:
+                ref = ref.having(option, text)
+        self.session.open_model(str(ref), layer=self.session.layer, unit=self.session.unit)
+
+    def _on_loading(self, event: JobEvent) -> None:
+        if event.state in ("failed", "cancelled"):
+            self.card.show_card(self.session.model)  # what was typed there is not what is open
 
     def _on_sources(self, event: JobEvent) -> None:
         if event.state == "done":
@@ -169,8 +179,8 @@ class Loading(QWidget):
 class Card(QFrame):
     """What is known of the open network; what it reads beside the image can be changed here."""
 
-    chosen = Signal(str, str)
-    """An option, such as ``prompt``, and what is to be read now."""
+    chosen = Signal(object)
+    """What is to be read now, by option, such as ``prompt``."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -215,6 +225,7 @@ class Card(QFrame):
                 form.addRow(caption, label)
         self._form = QWidget()
         self._form.setLayout(form)
+        self._fields: dict[str, QLineEdit] = {}
         self._further = QFormLayout()
         self._further.setContentsMargins(0, 2, 0, 0)
         self._further.setHorizontalSpacing(10)
@@ -230,14 +241,19 @@ class Card(QFrame):
 
     def _show_further(self, further: Mapping[str, tuple[str, str]]) -> None:
         """Offer a field for each thing that is read beside the image."""
+        self._fields.clear()
         while self._further.rowCount():
             self._further.removeRow(0)
         for option, (value, help) in further.items():
             field = QLineEdit(value, toolTip=f"Read beside the image: {help}. Enter opens the network with it.")
             field.setAccessibleName(option.capitalize())
             field.setPlaceholderText("empty")
-            field.returnPressed.connect(lambda option=option, field=field: self.chosen.emit(option, field.text()))
+            field.returnPressed.connect(self._choose)
+            self._fields[option] = field
             self._further.addRow(option.capitalize(), field)
+
+    def _choose(self) -> None:
+        self.chosen.emit({option: field.text() for option, field in self._fields.items()})
 
     def changeEvent(self, event: QEvent) -> None:
         """Write warnings in the new colour."""

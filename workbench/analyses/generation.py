@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from workbench.images.image_set import ImageSet
     from workbench.models.traced_model import TracedModel
 
-BATCH = 16
-"""Images drawn together."""
+BATCH, PIXELS = 16, 16 * 64**2
+"""Images drawn together at most, and the pixels they may have together."""
 SHOWN = 9
 """Steps of a trajectory that a figure shows."""
 
@@ -43,7 +43,7 @@ class Generation(Analysis):
     Arrays:
 
     * ``images`` float32 ``prompt image y x 3`` in [0, 1].
-    * ``trajectory`` float16 ``step prompt image y x 3``: the clean image the network expects at each step, guided.
+    * ``trajectory`` uint8 ``step prompt image y x 3``: the clean image the network expects at each step, guided.
     * ``timesteps`` int64 ``step``: the noise levels, from the highest on.
 
     Partial results are uint8 ``prompt image y x 3``: what is expected so far, grey where nothing is yet.
@@ -71,28 +71,32 @@ class Generation(Analysis):
     def compute(
         self, model: TracedModel, images: ImageSet | None, task: Task
     ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Draw all prompts, `BATCH` images at a time."""
+        """Draw all prompts, a few images at a time."""
         sampling = model.sampling
         if sampling is None:
             raise InputError(f"{model.name} draws nothing; open a diffusion network, such as bundled:diffusion")
         if any(self.prompts) and model.tokenize is None:
-            raise InputError(f"{model.name} reads no prompt; leave it empty")
+            raise InputError(f"{model.name} reads no prompt; leave it empty, and the style as well")
+        levels = len(sampling.scheduler().alphas_cumprod)
+        if self.steps > levels:
+            raise InputError(f"steps = {self.steps}: {model.name} has {levels} noise levels")
         rows = [(prompt, image) for prompt in range(len(self.prompts)) for image in range(self.images)]
-        expected = np.zeros((self.steps, len(rows), *_pixels(sampling), 3), np.float16)
-        drawn = np.zeros((len(rows), *_pixels(sampling), 3), np.float32)
+        height, width = _pixels(sampling)
+        batch = max(1, min(BATCH, PIXELS // (height * width)))
+        expected = np.zeros((self.steps, len(rows), height, width, 3), np.uint8)
+        drawn = np.zeros((len(rows), height, width, 3), np.float32)
         shown = np.full(drawn.shape, 128, np.uint8)
         shape = (len(self.prompts), self.images, *drawn.shape[1:])
         timesteps = np.zeros(self.steps, np.int64)
         with torch.inference_mode():
-            for first in range(0, len(rows), BATCH):
-                part = rows[first : first + BATCH]
+            for first in range(0, len(rows), batch):
+                part = rows[first : first + batch]
                 place = slice(first, first + len(part))
                 predict = self._predictor(model, [self.prompts[prompt] for prompt, _ in part])
                 left = torch.cat([self._noise(sampling, image) for _, image in part]).to(model.device, model.dtype)
                 for step, (timestep, clean, rest) in enumerate(denoise(sampling, predict, left, self.steps)):
                     timesteps[step], left = timestep, rest
-                    expected[step, place] = seen = _images(sampling, clean)
-                    shown[place] = np.rint(255 * seen)
+                    expected[step, place] = shown[place] = np.rint(255 * _images(sampling, clean))
                     done = first * self.steps + (step + 1) * len(part)
                     task.step(done, len(rows) * self.steps, shown.reshape(shape).copy(), note=f"timestep {timestep}")
                 drawn[place] = _images(sampling, left)
@@ -146,8 +150,9 @@ def _pixels(sampling: Sampling) -> tuple[int, int]:
 
 
 def _images(sampling: Sampling, denoised: Float[Tensor, "n c y x"]) -> np.ndarray:
-    """Decode to float32 ``n y x 3`` in [0, 1]."""
-    images = (sampling.decode(denoised).float() / 2 + 0.5).clamp(0, 1)
+    """Decode to float32 ``n y x 3`` in [0, 1], one after the other: a decoder of latents takes much memory."""
+    images = torch.cat([sampling.decode(one).float() for one in denoised.split(1)])
+    images = (images / 2 + 0.5).clamp(0, 1)
     images = images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images[:, :3]
     return images.permute(0, 2, 3, 1).cpu().numpy()
 
@@ -183,7 +188,7 @@ def _strips(result: Result) -> Figure:
     axes = figure.subplots(len(prompts), len(chosen), squeeze=False)
     for row, prompt in enumerate(prompts):
         for place, step in enumerate(chosen):
-            axes[row, place].imshow(trajectory[step, row, 0].astype(np.float32))
+            axes[row, place].imshow(trajectory[step, row, 0])
             axes[row, place].set_axis_off()
             if row == 0:
                 axes[row, place].set_title(f"t = {timesteps[step]}", fontsize=6, pad=2)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from workbench.input_error import InputError
 from workbench.jobs.collector import collector_at_rest
-from workbench.jobs.first_look import unpack_sweep
+from workbench.jobs.first_look import first_looks, unpack_sweep
 from workbench.jobs.store import Store
 from workbench.jobs.torch_libraries import load_torch_libraries
 from workbench.task import Cancelled, Task
@@ -98,7 +98,10 @@ class Engine:
             with collector_at_rest():
                 from workbench.models.loading import load
 
-                self._models[ref] = load(ref, allow_code=ref in self._allowed, task=task or Task())
+                # Of a network that is shown before it is loaded nobody asked for the loading itself: whoever needs it first must neither
+                # cancel it nor let in others who need it too.
+                watched = Task() if task is None or ref in first_looks() else task
+                self._models[ref] = load(ref, allow_code=ref in self._allowed, task=watched)
                 while len(self._models) > KEPT_MODELS:
                     self._models.popitem(last=False)
             if gc.isenabled():  # where it is off the window collects, in its own thread

@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import logging
 import os
 import shutil
 import sys
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from workbench.jobs.requests import ModelCard
     from workbench.jobs.store import Store
     from workbench.models.traced_model import TracedModel
+
+logger = logging.getLogger(__name__)
 
 FOLDER = Path(__file__).parents[2] / "resources" / "first_look"
 MODELS = FOLDER.parent / "models"
@@ -91,6 +94,10 @@ class FirstLook:
         further = {option: (value, help) for option, (value, help) in card["further"].items()}
         return ModelCard(**{**card, **tuples, "layers": layers, "further": further})
 
+    def has(self, layer: str) -> bool:
+        """Whether there are images of this layer's units."""
+        return any(layer in known["names"] for known in self.index["layers"])
+
     def thumbnails(self, layer: str) -> np.ndarray | None:
         """Return the small images of all units of a layer, uint8 ``unit y x 3``, or None where there are none."""
         from PIL import Image
@@ -107,8 +114,16 @@ class FirstLook:
 
 @cache
 def first_looks() -> dict[str, FirstLook]:
-    """Return all that fit the weights there are, by the reference of the network."""
-    return {look.ref: look for look in map(FirstLook, sorted(FOLDER.glob("*.zip"))) if look.fits}
+    """Return all that can be read and fit the weights there are, by the reference of the network."""
+    found = {}
+    for path in sorted(FOLDER.glob("*.zip")):
+        try:
+            look = FirstLook(path)
+            if look.fits:
+                found[look.ref] = look
+        except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
+            logger.warning("cannot read %s (%s: %s); make resources makes it anew", path, type(error).__name__, error)
+    return found
 
 
 def unpack_sweep(store: Store, subject: str) -> bool:

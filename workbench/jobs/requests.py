@@ -114,7 +114,7 @@ class ModelCard:
 
 @dataclass(frozen=True)
 class LoadModel(Request):
-    """Open a network -> `ModelCard`. One that was read from a file of the user's is read again, since the file may have changed.
+    """Open a network -> `ModelCard`. One that may come from the user's files is read again, since they may have changed.
 
     `allow_code` says that the user agreed to run the code behind a ``python:`` reference; the worker remembers it for the session.
     """
@@ -135,7 +135,7 @@ class LoadModel(Request):
 
     def run(self, engine: Engine, task: Task) -> ModelCard:
         """Load, capture, and describe it; of a bundled network the description is there at once."""
-        if self.ref.startswith(("file:", "python:")):
+        if not self.ref.startswith(("bundled:", "timm:", "torchvision:")):  # may be on this machine
             engine.forget(self.ref)
         look = first_look.first_looks().get(self.ref)
         if look is not None:
@@ -471,9 +471,10 @@ class Thumbnails(Request):
 
     @property
     def _comes_with_network(self) -> bool:
-        """Whether such images come with the network, at least of some layers."""
+        """Whether such images of this layer come with the network."""
+        look = first_look.first_looks().get(self.model)
         plain = self.level == "coarse" and self.seeds == 1 and not self.negative
-        return plain and self.model in first_look.first_looks()
+        return plain and look is not None and look.has(self.layer)
 
     def _shipped(self) -> dict[int, Pixels] | None:
         """Return the images that come with a bundled network, when they are all that is asked for."""

@@ -152,6 +152,8 @@ def denoise(
     """
     scheduler = sampling.scheduler()
     scheduler.set_timesteps(steps)
+    # Rounding gives some numbers of steps one level more, below the first, and an offset one above the last.
+    scheduler.timesteps = scheduler.timesteps[:steps].clamp(0, len(scheduler.alphas_cumprod) - 1)
     noisy = noisy * scheduler.init_noise_sigma
     for timestep in scheduler.timesteps.tolist():
         taken = scheduler.step(predict(noisy, timestep), timestep, noisy)

@@ -78,6 +78,8 @@ class Reference:
         name, mark, tail = rest.rpartition("?")
         if not mark or not _OPTIONS.fullmatch(tail):
             name, tail = rest, ""
+            if re.search(r"\?[a-z_]+=", rest) and not Path(rest).exists():
+                raise LoadError(f"{text!r} cannot be read; inside an option write ? as %3F and & as %26")
         if not name:
             raise LoadError(f"{text!r} names no network; write {scheme}:NAME")
         options = tuple((key, value) for key, _, value in (pair.partition("=") for pair in tail.split("&") if pair))

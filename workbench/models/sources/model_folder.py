@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -169,7 +170,10 @@ def shown(files: Mapping[str, Path]) -> Iterator[Path]:
     """Give a folder that holds these files only, by name."""
     with tempfile.TemporaryDirectory(prefix="workbench-") as folder:
         for name, path in files.items():
-            (Path(folder) / name).symlink_to(path.resolve())
+            try:
+                (Path(folder) / name).symlink_to(path.resolve())
+            except OSError:  # Windows lets few users make them
+                shutil.copyfile(path, Path(folder) / name)
         yield Path(folder)
 
 
