@@ -16,7 +16,7 @@ from workbench.jobs.requests import LayerStatistics, LoadModel, Thumbnails, Unit
 from workbench.jobs.store import Store
 from workbench.models import card
 from workbench.models.loading import LoadError
-from workbench.task import Task
+from workbench.task import Cancelled, Task
 from workbench.training import publish, trainer
 from workbench.training.recipe import recipe
 
@@ -99,6 +99,28 @@ def test_a_damaged_archive_harms_nothing(shelf: Path, engine: Engine, caplog: py
     finally:
         broken.unlink()
         first_look.first_looks.cache_clear()
+
+
+def test_the_network_is_loaded_once_though_its_first_user_leaves_and_others_are_let_in(shelf: Path, engine: Engine) -> None:
+    class Leaves(Task):
+        def step(self, done: float, total: float, partial: object = None, note: str = "") -> None:
+            raise Cancelled
+
+    first = engine.model("bundled:tiny", task=Leaves())
+    assert engine.model("bundled:tiny") is first
+    engine.forget("bundled:tiny")
+
+    class LetsIn(Task):
+        inner: list[object] = []
+
+        def step(self, done: float, total: float, partial: object = None, note: str = "") -> None:
+            if not self.inner:
+                self.inner.append(None)
+                self.inner.append(engine.model("bundled:tiny"))
+
+    assert engine.model("bundled:tiny", task=LetsIn()) is LetsIn.inner[1]
+    assert Thumbnails("bundled:tiny", LAYER, (3,)).precedence < UnitExamples("bundled:tiny", SET, f"{LAYER}:3").precedence
+    assert Thumbnails("bundled:tiny", "layer2.0.act1", (3,)).precedence > 1
 
 
 def test_a_window_needs_no_torch_for_it() -> None:

@@ -60,7 +60,7 @@ def test_a_wrong_name_brings_the_nearest(ref: str) -> None:
 
 def test_a_name_near_nothing_says_what_there_is() -> None:
     with pytest.raises(
-        LoadError, match="no bundled network named 'zzz'; there are efficientnet-lite0, .*inception.* and planted/NAME"
+        LoadError, match=r"no bundled network named 'zzz'; there are efficientnet-lite0, .*inception.* and planted/NAME"
     ):
         load("bundled:zzz")
 

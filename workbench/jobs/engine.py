@@ -14,7 +14,7 @@ import logging
 import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -44,6 +44,30 @@ class Resumable(Protocol):
 
     def kept_in(self, folder: str | Path) -> Analysis:
         """Return the same analysis with that folder."""
+
+
+class AlreadyThere(Cancelled):
+    """What was being loaded has been loaded by a job that was let in meanwhile."""
+
+
+class Shield(Task):
+    """Watches over the loading of a network that was shown before: it is loaded for whoever needs it first.
+
+    That one may be cancelled; the loading goes on, because the next one will need it. Jobs that are let in may load it themselves; then
+    there is nothing left to do.
+    """
+
+    def __init__(self, task: Task, there: Callable[[], bool]) -> None:
+        self._task, self._there = task, there
+
+    def step(self, done: float, total: float, partial: object = None, note: str = "") -> None:
+        """Pass it on; raise `AlreadyThere` when there is nothing left to do."""
+        try:
+            self._task.step(done, total, partial, note)
+        except Cancelled:
+            self._task = Task()
+        if self._there():
+            raise AlreadyThere
 
 
 class Engine:
@@ -98,10 +122,11 @@ class Engine:
             with collector_at_rest():
                 from workbench.models.loading import load
 
-                # Of a network that is shown before it is loaded nobody asked for the loading itself: whoever needs it first must neither
-                # cancel it nor let in others who need it too.
-                watched = Task() if task is None or ref in first_looks() else task
-                self._models[ref] = load(ref, allow_code=ref in self._allowed, task=watched)
+                watched = task or Task()
+                if ref in first_looks():
+                    watched = Shield(watched, lambda: ref in self._models)
+                with suppress(AlreadyThere):
+                    self._models[ref] = load(ref, allow_code=ref in self._allowed, task=watched)
                 while len(self._models) > KEPT_MODELS:
                     self._models.popitem(last=False)
             if gc.isenabled():  # where it is off the window collects, in its own thread

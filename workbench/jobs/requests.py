@@ -37,7 +37,7 @@ Level = Literal["coarse", "fine"]
 
 
 IMPORTING = 0.75
-"""Precedence of what has to import all libraries first: a bundled network and the small images that come with it need none of them."""
+"""Precedence of what has to import all libraries first: to open a bundled network none of them is needed."""
 
 
 @dataclass(frozen=True)
@@ -430,7 +430,7 @@ class Thumbnails(Request):
     def precedence(self) -> float:
         """What is there at once, then coarse before fine and inside it, what the inspector asks for before what the grid does."""
         if self._comes_with_network:
-            return 0.5
+            return -2  # before answers to gestures, and inside them while they wait for the network
         return self.rank + 0.5 * (self.level == "fine") + 0.25 * (self.purpose == "grid")
 
     def run(self, engine: Engine, task: Task) -> dict[int, Pixels]:
