@@ -28,7 +28,8 @@ from widgets.elided_label import ElidedLabel
 from widgets.session import Session
 from widgets.theme import set_icon
 from widgets.views.image_strip import ImageStrip, Picture, Row
-from workbench.jobs.first_look import MODELS
+from workbench.models.caption_tokenizer import in_style
+from workbench.models.shelf import FOLDER
 
 if TYPE_CHECKING:
     from widgets.views.view import View
@@ -47,7 +48,7 @@ FRAME = 70  # ms between two steps when they are played
 
 def comes_with_workbench() -> bool:
     """Whether there is a bundled diffusion network."""
-    return (MODELS / "diffusion.json").exists()
+    return (FOLDER / "diffusion.json").exists()
 
 
 class GeneratePanel(Panel):
@@ -187,11 +188,10 @@ class GeneratePanel(Panel):
 
     def parameters(self) -> dict[str, Any]:
         """Return what `Generation` is asked for now."""
-        style = self.style_box.currentText().strip()
-        ending = f", {style} style" if style and style != AS_WRITTEN else ""
+        style = self.style_box.currentText().strip().removeprefix(AS_WRITTEN)
         lines = [line.strip() for line in self.prompts.toPlainText().splitlines() if line.strip()] or [""]
         return {
-            "prompts": [f"{line}{ending}" if line else "" for line in lines],
+            "prompts": [in_style(line, style) if line else "" for line in lines],
             "images": self.images.value(),
             "seed": self.seed.value(),
             "steps": self.steps.value(),

@@ -6,7 +6,6 @@ the place where an image would be mixed with noise, in the same graph that all o
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from textwrap import fill
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,7 +17,7 @@ from torch import Tensor
 
 from workbench.analyses.analysis import Analysis, Result, register
 from workbench.input_error import InputError
-from workbench.models.diffusion import NOISY, TEXT, Sampling, denoise, guided
+from workbench.models.diffusion import NOISY, TEXT, Predict, Sampling, denoise, guided
 from workbench.task import Task
 
 if TYPE_CHECKING:
@@ -74,7 +73,7 @@ class Generation(Analysis):
         """Draw all prompts, a few images at a time."""
         sampling = model.sampling
         if sampling is None:
-            raise InputError(f"{model.name} draws nothing; open a diffusion network, such as bundled:diffusion")
+            raise InputError(f"{model.name} draws nothing; open a diffusion network, such as diffusers:PATH_OR_ID")
         if any(self.prompts) and model.tokenize is None:
             raise InputError(f"{model.name} reads no prompt; leave it empty, and the style as well")
         levels = len(sampling.scheduler().alphas_cumprod)
@@ -110,9 +109,7 @@ class Generation(Analysis):
     def _noise(self, sampling: Sampling, image: int) -> Float[Tensor, "1 c y x"]:
         return torch.randn((1, *sampling.shape), generator=torch.Generator().manual_seed(self.seed + image))
 
-    def _predictor(
-        self, model: TracedModel, prompts: list[str]
-    ) -> Callable[[Float[Tensor, "n c y x"], int], Float[Tensor, "n c y x"]]:
+    def _predictor(self, model: TracedModel, prompts: list[str]) -> Predict:
         """Return what the network says of noisy images at a timestep, with guidance."""
         if model.tokenize is None:
             alone = model.graph.cut([NOISY, "input:timestep"], [model.graph.output])
@@ -123,14 +120,10 @@ class Generation(Analysis):
         (read,) = model.graph.cut(["input:text"], [TEXT])(model.tokenize(texts).to(model.device))
 
         def predict(noisy: Float[Tensor, "n c y x"], timestep: int) -> Float[Tensor, "n c y x"]:
-            both = torch.cat([noisy, noisy]) if leads else noisy
-            predicted: Tensor = cut(both, _level(timestep, both), read)[0]
-            if not leads:
-                return predicted
-            told, untold = predicted.chunk(2)
-            return guided(told, untold, self.guidance)
+            predicted: Tensor = cut(noisy, _level(timestep, noisy), read)[0]
+            return predicted
 
-        return predict
+        return guided(predict, self.guidance) if leads else predict
 
     @classmethod
     def draw(cls, result: Result) -> dict[str, Figure]:

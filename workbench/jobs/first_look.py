@@ -14,7 +14,6 @@ compared when the project is tested, and the weight file each time. ``python -m 
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import logging
@@ -32,6 +31,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.models.layer import Layer
+from workbench.models.shelf import FOLDER as MODELS
+from workbench.models.shelf import digest
 from workbench.task import Task
 
 if TYPE_CHECKING:
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 FOLDER = Path(__file__).parents[2] / "resources" / "first_look"
-MODELS = FOLDER.parent / "models"
 SIDE = 32
 """Pixels of a small image; the grid replaces them by finer ones."""
 COLUMNS = 16
@@ -80,7 +80,7 @@ class FirstLook:
     def fits(self) -> bool:
         """Whether the weight file is the one it is about."""
         weights = MODELS / f"{self.ref.partition(':')[2]}.safetensors"
-        return weights.exists() and hashlib.sha256(weights.read_bytes()).hexdigest() == self.index["weights"]
+        return weights.exists() and digest(weights) == self.index["weights"]
 
     def card(self) -> ModelCard:
         """Return the network's card."""
@@ -185,7 +185,7 @@ def make(engine: Engine, name: str, task: Task) -> Path:
             Image.fromarray(tiles.reshape(-1, COLUMNS * SIDE, 3)).save(content, "WEBP", quality=QUALITY, method=6)
             archive.writestr(f"{THUMBNAILS}/{place}.webp", content.getvalue())
         index = {
-            "weights": hashlib.sha256((MODELS / f"{name}.safetensors").read_bytes()).hexdigest(),
+            "weights": digest(MODELS / f"{name}.safetensors"),
             "card": asdict(describe(model)),
             "layers": [
                 {"names": [layer.name, *layer.aliases], "units": layer.units, "made": key_of(model, layer.name)} for layer in layers

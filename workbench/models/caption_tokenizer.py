@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from workbench.models.card import FOLDER
+from workbench.models.shelf import FOLDER
 
 MERGES = 1_024
 """Pairs joined by the vocabulary; with 512 bytes (inside and at the end of a word) and 2 marks it has 1,538 entries."""

@@ -6,7 +6,6 @@ the card are those of the weights as they are kept.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -17,8 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
 from workbench.models.loading import LoadError
-
-FOLDER = Path(__file__).parents[2] / "resources" / "models"
+from workbench.models.shelf import FOLDER, digest
 
 
 class EarlySteps(BaseModel):
@@ -121,12 +119,6 @@ def halved(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def in_single(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return weights as the network computes with them: what is kept as fp16 in fp32."""
     return {name: value.float() if value.dtype == torch.float16 else value for name, value in weights.items()}
-
-
-def digest(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @cache

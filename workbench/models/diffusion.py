@@ -20,6 +20,10 @@ TEXT = "text_encoder"
 """Layer whose activation is what cross-attention reads."""
 
 
+Predict = Callable[[Float[Tensor, "n c y x"], int], Float[Tensor, "n c y x"]]
+"""What a network says of noisy images at a timestep."""
+
+
 class Noisy(nn.Module):
     """Mix an image with noise: sqrt(kept) image + sqrt(1 - kept) noise (Ho et al. 2020, equation 4).
 
@@ -132,7 +136,7 @@ class Sampling:
 
 def denoise(
     sampling: Sampling,
-    predict: Callable[[Float[Tensor, "n c y x"], int], Float[Tensor, "n c y x"]],
+    predict: Predict,
     noisy: Float[Tensor, "n c y x"],
     steps: int,
 ) -> Iterator[tuple[int, Float[Tensor, "n c y x"], Float[Tensor, "n c y x"]]]:
@@ -141,7 +145,7 @@ def denoise(
     Parameters
     ----------
     predict
-        What the network says of noisy images at a timestep.
+        The network.
     noisy
         Gaussian noise of variance 1.
 
@@ -161,11 +165,18 @@ def denoise(
         yield timestep, taken.pred_original_sample, noisy
 
 
-def guided(
-    told: Float[Tensor, "n c y x"], untold: Float[Tensor, "n c y x"], guidance: float
-) -> Float[Tensor, "n c y x"]:
-    """Go from what is predicted without a prompt through what is predicted with it, `guidance` times as far (Ho & Salimans 2022)."""
-    return untold + guidance * (told - untold)
+def guided(predict: Predict, guidance: float) -> Predict:
+    """Go from what is predicted without a prompt through what is predicted with it, `guidance` times as far (Ho & Salimans 2022).
+
+    `predict` is given every image twice: all of them to be seen with their prompts, then all again without.
+    """
+
+    def lead(noisy: Float[Tensor, "n c y x"], timestep: int) -> Float[Tensor, "n c y x"]:
+        told, untold = predict(torch.cat([noisy, noisy]), timestep).chunk(2)
+        led: Tensor = untold + guidance * (told - untold)
+        return led
+
+    return lead
 
 
 def unchanged(images: Tensor) -> Tensor:

@@ -59,6 +59,32 @@ def noise_input(name: str, shape: tuple[int, ...], value: int = 0) -> FurtherInp
     return FurtherInput(name, str(value), "seed of the noise that is mixed with the image", read)
 
 
+def step_inputs(
+    image: tuple[int, int, int],
+    noisy: tuple[int, int, int],
+    level: int,
+    levels: int,
+    prompt: str = "",
+    tokenize: Tokenize | None = None,
+) -> tuple[tuple[Tensor, ...], dict[str, FurtherInput]]:
+    """Return an example of what a `DiffusionStep` reads, two rows of each, and what of it a user can choose.
+
+    Parameters
+    ----------
+    image, noisy
+        Shapes of the image, and of what is mixed with noise: the same, or a latent's.
+    level, levels
+        The noise level that is looked at first, and how many there are.
+    prompt, tokenize
+        The text that is read first, and its tokenizer; None where no text is read.
+    """
+    example: tuple[Tensor, ...] = torch.zeros(2, *image), torch.tensor([level] * 2), torch.zeros(2, *noisy)
+    further = {"timestep": timestep_input("timestep", level, levels), "noise": noise_input("noise", noisy)}
+    if tokenize is None:
+        return example, further
+    return (*example, tokenize([prompt, ""])), {"prompt": tokens_input("text", prompt, tokenize), **further}
+
+
 def whole(text: str, option: str, most: int) -> int:
     """Read a whole number of 0 to `most`; InputError names the option when it is none."""
     if not text.isascii() or not text.isdigit() or int(text) > most:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 from jaxtyping import Float
-from safetensors.torch import load_file
 from torch import Tensor
 
 from workbench.models.card import Card, cards, in_single
 from workbench.models.small_networks import SMALL_NETWORKS
+from workbench.training.trainer import read_tensors
 
 
 class Judge:
@@ -24,7 +24,7 @@ class Judge:
         card.check()
         self.labels = card.labels
         self.module = SMALL_NETWORKS[card.parameters["network"]](len(card.labels))
-        self.module.load_state_dict(in_single(load_file(card.weights)))
+        self.module.load_state_dict(in_single(read_tensors(card.weights)[0]))
         self.module.to(device).eval()
 
     @classmethod

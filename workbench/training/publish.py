@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 import workbench
 from workbench.input_error import InputError
-from workbench.models import card
 from workbench.models.card import Card, EarlySteps, halved, in_single
 from workbench.models.inception import EARLY
+from workbench.models.shelf import FOLDER, digest
 from workbench.task import Cancelled, Task
 from workbench.training.commands import runs_folder
 from workbench.training.recipe import Course, Recipe, recipe
@@ -40,7 +40,7 @@ def read_recipe(folder: Path) -> Recipe:
     return recipe(document["kind"], document["parameters"])
 
 
-def publish(folder: Path, name: str, task: Task, target: Path = card.FOLDER) -> Card:
+def publish(folder: Path, name: str, task: Task, target: Path = FOLDER) -> Card:
     """Write ``NAME.safetensors`` and ``NAME.json`` into `target` from the last checkpoint of a finished run.
 
     Raises
@@ -69,13 +69,13 @@ def publish(folder: Path, name: str, task: Task, target: Path = card.FOLDER) -> 
         data=course.data,
         licence=LICENCE,
         versions={"workbench": workbench.__version__, "torch": str(torch.__version__), "numpy": np.__version__},
-        sha256=card.digest(weights),
+        sha256=digest(weights),
     )
     replace_file(target / f"{name}.json", (written.model_dump_json(indent=1) + "\n").encode())
     return written
 
 
-def publish_early(folder: Path, card_name: str, target: Path = card.FOLDER) -> Card:
+def publish_early(folder: Path, card_name: str, target: Path = FOLDER) -> Card:
     """Write ``NAME.seedS.early.safetensors`` from all checkpoints of a run, finished or not, and add it to the network's card.
 
     Raises
@@ -99,7 +99,7 @@ def publish_early(folder: Path, card_name: str, target: Path = card.FOLDER) -> C
     }
     weights = target / f"{card_name}.seed{seed}.early.safetensors"
     write_tensors(weights, kept, {"name": card_name, "seed": str(seed)})
-    steps = EarlySteps(steps=tuple(int(file.stem) for file in files), sha256=card.digest(weights))
+    steps = EarlySteps(steps=tuple(int(file.stem) for file in files), sha256=digest(weights))
     written = written.model_copy(update={"early": {**written.early, str(seed): steps}})
     replace_file(path, (written.model_dump_json(indent=1) + "\n").encode())
     return written

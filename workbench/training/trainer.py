@@ -131,7 +131,7 @@ def pick_precision(name: Precision, device: torch.device, folder: Path) -> Preci
         begun = read_document(folder).get("precision")
         if begun in ("fp32", "bf16"):
             return "bf16" if begun == "bf16" else "fp32"
-    return "bf16" if device.type != "mps" and computes_bf16(device) else "fp32"
+    return "bf16" if computes_bf16(device) else "fp32"
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from workbench.models.diffusion import DiffusionStep, LatentEncoder, Sampling, kept_of, unchanged
-from workbench.models.further_input import Tokenize, noise_input, timestep_input, tokens_input
+from workbench.models.further_input import Tokenize, step_inputs
 from workbench.models.loading import LoadError, Reference, Source, SourceEntry, register_source
 from workbench.models.sources.choosing import FURTHER, choose_inputs
 from workbench.models.sources.model_folder import ModelFolder, filled, padded, read_tokenizer
@@ -77,13 +77,10 @@ class Diffusers(Source):
         size = (shape[1] * factor, shape[2] * factor)
         steps = int(schedule["num_train_timesteps"])
         level = steps * 2 // 5
-        further = {"timestep": timestep_input("timestep", level, steps), "noise": noise_input("noise", shape)}
-        example = (torch.zeros(2, seen, *size), torch.tensor([level] * 2), torch.zeros(2, *shape))
         text_encoder, tokenize, autoencoder = None, None, None
         if "text_encoder" in parts:
             tokenize = _tokenize(folder, parts["text_encoder"])
             text_encoder = _network(folder, parts["text_encoder"])
-            further = {"prompt": tokens_input("text", PROMPT, tokenize), **further}
         if "vae" in parts:
             autoencoder = _network(folder, parts["vae"])
         step = DiffusionStep(
@@ -92,10 +89,11 @@ class Diffusers(Source):
             text_encoder,
             LatentEncoder(autoencoder) if autoencoder is not None else None,
         )
+        example, further = step_inputs((seen, *size), shape, level, steps, PROMPT, tokenize)
         model = trace(
             step,
             Preprocessing(size, (0.5,) * seen, (0.5,) * seen, seen),
-            example=(*example, tokenize([PROMPT, ""])) if tokenize is not None else example,
+            example=example,
             further=further,
             tokenize=tokenize,
             sampling=Sampling(schedule, shape, Decoder(autoencoder) if autoencoder is not None else unchanged),

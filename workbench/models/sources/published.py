@@ -11,12 +11,13 @@ from torch import Tensor, nn
 from workbench.models.caption_tokenizer import caption_tokenizer
 from workbench.models.card import Card, cards, in_single
 from workbench.models.diffusion import DiffusionStep, Sampling, kept_of, unchanged
-from workbench.models.further_input import noise_input, timestep_input, tokens_input
+from workbench.models.further_input import step_inputs, tokens_input
 from workbench.models.inception import EarlyInception
 from workbench.models.small_networks import SMALL_NETWORKS
 from workbench.models.small_text_networks import (
     SCHEDULE,
     SIDE,
+    TOWERS,
     build_clip,
     build_language_model,
     build_text_encoder,
@@ -30,7 +31,6 @@ from workbench.task import Task
 
 State = Mapping[str, Tensor]
 Loader = Callable[[Card, State], dict[str, Any]]
-CLIP_SIDE = 64
 PROMPT = "turtle, noto style"
 """What a network that reads a caption is told until the user says something else."""
 TIMESTEP = 400
@@ -114,11 +114,11 @@ def _classifier(card: Card, state: State) -> dict[str, Any]:
 
 def _clip(card: Card, state: State) -> dict[str, Any]:
     tokenize = caption_tokenizer()
-    images = torch.zeros(2, 3, CLIP_SIDE, CLIP_SIDE)
+    side = TOWERS[card.parameters["tower"]]["image_size"]
     return {
         "module": _filled(build_clip(card.parameters["tower"]), state),
-        "preprocessing": Preprocessing((CLIP_SIDE, CLIP_SIDE)),
-        "example": (images, tokenize([PROMPT, ""])),
+        "preprocessing": Preprocessing((side, side)),
+        "example": (torch.zeros(2, 3, side, side), tokenize([PROMPT, ""])),
         "architecture": f"CLIP with a {card.parameters['tower']} image tower",
         "further": {"text": tokens_input("text", PROMPT, tokenize)},
         "tokenize": tokenize,
@@ -141,17 +141,13 @@ def _diffusion(card: Card, state: State) -> dict[str, Any]:
     _filled(nn.ModuleDict({"unet": unet, "text_encoder": text_encoder}), state)
     tokenize = caption_tokenizer()
     shape = (3, SIDE, SIDE)
-    images, noise = torch.zeros(2, 2, *shape)
+    example, further = step_inputs(shape, shape, TIMESTEP, SCHEDULE["num_train_timesteps"], PROMPT, tokenize)
     return {
         "module": DiffusionStep(unet, kept_of(SCHEDULE), text_encoder),
         "preprocessing": Preprocessing((SIDE, SIDE)),
-        "example": (images, torch.tensor([TIMESTEP] * 2), noise, tokenize([PROMPT, ""])),
+        "example": example,
         "architecture": "UNet2DConditionModel",
-        "further": {
-            "prompt": tokens_input("text", PROMPT, tokenize),
-            "timestep": timestep_input("timestep", TIMESTEP, SCHEDULE["num_train_timesteps"]),
-            "noise": noise_input("noise", shape),
-        },
+        "further": further,
         "tokenize": tokenize,
         "sampling": Sampling(SCHEDULE, shape, unchanged, f"emoji of {card.data['groups']}: NAME, KEYWORD, …, STYLE style"),
     }
@@ -171,7 +167,7 @@ NOTES: dict[str, Callable[[Card], str]] = {
         f"trained on {card.data['images']}, {card.figures['test_top1']:.0%} right"
     ),
     "Contrastive": lambda card: (
-        f"CLIP, {CLIP_SIDE} x {CLIP_SIDE} px and captions, trained on emoji, {card.figures['test_subgroup_top1']:.0%} zero-shot"
+        f"CLIP of images and captions, trained on emoji, {card.figures['test_subgroup_top1']:.0%} zero-shot"
     ),
     "CaptionModel": lambda card: f"language model of captions, perplexity {card.figures['test_perplexity']:.1f} a token",
     "Diffusion": lambda card: f"draws emoji of {SIDE} x {SIDE} px from captions",

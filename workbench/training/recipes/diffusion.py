@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from workbench.images.emoji import EmojiSet
 from workbench.models.caption_tokenizer import caption_tokenizer
-from workbench.models.diffusion import Sampling, denoise, guided, unchanged
+from workbench.models.diffusion import Sampling, denoise, guided, kept_of, unchanged
 from workbench.models.small_text_networks import SCHEDULE, SIDE, build_text_encoder, build_unet
 from workbench.task import Task
 from workbench.training.captions import Captions
@@ -54,9 +54,6 @@ class Diffusion(Recipe):
 
 class _Drawing(Course):
     def __init__(self, recipe: Diffusion, device: torch.device) -> None:
-        from diffusers import DDIMScheduler
-        from diffusers.models.attention_processor import AttnProcessor
-
         self.recipe, self.device = recipe, device
         self.images = EmojiSet()
         drawn = torch.tensor([group in GROUPS for group in self.images.columns["group"]])
@@ -65,11 +62,9 @@ class _Drawing(Course):
         self.data = emoji_data(self.images) | {"groups": ", ".join(GROUPS)}
         torch.manual_seed(recipe.seed)
         self.unet, self.text_encoder = build_unet(recipe.channels), build_text_encoder()
-        self.unet.set_attn_processor(AttnProcessor())  # written out: over 64 places the fused one takes a quarter of the update
         self.module = nn.ModuleDict({"unet": self.unet, "text_encoder": self.text_encoder}).to(device)
         self.tokenize = caption_tokenizer()
-        schedule: Any = DDIMScheduler(**SCHEDULE)
-        self.schedule: Tensor = schedule.alphas_cumprod.to(device)
+        self.schedule = kept_of(SCHEDULE).to(device)
         self._drawings: Drawings | None = None
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
@@ -165,12 +160,11 @@ class _Drawing(Course):
         told = parts["text_encoder"](input_ids=self.tokenize([*texts, *[""] * len(texts)]).to(self.device)).last_hidden_state
 
         def predict(noisy: Tensor, timestep: int) -> Tensor:
-            levels = torch.full((2 * len(noisy),), timestep, device=self.device)
-            with_text, without = parts["unet"](torch.cat([noisy, noisy]), levels, told).sample.chunk(2)
-            return guided(with_text, without, GUIDANCE)
+            predicted: Tensor = parts["unet"](noisy, torch.full((len(noisy),), timestep, device=self.device), told).sample
+            return predicted
 
         noise = torch.randn((len(texts), 3, SIDE, SIDE), generator=random).to(self.device)
-        *_, (_, _, images) = denoise(Sampling(SCHEDULE, (3, SIDE, SIDE), unchanged), predict, noise, STEPS)
+        *_, (_, _, images) = denoise(Sampling(SCHEDULE, (3, SIDE, SIDE), unchanged), guided(predict, GUIDANCE), noise, STEPS)
         return images.clamp(-1, 1)
 
 
