@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.workbench.shelf import shelf_in
 from workbench.models import card
 from workbench.models.inception import EARLY
 from workbench.models.loading import LoadError, load
 from workbench.models.sources import published  # noqa: F401 - before the folder of cards is another one
-from workbench.task import Cancelled, Task
+from workbench.task import Cancelled
 from workbench.training import publish, trainer
 from workbench.training.recipe import recipe
 
@@ -20,22 +21,16 @@ from workbench.training.recipe import recipe
 @pytest.fixture(scope="module")
 def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     shelf = tmp_path_factory.mktemp("early")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(card, "FOLDER", shelf)
-        patch.setattr(publish, "evaluate", lambda *_: {"test_top1": 0.5})
-        for seed, last in ((0, 3), (1, 2)):
-            chosen = recipe("inception", {"steps": 3, "batch": 4, "seed": seed})
-            run = shelf / "runs" / str(seed)
-            try:
-                trainer.train(chosen, run, publish.Until(last), device="cpu", precision="fp32")
-            except Cancelled:
-                assert not (run / "checkpoints" / "00000003.safetensors").exists() or seed == 0
-            if seed == 0:
-                publish.publish(run, "inception", Task(), shelf)
-            publish.publish_early(run, "inception", shelf)
+    settings = {"steps": 3, "batch": 4}
+    with shelf_in(shelf, {"test_top1": 0.5}) as kept:
+        publish.publish_early(kept.put("inception", recipe("inception", settings)), "inception", shelf)
+        further = shelf / "runs" / "further"
+        with pytest.raises(Cancelled):
+            trainer.train(recipe("inception", {**settings, "seed": 1}), further, publish.Until(2), device="cpu", precision="fp32")
+        assert not (further / "checkpoints" / "00000003.safetensors").exists()
+        publish.publish_early(further, "inception", shelf)
         card.cards.cache_clear()
         yield shelf
-    card.cards.cache_clear()
 
 
 def test_the_last_step_is_the_published_network_and_seeds_differ(shelf: Path) -> None:

@@ -10,14 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.workbench.shelf import shelf_in
 from workbench.jobs import first_look
 from workbench.jobs.engine import Engine
 from workbench.jobs.requests import LayerStatistics, LoadModel, Thumbnails, UnitExamples, describe
 from workbench.jobs.store import Store
-from workbench.models import card
 from workbench.models.loading import LoadError
 from workbench.task import Cancelled, Task
-from workbench.training import publish, trainer
 from workbench.training.recipe import recipe
 
 LAYER = "layer1"
@@ -28,22 +27,15 @@ SET = "stimuli:lines"
 def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A bundled network that was hardly trained, and its first look at one layer."""
     shelf = tmp_path_factory.mktemp("shelf")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(card, "FOLDER", shelf)
-        patch.setattr(publish, "evaluate", lambda *_: {"test_top1": 0.1})
+    with pytest.MonkeyPatch.context() as patch, shelf_in(shelf, {"test_top1": 0.1}) as kept:
         patch.setattr(first_look, "FOLDER", shelf / "looks")
         patch.setattr(first_look, "MODELS", shelf)
         patch.setattr(first_look, "IMAGES", SET)
         patch.setattr(first_look, "shown_layers", lambda model: [model.layer(LAYER)])
-        card.cards.cache_clear()
         first_look.first_looks.cache_clear()
-        run = shelf / "run"
-        trainer.train(recipe("resnet", {"steps": 1, "batch": 4, "checkpoints": 2}), run, Task(), device="cpu", precision="fp32")
-        publish.publish(run, "tiny", Task(), shelf)
-        card.cards.cache_clear()
+        kept.put("tiny", recipe("resnet", {"steps": 1, "batch": 4, "checkpoints": 2}))
         first_look.make(Engine(Store(shelf / "made")), "tiny", Task())
         yield shelf
-    card.cards.cache_clear()
     first_look.first_looks.cache_clear()
 
 

@@ -11,14 +11,12 @@ import torch
 from PIL import Image
 
 import main
+from tests.workbench.shelf import shelf_in
 from workbench.analyses import DatasetExamples, FeatureVisualization
 from workbench.images.image_set import load_images
 from workbench.input_error import InputError
-from workbench.models import card
 from workbench.models.loading import LoadError, Reference, list_models, load
 from workbench.models.sources import published
-from workbench.task import Task
-from workbench.training import publish, trainer
 from workbench.training.recipe import recipe
 
 FIGURES = {"test_subgroup_top1": 0.3, "test_perplexity": 9.0, "test_error": 0.1}
@@ -34,17 +32,10 @@ SMALL = {
 def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder of bundled networks of each kind, hardly trained."""
     shelf = tmp_path_factory.mktemp("models")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(card, "FOLDER", shelf)
-        patch.setattr(publish, "evaluate", lambda *_: FIGURES)
-        card.cards.cache_clear()
+    with shelf_in(shelf, FIGURES) as kept:
         for name, settings in SMALL.items():
-            run = shelf / "runs" / name
-            trainer.train(recipe(name, {"steps": 1, "checkpoints": 2, **settings}), run, Task(), device="cpu", precision="fp32")
-            publish.publish(run, name, Task(), shelf)
-        card.cards.cache_clear()
+            kept.put(name, recipe(name, {"steps": 1, "checkpoints": 2, **settings}))
         yield shelf
-    card.cards.cache_clear()
 
 
 def test_each_is_listed_with_what_it_can_do(shelf: Path) -> None:
