@@ -130,15 +130,15 @@ class Engine:
         if ref not in self._models:
             self.warm_up()
             with collector_at_rest():
-                from workbench.models.loading import Reference, apart, load
+                from workbench.models.loading import load, network_of_twin
 
                 watched = task or Task()
                 if ref in first_looks():
                     watched = Shield(watched, lambda: ref in self._models)
-                base, twin = apart(Reference.parse(ref))
+                network, seed = network_of_twin(ref) or ("", 0)
                 with suppress(AlreadyThere):
-                    if twin is not None and str(base) in self._models:
-                        self._models[ref] = self._models[str(base)].twin(twin)
+                    if network in self._models:
+                        self._models[ref] = self._models[network].twin(seed)
                     else:
                         self._models[ref] = load(ref, allow_code=ref in self._allowed, task=watched)
                 while len(self._models) > KEPT_MODELS:

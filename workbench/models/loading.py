@@ -235,7 +235,7 @@ def load(ref: str, *, allow_code: bool = False, task: Task | None = None) -> Tra
         if found:
             shown = ", ".join(found[:4]) + (" …" if len(found) > 4 else "")
             raise LoadError(f"{ref} stands for {len(found)} networks; choose one: {shown}")
-    base, twin = apart(reference)
+    base, twin = reference.without(TWIN), reference.whole(TWIN, None)
     unknown = [option for option, _ in base.options if option not in source.options]
     if unknown:
         allowed = ", ".join([*source.options, TWIN])
@@ -253,15 +253,14 @@ def load(ref: str, *, allow_code: bool = False, task: Task | None = None) -> Tra
     return model.twin(twin)
 
 
-def apart(reference: Reference) -> tuple[Reference, int | None]:
-    """Return the network that a reference names, and the seed of the random-weight twin that it asks for, if it does.
-
-    Raises
-    ------
-    LoadError
-        When the seed is no whole number.
-    """
-    return reference.without(TWIN), reference.whole(TWIN, None)
+def network_of_twin(ref: str) -> tuple[str, int] | None:
+    """Return the network whose random-weight twin a reference asks for, and the seed; None for any other text."""
+    try:
+        reference = Reference.parse(ref)
+        seed = reference.whole(TWIN, None)
+    except LoadError:
+        return None
+    return None if seed is None else (str(reference.without(TWIN)), seed)
 
 
 def twin_of(ref: str, seed: int) -> str:
