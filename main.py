@@ -47,6 +47,8 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("analysis", metavar="ANALYSIS", help="name as in 'list analyses', such as FeatureVisualization")
     run.add_argument("--images", metavar="REF", help="image set, such as emoji or folder:PATH")
     add_settings(run, "--set layer=layer2 --set units=5,9")
+    run.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps or auto (the default): the fastest there is")
+    run.add_argument("--numbers", choices=("fp32", "tf32", "bf16"), default="fp32", help="bf16 only where activations are read, and marked")
     run.add_argument("--out", metavar="DIR", required=True, help="folder for result.json, arrays.npz and figures/")
 
     generate = commands.add_parser("generate", help="draw images from prompts with a diffusion network")
@@ -134,7 +136,7 @@ def main(argv: Sequence[str]) -> int:
         cli.list_entries(given.kind, given.pattern or "*", given.model, given.json, given.allow_code, task)
 
     def run(task: cli.TerminalTask) -> None:
-        cli.run(given.analysis, given.set, given.model, given.images, given.out, given.allow_code, task)
+        cli.run(given.analysis, given.set, given.model, given.images, given.out, given.allow_code, (given.device, given.numbers), task)
 
     def generate(task: cli.TerminalTask) -> None:
         asked = {name: getattr(given, name) for name in ("images", "seed", "steps", "guidance")}

@@ -28,10 +28,13 @@ if TYPE_CHECKING:
     from widgets.message_bar import MessageBar
     from widgets.palette import CommandPalette
     from widgets.reception import Reception
+    from workbench.jobs.job import JobEvent
 
 MENUS = ("File", "Edit", "View", "Model", "Analysis", "Help")
 DEFAULT_MODEL = "bundled:inception"
 DEFAULT_IMAGES = "emoji"
+USUAL = ("auto", "fp32")
+"""Device and numbers when nothing else was chosen."""
 JOIN = 60.0
 """Seconds to wait for the worker when the window closes; a network that is being exported cannot be interrupted."""
 
@@ -179,8 +182,24 @@ class MainWindow(QMainWindow):
 
     def _reopen(self) -> None:
         if not self._closing:
+            self._compute_as_before()
             self.investigation.reopen()
             self.ready.emit()
+
+    def _compute_as_before(self) -> None:
+        chosen = self.settings.computing if self._remember else USUAL
+        if chosen == USUAL:
+            return
+        from workbench.jobs.machine import ComputeOn
+
+        self.session.relay.submit(ComputeOn(*chosen), self._on_computing)
+
+    def _on_computing(self, event: JobEvent) -> None:
+        if event.state == "failed":  # another machine, or a device that is gone
+            self.settings.computing = USUAL
+            self.session.report(f"{event.error}; networks are computed on the fastest one there is")
+        elif event.state == "done":
+            self.session.set_computing(event.result.device, event.result.arithmetic)
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Keep everything, then end: hide, cancel, join, disconnect, close."""
@@ -246,6 +265,21 @@ class MainWindow(QMainWindow):
         from widgets.analysis_dialog import AnalysisDialog
 
         AnalysisDialog(self.session, self).open()
+
+    def show_machine(self) -> None:
+        """Open the dialog for devices, numbers and what is kept on disk."""
+        from widgets.machine_dialog import MachineDialog
+
+        dialog = MachineDialog(self.session, self)
+        dialog.chosen.connect(self._compute_on)
+        dialog.open()
+
+    def _compute_on(self, device: str, arithmetic: str) -> None:
+        """Remember where to compute, and look at the open network there."""
+        self.settings.computing = (device, arithmetic)
+        self.session.set_computing(device, arithmetic)
+        if self.session.model is not None:
+            self.session.open_model(self.session.model.ref, layer=self.session.layer, unit=self.session.unit)
 
     def go_to_unit(self) -> None:
         """Ask for the address of a unit and select it."""

@@ -57,8 +57,12 @@ class Session(QObject):
         The image dropped onto the window: uint8 ``[y, x, 3]``, read-only, or None; and what it is called, empty when it has no name.
     reading
         Name of the image that is being read, empty for none.
+    device, arithmetic
+        Where networks are computed and with what numbers, as of `workbench.jobs.machine.ComputeOn`.
     """
 
+    computing_changed = Signal()
+    """Another device or other numbers were chosen."""
     model_changed = Signal(object)
     """A `ModelCard`, or None. `layer_changed` and `unit_changed` follow."""
     layer_changed = Signal(str)
@@ -97,6 +101,7 @@ class Session(QObject):
         self.image: np.ndarray | None = None
         self.image_name = self.reading = ""
         self.layers: dict[str, Layer] = {}
+        self.device, self.arithmetic = "auto", "fp32"
         self.modified = False
         self._project: Project | None = None
         self._wanted: tuple[str, Unit | None] = ("", None)  # to be selected once the model is there
@@ -223,6 +228,11 @@ class Session(QObject):
         self.image, self.image_name = image, name if image is not None else ""
         self.image_changed.emit(image)
         self._set_reading("")
+
+    def set_computing(self, device: str, arithmetic: str) -> None:
+        """Take note of where networks are computed from now on."""
+        self.device, self.arithmetic = device, arithmetic
+        self.computing_changed.emit()
 
     # What is selected
 

@@ -281,6 +281,14 @@ def window_commands(window: MainWindow) -> list[Command]:
             section="load",
         ),
         Command(
+            "model.machine",
+            "Device and storage…",
+            window.show_machine,
+            "Choose where networks are computed and with what numbers; see what is kept on disk, and delete it.",
+            "Model",
+            section="machine",
+        ),
+        Command(
             "analysis.run",
             "Run analysis…",
             window.run_analysis,

@@ -11,12 +11,12 @@ from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QWidget
 
+from widgets.amounts import duration
 from widgets.elided_label import ElidedLabel
 from widgets.export import export_view
 from widgets.panels.inspector import InspectorPanel
 from widgets.unit_card.examples import short
 from widgets.unit_card.response import as_map
-from widgets.unit_card.sweep_bar import duration
 from workbench.analyses.analysis import Result
 from workbench.jobs.requests import FetchImages, LoadModel, ReadImage, Sweep, Thumbnails, UnitExamples, UnitOnImage
 from workbench.models.layer import Layer, Unit

@@ -580,3 +580,12 @@ def test_a_closed_pipe_is_no_error() -> None:
     process.stdout.close()  # long before it writes
     assert process.wait(30) == 0 and process.stderr.read() == ""
     process.stderr.close()
+
+
+def test_device_and_numbers_are_chosen_and_written_down(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = ["run", "DatasetExamples", "--model", "bundled:planted/curve_net", "--images", "stimuli:curves", "--set", "layers=input"]
+    assert main.main([*line, "--out", str(tmp_path / "a"), "--device", "cpu", "--numbers", "bf16"]) == 0
+    made = json.loads((tmp_path / "a" / "result.json").read_text())
+    assert (made["device"], made["arithmetic"]) == ("cpu", "bf16")
+    assert main.main([*line, "--out", str(tmp_path / "b"), "--device", "cuda:77"]) == cli.BAD_INPUT
+    assert "none on this machine" in capsys.readouterr().err

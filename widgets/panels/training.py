@@ -28,6 +28,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from widgets.amounts import duration
 from widgets.commands import Command
 from widgets.docks import Panel
 from widgets.elided_combo_box import ElidedComboBox
@@ -35,7 +36,6 @@ from widgets.elided_label import ElidedLabel
 from widgets.form import Form, Preload
 from widgets.session import Session
 from widgets.theme import set_icon, signal_colour
-from widgets.unit_card.sweep_bar import duration
 from widgets.views.axes import number
 from widgets.views.curve_plot import CurvePlot
 from workbench.training.commands import runs_folder

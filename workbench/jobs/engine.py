@@ -29,6 +29,7 @@ from workbench.task import Cancelled, Task
 if TYPE_CHECKING:
     from workbench.analyses.analysis import Analysis, Result
     from workbench.images.image_set import ImageSet
+    from workbench.models.device import Arithmetic
     from workbench.models.traced_model import TracedModel
 
 logger = logging.getLogger(__name__)
@@ -84,6 +85,8 @@ class Engine:
         self._models: OrderedDict[str, TracedModel] = OrderedDict()
         self._images: OrderedDict[str, ImageSet] = OrderedDict()
         self._allowed: set[str] = set()
+        self._device = "auto"
+        self._arithmetic: Arithmetic = "fp32"
         self._fields: dict[tuple[str, str], tuple[int, int]] = {}
 
     def warm_up(self) -> None:
@@ -126,13 +129,41 @@ class Engine:
                 if ref in first_looks():
                     watched = Shield(watched, lambda: ref in self._models)
                 with suppress(AlreadyThere):
-                    self._models[ref] = load(ref, allow_code=ref in self._allowed, task=watched)
+                    self._models[ref] = self._placed(load(ref, allow_code=ref in self._allowed, task=watched))
                 while len(self._models) > KEPT_MODELS:
                     self._models.popitem(last=False)
             if gc.isenabled():  # where it is off the window collects, in its own thread
                 gc.collect()  # what the export left, and the network that was let go: some 60 ms
         self._models.move_to_end(ref)
         return self._models[ref]
+
+    def compute_on(self, device: str, arithmetic: Arithmetic) -> None:
+        """Choose the device of all networks, ``auto`` for the fastest there is, and the numbers that may be multiplied.
+
+        Raises
+        ------
+        InputError
+            When this machine has no such device; nothing changes then.
+        """
+        from workbench.models.device import pick_device
+
+        pick_device(device)
+        self._device, self._arithmetic = device, arithmetic
+        self._models.clear()  # loaded anew where they belong; what is under way goes on with what it has
+
+    @property
+    def computes_on(self) -> tuple[str, Arithmetic]:
+        """The device and the numbers that were chosen."""
+        return self._device, self._arithmetic
+
+    def _placed(self, model: TracedModel) -> TracedModel:
+        from workbench.models.device import pick_device
+
+        device = pick_device(self._device)
+        if model.device != device:
+            model.to(device)
+        model.arithmetic = self._arithmetic
+        return model
 
     def forget(self, ref: str) -> None:
         """Let go of a network or image set, so that it is read from its file again."""

@@ -18,6 +18,7 @@ from workbench.input_error import InputError
 from workbench.jobs import first_look
 from workbench.jobs.collector import collector_at_rest
 from workbench.jobs.job import Lane, Request
+from workbench.jobs.machine import SWEEP_BATCH
 from workbench.jobs.runs import RunCard, find_runs, read_run
 from workbench.models.layer import Layer, Unit
 from workbench.models.loading import SourceEntry, entries
@@ -771,8 +772,6 @@ class Train(Request):
 
 BATCH = 8
 """Units rendered together."""
-SWEEP_BATCH = 8
-"""Images of one step of a sweep: a click waits for the step's end, and on a processor larger batches are no faster."""
 ENDS = ("top", "sample", "bottom")
 """Which examples of a unit there are, the ones looked at first before the others."""
 GREY = 128

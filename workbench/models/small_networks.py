@@ -31,7 +31,7 @@ def convnext(classes: int) -> nn.Module:
 def vit(classes: int) -> nn.Module:
     """Return a vision transformer of 6 blocks, 4 heads, width 128, patches of 8 pixels: 64 of them and a class token.
 
-    While it is trained it sees a random half of the patches (Li et al. 2023), which takes half the time and keeps it from learning by heart.
+    While it is trained it sees a random half of the patches (Li et al. 2023): half the time, and less is learned by heart.
     """
     from timm.models.vision_transformer import VisionTransformer
 

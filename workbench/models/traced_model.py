@@ -18,6 +18,7 @@ from torch.utils import _pytree as pytree
 
 from workbench.input_error import InputError
 from workbench.models.capture import batch_of, capture, kind
+from workbench.models.device import Arithmetic
 from workbench.models.diffusion import Sampling
 from workbench.models.further_input import FurtherInput, Tokenize
 from workbench.models.graph import Cut, ModelGraph, Reduction
@@ -82,6 +83,8 @@ class TracedModel:
         What a user must know before believing a number, such as ``random weights``.
     circuit
         What is known to be true of it, for the networks of `workbench.models.planted`; None for all others.
+    arithmetic
+        The numbers that products of an analysis may be taken with: ``fp32`` unless chosen otherwise.
     """
 
     def __init__(
@@ -112,6 +115,7 @@ class TracedModel:
         self.licence, self.origin = licence, origin
         self.warnings = tuple(warnings)
         self.circuit = circuit
+        self.arithmetic: Arithmetic = "fp32"
         self._weights, self.parameter_count = weight_hash, parameter_count
         self._output_spec = output_spec
         self.held: dict[str, Tensor] = dict(held or {})
@@ -240,6 +244,12 @@ class TracedModel:
         given = self.further[option]
         self.hold(given.name, given.read(text))
         self.further[option] = replace(given, value=text)
+
+    def to(self, device: torch.device | str) -> TracedModel:
+        """Move the network and what it holds to a device, in place; return it."""
+        self.graph.to(torch.device(device))
+        self.held = {name: value.to(device) for name, value in self.held.items()}
+        return self
 
     @property
     def device(self) -> torch.device:
