@@ -266,6 +266,13 @@ class MainWindow(QMainWindow):
 
         AnalysisDialog(self.session, self).open()
 
+    def pin_unit(self) -> None:
+        """Put the selected unit into the panel that compares units."""
+        self.docks.reveal("compare")
+        panel = self.docks.panel("compare")
+        if panel is not None:
+            panel.pin_current()
+
     def show_machine(self) -> None:
         """Open the dialog for devices, numbers and what is kept on disk."""
         from widgets.machine_dialog import MachineDialog

@@ -253,6 +253,16 @@ def window_commands(window: MainWindow) -> list[Command]:
             enabled=has_layers,
         ),
         Command(
+            "model.pin",
+            "Pin unit to compare",
+            window.pin_unit,
+            "Put the selected unit beside others in the panel Compare.",
+            "Model",
+            "Ctrl+K",
+            "go",
+            enabled=lambda: session.unit is not None,
+        ),
+        Command(
             "model.next_layer",
             "Next layer",
             lambda: window.step_layer(1),

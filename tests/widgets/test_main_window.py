@@ -34,7 +34,7 @@ CONTROL = Qt.KeyboardModifier.ControlModifier
 
 def test_it_opens_with_every_dock_and_the_defaults(make_window, runner):
     window = make_window()
-    assert set(PANELS) == {"model_loader", "neuron_grid", "inspector", "problems", "jobs", "notes", "training", "generate"}
+    assert set(PANELS) == {"model_loader", "neuron_grid", "inspector", "problems", "jobs", "notes", "training", "generate", "compare"}
     assert all(window.docks.is_visible(id) for id in PANELS)
     assert window.messages.messages == []
     assert runner.asked(LoadModel) == [LoadModel("test:small")]

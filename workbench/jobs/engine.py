@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-KEPT_MODELS = 2
-"""Networks kept open: the one that is looked at, and the one it is compared with or a long job works on."""
+KEPT_MODELS, KEPT_PARAMETERS = 7, 500_000_000
+"""Networks kept open: the one that is looked at, and those it is compared with, unless they take too much memory; two in any case."""
 KEPT_IMAGE_SETS = 4
 
 
@@ -130,7 +130,10 @@ class Engine:
                     watched = Shield(watched, lambda: ref in self._models)
                 with suppress(AlreadyThere):
                     self._models[ref] = self._placed(load(ref, allow_code=ref in self._allowed, task=watched))
-                while len(self._models) > KEPT_MODELS:
+                while len(self._models) > 2 and (
+                    len(self._models) > KEPT_MODELS
+                    or sum(model.parameter_count for model in self._models.values()) > KEPT_PARAMETERS
+                ):
                     self._models.popitem(last=False)
             if gc.isenabled():  # where it is off the window collects, in its own thread
                 gc.collect()  # what the export left, and the network that was let go: some 60 ms

@@ -515,6 +515,7 @@ class UnitExamples(Request):
     model: str
     images: str
     unit: str
+    purpose: str = "inspector"
     lane: ClassVar[Lane] = "interactive"
 
     @property
@@ -524,8 +525,8 @@ class UnitExamples(Request):
 
     @property
     def key(self) -> str:
-        """The unit looked at now wins."""
-        return "unit examples"
+        """The newest of one purpose wins."""
+        return f"unit examples {self.purpose}"
 
     def run(self, engine: Engine, task: Task) -> dict[str, Any] | None:
         """Read the unit's part of the sweep, then decode and crop the images."""
@@ -614,6 +615,7 @@ class UnitOnImage(Request):
     unit: int
     image: Pixels = field(compare=False)
     images: str | None = None
+    purpose: str = "inspector"
     lane: ClassVar[Lane] = "interactive"
 
     @property
@@ -623,8 +625,8 @@ class UnitOnImage(Request):
 
     @property
     def key(self) -> str:
-        """The unit looked at now wins."""
-        return "unit on image"
+        """The newest of one purpose wins."""
+        return f"unit on image {self.purpose}"
 
     def run(self, engine: Engine, task: Task) -> dict[str, Any]:
         """Run the network once, read the layer and the output."""
