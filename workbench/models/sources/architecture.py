@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from workbench.models.loading import LoadError, Reference
+from workbench.models.small_networks import SMALL_NETWORKS
 from workbench.models.traced_model import Preprocessing
 
 State = Mapping[str, Tensor]
@@ -72,6 +73,21 @@ def find_architecture(ref: str) -> Architecture:
     if reference.scheme == "torchvision":
         return TorchvisionArchitecture(reference.name)
     raise LoadError(f"architecture={ref}: an architecture is timm:NAME or torchvision:NAME")
+
+
+def classifier(network: str, classes: int, size: int) -> nn.Module:
+    """Build an image classifier, by the name of a bundled one or as ``timm:NAME`` or ``torchvision:NAME``.
+
+    Raises
+    ------
+    LoadError
+        When there is none of that name, or its library refuses these sizes.
+    """
+    if network in SMALL_NETWORKS:
+        return SMALL_NETWORKS[network](classes)
+    if ":" not in network:
+        raise LoadError(f"no network is named {network!r}; there are {', '.join(SMALL_NETWORKS)}, timm:NAME and torchvision:NAME")
+    return find_architecture(network).build(classes=classes, channels=3, size=size)
 
 
 def mismatches(wanted: State, given: State) -> list[str]:
