@@ -102,7 +102,7 @@ class _Classification(Course):
         recipe = self.recipe
         if recipe.network in SMALL_NETWORKS:
             return SMALL_NETWORKS[recipe.network](len(self.labels))
-        if ":" not in recipe.network:
+        if not recipe.network.startswith(("timm:", "torchvision:")):
             raise RecipeError(
                 f"no network is named {recipe.network!r}; there are {', '.join(SMALL_NETWORKS)}, timm:NAME and torchvision:NAME"
             )
