@@ -176,7 +176,7 @@ def describe(model: TracedModel) -> ModelCard:
 
 @dataclass(frozen=True)
 class ImageSetCard:
-    """What is known of an open image set; `columns` gives the number of distinct values of each column."""
+    """What is known of an open image set; `columns` gives the number of distinct values of each column, `depicts` what it shows."""
 
     ref: str
     name: str
@@ -184,6 +184,7 @@ class ImageSetCard:
     columns: dict[str, int]
     licence: str
     content_hash: str
+    depicts: str = ""
 
 
 @dataclass(frozen=True)
@@ -209,7 +210,7 @@ class OpenImages(Request):
             engine.forget(self.ref)
         images = engine.images(self.ref, task)
         columns = {name: len(set(values)) for name, values in images.columns.items()}
-        return ImageSetCard(images.ref, images.name, len(images), columns, images.licence, images.content_hash)
+        return ImageSetCard(images.ref, images.name, len(images), columns, images.licence, images.content_hash, images.depicts)
 
 
 @dataclass(frozen=True)
