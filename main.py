@@ -12,7 +12,7 @@ from typing import NoReturn
 from workbench import __version__, cli
 from workbench.task import Task
 
-COMMANDS = ("window", "list", "run", "generate", "train", "evaluate")
+COMMANDS = ("window", "list", "run", "generate", "train", "evaluate", "labels")
 
 TRACEBACK = "on an error show where it was noticed, not one line"
 
@@ -75,6 +75,16 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument("name", metavar="NAME", help="a bundled network such as inception, or the folder of a run")
     evaluate.add_argument("--json", action="store_true", help="write JSON")
     evaluate.add_argument("--traceback", action="store_true", help=TRACEBACK)
+
+    labels = commands.add_parser("labels", help="labels of units of a saved investigation, as a table (CSV)")
+    ways = labels.add_subparsers(dest="way", metavar="export|import", required=True)
+    out = ways.add_parser("export", help="write them as CSV")
+    out.add_argument("project", metavar="PROJECT", help="a saved investigation (.workbench)")
+    out.add_argument("--out", metavar="FILE", help="the table; by default stdout")
+    out.add_argument("--traceback", action="store_true", help=TRACEBACK)
+    into = ways.add_parser("import", parents=[network(required=False)], help="merge a table into it; what is left out is named by line")
+    into.add_argument("project", metavar="PROJECT", help="a saved investigation, which is changed")
+    into.add_argument("table", metavar="FILE", help="CSV: unit, label; model, confidence, author, evidence, kind, created")
     return top
 
 
@@ -154,8 +164,16 @@ def main(argv: Sequence[str]) -> int:
 
         commands.evaluate(given.name, given.json, task)
 
-    command = {"list": list_entries, "run": run, "generate": generate, "train": train, "evaluate": evaluate}[given.command]
-    return cli.guarded(command, traceback=given.traceback)
+    def labels(task: cli.TerminalTask) -> None:
+        from workbench import label_commands
+
+        if given.way == "export":
+            label_commands.export_labels(given.project, given.out)
+        else:
+            label_commands.import_labels(given.project, given.table, given.model, given.allow_code, task)
+
+    chosen = {"list": list_entries, "run": run, "generate": generate, "train": train, "evaluate": evaluate, "labels": labels}
+    return cli.guarded(chosen[given.command], traceback=given.traceback)
 
 
 if __name__ == "__main__":

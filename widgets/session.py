@@ -15,8 +15,10 @@ from PySide6.QtGui import QUndoStack
 from widgets.job_log import JobLog
 from widgets.relay import Relay
 from workbench.models.layer import Layer, Unit
+from workbench.unit_families import find_family
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     import numpy as np
@@ -53,6 +55,10 @@ class Session(QObject):
         Name of the selected layer, empty for none.
     unit
         The selected unit, or None.
+    selection
+        Numbers of the units of `layer` that are selected together; the unit alone where nothing else is.
+    family
+        Name of the family that the selection is, empty for none.
     image, image_name
         The image dropped onto the window: uint8 ``[y, x, 3]``, read-only, or None; and what it is called, empty when it has no name.
     reading
@@ -68,6 +74,8 @@ class Session(QObject):
     layer_changed = Signal(str)
     unit_changed = Signal(object)
     """A `Unit`, or None."""
+    selection_changed = Signal(object)
+    """Numbers of the units that are selected together (tuple), or another family is."""
     images_changed = Signal(object)
     """An `ImageSetCard`, or None."""
     image_changed = Signal(object)
@@ -98,6 +106,8 @@ class Session(QObject):
         self.images: ImageSetCard | None = None
         self.layer = ""
         self.unit: Unit | None = None
+        self.selection: tuple[int, ...] = ()
+        self.family = ""
         self.image: np.ndarray | None = None
         self.image_name = self.reading = ""
         self.layers: dict[str, Layer] = {}
@@ -271,13 +281,42 @@ class Session(QObject):
         if unit is not None:
             if unit.layer != self.layer:
                 self.select_layer(unit.layer)
-            if not self._exists(unit):
-                raise ValueError(
-                    f"{unit} does not exist: {unit.layer} has units 0 to {self.layers[unit.layer].units - 1}"
-                )
+            self._check(unit)
         self.unit = unit
         self._record(unit=str(unit) if unit is not None else "")
         self.unit_changed.emit(unit)
+        self.select_together((unit.index,) if unit is not None else ())
+
+    def select_together(self, units: Sequence[int], family: str = "") -> None:
+        """Select several units of the layer; the unit that is looked at stays.
+
+        Parameters
+        ----------
+        units
+            Their numbers, in order.
+        family
+            Name of the family that they are.
+        """
+        if (tuple(units), family) != (self.selection, self.family):
+            self.selection, self.family = tuple(units), family
+            self.selection_changed.emit(self.selection)
+
+    def select_family(self, layer: str, name: str) -> None:
+        """Select the units of a family, and look at its first.
+
+        Raises
+        ------
+        ValueError
+            When the investigation has no such family of the open model, or the model not all of its units.
+        """
+        layer = self.known_name(layer)
+        family = find_family(self.project.families, self.model.ref if self.model is not None else "", layer, name)
+        if family is None:
+            raise ValueError(f"no family {name!r} in {layer} in this investigation")
+        for unit in family.units:
+            self._check(Unit(layer, unit))
+        self.select_unit(Unit(layer, family.units[0]))
+        self.select_together(family.units, family.name)
 
     def select(self, layer: str, unit: Unit | None) -> None:
         """Select a layer and a unit of it where the open model has them; what it has not stays unselected."""
@@ -306,10 +345,18 @@ class Session(QObject):
     def _exists(self, unit: Unit) -> bool:
         return unit.layer in self.layers and 0 <= unit.index < self.layers[unit.layer].units
 
+    def _check(self, unit: Unit) -> None:
+        if not self._exists(unit):
+            if unit.layer not in self.layers:
+                raise ValueError(f"no layer {unit.layer!r} in this model")
+            raise ValueError(f"{unit} does not exist: {unit.layer} has units 0 to {self.layers[unit.layer].units - 1}")
+
     def _announce_selection(self) -> None:
         self._record(layer=self.layer, unit=str(self.unit) if self.unit is not None else "")
+        self.selection, self.family = (self.unit.index,) if self.unit is not None else (), ""
         self.layer_changed.emit(self.layer)
         self.unit_changed.emit(self.unit)
+        self.selection_changed.emit(self.selection)
 
     # What is saved
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from widgets.commands import Command
+from widgets.label_edit import ask_and_export, ask_and_import
 
 if TYPE_CHECKING:
     from widgets.main_window import MainWindow
@@ -81,6 +82,23 @@ def window_commands(window: MainWindow) -> list[Command]:
             "File",
             "Ctrl+Shift+O",
             "bring in",
+        ),
+        Command(
+            "file.import_labels",
+            "Import labels…",
+            lambda: ask_and_import(session, window),
+            "Merge labels of units from a table (CSV) into the investigation; units that the network does not have are named by line.",
+            "File",
+            section="labels",
+        ),
+        Command(
+            "file.export_labels",
+            "Export labels…",
+            lambda: ask_and_export(session, window),
+            "Write all labels of units, with confidence, author and evidence, as a table (CSV) that a spreadsheet opens.",
+            "File",
+            section="labels",
+            enabled=lambda: bool(session.project.labels),
         ),
         Command(
             "file.export",

@@ -22,6 +22,7 @@ from widgets.panels import PANELS
 from widgets.views.contact_sheet import ContactSheet
 from workbench.jobs.job import Request
 from workbench.jobs.requests import DescribeAnalyses, ListSources, LoadModel, OpenImages
+from workbench.labels import Label
 from workbench.models.layer import Unit
 from workbench.project import Note, Project
 
@@ -180,7 +181,7 @@ def test_reopening_restores_window_docks_and_investigation(make_window, qtbot):
 def test_changes_are_kept_soon_even_without_closing(make_window, qtbot, settings):
     window = make_window()
     window.investigation.autosave.setInterval(10)
-    window.session.project.labels["m"] = {"a:1": "curve"}
+    window.session.project.labels["m"] = {"a:1": [Label("curve")]}
     window.session.touch()
     qtbot.waitUntil(lambda: settings.running_copy.exists() and Project.load(settings.running_copy).labels != {})
     assert settings.modified

@@ -5,23 +5,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from PySide6.QtCore import QEvent, QObject, QSize, Qt, QTimer
-from PySide6.QtGui import QGuiApplication, QUndoCommand
+from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
     QLabel,
-    QLineEdit,
     QScrollArea,
     QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
+from widgets.commands import Command
 from widgets.docks import Panel
 from widgets.elided_label import ElidedLabel
 from widgets.theme import set_icon
 from widgets.unit_card.distribution import Distribution
 from widgets.unit_card.examples import Examples
+from widgets.unit_card.labels import UnitLabels
+from widgets.unit_card.membership import Membership
 from widgets.unit_card.response import Response
 from widgets.unit_card.section import Section
 from widgets.unit_card.visualizations import Visualizations
@@ -43,7 +45,6 @@ class InspectorPanel(Panel):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self._unit: Unit | None = None
-        self._model = ""  # reference of the network that the unit is of
         self._unasked: list[Section] = []
         self._image_is_news = False  # what the unit does on it was not seen yet
         self._show_response = QTimer(self, singleShot=True, interval=0)  # once the sections have their new heights
@@ -69,8 +70,6 @@ class InspectorPanel(Panel):
         session.images_changed.connect(lambda _card: self._renew(self.examples))
         session.image_changed.connect(self._on_image)
         session.reading_changed.connect(self._say_what_to_do)
-        session.project_changed.connect(self._forget_label)
-        session.touched.connect(self._show_label)
         self.scroll.verticalScrollBar().rangeChanged.connect(self._follow_growth)
         self._on_unit(session.unit)
 
@@ -91,13 +90,8 @@ class InspectorPanel(Panel):
         self.copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(str(self._unit)))
         self.about = QLabel(self)
         self.about.setWordWrap(True)
-        self.label = QLineEdit(self)
-        self.label.setPlaceholderText("Label, such as “curves, 45°”")
-        self.label.setToolTip(
-            "What you call this unit; saved with the investigation, found by the filter of the panel Neurons"
-        )
-        self.label.setAccessibleName("Label of the unit")
-        self.label.editingFinished.connect(self._set_label)
+        self.labels = UnitLabels(self.session)
+        self.membership = Membership(self.session)
         line = QHBoxLayout()
         line.setSpacing(4)
         line.addWidget(self.address, 1)
@@ -108,7 +102,8 @@ class InspectorPanel(Panel):
         header.setSpacing(3)
         header.addLayout(line)
         header.addWidget(self.about)
-        header.addWidget(self.label)
+        header.addWidget(self.labels)
+        header.addWidget(self.membership)
 
         content = QWidget()
         column = QVBoxLayout(content)
@@ -138,9 +133,9 @@ class InspectorPanel(Panel):
 
     def _on_unit(self, unit: Unit | None) -> None:
         """Turn to another unit."""
-        self._set_label()  # of the last one, if it was being typed
         self._settling.stop()
-        self._unit, self._model = unit, self.session.model.ref if self.session.model is not None else ""
+        self._unit = unit
+        self.labels.show_unit(self.session.model.ref if self.session.model is not None else "", unit)
         for part in (self.header, self.scroll):
             part.setVisible(unit is not None)
         self.empty.setVisible(unit is None)
@@ -158,7 +153,6 @@ class InspectorPanel(Panel):
             f"{positions} positions" if positions else "",
         )
         self.about.setText(" · ".join(part for part in parts if part))
-        self._show_label()
         for section in self.sections.values():
             section.show_unit(unit)
         self._unasked = list(self.sections.values())
@@ -225,32 +219,12 @@ class InspectorPanel(Panel):
         super().showEvent(event)
         self._ask()
 
-    # ------------------------------------------------------------------------------------------------ label
-
-    def _given_label(self) -> str:
-        return self.session.project.labels.get(self._model, {}).get(str(self._unit), "")
-
-    def _show_label(self) -> None:
-        if not self.label.isModified():  # else it is being typed
-            self.label.setText(self._given_label())
-
-    def _forget_label(self) -> None:
-        self.label.setModified(False)
-        self._show_label()
-
-    def _set_label(self) -> None:
-        if not self.label.isModified():
-            return
-        self.label.setModified(False)
-        text = self.label.text().strip()
-        if self._unit is not None and text != self._given_label():
-            self.session.undo_stack.push(LabelUnit(self.session, self._model, self._unit, text))
-
     # ------------------------------------------------------------------------------------------------ the panel's contract
 
     def save_state(self) -> dict[str, Any]:
-        """Keep which sections are folded, and what each of them keeps."""
-        return {name: {"open": section.open, **section.save_state()} for name, section in self.sections.items()}
+        """Keep which sections are folded, what each of them keeps, and who gives labels."""
+        sections = {name: {"open": section.open, **section.save_state()} for name, section in self.sections.items()}
+        return sections | {"author": self.labels.me}
 
     def restore_state(self, state: dict[str, Any]) -> None:
         """Take them back."""
@@ -258,6 +232,28 @@ class InspectorPanel(Panel):
             of_section = state.get(name, {})
             section.open = bool(of_section.get("open", True))
             section.restore_state(of_section)
+        if isinstance(author := state.get("author"), str):
+            self.labels.me = author
+
+    def commands(self) -> tuple[Command, ...]:
+        """Offer to label the unit from anywhere."""
+
+        def begin() -> None:
+            self.session.panels_wanted.emit((self.id,))
+            self.labels.begin()
+
+        return (
+            Command(
+                "edit.label",
+                "Label unit…",
+                begin,
+                "Type a name for the selected unit, with how sure you are and why; it is saved with the investigation.",
+                "Edit",
+                "Ctrl+L",
+                "labels",
+                enabled=lambda: self._unit is not None,
+            ),
+        )
 
     def views(self) -> list[View]:
         """What is shown now: visualizations, examples, histogram, image, classes."""
@@ -281,28 +277,3 @@ class Column(QScrollArea):
             self.updateGeometry()
         return super().eventFilter(watched, event)
 
-
-class LabelUnit(QUndoCommand):
-    """Change what the user calls a unit."""
-
-    def __init__(self, session: Session, model: str, unit: Unit, label: str) -> None:
-        super().__init__(f"Label {unit}")
-        self._session, self._model, self._unit = session, model, str(unit)
-        self._new = label
-        self._old = session.project.labels.get(model, {}).get(self._unit, "")
-
-    def redo(self) -> None:
-        """Set the new label."""
-        self._set(self._new)
-
-    def undo(self) -> None:
-        """Bring the old one back."""
-        self._set(self._old)
-
-    def _set(self, label: str) -> None:
-        labels = self._session.project.labels.setdefault(self._model, {})
-        if label:
-            labels[self._unit] = label
-        else:
-            labels.pop(self._unit, None)
-        self._session.touch()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from PySide6.QtCore import QSignalBlocker, Qt, QTimer
+from PySide6.QtGui import QPixmap
 from PySide6.QtWidgets import (
     QComboBox,
     QCompleter,
@@ -24,8 +25,10 @@ from PySide6.QtWidgets import (
 from widgets.docks import Panel
 from widgets.elided_combo_box import ElidedComboBox
 from widgets.elided_label import ElidedLabel
+from widgets.family_menu import FamilyMenu
 from widgets.theme import signal_colour
 from widgets.thumbnail_supply import ThumbnailSupply
+from widgets.unit_names import UnitNames
 from widgets.views.axes import number
 from widgets.views.contact_sheet import ContactSheet
 from widgets.views.thumbnail_grid import LARGEST, SMALLEST, ThumbnailGrid
@@ -33,6 +36,7 @@ from workbench.jobs.requests import LayerStatistics, Sweep
 from workbench.models.layer import Unit
 
 if TYPE_CHECKING:
+    from widgets.commands import Command
     from widgets.session import Session
     from widgets.views.view import View
     from workbench.jobs.job import JobEvent
@@ -51,35 +55,6 @@ SORTS = {
 SHARES = ("sparsity", "active_images")  # in [0, 1], whatever the activation's unit
 
 
-def units_matching(text: str, count: int, label: Callable[[int], str]) -> list[int]:
-    """Return the units a filter names: ``0-31, 40`` by number, words by label; empty text names all.
-
-    Numbers and ranges add up; every word must occur in the label (any case). A range that is not closed, such as ``128-``, goes to
-    the end.
-
-    Parameters
-    ----------
-    text
-        What the user typed.
-    count
-        Number of units.
-    label
-        Gives a unit's label, empty for none.
-    """
-    parts = [part for part in re.split(r"[,;\s]+", re.sub(r"\s*[-–]\s*", "-", text.strip())) if part]
-    ranges = [match for part in parts if (match := re.fullmatch(r"(\d+)(-(\d*))?", part))]
-    words = [part.casefold() for part in parts if not re.fullmatch(r"\d+(-\d*)?", part)]
-    units = range(count)
-    if ranges:
-        named: set[int] = set()
-        for match in ranges:
-            first = int(match[1])
-            last = first if match[2] is None else int(match[3]) if match[3] else count - 1
-            named.update(range(first, min(last, count - 1) + 1))
-        units = [unit for unit in units if unit in named]
-    return [unit for unit in units if all(word in label(unit).casefold() for word in words)] if words else list(units)
-
-
 class NeuronGridPanel(Panel):
     """Choose a layer, see all of its units, sort and filter them; a click selects one."""
 
@@ -90,6 +65,8 @@ class NeuronGridPanel(Panel):
         self.grid = ThumbnailGrid(self)
         self._statistics: Mapping[str, Any] = {}
         self._sampled = ""
+        self._choosing = False  # a unit was clicked: the selection is just being made
+        self.names = UnitNames(session)
         self.supply = ThumbnailSupply(self.grid, session.relay)
         self._build()
         self._connect()
@@ -119,10 +96,19 @@ class NeuronGridPanel(Panel):
         self.filter.setClearButtonEnabled(True)
         self.filter.setPlaceholderText("Filter: 0-31, 40 or label")
         self.filter.setToolTip(
-            "Show only some units: numbers and ranges such as 0-31, 40, 128- and words of their labels"
+            "Show only some units: numbers and ranges such as 0-31, 40, 128-, words of their labels, {families}"
         )
         self.filter.setAccessibleName("Filter units")
         self.filter.setMinimumWidth(90)
+
+        self.families = QToolButton(self)
+        self.families.setText("Families")
+        self.families.setAutoRaise(True)
+        self.families.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self.families.setToolTip("Families of units: choose one, or make one of the units that are selected (Ctrl+click, Shift+click)")
+        self.families.setAccessibleName("Families")
+        self.family_menu = FamilyMenu(self.session, self._picture, self)
+        self.families.setMenu(self.family_menu)
 
         self.sort = ElidedComboBox(letters=10, parent=self)
         self.sort.setToolTip(
@@ -156,6 +142,7 @@ class NeuronGridPanel(Panel):
             (self.layers, 3),
             (self.next, 0),
             (self.filter, 2),
+            (self.families, 0),
             (self.sort, 0),
             (self.direction, 0),
             (self.size, 0),
@@ -197,12 +184,14 @@ class NeuronGridPanel(Panel):
         grid.tile_size_changed.connect(self.size.setValue)
         grid.unit_selected.connect(self._select)
         grid.unit_activated.connect(self._select)
+        grid.units_selected.connect(self._select_together)
         self.supply.changed.connect(self._show_progress)
         session.model_changed.connect(self._on_model)
         session.layer_changed.connect(self._on_layer)
         session.unit_changed.connect(self._on_unit)
         session.images_changed.connect(lambda _card: self._ask_statistics())
-        session.touched.connect(self._on_labels)
+        session.selection_changed.connect(self._on_selection)
+        session.touched.connect(self._on_touched)
         session.loading.connect(self._on_loading)
         session.relay.event.connect(self._on_any_job)
 
@@ -215,7 +204,8 @@ class NeuronGridPanel(Panel):
                 self.layers.addItem(layer.name)
                 about = f"{layer.kind} · {_shape(layer.shape)}" + (f" · {layer.role}-activation" if layer.role else "")
                 self.layers.setItemData(self.layers.count() - 1, about, Qt.ItemDataRole.ToolTipRole)
-        for widget in (self.layers, self.previous, self.next, self.filter, self.sort, self.direction, self.size):
+        tools = (self.layers, self.previous, self.next, self.filter, self.families, self.sort, self.direction, self.size)
+        for widget in tools:
             widget.setEnabled(card is not None)
         self._on_layer(self.session.layer)
 
@@ -251,10 +241,20 @@ class NeuronGridPanel(Panel):
         self._ask_statistics()
 
     def _on_unit(self, unit: Unit | None) -> None:
-        if unit is not None and unit.layer == self.session.layer:
+        if unit is not None and unit.layer == self.session.layer and not self._choosing:
             self.grid.select_unit(unit.index)
 
-    def _on_labels(self) -> None:
+    def _on_selection(self, units: Sequence[int]) -> None:
+        """Select several units that something else than the grid selected, and show those that the filter hides."""
+        if self._choosing:
+            return
+        if len(units) > 1 and self.filter.text() and not set(units) <= set(self.grid.units):
+            self.filter.clear()
+            self._arrange()
+        self.grid.select_units(units)
+
+    def _on_touched(self) -> None:
+        self.grid.set_labels(self.names.captions())
         if self.filter.text():
             self._typed.start()
 
@@ -264,19 +264,9 @@ class NeuronGridPanel(Panel):
         elif self.session.model is None:
             self.grid.set_message(event.error or "No network is open.\nChoose one in the panel Model.")
 
-    def _label(self, unit: int) -> str:
-        """What the user calls a unit, and the class it stands for."""
-        model = self.session.model
-        if model is None:
-            return ""
-        given = self.session.project.labels.get(model.ref, {}).get(str(Unit(self.session.layer, unit)), "")
-        layer = self.session.layers[self.session.layer]
-        is_output = layer.name == model.layers[-1].name and layer.units == len(model.labels) and not layer.positions
-        return " · ".join(part for part in (given, model.labels[unit] if is_output else "") if part)
-
     def _describe(self, unit: int) -> str:
         """The tooltip: address, label, statistics."""
-        lines = [str(Unit(self.session.layer, unit)), self._label(unit)]
+        lines = [str(Unit(self.session.layer, unit)), self.names.described(unit)]
         for name, title in SORTS.items():
             if name in self._statistics:
                 lines.append(f"{title}: {number(float(self._statistics[name][unit]))}")
@@ -291,7 +281,7 @@ class NeuronGridPanel(Panel):
         layer = self.session.layers.get(self.session.layer)
         if layer is None:
             return
-        units: Sequence[int] = units_matching(self.filter.text(), layer.units, self._label)
+        units: Sequence[int] = self.names.matching(self.filter.text(), layer.units)
         by = self.sort.currentData()
         values = self._statistics.get(by)
         self.direction.setArrowType(Qt.ArrowType.UpArrow if self._reversed else Qt.ArrowType.DownArrow)
@@ -312,8 +302,10 @@ class NeuronGridPanel(Panel):
         method = "Feature visualization of each unit" + (f" · {role}" if layer.role else "")
         self.grid.subtitle = method + sampled
         moved = tuple(units) != self.grid.units
+        self.grid.set_labels(self.names.captions())
         self.grid.show_units(units, self._describe)
         if moved:
+            self.grid.select_units(self.session.selection)
             self.grid.scrollToTop()  # the first of the new order, not the selected unit wherever it went
         self.grid.set_message("" if units else f"No unit of {layer.name} matches “{self.filter.text().strip()}”.")
         shown = f"{len(units):,} of {layer.units:,} units" if len(units) < layer.units else f"{layer.units:,} units"
@@ -347,7 +339,25 @@ class NeuronGridPanel(Panel):
         self._arrange()
 
     def _select(self, unit: int) -> None:
-        self.session.select_unit(Unit(self.session.layer, unit))
+        """Look at a unit that was clicked; which others are selected with it the grid says at once."""
+        with self._grid_leads():
+            self.session.select_unit(Unit(self.session.layer, unit))
+
+    def _select_together(self, units: tuple[int, ...]) -> None:
+        with self._grid_leads():
+            self.session.select_together(units)
+
+    @contextmanager
+    def _grid_leads(self) -> Iterator[None]:
+        self._choosing = True
+        try:
+            yield
+        finally:
+            self._choosing = False
+
+    def _picture(self, unit: int) -> QPixmap | None:
+        image = self.grid.image(unit)
+        return None if image is None else QPixmap.fromImage(image)
 
     def _show_progress(self) -> None:
         """Say how much of what is asked for is there."""
@@ -425,6 +435,10 @@ class NeuronGridPanel(Panel):
         self._reversed = bool(state.get("reversed", False))
         self.filter.setText(str(state.get("filter", "")))
         self._arrange()
+
+    def commands(self) -> tuple[Command, ...]:
+        """What can be done with families."""
+        return self.family_menu.commands()
 
     def views(self) -> list[View]:
         """A contact sheet of the selected units, or of those on screen."""

@@ -8,6 +8,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from widgets.elided_label import ElidedLabel
+from workbench.labels import primary
 from workbench.models.layer import Layer, Unit
 
 if TYPE_CHECKING:
@@ -116,12 +117,12 @@ class Section(QWidget):
         """Return the provenance of a figure of this unit."""
         model = self.session.model
         assert model is not None
-        label = self.session.project.labels.get(model.ref, {}).get(str(self.unit), "")
+        label = primary(self.session.project.labels.get(model.ref, {}).get(str(self.unit), ()))
         return {
             "model": model.ref,
             "weights": model.weight_hash,
             "unit": str(self.unit),
             "role": self.role,
-            "label": label,
+            "label": label.name if label is not None else "",
             **more,
         }

@@ -79,6 +79,8 @@ class ThumbnailGrid(QListView):
     """Unit numbers on screen, in reading order (tuple), once scrolling rests for 80 ms and whenever that set changed."""
     unit_selected = Signal(int)
     """The unit that a click or a key moved to."""
+    units_selected = Signal(object)
+    """All units that are selected (tuple, in the order shown), whenever the user changed that."""
     unit_activated = Signal(int)
     """The unit on which Enter or a double click fell."""
     tile_size_changed = Signal(int)
@@ -192,6 +194,17 @@ class ThumbnailGrid(QListView):
             self._tiles.clear()
             self.viewport().update()
 
+    def set_labels(self, labels: Mapping[int, str]) -> None:
+        """Set what units are called in the captions, behind their numbers."""
+        if labels != self._tiles.labels:
+            self._tiles.labels = labels
+            self._tiles.clear()
+            self.viewport().update()
+
+    def label(self, unit: int) -> str:
+        """Return what a unit is called, empty for nothing."""
+        return self._tiles.labels.get(unit, "")
+
     def level(self, unit: int) -> str:
         """Say which image a unit has: ``""``, ``"coarse"`` or ``"fine"``."""
         return self._levels.get(unit, "")
@@ -230,6 +243,18 @@ class ThumbnailGrid(QListView):
         self.selectionModel().setCurrentIndex(index, QItemSelectionModel.SelectionFlag.ClearAndSelect)
         self._moving_in_code = False
         self.scrollTo(index)
+
+    def select_units(self, units: Sequence[int]) -> None:
+        """Select these units, those of them that are shown, and scroll to the first; without the signal."""
+        rows = sorted(self._row[unit] for unit in units if unit in self._row)
+        chosen = QItemSelection()
+        for row in rows:
+            chosen.select(self._model.index(row), self._model.index(row))
+        self._moving_in_code = True
+        self.selectionModel().select(chosen, QItemSelectionModel.SelectionFlag.ClearAndSelect)
+        self._moving_in_code = False
+        if rows:
+            self.scrollTo(self._model.index(rows[0]))
 
     def visible_units(self) -> tuple[int, ...]:
         """Return the unit numbers on screen, in reading order."""
@@ -379,6 +404,8 @@ class ThumbnailGrid(QListView):
 
         gone, new = rows(deselected), rows(selected)
         self._tiles.selected = (self._tiles.selected - gone) | new
+        if not self._moving_in_code:
+            self.units_selected.emit(self.selected_units())
         if len(gone | new) > MANY:
             self._tiles.clear()
             self.viewport().update()
