@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PySide6
@@ -74,7 +75,7 @@ def export_view(
             "pyside6": PySide6.__version__,
         },
     }
-    text = json.dumps(document, indent=2, ensure_ascii=False, default=_plain)
+    text = json.dumps(document, indent=2, ensure_ascii=False, default=plain)
     # All three are written beside their place first: what was there stays whole until they are.
     with tempfile.TemporaryDirectory(prefix=".export-", dir=path.parent) as beside:
         drawn, saved, told = (Path(beside) / file.name for file in (path, numbers, origin))
@@ -119,8 +120,20 @@ def add_export_actions(menu: QMenu, view: View, parent: QWidget) -> None:
     export = menu.addAction("Export…")
     export.setToolTip("Write the figure as PDF, SVG or PNG, with its data (.npz) and provenance (.json) beside it")
     export.triggered.connect(lambda: ExportDialog({"This view": [view]}, parent).open())
+    host = pin_host(parent)
+    if host is not None:
+        pin = menu.addAction("Pin to notes")
+        pin.setToolTip("Begin a note with this view as it is now, and what it was made from")
+        pin.triggered.connect(lambda: host.pin_view(view))
     copy = menu.addAction("Copy image")
     copy.triggered.connect(lambda: copy_image(view))
+
+
+def pin_host(widget: QWidget | None) -> Any:
+    """Return the window around a widget, which keeps notes; None for a widget on its own."""
+    while widget is not None and not hasattr(widget, "pin_view"):
+        widget = widget.parentWidget()
+    return widget
 
 
 def _paint(view: View, device: QPaintDevice, size: QSizeF) -> None:
@@ -171,7 +184,8 @@ def _draw_pdf(view: View, path: Path) -> None:
     _paint(view, writer, size)
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
+    """Turn what JSON does not know into what it does: arrays and sets into lists, the rest into text."""
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray | tuple | set | frozenset):

@@ -7,11 +7,12 @@ is disconnected and the window closes.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QEvent, QObject, QTimer, Signal
+from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Signal
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QGuiApplication, QShowEvent
-from PySide6.QtWidgets import QMainWindow, QMenu, QToolBar, QWidget
+from PySide6.QtWidgets import QFileDialog, QMainWindow, QMenu, QToolBar, QWidget
 
 from widgets.docks import Docks, Panel
 from widgets.session import Session
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from widgets.message_bar import MessageBar
     from widgets.palette import CommandPalette
     from widgets.reception import Reception
+    from widgets.views.view import View
     from workbench.jobs.job import JobEvent
 
 MENUS = ("File", "Edit", "View", "Model", "Analysis", "Help")
@@ -272,6 +274,44 @@ class MainWindow(QMainWindow):
         panel = self.docks.panel("compare")
         if panel is not None:
             panel.pin_current()
+
+    def pin_view(self, view: View) -> None:
+        """Begin a note with a view as it is now."""
+        self.docks.reveal("notes")
+        panel = self.docks.panel("notes")
+        if panel is not None:
+            panel.pin(view)
+
+    def pin_focused(self) -> None:
+        """Pin the view that has the keyboard, else the first one of the active panel."""
+        focused, panel = self.focusWidget(), self.docks.current()
+        views = panel.views() if panel is not None else []
+        view = focused if focused in views else next(iter(views), None)
+        if view is None:
+            self.session.inform("There is no view to pin: click one first.")
+        else:
+            self.pin_view(view)
+
+    def export_notes(self) -> None:
+        """Ask for a file, and write the notes into it as one page of HTML."""
+        dialog = QFileDialog(self, "Export the notes", str(Path.home() / "notes.html"), "Web page (*.html)")
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+        dialog.setDefaultSuffix("html")
+        dialog.fileSelected.connect(self.write_notes)
+        dialog.open()
+
+    def write_notes(self, path: str) -> None:
+        """Write the notes as a page of HTML, and say so."""
+        from workbench.notes_page import write_notes_page
+
+        name = self.investigation.name
+        try:
+            write_notes_page(self.session.project, path, name)
+        except OSError as error:
+            self.session.report(f"{path} cannot be written: {error.strerror}")
+        else:
+            self.session.inform(f"The notes are in {path}.")
 
     def show_machine(self) -> None:
         """Open the dialog for devices, numbers and what is kept on disk."""

@@ -110,6 +110,16 @@ def window_commands(window: MainWindow) -> list[Command]:
             "out",
         ),
         Command(
+            "file.export_notes",
+            "Export notes…",
+            window.export_notes,
+            "Write all notes with their figures and what these were made from as one page of HTML that needs nothing beside it.",
+            "File",
+            "Ctrl+Shift+E",
+            "out",
+            enabled=lambda: bool(session.project.notes),
+        ),
+        Command(
             "file.quit",
             "Quit",
             window.close,
@@ -153,6 +163,15 @@ def window_commands(window: MainWindow) -> list[Command]:
             "Edit",
             section="paste",
             enabled=lambda: session.image is not None,
+        ),
+        Command(
+            "edit.pin_view",
+            "Pin view to notes",
+            window.pin_focused,
+            "Begin a note with the view that has the keyboard, or the first one of the active panel, and what it was made from.",
+            "Edit",
+            "Ctrl+Shift+K",
+            "notes",
         ),
         Command(
             "view.palette",

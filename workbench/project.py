@@ -47,12 +47,34 @@ def _names_become_labels(document: dict[str, Any]) -> dict[str, Any]:
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _names_become_labels}
 """Version -> what turns a document of that version into one of the next. A change of the fields below raises `VERSION` and adds one."""
 
+FIGURE = "figure "
+"""What the names of pinned figures' images begin with among the arrays."""
+
 Status = Literal["open", "started", "partly answered", "answered"]
 """How far the user is with an open problem."""
 
 
 class ProjectError(InputError):
     """A project file that cannot be read; the message is one line for the user."""
+
+
+@dataclass
+class Figure:
+    """A view as it was when it was pinned to a note.
+
+    Attributes
+    ----------
+    title
+        What it shows.
+    image
+        Name of an array of the project: the bytes of a PNG, uint8 ``byte``.
+    origin
+        What it was made from, plain data.
+    """
+
+    title: str = ""
+    image: str = ""
+    origin: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -65,6 +87,8 @@ class Note:
         What the user wrote.
     model, unit
         What it is about: a model reference and the address of a unit (``layer:index``), or empty.
+    figures
+        Views pinned to it.
     created, changed
         Seconds since 1970, UTC.
     """
@@ -75,6 +99,7 @@ class Note:
     unit: str = ""
     created: float = field(default_factory=time.time)
     changed: float = field(default_factory=time.time)
+    figures: list[Figure] = field(default_factory=list)
 
 
 @dataclass
@@ -140,7 +165,7 @@ class Project:
     edits
         Changes of networks by hand, in the order in which they are applied.
     arrays
-        Named arrays that edits refer to; in files of their own beside the project, shared by equal content.
+        Named arrays that edits and figures refer to; in files of their own beside the project, shared by equal content.
 
     Examples
     --------
@@ -216,7 +241,9 @@ class Project:
             project: Project = _typed(cls, document, "")
         except ProjectError as error:
             raise ProjectError(f"{path} is a damaged project: {error}") from None
-        project.arrays = {name: _load_array(path, file) for name, file in names.items()}
+        used = {figure.image for note in project.notes for figure in note.figures}
+        stale = {name for name in names if name.startswith(FIGURE) and name not in used}  # kept until now for undo
+        project.arrays = {name: _load_array(path, file) for name, file in names.items() if name not in stale}
         return project
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from html import escape
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QDateTime, QEvent, QLocale, Qt
 from PySide6.QtGui import QAction, QKeySequence, QResizeEvent, QTextCursor
@@ -29,11 +29,15 @@ from PySide6.QtWidgets import (
 
 from widgets.commands import Command
 from widgets.docks import Panel
+from widgets.pinned_figures import PinnedFigures, pinned
 from widgets.project_edit import ProjectEdit, UndoKeys
 from widgets.session import Session
 from widgets.theme import set_icon
 from workbench.models.layer import Unit
 from workbench.project import Note, Project
+
+if TYPE_CHECKING:
+    from widgets.views.view import View
 
 TITLE, UNIT, CHANGED = range(3)
 NARROW = 520
@@ -203,6 +207,23 @@ class NotesPanel(Panel):
         self.select(note)
         self.page.title.setFocus(Qt.FocusReason.OtherFocusReason)
 
+    def pin(self, view: View) -> None:
+        """Begin a note with a view as it is now, about the selected unit, and give its text the keyboard."""
+        figure, png = pinned(view)
+        unit, model = self.session.unit, self.session.model
+        about = (model.ref, str(unit)) if unit is not None and model is not None else ("", "")
+        note = Note(title=figure.title, model=about[0], unit=about[1], figures=[figure])
+        place = len(self.session.project.notes)
+
+        def do(project: Project) -> None:
+            project.arrays[figure.image] = png
+            project.notes.insert(place, note)
+
+        self.field.clear()
+        self._push("pin view", do, lambda project: project.notes.pop(place))
+        self.select(note)
+        self.page.text.setFocus(Qt.FocusReason.OtherFocusReason)
+
     def delete_note(self) -> None:
         """Delete the chosen note."""
         note = self.current()
@@ -270,6 +291,8 @@ class NotePage(QWidget):
         UndoKeys(session, self.title, self.text)
         self.title.textEdited.connect(lambda text: self.edit("title", text))
         self.text.textChanged.connect(self._take_text)
+        self.figures = PinnedFigures(session)
+        self.figures.removed.connect(self._remove_figure)
         self.unit = QLabel()
         self.unit.setTextInteractionFlags(Qt.TextInteractionFlag.LinksAccessibleByMouse | Qt.TextInteractionFlag.LinksAccessibleByKeyboard)
         self.unit.linkActivated.connect(self.go_to_unit)
@@ -286,6 +309,7 @@ class NotePage(QWidget):
         layout.setSpacing(4)
         layout.addWidget(self.title)
         layout.addWidget(self.text, 1)
+        layout.addWidget(self.figures)
         layout.addLayout(line)
         session.unit_changed.connect(self._show_unit)
         session.model_changed.connect(self._show_unit)
@@ -295,6 +319,7 @@ class NotePage(QWidget):
         """Show a note; a field that shows it already keeps its cursor."""
         self.note = note
         title, text = (note.title, note.text) if note is not None else ("", "")
+        self.figures.show_figures(note.figures if note is not None else [])
         if self.title.text() != title:
             self.title.setText(title)
         if self.text.toPlainText() != text:
@@ -336,6 +361,12 @@ class NotePage(QWidget):
             return
         self._change(note, f"edit note: {name}", {name: value}, typing=(id(note), name))
 
+    def _remove_figure(self, place: int) -> None:
+        """Take a figure off the note; its image stays until the investigation is opened again, so that undo can bring it back."""
+        note = self.note
+        if note is not None:
+            self._change(note, "remove figure", {"figures": note.figures[:place] + note.figures[place + 1 :]})
+
     def link_unit(self) -> None:
         """Make the note one about the selected unit."""
         if self._session.unit is not None and self._session.model is not None:
@@ -345,7 +376,7 @@ class NotePage(QWidget):
         if self.note is not None:
             self._change(self.note, "link note" if unit else "unlink note", {"model": model, "unit": unit})
 
-    def _change(self, note: Note, said: str, values: dict[str, str], typing: tuple | None = None) -> None:
+    def _change(self, note: Note, said: str, values: dict[str, Any], typing: tuple | None = None) -> None:
         before = {name: getattr(note, name) for name in (*values, "changed")}
         after = {**values, "changed": time.time()}
 
