@@ -338,6 +338,10 @@ class TracedModel:
         held = {name: self.held[_input_name(name)] for name in sources if _input_name(name) in self.held}
         return replace(cut, held=held) if held else cut
 
+    def inputs(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Return all that the network reads, in order: `x`, then what is held, expanded to its batch."""
+        return x, *(value.expand(len(x), *value.shape[1:]) for value in self.held.values())
+
     def activations(self, x: Tensor | tuple[Tensor, ...], layers: Sequence[str]) -> dict[str, Tensor]:
         """Return the activation of each layer on the network input `x`, bit-identical to what a cloned forward hook gives.
 
