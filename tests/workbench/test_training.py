@@ -515,3 +515,15 @@ def test_a_diffusion_network_is_judged_by_what_it_draws(monkeypatch: pytest.Monk
     assert 0 <= figures["judge_object_top5"] <= 1
     drawn = type(course).draw(course, course.module, ["turtle, noto style"], random)
     assert drawn.shape == (1, 3, 32, 32) and drawn.abs().max() <= 1
+
+
+def test_a_batch_of_a_clip_has_every_concept_in_several_styles() -> None:
+    course = recipe("clip-rn", {"batch": 12, "drawings": 3}).prepare(torch.device("cpu"), Task())
+    columns = course.images.columns
+    for step in (0, 400):
+        chosen = course._chosen(step, generator(0, step)).tolist()
+        concepts = [columns["concept"][index] for index in chosen]
+        assert len(set(chosen)) == 12 and [concepts.count(name) for name in dict.fromkeys(concepts)] == [3] * 4
+        assert all(name not in held_out_concepts() for name in concepts)
+        for name in set(concepts):
+            assert len({columns["style"][index] for index in chosen if columns["concept"][index] == name}) == 3

@@ -20,6 +20,8 @@ from widgets.commands import Command
 from widgets.docks import Panel
 from widgets.elided_label import ElidedLabel
 from widgets.theme import set_icon
+from widgets.unit_card.ablation import AblationSection
+from widgets.unit_card.contributions import ContributionsSection
 from widgets.unit_card.distribution import Distribution
 from widgets.unit_card.examples import Examples
 from widgets.unit_card.labels import UnitLabels
@@ -54,20 +56,29 @@ class InspectorPanel(Panel):
         self.examples = Examples(session)
         self.distribution = Distribution(session)
         self.response = Response(session)
+        self.contributions = ContributionsSection(session)
+        self.ablation = AblationSection(session)
         self.sections: dict[str, Section] = {
             "visualizations": self.visualizations,
             "examples": self.examples,
             "histogram": self.distribution,
             "image": self.response,
+            "contributions": self.contributions,
+            "ablation": self.ablation,
         }
         self._build()
         self.examples.found.connect(self.distribution.show_found)
         self.response.measured.connect(self._on_measured)
         self.response.failed.connect(self._forget_news)
+        self.response.shown.connect(self.contributions.show_image)
+        self.response.position_picked.connect(self.contributions.ask_at)
+        self.contributions.placed.connect(self.response.mark)
+        self.ablation.picked.connect(session.drop_image)
         self.examples.picked.connect(session.drop_image)
         self.visualizations.picked.connect(session.drop_image)
         session.unit_changed.connect(self._on_unit)
         session.images_changed.connect(lambda _card: self._renew(self.examples))
+        session.images_changed.connect(lambda _card: self._renew(self.ablation))
         session.image_changed.connect(self._on_image)
         session.reading_changed.connect(self._say_what_to_do)
         self.scroll.verticalScrollBar().rangeChanged.connect(self._follow_growth)
