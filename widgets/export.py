@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import PySide6
-from PySide6.QtCore import QMarginsF, QRect, QRectF, QSize, QSizeF
+from PySide6.QtCore import QMarginsF, QRect, QRectF, QSize, QSizeF, Qt
 from PySide6.QtGui import QGuiApplication, QImage, QPageLayout, QPageSize, QPaintDevice, QPainter, QPdfWriter
 from PySide6.QtSvg import QSvgGenerator
 from PySide6.QtWidgets import QMenu, QWidget
@@ -27,6 +27,8 @@ import workbench
 from widgets.views.view import View, figure_font
 
 ENLARGED = 4
+FOOTNOTE = 16.0
+"""Height of the line that says what must be known of the images."""
 MOST_PIXELS = 60e6  # Qt itself refuses to read images of more than 256 MB; PDF and SVG have no such limit
 FILTERS = {".pdf": "PDF, vector (*.pdf)", ".svg": "SVG, vector (*.svg)", ".png": "PNG, 384 dots per inch (*.png)"}
 
@@ -95,7 +97,7 @@ def files_of(path: Path) -> tuple[Path, Path, Path]:
 
 def figure_image(view: View, enlarged: float = ENLARGED) -> QImage:
     """Paint a view on white, `enlarged` pixels to 1/96 inch; fewer for a figure so large that it would exceed `MOST_PIXELS`."""
-    size = view.figure_size()
+    size = _size(view)
     enlarged = min(enlarged, math.sqrt(MOST_PIXELS / (size.width() * size.height())))
     image = QImage(round(size.width() * enlarged), round(size.height() * enlarged), QImage.Format.Format_RGB32)
     image.setDevicePixelRatio(enlarged)
@@ -146,8 +148,22 @@ def _paint(view: View, device: QPaintDevice, size: QSizeF) -> None:
     )
     painter.fillRect(rect, view.ink.paper)
     painter.setFont(figure_font())
+    badge = view.made_from.get("badge")
+    if badge:
+        below = QRectF(rect.left() + 8, rect.bottom() - FOOTNOTE, rect.width() - 16, FOOTNOTE)
+        painter.setFont(figure_font(10))
+        painter.setPen(view.ink.marker)
+        painter.drawText(below, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, f"! {badge}")
+        painter.setFont(figure_font())
+        rect.setBottom(rect.bottom() - FOOTNOTE)
     view.paint(painter, rect)
     painter.end()
+
+
+def _size(view: View) -> QSizeF:
+    """Return the figure's size, with room for a footnote where its images need one."""
+    size = view.figure_size()
+    return QSizeF(size.width(), size.height() + FOOTNOTE) if view.made_from.get("badge") else size
 
 
 def _draw_png(view: View, path: Path) -> None:
@@ -156,7 +172,7 @@ def _draw_png(view: View, path: Path) -> None:
 
 
 def _draw_svg(view: View, path: Path) -> None:
-    size = view.figure_size()
+    size = _size(view)
     generator = QSvgGenerator(QSvgGenerator.SvgVersion.Svg11)
     generator.setFileName(str(path))
     generator.setResolution(96)
@@ -169,7 +185,7 @@ def _draw_svg(view: View, path: Path) -> None:
 
 
 def _draw_pdf(view: View, path: Path) -> None:
-    size = view.figure_size()
+    size = _size(view)
     writer = QPdfWriter(str(path))
     writer.setResolution(96)
     writer.setCreator("Circuit Workbench")

@@ -244,6 +244,15 @@ class Session(QObject):
         self.device, self.arithmetic = device, arithmetic
         self.computing_changed.emit()
 
+    @property
+    def badge(self) -> str:
+        """Say that the open images are unlike what the open network was trained on; empty when they are not, or nobody knows."""
+        if self.model is None or self.images is None:
+            return ""
+        from workbench.training_data import mismatch
+
+        return mismatch(self.model, self.images) or ""
+
     # What is selected
 
     def select_layer(self, name: str) -> None:

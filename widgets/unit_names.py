@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from widgets.session import Session
 from workbench.labels import primary, variable_name
 from workbench.models.layer import Unit
+from workbench.models.published_families import PublishedLabel, published_labels
 from workbench.unit_families import families_with, find_family
+
+if TYPE_CHECKING:
+    from workbench.jobs.requests import ModelCard
 
 
 def units_matching(text: str, count: int, label: Callable[[int], str]) -> list[int]:
@@ -45,6 +50,7 @@ class UnitNames:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._print: tuple[ModelCard | None, Mapping[str, PublishedLabel]] = None, {}  # what was read last, and of which network
 
     @property
     def _model(self) -> str:
@@ -57,12 +63,21 @@ class UnitNames:
             return ""
         return model.labels[unit] if layer.units == len(model.labels) and not layer.positions else ""
 
+    def _published(self) -> Mapping[str, PublishedLabel]:
+        """Return what is published of the open network's units, by address."""
+        model = self._session.model
+        if model is not self._print[0]:
+            self._print = model, published_labels(model) if model is not None else {}
+        return self._print[1]
+
     def labels(self, unit: int) -> list[str]:
-        """Return a unit's labels, what it goes by first, and the class that it stands for."""
+        """Return a unit's labels, what it goes by first, the class that it stands for, and what it is called in print."""
         known = self._session.project.labels.get(self._model, {}).get(str(Unit(self._session.layer, unit)), ())
         first = primary(known)
         others = [label.name for label in known if label is not first]
-        return [name for name in (first.name if first is not None else "", *others, self._class(unit)) if name]
+        published = self._published().get(str(Unit(self._session.layer, unit)))
+        in_print = published.label if published is not None else ""
+        return [name for name in (first.name if first is not None else "", *others, self._class(unit), in_print) if name]
 
     def families(self, unit: int) -> list[str]:
         """Return the families that a unit belongs to, as a filter takes them: ``{curves}``."""
@@ -85,7 +100,8 @@ class UnitNames:
             return {}
         if self._class(0):
             return {unit: self.labels(unit)[0] for unit in range(layer.units)}
-        named = (Unit.parse(address) for address in self._session.project.labels.get(self._model, {}))
+        given = self._session.project.labels.get(self._model, {})
+        named = (Unit.parse(address) for address in (*given, *self._published()))
         return {unit.index: self.labels(unit.index)[0] for unit in named if unit.layer == layer.name}
 
     def matching(self, text: str, count: int) -> list[int]:

@@ -304,6 +304,7 @@ def test_a_wrong_recipe_is_refused_by_name(name: str, settings: dict[str, object
         ({"column": "colour"}, "has no column 'colour'; it has label"),
         ({"batch": 500}, "a batch of 500 is more than the 96 images to train on"),
         ({"network": "resnett"}, "no network is named 'resnett'"),
+        ({"network": "lucid:inceptionv1"}, "no network is named 'lucid:inceptionv1'"),
         ({"network": "timm:resnet18x"}, "resnet18"),
         ({"images": "folder:/nowhere"}, "/nowhere"),
     ],

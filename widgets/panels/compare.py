@@ -21,6 +21,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from widgets.badge import Badge
 from widgets.docks import Panel
 from widgets.elided_label import ElidedLabel
 from widgets.theme import set_icon, signal_colour
@@ -299,6 +300,7 @@ class ComparePanel(Panel):
         whole.setContentsMargins(0, 0, 0, 0)
         whole.setSpacing(2)
         whole.addLayout(bar)
+        whole.addWidget(Badge(session))
         whole.addWidget(self.invitation, 1)
         whole.addWidget(self.scroll, 1)
         session.relay.event.connect(self._follow_sweeps)

@@ -16,6 +16,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from widgets.badge import Badge
 from widgets.commands import Command
 from widgets.docks import Panel
 from widgets.elided_label import ElidedLabel
@@ -101,6 +102,7 @@ class InspectorPanel(Panel):
         self.copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(str(self._unit)))
         self.about = QLabel(self)
         self.about.setWordWrap(True)
+        self.badge = Badge(self.session)
         self.labels = UnitLabels(self.session)
         self.membership = Membership(self.session)
         line = QHBoxLayout()
@@ -113,6 +115,7 @@ class InspectorPanel(Panel):
         header.setSpacing(3)
         header.addLayout(line)
         header.addWidget(self.about)
+        header.addWidget(self.badge)
         header.addWidget(self.labels)
         header.addWidget(self.membership)
 

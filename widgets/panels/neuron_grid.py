@@ -22,6 +22,7 @@ from PySide6.QtWidgets import (
     QVBoxLayout,
 )
 
+from widgets.badge import Badge
 from widgets.docks import Panel
 from widgets.elided_combo_box import ElidedComboBox
 from widgets.elided_label import ElidedLabel
@@ -158,6 +159,7 @@ class NeuronGridPanel(Panel):
         whole.setSpacing(4)
         whole.addLayout(top)
         whole.addWidget(self.grid, 1)
+        whole.addWidget(Badge(self.session))
         whole.addLayout(bottom)
         self.setFocusProxy(self.grid)
 

@@ -61,6 +61,11 @@ class ContributionsSection(Section):
         else:
             self.ask_at(())
 
+    def unfolded(self) -> None:
+        """Ask for what was not asked while the section was folded."""
+        if self._image is not None and not self.rows.effects:
+            self.ask_at(())
+
     def ask_at(self, position: tuple[int, ...]) -> None:
         """Ask for the table at a position."""
         model = self.session.model

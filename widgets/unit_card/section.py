@@ -70,6 +70,11 @@ class Section(QWidget):
         self._open = shown
         self._body.setVisible(shown)
         self._button.setArrowType(Qt.ArrowType.DownArrow if shown else Qt.ArrowType.RightArrow)
+        if shown:
+            self.unfolded()
+
+    def unfolded(self) -> None:
+        """Catch up on what was not asked for while the section was folded."""
 
     # ------------------------------------------------------------------------------------------------ the unit
 
@@ -124,5 +129,6 @@ class Section(QWidget):
             "unit": str(self.unit),
             "role": self.role,
             "label": label.name if label is not None else "",
+            **({"badge": self.session.badge} if "images" in more and self.session.badge else {}),
             **more,
         }

@@ -85,7 +85,7 @@ def class_names(classes: int) -> tuple[str, ...]:
 def _imagenet_names(subset: str) -> tuple[str, ...]:
     from timm.data.imagenet_info import ImageNetInfo
 
-    return tuple(imagenet.name(synset) for synset in ImageNetInfo(subset).label_names())  # type: ignore[no-untyped-call]
+    return tuple(imagenet.name(synset) for synset in ImageNetInfo(subset).label_descriptions(as_dict=True))
 
 
 def random_weights(seed: int) -> str:
