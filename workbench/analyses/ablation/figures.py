@@ -35,7 +35,11 @@ def effect(result: Result) -> Figure:
         summary["change"], color=ACCENT, label=f"these units, {summary['images']} images: {summary['change']:.4g}"
     )
     axis.axvline(0, color=INK, linewidth=0.6)
-    axis.set_xlabel(f"change: {summary['measure']}", fontsize=8)
+    detectable = (
+        "" if summary["detectable"] is None else f"\nsmallest change it would find: {summary['detectable']:.2g}"
+    )
+    beside = f"; random draws smaller in size: {summary['percentile']:.0f} %" if len(null) else ""
+    axis.set_xlabel(f"change: {summary['measure']}{detectable}{beside}", fontsize=8)
     axis.set_ylabel("draws", fontsize=8)
     axis.tick_params(labelsize=7)
     axis.legend(fontsize=7, frameon=False)
