@@ -22,7 +22,7 @@ def effect(result: Result) -> Figure:
     from matplotlib.figure import Figure
 
     summary, null = result.summary, result.arrays["null_change"]
-    figure = Figure(figsize=(6.5, 3.2), layout="constrained")
+    figure = Figure(figsize=(6.5, 3.6), layout="constrained")
     axis = figure.subplots()
     if len(null):
         label = f"{len(null)} random draws of as many units, {summary['null_images']} images"
@@ -42,7 +42,7 @@ def effect(result: Result) -> Figure:
     axis.set_xlabel(f"change: {summary['measure']}{detectable}{beside}", fontsize=8)
     axis.set_ylabel("draws", fontsize=8)
     axis.tick_params(labelsize=7)
-    axis.legend(fontsize=7, frameon=False)
+    figure.legend(loc="outside lower center", fontsize=7, frameon=False, ncols=2)
     _title(axis, result)
     return figure
 
