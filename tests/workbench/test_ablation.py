@@ -99,7 +99,8 @@ def test_a_planted_detectors_class_falls_most_and_stands_out_of_the_null(detecto
             assert summary["percentile"] >= 85, "the two other detectors may be among the draws"
             assert summary["class_percentile"] >= 85
             assert "column colour" in summary["measure"] and summary["groups"] == "concept" and summary["concepts"] == 16
-            assert set(arrays["most_image"] // EACH) == {unit}
+            if method == "zero":
+                assert set(arrays["most_image"] // EACH) == {unit}
 
 
 def test_a_unit_that_nothing_reads_changes_no_bit(detectors: tuple[Detectors, TracedModel]) -> None:

@@ -256,7 +256,11 @@ def test_a_max_pooling_is_a_source_and_has_a_table_of_one_place() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return self.last(self.pool(F.relu(self.conv(x)))).mean((2, 3))
 
-    for pool in (nn.MaxPool2d(3, 2), nn.AdaptiveMaxPool2d(2)):
+    class WithPlaces(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return F.max_pool2d(x, 3, 2, return_indices=True)[0]
+
+    for pool in (nn.MaxPool2d(3, 2), WithPlaces(), nn.AdaptiveMaxPool2d(2)):
         model = traced(Pooled(pool))
         assert affine_sources(model.graph, "last") == ["pool"]
         relu, pooled = activations(model, "conv", "pool")
@@ -266,6 +270,33 @@ def test_a_max_pooling_is_a_source_and_has_a_table_of_one_place() -> None:
         y, x = result.arrays["place"][0]
         assert float(relu[3, y, x].relu()) == pytest.approx(float(pooled[3, 1, 1]), rel=1e-6)
         assert result.summary["relative_error"] <= BAR and len(result.summary["held"]) == 1
+        if not isinstance(pool, nn.AdaptiveMaxPool2d):
+            average = Contributions(layer="pool", unit=3, position=(1, 1), gate="derivative").run(model, images())
+            expected = relu[3, 2:5, 2:5].relu().mean()
+            assert table(average, average.summary["sources"][0]["layer"])[3] == pytest.approx(float(expected), rel=1e-5)
+            assert average.summary["remainder"] == pytest.approx(float(pooled[3, 1, 1] - expected), rel=1e-4)
+
+
+def test_a_network_captured_on_the_slow_road_has_the_same_table() -> None:
+    """A write to a view: BatchNorm is then an operation that hands out several tensors."""
+
+    class Late(Plain):
+        def forward(self, x: Tensor) -> Tensor:
+            x = F.relu(self.first(x))
+            half = x[:, :4]
+            x.mul_(2.0)
+            x = self.act(self.bn(self.second(x)))
+            return self.head(x.mean((2, 3)) + half.mean((1, 2, 3))[:, None])
+
+    module = Late(stride=2, padding=1)
+    model = traced(module)
+    assert any("_native_batch_norm" in str(node.target) for node in model.graph.graph.nodes)
+    (source,) = affine_sources(model.graph, "bn")
+    (x,) = activations(model, source)
+    factor, shift = folded(module.bn, 4)
+    result = Contributions(layer="act", unit=4, position=(1, 3)).run(model, images())
+    expected = factor * shares(module.second, 2 * x, 4, 1, 3)
+    holds(result, {source: expected}, factor * float(module.second.bias[4]) + shift)
 
 
 def test_linear_layers_and_the_input_itself() -> None:

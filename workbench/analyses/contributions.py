@@ -15,7 +15,7 @@ from torch import Tensor
 
 from workbench.analyses.analysis import Analysis, Result, register
 from workbench.input_error import InputError
-from workbench.models.affine import affine_sources, before_activation, is_affine, layer_of, varying
+from workbench.models.affine import affine_sources, before_activation, is_affine, is_real, layer_of, varying
 from workbench.models.capture import is_tensor
 from workbench.models.layer import Layer, Unit
 from workbench.task import Task
@@ -158,7 +158,8 @@ class Contributions(Analysis):
             for name in names:
                 if graph.node(target) not in graph.downstream([name]):
                     raise InputError(f"{name} does not feed {target}; choose sources before it")
-            others = [name for name in graph.frontier(names, [target]) if graph.node(name) in moving]
+            beside = {name: graph.node(name) for name in graph.frontier(names, [target])}
+            others = [name for name, node in beside.items() if node in moving and is_real(node)]
         else:
             names = affine_sources(graph, target)
         behind = graph.needed([graph.node(target)], {graph.node(name) for name in (*names, *others)})

@@ -6,7 +6,7 @@ Read backwards from a layer it ends at the values that layer is built from, each
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 
 import torch
 from torch import fx
@@ -21,9 +21,12 @@ from workbench.models.linearise import LINEAR
 _PRODUCTS = frozenset("mul matmul bmm einsum addmm".split())
 """Affine when one operand varies, whichever it is."""
 _IN_THE_FIRST = frozenset(
-    "conv1d conv2d conv3d conv_transpose2d linear batch_norm div gather index index_select".split()
+    "conv1d conv2d conv3d conv_transpose2d linear batch_norm _native_batch_norm_legit_no_training div gather index "
+    "index_select".split()
 )
 """Affine in the first operand, as long as the others do not vary."""
+_SHAPED_LIKE = frozenset("expand_as reshape_as view_as".split())
+"""Of the second operand they read the shape alone."""
 
 
 def layer_of(graph: ModelGraph, node: fx.Node) -> Layer:
@@ -85,9 +88,14 @@ def varying(graph: ModelGraph) -> set[fx.Node]:
     """Return the nodes whose value depends on what the network reads, not on the number of examples alone."""
     found: set[fx.Node] = set()
     for node in graph.graph.nodes:
-        if not _is_number(node) and (node.op == "placeholder" or any(read in found for read in node.all_input_nodes)):
+        if not _is_number(node) and (node.op == "placeholder" or _operands(node, found)):
             found.add(node)
     return found
+
+
+def is_real(node: fx.Node) -> bool:
+    """Tell whether a node is a tensor of real numbers: a timestep or a token is not."""
+    return is_tensor(node) and bool(node.meta["val"].is_floating_point())
 
 
 def _is_number(node: fx.Node) -> bool:
@@ -101,6 +109,7 @@ def is_affine(node: fx.Node, moving: set[fx.Node]) -> bool:
         return False
     if operation not in _PRODUCTS | _IN_THE_FIRST:
         return True
+    # Not `_operands`, which names a value once that is multiplied by itself.
     operands = [a for a in pytree.tree_leaves((node.args, node.kwargs)) if isinstance(a, fx.Node) and a in moving]
     return len(operands) == 1 and (operation in _PRODUCTS or operands[0] is node.args[0])
 
@@ -128,7 +137,7 @@ def affine_sources(graph: ModelGraph, layer: str) -> list[str]:
             continue
         seen.add(node)
         operands = _operands(node, moving)
-        whole = all(is_tensor(read) or is_affine(read, moving) for read in operands)
+        whole = all(is_real(read) if is_tensor(read) else is_affine(read, moving) for read in operands)
         if operands and is_affine(node, moving) and whole:
             waiting.extend(operands)
         elif is_tensor(node):
@@ -140,5 +149,6 @@ def affine_sources(graph: ModelGraph, layer: str) -> list[str]:
     return graph.sort(graph.name(node) for node in ends)
 
 
-def _operands(node: fx.Node, moving: Iterable[fx.Node]) -> list[fx.Node]:
-    return [read for read in node.all_input_nodes if read in moving]
+def _operands(node: fx.Node, moving: AbstractSet[fx.Node]) -> list[fx.Node]:
+    read = node.all_input_nodes[:1] if kind(node) in _SHAPED_LIKE else node.all_input_nodes
+    return [operand for operand in read if operand in moving]

@@ -106,6 +106,8 @@ class ModelGraph:
                 self.layers[layer.name] = layer
         self._aliases = {alias: layer for layer in self.layers.values() for alias in layer.aliases}
         self._cuts: dict[tuple[tuple[str, ...], tuple[str, ...]], Cut] = {}
+        self._linear_cuts: dict[tuple[tuple[str, ...], tuple[str, ...], Gate], LinearCut] = {}
+        self._exposed: ModelGraph | None = None
 
     @property
     def capture(self) -> Capture:
@@ -317,13 +319,18 @@ class ModelGraph:
         """
         from workbench.models.linearise import linearise
 
-        return linearise(self, sources, targets, gate)
+        key = (tuple(sources), tuple(targets), gate)
+        if key not in self._linear_cuts:
+            self._linear_cuts[key] = linearise(self, sources, targets, gate)
+        return self._linear_cuts[key]
 
     def expose_attention(self) -> ModelGraph:
         """Return a derived graph in which every attention pattern is a layer, ``PATH:pattern`` (see `workbench.models.attention`)."""
         from workbench.models.attention import expose
 
-        return ModelGraph(expose(self._capture))
+        if self._exposed is None:
+            self._exposed = ModelGraph(expose(self._capture))
+        return self._exposed
 
 
 def counts_batch(node: fx.Node) -> bool:

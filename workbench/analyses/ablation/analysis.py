@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 ORDER, NULL = range(2)
 """What random numbers are drawn for: each has a stream of its own, so that changing one leaves the other."""
+UNREADABLE = 5
+"""Images that cannot be read, named in the summary."""
 HEIGHT = 96
 """Of the pictures of images that change most, in pixels, at most."""
 
@@ -97,7 +100,7 @@ class Ablation(Analysis):
     limit: int = Field(default=1024, ge=0, description="Images, chosen by the seed; 0: all of the set.")
     null_draws: int = Field(default=20, ge=20, le=1000, description="Random sets of as many units.")
     null_images: int = Field(default=192, ge=0, description="Images that these are measured on; 0: all.")
-    batch: int = Field(default=256, ge=1, le=65536, description="Images computed at once, edits included.")
+    batch: int = Field(default=64, ge=1, le=65536, description="Images computed at once, edits included.")
     seed: int = Field(default=0, ge=0, lt=2**31, description="Of the images, the random units and the bootstrap.")
 
     def compute(
@@ -122,6 +125,7 @@ class Ablation(Analysis):
             more, about = by_class(found, concept, model.labels, self.seed, labelled=bool(column))
             arrays |= more
             summary |= about
+        chosen = {images.ids[index] for index in order.tolist()}
         summary = {
             "layer": layer.name,
             "role": layer.role,
@@ -130,6 +134,7 @@ class Ablation(Analysis):
             "measure": _say(classes, column),
             "images": outcome.images,
             "skipped": len(order) - outcome.images,
+            "unreadable": [asdict(one) for one in images.skipped if one.id in chosen][:UNREADABLE],
             "left_out": int((classes < 0).sum()) if classes is not None else 0,
             "groups": "concept" if "concept" in images.columns else "image",
         } | summary
@@ -197,6 +202,8 @@ class Ablation(Analysis):
                 task.step(done, total, outcome.so_far())
         if not outcome.images:
             raise InputError(f"no image of {images.name} can be read")
+        if self.method == "resample" and outcome.images < 2:
+            raise InputError("resampling needs two images, there is one; choose mean or zero")
 
     def _replacement(
         self,
@@ -214,9 +221,7 @@ class Ablation(Analysis):
         if self.method == "resample":
             # The images go round: each gets what the one before it has, the first what the last one has.
             last = next(images.batches(size, 1, order[::-1]), None)
-            if last is None or last.indices[0] == order[0]:
-                raise InputError(f"resampling needs two images, {images.name} gives {len(order)}; choose mean or zero")
-            (before,) = model.forward_to([layer.name])(model.preprocess(last.images))
+            before = model.forward_to([layer.name])(model.preprocess(last.images))[0] if last is not None else None
             return Replacement(layer, None, before)
         mean, seen = torch.zeros(layer.units, dtype=torch.float64, device=model.device), 0
 

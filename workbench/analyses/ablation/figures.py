@@ -22,7 +22,7 @@ def effect(result: Result) -> Figure:
     from matplotlib.figure import Figure
 
     summary, null = result.summary, result.arrays["null_change"]
-    figure = Figure(figsize=(6.5, 3.2), layout="constrained")
+    figure = Figure(figsize=(6.5, 3.6), layout="constrained")
     axis = figure.subplots()
     if len(null):
         label = f"{len(null)} random draws of as many units, {summary['null_images']} images"
@@ -35,10 +35,14 @@ def effect(result: Result) -> Figure:
         summary["change"], color=ACCENT, label=f"these units, {summary['images']} images: {summary['change']:.4g}"
     )
     axis.axvline(0, color=INK, linewidth=0.6)
-    axis.set_xlabel(f"change: {summary['measure']}", fontsize=8)
+    detectable = (
+        "" if summary["detectable"] is None else f"\nsmallest change it would find: {summary['detectable']:.2g}"
+    )
+    beside = f"; random draws smaller in size: {summary['percentile']:.0f} %" if len(null) else ""
+    axis.set_xlabel(f"change: {summary['measure']}{detectable}{beside}", fontsize=8)
     axis.set_ylabel("draws", fontsize=8)
     axis.tick_params(labelsize=7)
-    axis.legend(fontsize=7, frameon=False)
+    figure.legend(loc="outside lower center", fontsize=7, frameon=False, ncols=2)
     _title(axis, result)
     return figure
 
