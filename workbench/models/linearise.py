@@ -28,11 +28,11 @@ _ELEMENTWISE = frozenset(
 )
 LINEAR = frozenset(
     "conv1d conv2d conv3d conv_transpose2d linear add sub rsub neg cat stack mean sum avg_pool2d avg_pool3d adaptive_avg_pool2d "
-    "_native_batch_norm_legit_no_training batch_norm pad constant_pad_nd reflection_pad2d replication_pad2d view reshape flatten unflatten transpose permute squeeze "
-    "unsqueeze expand expand_as reshape_as view_as select slice narrow split split_with_sizes chunk unbind getitem t movedim contiguous "
-    "clone to _to_copy alias detach dropout index_select gather index roll pixel_shuffle pixel_unshuffle upsample_nearest2d "
-    "upsample_bilinear2d upsample_bicubic2d matmul bmm addmm einsum mul div repeat repeat_interleave flip unfold im2col "
-    "_unsafe_view add_n channel_shuffle".split()
+    "_native_batch_norm_legit_no_training batch_norm pad constant_pad_nd reflection_pad2d replication_pad2d view reshape flatten "
+    "unflatten transpose permute squeeze unsqueeze expand expand_as reshape_as view_as select slice narrow split split_with_sizes "
+    "chunk unbind getitem t movedim contiguous clone to _to_copy alias detach dropout index_select gather index roll pixel_shuffle "
+    "pixel_unshuffle upsample_nearest2d upsample_bilinear2d upsample_bicubic2d matmul bmm addmm einsum mul div repeat "
+    "repeat_interleave flip unfold im2col _unsafe_view add_n channel_shuffle".split()
 )
 """Operations that are affine in what varies, as long as only one factor of a product does."""
 
