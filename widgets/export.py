@@ -111,7 +111,8 @@ def copy_image(view: View) -> None:
 
 
 def add_export_actions(menu: QMenu, view: View, parent: QWidget) -> None:
-    """Add *Export…* and *Copy image* to a view's menu."""
+    """Add *Export…*, *Copy image* and what else can be copied to a view's menu."""
+    from widgets.clippings import add_copy_actions
     from widgets.export_dialog import ExportDialog
 
     if not menu.isEmpty():
@@ -121,6 +122,7 @@ def add_export_actions(menu: QMenu, view: View, parent: QWidget) -> None:
     export.triggered.connect(lambda: ExportDialog({"This view": [view]}, parent).open())
     copy = menu.addAction("Copy image")
     copy.triggered.connect(lambda: copy_image(view))
+    add_copy_actions(menu, view)
 
 
 def _paint(view: View, device: QPaintDevice, size: QSizeF) -> None:

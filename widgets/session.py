@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QUndoStack
 
+from widgets.addresses import Addresses
 from widgets.job_log import JobLog
 from widgets.relay import Relay
 from workbench.models.layer import Layer, Unit
@@ -46,6 +47,8 @@ class Session(QObject):
         The way to the worker.
     jobs
         What became of every job.
+    addresses
+        Addresses of what is selected, and the way to one.
     undo_stack
         Edits of the project (notes, labels, weights); push `QUndoCommand` objects whose `redo` and `undo` change
         `project` and call `touch`.
@@ -97,6 +100,7 @@ class Session(QObject):
         super().__init__(parent)
         self.relay = relay
         self.jobs = JobLog(relay, self)
+        self.addresses = Addresses(self)
         self.undo_stack = QUndoStack(self)
         self.model: ModelCard | None = None
         self.images: ImageSetCard | None = None
@@ -271,7 +275,7 @@ class Session(QObject):
         if unit is not None:
             if unit.layer != self.layer:
                 self.select_layer(unit.layer)
-            self._check(unit)
+            self.check_unit(unit)
         self.unit = unit
         self._record(unit=str(unit) if unit is not None else "")
         self.unit_changed.emit(unit)
@@ -304,7 +308,7 @@ class Session(QObject):
         if family is None:
             raise ValueError(f"no family {name!r} in {layer} in this investigation")
         for unit in family.units:
-            self._check(Unit(layer, unit))
+            self.check_unit(Unit(layer, unit))
         self.select_unit(Unit(layer, family.units[0]))
         self.select_together(family.units, family.name)
 
@@ -335,7 +339,8 @@ class Session(QObject):
     def _exists(self, unit: Unit) -> bool:
         return unit.layer in self.layers and 0 <= unit.index < self.layers[unit.layer].units
 
-    def _check(self, unit: Unit) -> None:
+    def check_unit(self, unit: Unit) -> None:
+        """Raise ValueError when the open model has no such unit."""
         if not self._exists(unit):
             if unit.layer not in self.layers:
                 raise ValueError(f"no layer {unit.layer!r} in this model")

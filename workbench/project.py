@@ -64,7 +64,7 @@ class Note:
     title, text
         What the user wrote.
     model, unit
-        What it is about: a model reference and the address of a unit (``layer:index``), or empty.
+        What it is about: a model reference and the address of a unit, units or a family in it (``layer:index``), or empty.
     created, changed
         Seconds since 1970, UTC.
     """

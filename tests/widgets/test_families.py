@@ -57,7 +57,7 @@ def test_a_family_is_made_of_the_selected_units_in_the_order_of_their_angles(pan
     assert command.is_enabled()
     command.run()
     dialog = dialog_of(panel)
-    assert dialog.isVisible() and not dialog.isModal() or dialog.isVisible()
+    assert (dialog.isVisible() and not dialog.isModal()) or dialog.isVisible()
     assert not ok(dialog).isEnabled() and dialog.said.text() == "Give the family a name."
     qtbot.keyClicks(dialog.name, "curve detectors")
     assert ok(dialog).isEnabled() and "blocks.1.act:{curve detectors}" in dialog.said.text()

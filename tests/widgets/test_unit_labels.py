@@ -71,7 +71,8 @@ def test_confidence_author_and_evidence_are_seen(labels, session, qtbot):
 
 
 def test_a_click_on_a_label_changes_it_and_keeps_what_the_fields_cannot_hold(labels, session, qtbot):
-    put(session.project.labels, "test:small", str(UNIT), [Label("curve", 0.934, "Bo", "two\nlines", created=5.0), Label("line", created=6.0)])
+    curve, line = Label("curve", 0.934, "Bo", "two\nlines", created=5.0), Label("line", created=6.0)
+    put(session.project.labels, "test:small", str(UNIT), [curve, line])
     session.touch()
     qtbot.mouseClick(labels.lines[0].name, Qt.MouseButton.LeftButton)
     assert (labels.name.text(), labels.confidence.value(), labels.author.text(), labels.evidence.text()) == ("curve", 93, "Bo", "two lines")
@@ -189,7 +190,8 @@ def test_a_table_is_imported_as_one_edit_and_says_what_was_left_out(labels, sess
     message = said.args[0]
     assert message.text == "labels.csv: labels: 2 new, 0 changed, 0 as they were, 1 complaint"
     assert message.details == "line 3: blocks.1.act:64 does not exist, blocks.1.act has units 0 to 63; left out"
-    assert [label.name for label in given(session, Unit("blocks.0:add", 3))] == ["curve"] and [line.label.name for line in labels.lines] == ["line"]
+    assert [label.name for label in given(session, Unit("blocks.0:add", 3))] == ["curve"]
+    assert [line.label.name for line in labels.lines] == ["line"]
     assert session.undo_stack.count() == 1
     session.undo_stack.undo()
     assert session.project.labels == {} and labels.lines == []

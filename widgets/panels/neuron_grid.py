@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -33,7 +34,9 @@ from widgets.views.axes import number
 from widgets.views.contact_sheet import ContactSheet
 from widgets.views.thumbnail_grid import LARGEST, SMALLEST, ThumbnailGrid
 from workbench.jobs.requests import LayerStatistics, Sweep
+from workbench.labels import variable_names
 from workbench.models.layer import Unit
+from workbench.recompute import of_visualizations
 
 if TYPE_CHECKING:
     from widgets.commands import Command
@@ -442,7 +445,17 @@ class NeuronGridPanel(Panel):
 
     def views(self) -> list[View]:
         """A contact sheet of the selected units, or of those on screen."""
-        return [ContactSheet.of(self.grid)] if self.grid.units else []
+        if not self.grid.units:
+            return []
+        sheet = ContactSheet.of(self.grid)
+        selected = self.session.addresses.selected()
+        if sheet.units != self.session.selection and set(sheet.units) != set(self.session.selection):
+            selected = replace(selected, family="", units=sheet.units)
+        sheet.made_from = {**sheet.made_from, "address": str(replace(selected, view=self.id))}
+        level = "fine" if all(self.grid.level(unit) == "fine" for unit in sheet.units) else "coarse"
+        names = variable_names(self.session.project.labels.get(selected.model, {}), selected.layer)
+        sheet.recomputation = of_visualizations(selected.model, selected.layer, sheet.units, level, 1, {"pictures": False}, names)
+        return [sheet]
 
 
 def _shape(sizes: Sequence[int]) -> str:
