@@ -68,7 +68,7 @@ class Addresses(QObject):
             family = find_family(session.project.families, address.model, address.layer, address.family)
             unit = Unit(address.layer, family.units[0]) if family is not None else address.unit
             session.open_model(address.model, layer=address.layer, unit=unit)
-        elif address.layer and session.model is None and session.is_opening:
+        elif address.layer and session.model is None and session.opening_model:
             self._awaited = address
         else:
             self._select(address)

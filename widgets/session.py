@@ -66,6 +66,8 @@ class Session(QObject):
         The image dropped onto the window: uint8 ``[y, x, 3]``, read-only, or None; and what it is called, empty when it has no name.
     reading
         Name of the image that is being read, empty for none.
+    opening_model
+        Whether a network was asked for and is not there yet.
     """
 
     model_changed = Signal(object)
@@ -111,7 +113,7 @@ class Session(QObject):
         self.image: np.ndarray | None = None
         self.image_name = self.reading = ""
         self.layers: dict[str, Layer] = {}
-        self.modified = False
+        self.modified = self.opening_model = False
         self._project: Project | None = None
         self._wanted: tuple[str, Unit | None] = ("", None)  # to be selected once the model is there
         self._model_job = self._images_job = 0
@@ -140,6 +142,7 @@ class Session(QObject):
         from workbench.jobs.requests import LoadModel
 
         self.relay.cancel(self._model_job)
+        self.opening_model = True
         self._model_job = self.relay.submit(LoadModel(ref, allow_code), self._on_model)
 
     def open_images(self, ref: str) -> None:
@@ -165,6 +168,7 @@ class Session(QObject):
         if event.job < self._model_job:  # another was asked for meanwhile
             return
         self._model_job = event.job  # a job that is retried has a new number
+        self.opening_model = not event.ended
         if event.state == "failed":
             self.report(event.error, event.details)
         elif event.state == "done":
@@ -271,6 +275,7 @@ class Session(QObject):
         if unit is not None:
             unit = Unit(self.known_name(unit.layer), unit.index)
         if unit == self.unit:
+            self.select_together((unit.index,) if unit is not None else ())
             return
         if unit is not None:
             if unit.layer != self.layer:

@@ -70,6 +70,7 @@ class NeuronGridPanel(Panel):
         self._sampled = ""
         self._choosing = False  # a unit was clicked: the selection is just being made
         self.names = UnitNames(session)
+        self.grid.sheet = self._sheet
         self.supply = ThumbnailSupply(self.grid, session.relay)
         self._build()
         self._connect()
@@ -186,7 +187,7 @@ class NeuronGridPanel(Panel):
         self.size.valueChanged.connect(lambda size: setattr(grid, "tile_size", size))
         grid.tile_size_changed.connect(self.size.setValue)
         grid.unit_selected.connect(self._select)
-        grid.unit_activated.connect(self._select)
+        grid.unit_activated.connect(self._activate)
         grid.units_selected.connect(self._select_together)
         self.supply.changed.connect(self._show_progress)
         session.model_changed.connect(self._on_model)
@@ -346,6 +347,10 @@ class NeuronGridPanel(Panel):
         with self._grid_leads():
             self.session.select_unit(Unit(self.session.layer, unit))
 
+    def _activate(self, unit: int) -> None:
+        if self.session.unit != Unit(self.session.layer, unit):
+            self._select(unit)
+
     def _select_together(self, units: tuple[int, ...]) -> None:
         with self._grid_leads():
             self.session.select_together(units)
@@ -445,17 +450,18 @@ class NeuronGridPanel(Panel):
 
     def views(self) -> list[View]:
         """A contact sheet of the selected units, or of those on screen."""
-        if not self.grid.units:
-            return []
+        return [self._sheet()] if self.grid.units else []
+
+    def _sheet(self) -> ContactSheet:
         sheet = ContactSheet.of(self.grid)
         selected = self.session.addresses.selected()
-        if sheet.units != self.session.selection and set(sheet.units) != set(self.session.selection):
+        if set(sheet.units) != set(self.session.selection):
             selected = replace(selected, family="", units=sheet.units)
         sheet.made_from = {**sheet.made_from, "address": str(replace(selected, view=self.id))}
         level = "fine" if all(self.grid.level(unit) == "fine" for unit in sheet.units) else "coarse"
         names = variable_names(self.session.project.labels.get(selected.model, {}), selected.layer)
         sheet.recomputation = of_visualizations(selected.model, selected.layer, sheet.units, level, 1, {"pictures": False}, names)
-        return [sheet]
+        return sheet
 
 
 def _shape(sizes: Sequence[int]) -> str:

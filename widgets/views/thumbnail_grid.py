@@ -47,7 +47,7 @@ from PySide6.QtWidgets import (
 )
 
 from widgets.views.tile_bands import Geometry, TileBands
-from widgets.views.view import Ink, figure_font
+from widgets.views.view import Ink, View, figure_font
 
 SMALLEST, LARGEST = 16, 320
 MANY = 64  # tiles that are faster composed anew with their bands than one by one
@@ -95,6 +95,7 @@ class ThumbnailGrid(QListView):
         self._last_visible: tuple[int, ...] | None = None
         self._moving_in_code = False
         self.describe: Callable[[int], str] = str
+        self.sheet: Callable[[], View] | None = None  # what its menu exports; the panel sets it
         self.message = ""
 
         # What a contact sheet of this grid says; the panel sets it.
@@ -373,13 +374,12 @@ class ThumbnailGrid(QListView):
     def contextMenuEvent(self, event: QContextMenuEvent) -> None:
         """Offer the export of what is on screen or selected."""
         from widgets.export import add_export_actions
-        from widgets.views.contact_sheet import ContactSheet
 
-        if not self.units:
+        if not self.units or self.sheet is None:
             return
         menu = QMenu(self)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        add_export_actions(menu, ContactSheet.of(self), self)
+        add_export_actions(menu, self.sheet(), self)
         menu.popup(event.globalPos())
 
     def _hover(self, index: QModelIndex | None = None) -> None:
