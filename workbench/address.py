@@ -125,23 +125,24 @@ class Address:
             if name not in OPTIONS or not equals or not value or name in named:
                 raise InputError(f"{option!r} in {text!r} is no part of an address; there are {' and '.join(f'&{o}=' for o in OPTIONS)}")
             named[name] = _plain(value)
-        return cls(model=_plain(model), **_place(place, text), **named)
+        layer, units, family = _place(place, text)
+        return cls(_plain(model), named.get("images", ""), layer, units, family, named.get("view", ""))
 
     def __bool__(self) -> bool:
         return self != Address()
 
 
-def _place(place: str, text: str) -> dict[str, str | tuple[int, ...]]:
-    """Read ``layer``, ``layer:7,12`` or ``layer:{name}``."""
+def _place(place: str, text: str) -> tuple[str, tuple[int, ...], str]:
+    """Read ``layer``, ``layer:7,12`` or ``layer:{name}``: layer, units, family."""
     head, colon, tail = place.rpartition(":")
     if colon and head:
         if braced := re.fullmatch(r"\{([^{}]+)\}", tail):
-            return {"layer": _plain(head), "family": _plain(braced[1])}
+            return _plain(head), (), _plain(braced[1])
         if re.fullmatch(r"[\d,\s-]+", tail, re.ASCII):
-            return {"layer": _plain(head), "units": _units(tail, text)}
+            return _plain(head), _units(tail, text), ""
     if colon and not (head and tail):
         raise InputError(f"{text!r} names no {'unit' if head else 'layer'}; write layer:index, such as mixed3b:379")
-    return {"layer": _plain(place)}
+    return _plain(place), (), ""
 
 
 def _units(tail: str, text: str) -> tuple[int, ...]:

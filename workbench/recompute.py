@@ -201,7 +201,7 @@ def program() -> tuple[str, str]:
 def of_result(result: Result, layer: str = "", names: Mapping[int, str] | None = None) -> Recomputation:
     """Return what recomputes the result of an analysis."""
     given = result.provenance
-    return Recomputation(given["model"], given["images"], (Step(result.analysis, result.parameters),), layer, names or {})
+    return Recomputation(given["model"], given.get("images"), (Step(result.analysis, result.parameters),), layer, names or {})
 
 
 def of_visualizations(
