@@ -33,7 +33,8 @@ class AddressBox(Overlay):
         """Show the present address, ready to be typed over."""
         self._names.setStringList([f"{name}:" for name in self._session.layers])
         self._say("")
-        self.field.setText(str(self._session.unit or f"{self._session.layer}:"))
+        selected = self._session.addresses.selected()
+        self.field.setText(str(selected.place) if selected.unit is not None or selected.family else f"{self._session.layer}:")
         super().open()
         self.field.selectAll()
 

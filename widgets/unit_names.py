@@ -85,7 +85,8 @@ class UnitNames:
             return {}
         if self._class(0):
             return {unit: self.labels(unit)[0] for unit in range(layer.units)}
-        named = (Unit.parse(address) for address in self._session.project.labels.get(self._model, {}))
+        of_model = self._session.project.labels.get(self._model, {})
+        named = (Unit.parse(address) for address in of_model if address.startswith(f"{layer.name}:"))
         return {unit.index: self.labels(unit.index)[0] for unit in named if unit.layer == layer.name}
 
     def matching(self, text: str, count: int) -> list[int]:

@@ -46,6 +46,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from widgets.views.grid_cursor import moved
 from widgets.views.tile_bands import Geometry, TileBands
 from widgets.views.view import Ink, View, figure_font
 
@@ -321,38 +322,12 @@ class ThumbnailGrid(QListView):
     # ------------------------------------------------------------------------------------------------ keys and mouse
 
     def moveCursor(self, action: QAbstractItemView.CursorAction, modifiers: Qt.KeyboardModifier) -> QModelIndex:
-        """Move through the units in reading order: right of the last column is the first of the next row."""
-        last = len(self.units) - 1
-        if last < 0:
+        """Move through the units in reading order."""
+        if not self.units:
             return QModelIndex()
         geometry = self._tiles.geometry
-        columns = geometry.columns
-        page = max(1, self.viewport().height() // geometry.cell.height()) * columns
-        Action = QAbstractItemView.CursorAction
-        row = self.currentIndex().row()
-        steps = {
-            Action.MoveLeft: -1,
-            Action.MovePrevious: -1,
-            Action.MoveRight: 1,
-            Action.MoveNext: 1,
-            Action.MoveUp: -columns,
-            Action.MoveDown: columns,
-            Action.MovePageUp: -page,
-            Action.MovePageDown: page,
-        }
-        if action == Action.MoveHome or row < 0:
-            row = 0
-        elif action == Action.MoveEnd:
-            row = last
-        else:
-            moved = row + steps[action]
-            in_column = moved % columns + (last - moved % columns) // columns * columns
-            if action in (Action.MoveUp, Action.MovePageUp):
-                row = moved if moved >= 0 else row % columns
-            elif action in (Action.MoveDown, Action.MovePageDown):
-                row = moved if moved <= last else max(row, in_column)
-            else:
-                row = max(0, min(last, moved))
+        page = max(1, self.viewport().height() // geometry.cell.height()) * geometry.columns
+        row = moved(self.currentIndex().row(), action, geometry.columns, page, len(self.units) - 1)
         return self._model.index(row)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
