@@ -203,6 +203,20 @@ def test_a_view_with_the_keyboard_has_an_address_that_brings_it_into_sight(windo
     assert "there is no panel 'kitchen'" in said.args[0].text
 
 
+def test_what_grows_above_a_view_does_not_push_it_out_of_sight_until_the_user_scrolls(window, qtbot):
+    inspector = window.docks.panel("inspector")
+    bar = inspector.scroll.verticalScrollBar()
+    window.session.addresses.open("#blocks.1.act:5&view=inspector.image")
+    for height in (600, 1200):
+        inspector.examples.strip.setFixedHeight(height)
+        qtbot.waitUntil(lambda: bar.maximum() > height - 600 and not inspector.response.visibleRegion().isEmpty())
+    bar.triggerAction(bar.SliderAction.SliderToMinimum)
+    inspector.examples.strip.setFixedHeight(1500)
+    qtbot.waitUntil(lambda: bar.maximum() > 900)
+    qtbot.wait(20)
+    assert bar.value() == 0 and inspector.response.visibleRegion().isEmpty()
+
+
 def test_the_grid_says_which_units_its_sheet_shows(window):
     grid = window.docks.panel("neuron_grid")
     window.session.select_together((9, 3, 5))

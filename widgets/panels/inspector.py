@@ -74,6 +74,7 @@ class InspectorPanel(Panel):
         session.image_changed.connect(self._on_image)
         session.reading_changed.connect(self._say_what_to_do)
         self.scroll.verticalScrollBar().rangeChanged.connect(self._follow_growth)
+        self.scroll.verticalScrollBar().actionTriggered.connect(lambda _action: self._settling.stop())  # the user scrolls
         self._on_unit(session.unit)
 
     def _build(self) -> None:
@@ -169,7 +170,7 @@ class InspectorPanel(Panel):
         """Unfold a section and scroll to it, whatever grows above it meanwhile."""
         if part in self.sections:
             self.sections[part].open = True
-            self._seek(self.sections[part], settling=5000)
+            self._seek(self.sections[part], settling=60_000)  # a network may have to be loaded for what stands above
 
     def _say_what_to_do(self) -> None:
         """Say what is missing before a unit can be shown, and that an image waits for it."""
