@@ -114,7 +114,8 @@ def copy_image(view: View) -> None:
 
 
 def add_export_actions(menu: QMenu, view: View, parent: QWidget) -> None:
-    """Add *Export…* and *Copy image* to a view's menu."""
+    """Add *Export…*, *Copy image* and what else can be copied to a view's menu."""
+    from widgets.clippings import add_copy_actions
     from widgets.export_dialog import ExportDialog
 
     if not menu.isEmpty():
@@ -129,6 +130,7 @@ def add_export_actions(menu: QMenu, view: View, parent: QWidget) -> None:
         pin.triggered.connect(lambda: host.pin_view(view))
     copy = menu.addAction("Copy image")
     copy.triggered.connect(lambda: copy_image(view))
+    add_copy_actions(menu, view)
 
 
 def pin_host(widget: QWidget | None) -> Any:

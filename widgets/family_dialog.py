@@ -28,7 +28,6 @@ from PySide6.QtWidgets import (
 from widgets.project_edit import ProjectEdit
 from widgets.session import Session
 from widgets.theme import signal_colour
-from widgets.views.axes import number
 from workbench.labels import primary
 from workbench.models.layer import Unit
 from workbench.project import Project
@@ -123,7 +122,7 @@ class FamilyDialog(QDialog):
 
     def _item(self, unit: int, angle: float | None, picture: QPixmap | None) -> QTreeWidgetItem:
         label = primary(self._session.project.labels.get(self._model, {}).get(str(Unit(self._layer, unit)), ()))
-        item = QTreeWidgetItem([str(unit), label.name if label is not None else "", "" if angle is None else f"{number(angle)}°"])
+        item = QTreeWidgetItem([str(unit), label.name if label is not None else "", "" if angle is None else f"{angle:g}°"])
         item.setData(UNIT, Qt.ItemDataRole.UserRole, unit)
         item.setData(ANGLE, Qt.ItemDataRole.UserRole, (item.text(ANGLE), angle))
         item.setFlags((item.flags() | Qt.ItemFlag.ItemIsEditable) & ~Qt.ItemFlag.ItemIsDropEnabled)
@@ -255,7 +254,7 @@ class FamilyDialog(QDialog):
             self._write_angle(item, angle)
 
     def _write_angle(self, item: QTreeWidgetItem, angle: float | None) -> None:
-        text = "" if angle is None else f"{number(angle)}°"
+        text = "" if angle is None else f"{angle:g}°"
         item.setData(ANGLE, Qt.ItemDataRole.UserRole, (text, angle))
         item.setText(ANGLE, text)
 

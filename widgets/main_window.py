@@ -175,6 +175,7 @@ class MainWindow(QMainWindow):
         self.investigation = Investigation(self, self._defaults, self._remember)
         self.menus.add(*window_commands(self))
         self.session.panels_wanted.connect(self.open_panels)
+        self.session.addresses.view_wanted.connect(self.show_view)
         recent = self.menus.menu("File/Open recent")
         recent.aboutToShow.connect(lambda: self.investigation.fill_recent(recent))
         self.setAcceptDrops(True)
@@ -262,6 +263,17 @@ class MainWindow(QMainWindow):
         for id in reversed(ids):
             self.docks.reveal(id)
 
+    def show_view(self, view: str) -> None:
+        """Open the panel of a view that an address names, such as ``inspector.histogram``, and bring it into sight."""
+        id, _, part = view.partition(".")
+        if id not in self.docks.entries:
+            self.session.report(f"there is no panel {id!r}; there are {', '.join(self.docks.entries)}")
+            return
+        self.docks.reveal(id)
+        panel = self.docks.panel(id)
+        if panel is not None and part:
+            panel.show_part(part)
+
     def run_analysis(self) -> None:
         """Open the dialog in which an analysis is chosen, set up and started."""
         from widgets.analysis_dialog import AnalysisDialog
@@ -329,7 +341,7 @@ class MainWindow(QMainWindow):
             self.session.open_model(self.session.model.ref, layer=self.session.layer, unit=self.session.unit)
 
     def go_to_unit(self) -> None:
-        """Ask for the address of a unit and select it."""
+        """Ask for an address and go there."""
         from widgets.address_box import AddressBox
 
         if self._address_box is None:

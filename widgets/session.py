@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QUndoStack
 
+from widgets.addresses import Addresses
 from widgets.job_log import JobLog
 from widgets.relay import Relay
 from workbench.models.layer import Layer, Unit
@@ -46,6 +47,8 @@ class Session(QObject):
         The way to the worker.
     jobs
         What became of every job.
+    addresses
+        Addresses of what is selected, and the way to one.
     undo_stack
         Edits of the project (notes, labels, weights); push `QUndoCommand` objects whose `redo` and `undo` change
         `project` and call `touch`.
@@ -63,6 +66,8 @@ class Session(QObject):
         The image dropped onto the window: uint8 ``[y, x, 3]``, read-only, or None; and what it is called, empty when it has no name.
     reading
         Name of the image that is being read, empty for none.
+    opening_model
+        Whether a network was asked for and is not there yet.
     device, arithmetic
         Where networks are computed and with what numbers, as of `workbench.jobs.machine.ComputeOn`.
     """
@@ -101,6 +106,7 @@ class Session(QObject):
         super().__init__(parent)
         self.relay = relay
         self.jobs = JobLog(relay, self)
+        self.addresses = Addresses(self)
         self.undo_stack = QUndoStack(self)
         self.model: ModelCard | None = None
         self.images: ImageSetCard | None = None
@@ -112,7 +118,7 @@ class Session(QObject):
         self.image_name = self.reading = ""
         self.layers: dict[str, Layer] = {}
         self.device, self.arithmetic = "auto", "fp32"
-        self.modified = False
+        self.modified = self.opening_model = False
         self._project: Project | None = None
         self._wanted: tuple[str, Unit | None] = ("", None)  # to be selected once the model is there
         self._model_job = self._images_job = 0
@@ -141,6 +147,7 @@ class Session(QObject):
         from workbench.jobs.requests import LoadModel
 
         self.relay.cancel(self._model_job)
+        self.opening_model = True
         self._model_job = self.relay.submit(LoadModel(ref, allow_code), self._on_model)
 
     def open_images(self, ref: str) -> None:
@@ -166,6 +173,7 @@ class Session(QObject):
         if event.job < self._model_job:  # another was asked for meanwhile
             return
         self._model_job = event.job  # a job that is retried has a new number
+        self.opening_model = not event.ended
         if event.state == "failed":
             self.report(event.error, event.details)
         elif event.state == "done":
@@ -286,11 +294,12 @@ class Session(QObject):
         if unit is not None:
             unit = Unit(self.known_name(unit.layer), unit.index)
         if unit == self.unit:
+            self.select_together((unit.index,) if unit is not None else ())
             return
         if unit is not None:
             if unit.layer != self.layer:
                 self.select_layer(unit.layer)
-            self._check(unit)
+            self.check_unit(unit)
         self.unit = unit
         self._record(unit=str(unit) if unit is not None else "")
         self.unit_changed.emit(unit)
@@ -323,7 +332,7 @@ class Session(QObject):
         if family is None:
             raise ValueError(f"no family {name!r} in {layer} in this investigation")
         for unit in family.units:
-            self._check(Unit(layer, unit))
+            self.check_unit(Unit(layer, unit))
         self.select_unit(Unit(layer, family.units[0]))
         self.select_together(family.units, family.name)
 
@@ -354,7 +363,8 @@ class Session(QObject):
     def _exists(self, unit: Unit) -> bool:
         return unit.layer in self.layers and 0 <= unit.index < self.layers[unit.layer].units
 
-    def _check(self, unit: Unit) -> None:
+    def check_unit(self, unit: Unit) -> None:
+        """Raise ValueError when the open model has no such unit."""
         if not self._exists(unit):
             if unit.layer not in self.layers:
                 raise ValueError(f"no layer {unit.layer!r} in this model")

@@ -100,8 +100,8 @@ class UnitNames:
             return {}
         if self._class(0):
             return {unit: self.labels(unit)[0] for unit in range(layer.units)}
-        given = self._session.project.labels.get(self._model, {})
-        named = (Unit.parse(address) for address in (*given, *self._published()))
+        of_model = self._session.project.labels.get(self._model, {})
+        named = (Unit.parse(address) for address in (*of_model, *self._published()) if address.startswith(f"{layer.name}:"))
         return {unit.index: self.labels(unit.index)[0] for unit in named if unit.layer == layer.name}
 
     def matching(self, text: str, count: int) -> list[int]:

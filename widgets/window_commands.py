@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from widgets.clippings import Clippings
 from widgets.commands import Command
 from widgets.label_edit import ask_and_export, ask_and_import
 
@@ -19,6 +20,7 @@ def window_commands(window: MainWindow) -> list[Command]:
     def has_layers() -> bool:
         return bool(session.layers)
 
+    clippings = Clippings(window)
     commands = [
         Command(
             "file.new",
@@ -164,6 +166,7 @@ def window_commands(window: MainWindow) -> list[Command]:
             section="paste",
             enabled=lambda: session.image is not None,
         ),
+        *clippings.commands(),
         Command(
             "edit.pin_view",
             "Pin view to notes",
@@ -261,9 +264,9 @@ def window_commands(window: MainWindow) -> list[Command]:
         ),
         Command(
             "model.unit",
-            "Go to unit…",
+            "Go to…",
             window.go_to_unit,
-            "Type the address of a unit, layer:index, and select it.",
+            "Type the address of a unit (layer:index), a family (layer:{name}) or a layer, or paste one that was copied.",
             "Model",
             "Ctrl+G",
             "go",

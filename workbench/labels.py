@@ -179,6 +179,8 @@ def variable_names(of_model: Mapping[str, Sequence[Label]], layer: str) -> dict[
     """
     called: list[tuple[float, int, str]] = []
     for address, of_unit in of_model.items():
+        if not address.startswith(f"{layer}:"):
+            continue
         unit, label = Unit.parse(address), primary(of_unit)
         if unit.layer == layer and label is not None:
             called.append((label.created, unit.index, variable_name(label.name)))

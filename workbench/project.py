@@ -86,7 +86,7 @@ class Note:
     title, text
         What the user wrote.
     model, unit
-        What it is about: a model reference and the address of a unit (``layer:index``), or empty.
+        What it is about: a model reference and the address of a unit, units or a family in it (``layer:index``), or empty.
     figures
         Views pinned to it.
     created, changed

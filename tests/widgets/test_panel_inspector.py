@@ -156,7 +156,7 @@ def test_header_says_which_unit_this_is(opened, qtbot):
     assert opened.address.text() == "blocks.1.act:9"
     assert opened.about.text() == "relu · post-activation · unit 9 of 64 · 14 × 14 positions"
     qtbot.mouseClick(opened.copy, Qt.MouseButton.LeftButton)
-    assert QGuiApplication.clipboard().text() == "blocks.1.act:9"
+    assert QGuiApplication.clipboard().text() == "workbench:test:small#blocks.1.act:9"
 
 
 def test_label_is_saved_with_the_unit_it_was_typed_for(opened, session, qtbot):

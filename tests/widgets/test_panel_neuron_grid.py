@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PySide6.QtCore import Qt
 
-from widgets.panels.neuron_grid import SORTS, NeuronGridPanel
+from widgets.grid_tools import SORTS
+from widgets.panels.neuron_grid import NeuronGridPanel
 from widgets.unit_names import units_matching
 from workbench.jobs.requests import LayerStatistics, LoadModel, OpenImages, Sweep, Thumbnails
 from workbench.labels import Label

@@ -71,8 +71,8 @@ def test_confidence_author_and_evidence_are_seen(labels, session, qtbot):
 
 
 def test_a_click_on_a_label_changes_it_and_keeps_what_the_fields_cannot_hold(labels, session, qtbot):
-    known = [Label("curve", 0.934, "Bo", "two\nlines", created=5.0), Label("line", created=6.0)]
-    put(session.project.labels, "test:small", str(UNIT), known)
+    curve, line = Label("curve", 0.934, "Bo", "two\nlines", created=5.0), Label("line", created=6.0)
+    put(session.project.labels, "test:small", str(UNIT), [curve, line])
     session.touch()
     qtbot.mouseClick(labels.lines[0].name, Qt.MouseButton.LeftButton)
     assert (labels.name.text(), labels.confidence.value(), labels.author.text(), labels.evidence.text()) == ("curve", 93, "Bo", "two lines")

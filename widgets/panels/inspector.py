@@ -50,9 +50,9 @@ class InspectorPanel(Panel):
         self._unit: Unit | None = None
         self._unasked: list[Section] = []
         self._image_is_news = False  # what the unit does on it was not seen yet
-        self._show_response = QTimer(self, singleShot=True, interval=0)  # once the sections have their new heights
-        self._show_response.timeout.connect(self._scroll_to_response)
-        self._settling = QTimer(self, singleShot=True, interval=500)  # while it runs, what still grows is followed
+        self._show_section = QTimer(self, singleShot=True, interval=0)  # once the sections have their new heights
+        self._show_section.timeout.connect(self._scroll_to_section)
+        self._settling = QTimer(self, singleShot=True)  # while it runs, what still grows is followed
         self.visualizations = Visualizations(session)
         self.examples = Examples(session)
         self.distribution = Distribution(session)
@@ -67,6 +67,9 @@ class InspectorPanel(Panel):
             "contributions": self.contributions,
             "ablation": self.ablation,
         }
+        for name, section in self.sections.items():
+            section.place = f"{self.id}.{name}"
+        self._sought: Section = self.response  # what is scrolled to
         self._build()
         self.examples.found.connect(self.distribution.show_found)
         self.response.measured.connect(self._on_measured)
@@ -83,6 +86,7 @@ class InspectorPanel(Panel):
         session.image_changed.connect(self._on_image)
         session.reading_changed.connect(self._say_what_to_do)
         self.scroll.verticalScrollBar().rangeChanged.connect(self._follow_growth)
+        self.scroll.verticalScrollBar().actionTriggered.connect(lambda _action: self._settling.stop())  # the user scrolls
         self._on_unit(session.unit)
 
     def _build(self) -> None:
@@ -97,9 +101,9 @@ class InspectorPanel(Panel):
         self.copy = QToolButton(self)
         set_icon(self.copy, "copy")
         self.copy.setAutoRaise(True)
-        self.copy.setToolTip("Copy the unit's address")
+        self.copy.setToolTip("Copy the unit's address: Ctrl+G, a note and the command line take it")
         self.copy.setAccessibleName("Copy the unit's address")
-        self.copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(str(self._unit)))
+        self.copy.clicked.connect(self._copy_address)
         self.about = QLabel(self)
         self.about.setWordWrap(True)
         self.badge = Badge(self.session)
@@ -172,6 +176,16 @@ class InspectorPanel(Panel):
         self._unasked = list(self.sections.values())
         self._ask()
 
+    def _copy_address(self) -> None:
+        if self._unit is not None:
+            QGuiApplication.clipboard().setText(str(self.session.addresses.of_unit(self._unit)))
+
+    def show_part(self, part: str) -> None:
+        """Unfold a section and scroll to it, whatever grows above it meanwhile."""
+        if part in self.sections:
+            self.sections[part].open = True
+            self._seek(self.sections[part], settling=60_000)  # a network may have to be loaded for what stands above
+
     def _say_what_to_do(self) -> None:
         """Say what is missing before a unit can be shown, and that an image waits for it."""
         session = self.session
@@ -198,18 +212,24 @@ class InspectorPanel(Panel):
         self.distribution.mark(value)
         if value is not None and self._image_is_news:
             self._image_is_news = False
-            self._show_response.start()
-            self._settling.start()
+            self._seek(self.response, settling=500)
 
     def _forget_news(self) -> None:
         self._image_is_news = False
 
+    def _seek(self, section: Section, settling: int = 0) -> None:
+        """Scroll to a section, and so many milliseconds long again whenever something has grown."""
+        self._sought = section
+        self._show_section.start()
+        if settling:
+            self._settling.start(settling)
+
     def _follow_growth(self) -> None:
         if self._settling.isActive():
-            self._show_response.start()
+            self._show_section.start()
 
-    def _scroll_to_response(self) -> None:
-        self.scroll.ensureWidgetVisible(self.response, 0, 0)
+    def _scroll_to_section(self) -> None:
+        self.scroll.ensureWidgetVisible(self._sought, 0, 0)
 
     def _renew(self, section: Section) -> None:
         """Let a section begin anew for the same unit: other images, another image."""
@@ -226,7 +246,7 @@ class InspectorPanel(Panel):
                 section.ask()
             if self._unit is not None and self._image_is_news:
                 self.response.open = True
-                self._show_response.start()
+                self._seek(self.response)
 
     def showEvent(self, event: QShowEvent) -> None:
         """Ask for what was not asked while the panel was hidden."""

@@ -4,37 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from PySide6.QtCore import QSignalBlocker, Qt, QTimer
 from PySide6.QtGui import QPixmap
-from PySide6.QtWidgets import (
-    QComboBox,
-    QCompleter,
-    QHBoxLayout,
-    QLabel,
-    QLineEdit,
-    QProgressBar,
-    QSizePolicy,
-    QSlider,
-    QToolButton,
-    QVBoxLayout,
-)
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QVBoxLayout
 
 from widgets.badge import Badge
 from widgets.docks import Panel
-from widgets.elided_combo_box import ElidedComboBox
 from widgets.elided_label import ElidedLabel
 from widgets.family_menu import FamilyMenu
+from widgets.grid_tools import SORTS, GridTools
 from widgets.theme import signal_colour
 from widgets.thumbnail_supply import ThumbnailSupply
 from widgets.unit_names import UnitNames
 from widgets.views.axes import number
 from widgets.views.contact_sheet import ContactSheet
-from widgets.views.thumbnail_grid import LARGEST, SMALLEST, ThumbnailGrid
+from widgets.views.thumbnail_grid import ThumbnailGrid
 from workbench.jobs.requests import LayerStatistics, Sweep
+from workbench.labels import variable_names
 from workbench.models.layer import Unit
+from workbench.recompute import of_visualizations
 
 if TYPE_CHECKING:
     from widgets.commands import Command
@@ -43,16 +35,6 @@ if TYPE_CHECKING:
     from workbench.jobs.job import JobEvent
     from workbench.jobs.requests import ModelCard
 
-SORTS = {
-    "mean": "Mean activation",
-    "max": "Largest activation",
-    "min": "Smallest activation",
-    "std": "Standard deviation",
-    "sparsity": "Positions active",
-    "active_images": "Images active",
-    "treves_rolls": "Treves–Rolls sparseness",
-}
-"""Statistics of a sweep that units can be sorted by, by their names in `DatasetExamples`."""
 SHARES = ("sparsity", "active_images")  # in [0, 1], whatever the activation's unit
 
 
@@ -68,6 +50,7 @@ class NeuronGridPanel(Panel):
         self._sampled = ""
         self._choosing = False  # a unit was clicked: the selection is just being made
         self.names = UnitNames(session)
+        self.grid.sheet = self._sheet
         self.supply = ThumbnailSupply(self.grid, session.relay)
         self._build()
         self._connect()
@@ -76,59 +59,12 @@ class NeuronGridPanel(Panel):
     # ------------------------------------------------------------------------------------------------ widgets
 
     def _build(self) -> None:
-        self.previous = self._arrow(Qt.ArrowType.LeftArrow, "Previous layer (Ctrl+PgUp)")
-        self.layers = QComboBox(self)
-        self.layers.setEditable(True)
-        self.layers.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
-        self.layers.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.layers.setMinimumContentsLength(12)
-        self.layers.setMaxVisibleItems(24)
-        self.layers.setToolTip("Layer. Type a part of its name to find it (Ctrl+PgUp, Ctrl+PgDown: previous, next)")
-        self.layers.setAccessibleName("Layer")
-        self.layers.lineEdit().setPlaceholderText("Layer")
-        completer = self.layers.completer()
-        completer.setFilterMode(Qt.MatchFlag.MatchContains)
-        completer.setCompletionMode(QCompleter.CompletionMode.PopupCompletion)
-        completer.setMaxVisibleItems(16)
-
-        self.next = self._arrow(Qt.ArrowType.RightArrow, "Next layer (Ctrl+PgDown)")
-
-        self.filter = QLineEdit(self)
-        self.filter.setClearButtonEnabled(True)
-        self.filter.setPlaceholderText("Filter: 0-31, 40 or label")
-        self.filter.setToolTip(
-            "Show only some units: numbers and ranges such as 0-31, 40, 128-, words of their labels, {families}"
-        )
-        self.filter.setAccessibleName("Filter units")
-        self.filter.setMinimumWidth(90)
-
-        self.families = QToolButton(self)
-        self.families.setText("Families")
-        self.families.setAutoRaise(True)
-        self.families.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        self.families.setToolTip("Families of units: choose one, or make one of the units that are selected (Ctrl+click, Shift+click)")
-        self.families.setAccessibleName("Families")
         self.family_menu = FamilyMenu(self.session, self._picture, self)
-        self.families.setMenu(self.family_menu)
-
-        self.sort = ElidedComboBox(letters=10, parent=self)
-        self.sort.setToolTip(
-            "Order of the units. All but the number need dataset examples: start a sweep in the inspector"
-        )
-        self.sort.setAccessibleName("Sort units by")
-        self.sort.addItem("Unit number", "")
-        for name, title in SORTS.items():
-            self.sort.addItem(title, name)
-        self.direction = self._arrow(Qt.ArrowType.DownArrow, "Reverse the order")
-        self._reversed = False
-
-        self.size = QSlider(Qt.Orientation.Horizontal, self)
-        self.size.setRange(SMALLEST, LARGEST)
+        self.tools = tools = GridTools(self, self.family_menu)
+        self.previous, self.layers, self.next, self.filter = tools.previous, tools.layers, tools.next, tools.filter
+        self.sort, self.direction, self.size = tools.sort, tools.direction, tools.size
         self.size.setValue(self.grid.tile_size)
-        self.size.setFixedWidth(90)
-        self.size.setToolTip("Size of the thumbnails in pixels (Ctrl+wheel, Ctrl+Plus, Ctrl+Minus)")
-        self.size.setAccessibleName("Size of the thumbnails")
-
+        self._reversed = False
         self.summary = ElidedLabel(parent=self)
         self.status = QLabel(self)
         self.progress = QProgressBar(self)
@@ -136,19 +72,6 @@ class NeuronGridPanel(Panel):
         self.progress.setFixedSize(110, 8)
         self.progress.hide()
 
-        top = QHBoxLayout()
-        top.setSpacing(4)
-        for widget, stretch in (
-            (self.previous, 0),
-            (self.layers, 3),
-            (self.next, 0),
-            (self.filter, 2),
-            (self.families, 0),
-            (self.sort, 0),
-            (self.direction, 0),
-            (self.size, 0),
-        ):
-            top.addWidget(widget, stretch)
         bottom = QHBoxLayout()
         bottom.setSpacing(8)
         bottom.addWidget(self.summary, 1)
@@ -157,19 +80,11 @@ class NeuronGridPanel(Panel):
         whole = QVBoxLayout(self)
         whole.setContentsMargins(6, 6, 6, 4)
         whole.setSpacing(4)
-        whole.addLayout(top)
+        whole.addLayout(tools)
         whole.addWidget(self.grid, 1)
         whole.addWidget(Badge(self.session))
         whole.addLayout(bottom)
         self.setFocusProxy(self.grid)
-
-    def _arrow(self, arrow: Qt.ArrowType, tip: str) -> QToolButton:
-        button = QToolButton(self)
-        button.setArrowType(arrow)
-        button.setAutoRaise(True)
-        button.setToolTip(tip)
-        button.setAccessibleName(tip.partition(" (")[0])
-        return button
 
     def _connect(self) -> None:
         session, grid = self.session, self.grid
@@ -185,7 +100,7 @@ class NeuronGridPanel(Panel):
         self.size.valueChanged.connect(lambda size: setattr(grid, "tile_size", size))
         grid.tile_size_changed.connect(self.size.setValue)
         grid.unit_selected.connect(self._select)
-        grid.unit_activated.connect(self._select)
+        grid.unit_activated.connect(self._activate)
         grid.units_selected.connect(self._select_together)
         self.supply.changed.connect(self._show_progress)
         session.model_changed.connect(self._on_model)
@@ -206,8 +121,7 @@ class NeuronGridPanel(Panel):
                 self.layers.addItem(layer.name)
                 about = f"{layer.kind} · {_shape(layer.shape)}" + (f" · {layer.role}-activation" if layer.role else "")
                 self.layers.setItemData(self.layers.count() - 1, about, Qt.ItemDataRole.ToolTipRole)
-        tools = (self.layers, self.previous, self.next, self.filter, self.families, self.sort, self.direction, self.size)
-        for widget in tools:
+        for widget in self.tools.all():
             widget.setEnabled(card is not None)
         self._on_layer(self.session.layer)
 
@@ -345,6 +259,10 @@ class NeuronGridPanel(Panel):
         with self._grid_leads():
             self.session.select_unit(Unit(self.session.layer, unit))
 
+    def _activate(self, unit: int) -> None:
+        if self.session.unit != Unit(self.session.layer, unit):
+            self._select(unit)
+
     def _select_together(self, units: tuple[int, ...]) -> None:
         with self._grid_leads():
             self.session.select_together(units)
@@ -444,7 +362,18 @@ class NeuronGridPanel(Panel):
 
     def views(self) -> list[View]:
         """A contact sheet of the selected units, or of those on screen."""
-        return [ContactSheet.of(self.grid)] if self.grid.units else []
+        return [self._sheet()] if self.grid.units else []
+
+    def _sheet(self) -> ContactSheet:
+        sheet = ContactSheet.of(self.grid)
+        selected = self.session.addresses.selected()
+        if set(sheet.units) != set(self.session.selection):
+            selected = replace(selected, family="", units=sheet.units)
+        sheet.made_from = {**sheet.made_from, "address": str(replace(selected, view=self.id))}
+        level = "fine" if all(self.grid.level(unit) == "fine" for unit in sheet.units) else "coarse"
+        names = variable_names(self.session.project.labels.get(selected.model, {}), selected.layer)
+        sheet.recomputation = of_visualizations(selected.model, selected.layer, sheet.units, level, 1, {"pictures": False}, names)
+        return sheet
 
 
 def _shape(sizes: Sequence[int]) -> str:

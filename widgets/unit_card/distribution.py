@@ -60,6 +60,7 @@ class Distribution(Section):
         kind, images = self.counted.currentData(), self.session.images
         counts = self._found.get(kind)
         self.counted.setVisible(counts is not None)
+        self.histogram.recomputation = None
         if counts is None or images is None or not np.any(counts):
             self.histogram.clear("The histogram comes with the dataset examples.")
             self.histogram.setFixedHeight(48)
@@ -87,6 +88,7 @@ class Distribution(Section):
                 null_level="none: no random-weight twin of this network was swept",
             ),
         )
+        self.histogram.recomputation = self.sweep_recomputation(self._found, (kind, f"{kind}_edges", "range_edges"))
         self.mark(self._value)
 
     def _bands(self) -> list[Band]:

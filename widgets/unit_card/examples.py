@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from widgets.views.view import View
     from workbench.jobs.job import JobEvent
 
+SHOWN = (*(f"{end}_{what}" for end in ("top", "sample", "bottom") for what in ("values", "index", "position")), "range_edges")
+"""Arrays of a sweep that the rows are drawn from."""
 SECONDS_BETWEEN_LOOKS = 3.0  # at what a sweep that is still running has found
 
 
@@ -105,6 +107,7 @@ class Examples(Section):
     def _show(self) -> None:
         self._show_sweep()
         images = self.session.images
+        self.strip.recomputation = None
         if not self._found or images is None:
             self.strip.clear()
             return
@@ -123,6 +126,7 @@ class Examples(Section):
                 method="largest activation of each image; samples of equal ranges of its rank"
             ),
         )
+        self.strip.recomputation = self.sweep_recomputation(self._found, SHOWN)
 
     def made_from_images(self, **more: object) -> dict[str, object]:
         """Return the provenance of a figure made from the open images."""

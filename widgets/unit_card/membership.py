@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QToolButton, QVBoxLayout, QWidget
 
 from widgets.elided_label import ElidedLabel
-from widgets.views.axes import number
 from workbench.models.layer import Unit
 from workbench.unit_families import Family, families_with
 
@@ -53,7 +52,7 @@ class Membership(QWidget):
         button.clicked.connect(lambda: self._select(family))
         self.buttons.append(button)
         angle = family.angle(unit)
-        about = f"unit {family.units.index(unit) + 1} of {len(family.units)}" + (f" · {number(angle)}°" if angle is not None else "")
+        about = f"unit {family.units.index(unit) + 1} of {len(family.units)}" + (f" · {angle:g}°" if angle is not None else "")
         line = QWidget()
         row = QHBoxLayout(line)
         row.setContentsMargins(0, 0, 0, 0)

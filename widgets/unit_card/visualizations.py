@@ -11,6 +11,7 @@ from widgets.unit_card.section import Section
 from widgets.views.image_strip import ImageStrip, Picture, Row
 from workbench.jobs.requests import Thumbnails
 from workbench.models.layer import Unit
+from workbench.recompute import Recomputation, of_visualizations
 
 if TYPE_CHECKING:
     from widgets.session import Session
@@ -78,6 +79,16 @@ class Visualizations(Section):
         rows = [self._row("positive", "excites", False), self._row("negative", "inhibits", True)]
         title = f"Feature visualization of {self.unit} ({self.role})"
         self.strip.show_rows(rows, title=title, made_from=self.made_from(method="feature visualization", seeds=SEEDS))
+        self.strip.recomputation = self._recomputation()
+
+    def _recomputation(self) -> Recomputation | None:
+        """What renders the images that are shown again; None while there are none."""
+        if not self._found or self.unit is None or self.session.model is None:
+            return None
+        level = "fine" if any(level == "fine" for _, level in self._found) else "coarse"
+        shown = {"positive": False, "negative": True}
+        signs = {name: negative for name, negative in shown.items() if (negative, level) in self._found}
+        return of_visualizations(self.session.model.ref, self.unit.layer, (self.unit.index,), level, SEEDS, signs, self.variables())
 
     def _row(self, name: str, does: str, negative: bool) -> Row:
         fine = self._found.get((negative, "fine"))

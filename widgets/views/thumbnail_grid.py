@@ -46,8 +46,9 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from widgets.views.grid_cursor import moved
 from widgets.views.tile_bands import Geometry, TileBands
-from widgets.views.view import Ink, figure_font
+from widgets.views.view import Ink, View, figure_font
 
 SMALLEST, LARGEST = 16, 320
 MANY = 64  # tiles that are faster composed anew with their bands than one by one
@@ -95,6 +96,7 @@ class ThumbnailGrid(QListView):
         self._last_visible: tuple[int, ...] | None = None
         self._moving_in_code = False
         self.describe: Callable[[int], str] = str
+        self.sheet: Callable[[], View] | None = None  # what its menu exports; the panel sets it
         self.message = ""
 
         # What a contact sheet of this grid says; the panel sets it.
@@ -320,38 +322,12 @@ class ThumbnailGrid(QListView):
     # ------------------------------------------------------------------------------------------------ keys and mouse
 
     def moveCursor(self, action: QAbstractItemView.CursorAction, modifiers: Qt.KeyboardModifier) -> QModelIndex:
-        """Move through the units in reading order: right of the last column is the first of the next row."""
-        last = len(self.units) - 1
-        if last < 0:
+        """Move through the units in reading order."""
+        if not self.units:
             return QModelIndex()
         geometry = self._tiles.geometry
-        columns = geometry.columns
-        page = max(1, self.viewport().height() // geometry.cell.height()) * columns
-        Action = QAbstractItemView.CursorAction
-        row = self.currentIndex().row()
-        steps = {
-            Action.MoveLeft: -1,
-            Action.MovePrevious: -1,
-            Action.MoveRight: 1,
-            Action.MoveNext: 1,
-            Action.MoveUp: -columns,
-            Action.MoveDown: columns,
-            Action.MovePageUp: -page,
-            Action.MovePageDown: page,
-        }
-        if action == Action.MoveHome or row < 0:
-            row = 0
-        elif action == Action.MoveEnd:
-            row = last
-        else:
-            moved = row + steps[action]
-            in_column = moved % columns + (last - moved % columns) // columns * columns
-            if action in (Action.MoveUp, Action.MovePageUp):
-                row = moved if moved >= 0 else row % columns
-            elif action in (Action.MoveDown, Action.MovePageDown):
-                row = moved if moved <= last else max(row, in_column)
-            else:
-                row = max(0, min(last, moved))
+        page = max(1, self.viewport().height() // geometry.cell.height()) * geometry.columns
+        row = moved(self.currentIndex().row(), action, geometry.columns, page, len(self.units) - 1)
         return self._model.index(row)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
@@ -373,13 +349,12 @@ class ThumbnailGrid(QListView):
     def contextMenuEvent(self, event: QContextMenuEvent) -> None:
         """Offer the export of what is on screen or selected."""
         from widgets.export import add_export_actions
-        from widgets.views.contact_sheet import ContactSheet
 
-        if not self.units:
+        if not self.units or self.sheet is None:
             return
         menu = QMenu(self)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        add_export_actions(menu, ContactSheet.of(self), self)
+        add_export_actions(menu, self.sheet(), self)
         menu.popup(event.globalPos())
 
     def _hover(self, index: QModelIndex | None = None) -> None:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from workbench.input_error import InputError
 from workbench.jobs.collector import collector_at_rest
-from workbench.jobs.first_look import first_looks, unpack_sweep
+from workbench.jobs.first_look import SWEEP, first_looks, unpack_sweep
 from workbench.jobs.store import Store
 from workbench.jobs.torch_libraries import load_torch_libraries
 from workbench.task import Cancelled, Task
@@ -224,14 +224,27 @@ class Engine:
     def unit_examples(self, model: TracedModel, images: ImageSet, layer: str, unit: int) -> dict[str, Any] | None:
         """Return what the newest sweep of the layer found of one unit (see `DatasetExamples`), or None when there is no sweep.
 
-        A sweep that is still running gives what it has found so far; ``finished`` says whether it has seen all images.
+        A sweep that is still running gives what it has found so far; ``finished`` says whether it has seen all images. ``sweep`` has its
+        ``parameters``, empty while they are not known, and the ``layer`` as it is called there.
         """
         from workbench.analyses.dataset_examples import is_finished, unit_examples
 
         def read(folder: Path, name: str) -> dict[str, Any]:
-            return unit_examples(folder, name, unit) | {"finished": is_finished(folder)}
+            done = is_finished(folder)
+            sweep = {"layer": name, "parameters": self._sweep_parameters(folder, model, images) if done else {}}
+            return unit_examples(folder, name, unit) | {"finished": done, "sweep": sweep}
 
         return self._from_sweep(model, images, layer, read)
+
+    def _sweep_parameters(self, folder: Path, model: TracedModel, images: ImageSet) -> dict[str, Any]:
+        """Return the parameters of the finished sweep in a folder of the store: those of its result, else of one that came along."""
+        from workbench.analyses.dataset_examples import DatasetExamples, swept_layers
+
+        known = self.store.load(folder.name)
+        if known is not None:
+            return dict(known.parameters)
+        shipped = DatasetExamples(layers=swept_layers(folder), **SWEEP)  # type: ignore[arg-type]
+        return shipped.model_dump(mode="json") if shipped.key(model, images) == folder.name else {}
 
     def layer_statistics(self, model: TracedModel, images: ImageSet, layer: str) -> dict[str, Any] | None:
         """Return mean, largest activation, sparsity … of all units of a layer and the images ``seen``, or None.

@@ -500,7 +500,8 @@ class UnitExamples(Request):
     * ``top_boxes`` int32 ``[k, 4]``, ``bottom_boxes``, ``sample_boxes``: top, left, bottom, right of that in pixels of ``size``;
     * ``top_names``, ``bottom_names``, ``sample_names``: tuples of the images' ids in the order of the flattened index;
     * ``size``: height and width of the image the network read;
-    * ``finished``: whether the sweep has seen all images; those it could not read count as seen.
+    * ``finished``: whether the sweep has seen all images; those it could not read count as seen;
+    * ``sweep``: what it was asked for: its ``parameters``, empty while they are not known, and the ``layer`` as it is called there.
 
     Each of the three sets of images is a partial result as well, the top ones first. A sweep that is still running shows what it has
     found so far.
