@@ -32,3 +32,23 @@ class Task:
         Cancelled
             When the work is no longer wanted.
         """
+
+
+class Part(Task):
+    """The steps of one part of a piece of work, told as steps of the whole.
+
+    Parameters
+    ----------
+    whole
+        Task of the whole.
+    before, size, total
+        How much was done before this part, how much this part is, and how much there is.
+    """
+
+    def __init__(self, whole: Task, before: float, size: float, total: float) -> None:
+        self._whole, self._before, self._size, self._total = whole, before, size, total
+
+    def step(self, done: float, total: float, partial: object = None, note: str = "") -> None:
+        """Pass the step on, without the partial result: it is one of the part."""
+        share = min(1.0, done / total) if total else 0.0
+        self._whole.step(self._before + self._size * share, self._total, note=note)

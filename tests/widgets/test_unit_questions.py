@@ -8,7 +8,9 @@ from PySide6.QtCore import QPoint, Qt
 
 from widgets.unit_card.ablation import AblationSection
 from widgets.unit_card.contributions import ContributionsSection
+from widgets.unit_card.neighbours import NeighboursSection
 from widgets.unit_card.response import Response
+from widgets.unit_card.selectivity import SelectivitySection
 from widgets.views.effect_list import LINE, Effect, EffectList
 from workbench.analyses.analysis import Result
 from workbench.images.array_set import ArraySet
@@ -110,6 +112,92 @@ def test_an_answer_for_another_unit_is_kept_but_not_shown(ablation, runner, qtbo
     assert ablation.views() == []
     ablation.show_unit(UNIT)
     assert ablation.classes.effects[0].name == "cat"
+
+
+# Labels and neighbours
+
+
+def measured(units: int = 64) -> Result:
+    """Three labels of each unit: one beyond the twins, one within them, and a place that is empty."""
+    listed = np.tile(np.array([1, 0, -1], np.int32), (units, 1))
+    scored = np.tile(np.array([0.9, 0.4, np.nan], np.float32), (units, 1))
+    arrays = {
+        "listed": listed, "listed_auroc": scored, "listed_low": scored - 0.05, "listed_high": scored + 0.05,
+        "auroc": np.tile(np.array([0.42, 0.92], np.float32), (units, 1)), "q": np.full((units, 2), 0.001, np.float32),
+        "label_names": np.array(["style:noto", "keywords:fish"]), "label_images": np.array([20, 30]), "label_concepts": np.array([20, 6]),
+        "twin_highest": np.full((3, 2), 0.6, np.float32), "twin_lowest": np.full((3, 2), 0.4, np.float32),
+    }  # fmt: skip
+    summary = {"images": 100, "concepts": 20, "labels": 2, "twins": 3, "detectable_auroc": 0.61}
+    return Result("LabelSelectivity", {"layer": UNIT.layer}, arrays, summary, {"images": "test:images", "seed": 0})
+
+
+def neighbours(units: int = 64) -> Result:
+    index = np.tile(np.array([7, 3, -1], np.int32), (units, 1))
+    values = np.tile(np.array([0.8, 0.5, np.nan], np.float32), (units, 1))
+    arrays = {
+        f"{UNIT.layer}/index": index, f"{UNIT.layer}/held_out": values, f"{UNIT.layer}/low": values - 0.1,
+        f"{UNIT.layer}/high": values + 0.1, f"{UNIT.layer}/twins": np.linspace(0, 0.4, 3 * units).reshape(3, units),
+        "weights/index": index[:, ::-1], "weights/cosine": values[:, ::-1], "weights/twins": np.full((3, units), np.nan),
+    }  # fmt: skip
+    return Result("NearestUnits", {"layer": UNIT.layer}, arrays, {"images": 100}, {"images": "test:images", "seed": 0})
+
+
+@pytest.fixture(params=[SelectivitySection, NeighboursSection])
+def section(request, opened, qtbot):
+    made = request.param(opened)
+    qtbot.addWidget(made)
+    made.resize(380, 400)
+    made.show()
+    made.show_unit(UNIT)
+    return made
+
+
+def test_a_layer_is_measured_once_for_all_its_units(section, opened, runner, qtbot):
+    section.start.click()
+    assert runner.asked(RunAnalysis) == [RunAnalysis(section.analysis, {"layer": UNIT.layer}, "test:small", "test:images")]
+    section.show_unit(Unit(UNIT.layer, 10))  # meanwhile the user goes on
+    runner.tell(max(runner.requests), "done", result=measured() if section.analysis == "LabelSelectivity" else neighbours())
+    qtbot.waitUntil(lambda: bool(section.views()))
+    section.show_unit(Unit(UNIT.layer, 11))
+    assert section.views() and len(runner.asked(RunAnalysis)) == 1
+    section.show_unit(Unit("blocks.0.act", 1))
+    assert section.views() == [] and section.invitation in section.said.text()
+
+
+def test_labels_stand_beside_the_twins_and_become_proposals(opened, runner, qtbot):
+    section = SelectivitySection(opened)
+    qtbot.addWidget(section)
+    section.show_unit(UNIT)
+    section.start.click()
+    runner.tell(max(runner.requests), "done", result=measured())
+    qtbot.waitUntil(lambda: bool(section.labels.effects))
+    fish, noto = section.labels.effects
+    assert (fish.name, fish.text, noto.text) == ("keywords:fish", "0.90", "0.40 *")
+    assert "twins reach 0.40 to 0.60" in fish.tip and "30 images of 6 concepts" in fish.tip
+    section.labels.picked.emit(0)
+    section.labels.picked.emit(0)  # once more changes nothing
+    section.labels.picked.emit(1)
+    labels = opened.project.labels["test:small"][str(UNIT)]
+    assert [(label.name, label.kind, label.author) for label in labels] == [
+        ("fish", "proposed", "LabelSelectivity"),
+        ("not noto", "proposed", "LabelSelectivity"),
+    ]
+    assert labels[0].confidence == pytest.approx(0.8) and "AUROC 0.90 [0.85, 0.95]" in labels[0].evidence
+    opened.undo_stack.undo()
+    assert [label.name for label in opened.project.labels["test:small"][str(UNIT)]] == ["fish"]
+
+
+def test_a_neighbour_is_followed(opened, runner, qtbot):
+    section = NeighboursSection(opened)
+    qtbot.addWidget(section)
+    section.show_unit(UNIT)
+    section.start.click()
+    runner.tell(max(runner.requests), "done", result=neighbours())
+    qtbot.waitUntil(lambda: bool(section.views()))
+    assert [effect.name for effect in section.lists["activation"].effects] == [f"{UNIT.layer}:7", f"{UNIT.layer}:3"]
+    assert "null" in section.lists["activation"].data() and "null" not in section.lists["weights"].data()
+    section.lists["activation"].picked.emit(0)
+    assert opened.unit == Unit(UNIT.layer, 7)
 
 
 # Contributions

@@ -27,8 +27,10 @@ from widgets.unit_card.distribution import Distribution
 from widgets.unit_card.examples import Examples
 from widgets.unit_card.labels import UnitLabels
 from widgets.unit_card.membership import Membership
+from widgets.unit_card.neighbours import NeighboursSection
 from widgets.unit_card.response import Response
 from widgets.unit_card.section import Section
+from widgets.unit_card.selectivity import SelectivitySection
 from widgets.unit_card.visualizations import Visualizations
 from workbench.models.layer import Unit
 
@@ -59,12 +61,16 @@ class InspectorPanel(Panel):
         self.response = Response(session)
         self.contributions = ContributionsSection(session)
         self.ablation = AblationSection(session)
+        self.selectivity = SelectivitySection(session)
+        self.neighbours = NeighboursSection(session)
         self.sections: dict[str, Section] = {
             "visualizations": self.visualizations,
             "examples": self.examples,
             "histogram": self.distribution,
             "image": self.response,
             "contributions": self.contributions,
+            "selectivity": self.selectivity,
+            "neighbours": self.neighbours,
             "ablation": self.ablation,
         }
         for name, section in self.sections.items():
@@ -82,7 +88,7 @@ class InspectorPanel(Panel):
         self.visualizations.picked.connect(session.drop_image)
         session.unit_changed.connect(self._on_unit)
         session.images_changed.connect(lambda _card: self._renew(self.examples))
-        session.images_changed.connect(lambda _card: self._renew(self.ablation))
+        session.images_changed.connect(lambda _card: [self._renew(s) for s in (self.selectivity, self.neighbours, self.ablation)])
         session.image_changed.connect(self._on_image)
         session.reading_changed.connect(self._say_what_to_do)
         self.scroll.verticalScrollBar().rangeChanged.connect(self._follow_growth)

@@ -37,6 +37,8 @@ logger = logging.getLogger(__name__)
 KEPT_MODELS, KEPT_PARAMETERS = 7, 500_000_000
 """Networks kept open: the one that is looked at, and those it is compared with, unless they take too much memory; two in any case."""
 KEPT_IMAGE_SETS = 4
+ACTIVATIONS = "activations"
+"""Folder of the store where analyses of whole image sets share what units do on each image."""
 
 
 @runtime_checkable
@@ -45,6 +47,14 @@ class Resumable(Protocol):
 
     def kept_in(self, folder: str | Path) -> Analysis:
         """Return the same analysis with that folder."""
+
+
+@runtime_checkable
+class Sharing(Protocol):
+    """An analysis that reads activations which other analyses can use as well."""
+
+    def sharing(self, folder: str | Path) -> Analysis:
+        """Return the same analysis with a folder where it finds and leaves them."""
 
 
 class AlreadyThere(Cancelled):
@@ -123,13 +133,17 @@ class Engine:
         if ref not in self._models:
             self.warm_up()
             with collector_at_rest():
-                from workbench.models.loading import load
+                from workbench.models.loading import Reference, apart, load
 
                 watched = task or Task()
                 if ref in first_looks():
                     watched = Shield(watched, lambda: ref in self._models)
+                base, twin = apart(Reference.parse(ref))
                 with suppress(AlreadyThere):
-                    self._models[ref] = self._placed(load(ref, allow_code=ref in self._allowed, task=watched))
+                    if twin is not None and str(base) in self._models:
+                        self._models[ref] = self._placed(self._models[str(base)].twin(twin))
+                    else:
+                        self._models[ref] = self._placed(load(ref, allow_code=ref in self._allowed, task=watched))
                 while len(self._models) > 2 and (
                     len(self._models) > KEPT_MODELS
                     or sum(model.parameter_count for model in self._models.values()) > KEPT_PARAMETERS
@@ -217,6 +231,8 @@ class Engine:
             self.store.save(key, replace(result, arrays={}))
             return result
         if known is None:
+            if isinstance(analysis, Sharing):
+                analysis = analysis.sharing(self.store.folder(ACTIVATIONS))
             known = analysis.run(network, image_set, task)
             self.store.save(key, known)
         return known

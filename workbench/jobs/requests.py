@@ -5,7 +5,7 @@ This module is imported by the window before the first network is open, so it im
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -22,11 +22,9 @@ from workbench.jobs.machine import SWEEP_BATCH
 from workbench.jobs.runs import RunCard, find_runs, read_run
 from workbench.models.layer import Layer, Unit
 from workbench.models.loading import SourceEntry, entries
-from workbench.task import Task
+from workbench.task import Part, Task
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from workbench.analyses.analysis import Result
     from workbench.jobs.engine import Engine
     from workbench.models.traced_model import TracedModel
@@ -641,14 +639,14 @@ class UnitOnImage(Request):
             activation, output = model.forward_to([layer.name, model.graph.output])(shown)
             response = layer.arrange(activation)[0, self.unit].float().cpu().numpy()
             probabilities = output[0].float().softmax(-1).cpu().numpy() if output.dim() == 2 else np.empty(0)
-            seen = unnormalised(model, shown)
+            seen = model.pixels(shown)
         value = float(response.max())
         share, seen_by_sweep = self._percentile(engine, model, value)
         return {
             "input": seen,
             "map": np.array(response),
             "value": value,
-            "top_classes": top_classes(probabilities, model.labels),
+            "top_classes": model.top_classes(probabilities),
             "percentile": share,
             "n": seen_by_sweep,
         }
@@ -660,6 +658,54 @@ class UnitOnImage(Request):
 
         found = engine.unit_examples(model, engine.images(self.images), self.layer, self.unit)
         return (None, 0) if found is None else (percentile(found, value), int(found["max_histogram"].sum()))
+
+
+@dataclass(frozen=True)
+class UnitsOnImage(Request):
+    """Which units of a layer one image drives more than the images of a set do -> `Result` of `UnitsOfImage`.
+
+    What the layer does on the set is read once, a pass over it, and kept; from then on this takes a moment, except for a region that is
+    compared with the same region of each image.
+
+    Attributes
+    ----------
+    model, images
+        References.
+    image
+        uint8 ``y x 3``, of any size.
+    region
+        Top, left, bottom, right in fractions of its height and width; None for all of it.
+    parameters
+        Further ones of `UnitsOfImage`, by name.
+    """
+
+    model: str
+    layer: str
+    image: Pixels = field(compare=False, repr=False)
+    images: str
+    region: tuple[float, float, float, float] | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    rank: ClassVar[int] = 1
+
+    @property
+    def title(self) -> str:
+        """What the jobs panel calls it."""
+        return f"Units of {self.layer} on an image"
+
+    @property
+    def key(self) -> str:
+        """The image looked at now wins."""
+        return "units on image"
+
+    def run(self, engine: Engine, task: Task) -> Result:
+        """Run it, from the store when it was computed before."""
+        from workbench.analyses.units_of_image import UnitsOfImage
+        from workbench.jobs.engine import configured
+
+        engine.warm_up()
+        analysis = configured("UnitsOfImage", {"layer": self.layer, "region": self.region, **self.parameters})
+        assert isinstance(analysis, UnitsOfImage)
+        return engine.run(analysis.of(self.image), self.model, self.images, task)
 
 
 # Training
@@ -783,26 +829,6 @@ LONGEST = 2048
 """Pixels on the longer side that an image of the user's is reduced to; networks see far fewer."""
 
 
-class Part(Task):
-    """The steps of one part of a piece of work, told as steps of the whole.
-
-    Parameters
-    ----------
-    whole
-        Task of the whole.
-    before, size, total
-        How much was done before this part, how much this part is, and how much there is.
-    """
-
-    def __init__(self, whole: Task, before: float, size: float, total: float) -> None:
-        self._whole, self._before, self._size, self._total = whole, before, size, total
-
-    def step(self, done: float, total: float, partial: object = None, note: str = "") -> None:
-        """Pass the step on, without the partial result: it is one of the part."""
-        share = min(1.0, done / total) if total else 0.0
-        self._whole.step(self._before + self._size * share, self._total, note=note)
-
-
 def skipped_images(summary: Mapping[str, Any]) -> str:
     """Say in one line which images of a set an analysis had to leave out; empty for none.
 
@@ -849,19 +875,3 @@ def receptive_boxes(
     centre = (place + 0.5) * (np.array(size) / rows)
     start = np.clip(np.rint(centre - np.array(field) / 2), 0, np.array(size) - field).astype(np.int32)
     return np.concatenate([start, start + np.array(field, np.int32)], -1)
-
-
-def unnormalised(model: TracedModel, shown: Tensor) -> Pixels:
-    """Turn the first image of a network input back into pixels, ``y x 3``."""
-    preprocessing = model.preprocessing
-    image = shown[0].float().cpu().permute(1, 2, 0).numpy() * preprocessing.std + preprocessing.mean
-    if preprocessing.channels == 1:
-        image = image.repeat(3, -1)
-    return to_pixels(image[..., :3].astype(np.float32))
-
-
-def top_classes(probabilities: npt.NDArray[np.floating[Any]], labels: Sequence[str]) -> tuple[tuple[str, float], ...]:
-    """Return the five likeliest classes with their probabilities; a class without a label is called by its number."""
-    best = np.argsort(-probabilities, kind="stable")[:5]
-    names = labels if len(labels) == len(probabilities) else [f"class {i}" for i in range(len(probabilities))]
-    return tuple((names[i], float(probabilities[i])) for i in best)

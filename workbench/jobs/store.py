@@ -4,6 +4,7 @@
 results/<key>.npz          one analysis' result: its arrays, and the rest as JSON in the member `result.json`
 thumbnails/<k>/<key>.webp  one unit's feature visualizations, seeds one below the other, lossless
 folders/<key>/             whatever an analysis writes as it goes along (a sweep's zarr arrays), so that it can resume
+folders/activations/       what units do on each image of a set, which several analyses read
 ```
 
 Files are written beside their place and moved there, so a reader (or a second process) finds all of one or nothing. An entry that

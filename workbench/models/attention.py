@@ -80,7 +80,7 @@ def expose(capture: Capture) -> Capture:
             axes[copied] = 1 if pattern_name else capture.unit_axes[node]
         if node in capture.module_outputs:
             outputs.add(copied)
-    return Capture(capture.root, graph, names, axes, capture.output_spec, frozenset(outputs))
+    return Capture(capture.module, capture.root, graph, names, axes, capture.output_spec, frozenset(outputs))
 
 
 def fake_mode(node: fx.Node) -> Any:

@@ -51,6 +51,8 @@ class Capture:
 
     Attributes
     ----------
+    module
+        The network that was captured.
     root
         Module that owns the parameters; they are the network's own, so in-place edits of the network are seen.
     graph
@@ -63,6 +65,7 @@ class Capture:
         How the network packs its outputs.
     """
 
+    module: nn.Module
     root: nn.Module
     graph: fx.Graph
     names: dict[fx.Node, tuple[str, ...]]
@@ -106,7 +109,7 @@ def capture(module: nn.Module, inputs: tuple[Any, ...], task: Task | None = None
     _drop_dropout(root.graph, module_names, outputs)
     root.recompile()
     names = _all_names(root.graph, module_names)
-    result = Capture(root, root.graph, names, _unit_axes(root.graph), _output_spec(root), frozenset(outputs))
+    result = Capture(module, root, root.graph, names, _unit_axes(root.graph), _output_spec(root), frozenset(outputs))
     task.step(3, 4, note="comparing the graph with the network")
     with torch.no_grad():
         if not _same(reference, _clone(fx.GraphModule(root, root.graph)(*pytree.tree_leaves(inputs)))):

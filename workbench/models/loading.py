@@ -39,6 +39,9 @@ class CodeNotAllowed(LoadError):
     """Loading would run a user's code and nobody has agreed to that yet."""
 
 
+TWIN = "twin"
+"""Option that every source understands: the seed of the random-weight twin that takes the network's place."""
+
 _OPTIONS = re.compile(r"[a-z_]+=[^&]*(&[a-z_]+=[^&]*)*")
 
 
@@ -97,6 +100,10 @@ class Reference:
         """Return the reference with an option set to any text: ``&``, ``?`` and ``%`` are written as in addresses of the web."""
         written = quote(text, safe=" ,;:!'()[]{}=+*/@#")
         return replace(self, options=tuple({**dict(self.options), option: written}.items()))
+
+    def without(self, option: str) -> Reference:
+        """Return the reference with an option taken away."""
+        return replace(self, options=tuple(pair for pair in self.options if pair[0] != option))
 
     def get(self, option: str) -> str | None:
         """Return an option's text, or None where it is not given."""
@@ -204,7 +211,8 @@ def load(ref: str, *, allow_code: bool = False, task: Task | None = None) -> Tra
     ----------
     ref
         ``scheme:NAME?option=value&…``, such as ``bundled:efficientnet-lite0``, ``timm:resnet18?pretrained=false&seed=0``,
-        ``file:weights.safetensors?architecture=timm:resnet18``.
+        ``file:weights.safetensors?architecture=timm:resnet18``. With ``twin=SEED`` among the options it is the network's random-weight
+        twin (`TracedModel.twin`), whatever the source.
     allow_code
         Whether a user's own Python file may be run (``python:FILE.py:FACTORY``).
     task
@@ -227,17 +235,41 @@ def load(ref: str, *, allow_code: bool = False, task: Task | None = None) -> Tra
         if found:
             shown = ", ".join(found[:4]) + (" …" if len(found) > 4 else "")
             raise LoadError(f"{ref} stands for {len(found)} networks; choose one: {shown}")
-    unknown = [option for option, _ in reference.options if option not in source.options]
+    base, twin = apart(reference)
+    unknown = [option for option, _ in base.options if option not in source.options]
     if unknown:
-        allowed = ", ".join(source.options) or "none"
+        allowed = ", ".join([*source.options, TWIN])
         raise LoadError(f"{reference.scheme} has no option {unknown[0]!r} (in {ref}); its options are: {allowed}")
     task.step(0, 0, note=f"finding {reference.name}")
     from workbench.models.capture import CaptureError
 
     try:
-        return source.load(reference, allow_code=allow_code, task=task)
+        model = source.load(base, allow_code=allow_code, task=task)
     except CaptureError as error:
         raise LoadError(f"{ref}: {error}") from error
+    if twin is None:
+        return model
+    task.step(0, 0, note="drawing random weights")
+    return model.twin(twin)
+
+
+def apart(reference: Reference) -> tuple[Reference, int | None]:
+    """Return the network that a reference names, and the seed of the random-weight twin that it asks for, if it does.
+
+    Raises
+    ------
+    LoadError
+        When the seed is no whole number.
+    """
+    return reference.without(TWIN), reference.whole(TWIN, None)
+
+
+def twin_of(ref: str, seed: int) -> str:
+    """Return the reference of a network's random-weight twin, also where its own is only a name."""
+    try:
+        return str(Reference.parse(ref).having(TWIN, str(seed)))
+    except LoadError:
+        return f"{ref}?{TWIN}={seed}"
 
 
 def entries(pattern: str = "*") -> list[SourceEntry]:

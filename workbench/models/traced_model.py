@@ -24,6 +24,8 @@ from workbench.models.further_input import FurtherInput, Tokenize
 from workbench.models.graph import Cut, ModelGraph, Reduction
 from workbench.models.known_circuit import KnownCircuit
 from workbench.models.layer import Layer
+from workbench.models.loading import twin_of
+from workbench.models.twin import IMAGES, dead_leaves, draw, match_scale, twin_hash
 from workbench.task import Task
 
 Edit = Tensor | Callable[[Tensor], Tensor]
@@ -198,6 +200,43 @@ class TracedModel:
             sampling=sampling,
         )
 
+    def twin(self, seed: int) -> TracedModel:
+        """Return the same graph with random weights at the same scale (see `workbench.models.twin`); this one stays as it is.
+
+        A network that reads no images keeps the scale of a fresh one.
+
+        Raises
+        ------
+        InputError
+            When it has weights that cannot be drawn anew.
+        """
+        capture = self.graph.capture
+        root = draw(capture, seed)
+        if self.sees:
+            images = torch.from_numpy(dead_leaves(IMAGES)).permute(0, 3, 1, 2) / 255
+            if self.preprocessing.channels not in (1, 3):
+                images = images.mean(1, keepdim=True)
+            further = (value.expand(IMAGES, *value.shape[1:]) for value in self.held.values())
+            match_scale(capture.root, root, capture.graph, [self.preprocess(images), *further])
+        return TracedModel(
+            ModelGraph(replace(capture, root=root)),
+            preprocessing=self.preprocessing,
+            labels=self.labels,
+            ref=twin_of(self.ref, seed),
+            name=f"{self.name}, random-weight twin {seed}",
+            architecture=self.architecture,
+            licence=self.licence,
+            origin=f"{self.ref} with random weights at the same scale",
+            warnings=(f"random-weight twin (seed {seed}): this network has learned nothing", *self.warnings),
+            weight_hash=twin_hash(self._weights, seed),
+            parameter_count=self.parameter_count,
+            output_spec=self._output_spec,
+            held=self.held,
+            further=self.further,
+            tokenize=self.tokenize,
+            sampling=self.sampling,
+        )
+
     # --- what it is ------------------------------------------------------------------------------------------------------------
 
     @property
@@ -250,6 +289,12 @@ class TracedModel:
         self.graph.to(torch.device(device))
         self.held = {name: value.to(device) for name, value in self.held.items()}
         return self
+
+    def top_classes(self, probabilities: np.ndarray) -> tuple[tuple[str, float], ...]:
+        """Return the five likeliest classes with their probabilities; a class without a label is called by its number."""
+        best = np.argsort(-probabilities, kind="stable")[:5]
+        known = len(self.labels) == len(probabilities)
+        return tuple((self.labels[i] if known else f"class {i}", float(probabilities[i])) for i in best)
 
     @property
     def device(self) -> torch.device:
@@ -312,6 +357,13 @@ class TracedModel:
         )
         top, left = (rows - height) // 2, (columns - width) // 2
         return images[:, :, top : top + height, left : left + width].clamp(0, 1)
+
+    def pixels(self, shown: Float[Tensor, "batch channel y x"]) -> np.ndarray:
+        """Turn the first image of a network input back into pixels, uint8 ``y x 3``."""
+        image = shown[0].float().cpu().permute(1, 2, 0).numpy() * self.preprocessing.std + self.preprocessing.mean
+        if self.preprocessing.channels == 1:
+            image = image.repeat(3, -1)
+        return np.rint(image[..., :3].astype(np.float32) * 255).clip(0, 255).astype(np.uint8)
 
     # --- running it ------------------------------------------------------------------------------------------------------------
 
