@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 Box = tuple[float, float, float, float]
 """Top, left, bottom, right of a region of the image, in fractions of its height and width."""
-Indices = Int64[np.ndarray, "image"]
+Indices = Int64[np.ndarray, "_"]
 
 WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
 BATCH, BATCH_ON_GPU = 8, 64
@@ -155,7 +155,7 @@ class Responses:
     """
 
     indices: Indices
-    values: Mapping[str, Float32[np.ndarray, "image *place unit"]]
+    values: Mapping[str, Float32[np.ndarray, "_ *place unit"]]
     unreadable: tuple[UnreadableImage, ...] = ()
 
 
@@ -305,7 +305,7 @@ class OverImages(Analysis):
 
     _shared: Path | None = PrivateAttr(default=None)
 
-    def sharing(self, folder: str | Path) -> Self:
+    def sharing(self, folder: str | Path) -> OverImages:
         """Return the same analysis with a folder where it finds and leaves activations that other analyses can use."""
         shared = self.model_copy()
         shared._shared = Path(folder)
