@@ -16,6 +16,7 @@ from PySide6.QtWidgets import (
 )
 
 from widgets.elided_combo_box import ElidedComboBox
+from widgets.image_ranking import PERCENTILE, TITLE
 from widgets.views.thumbnail_grid import LARGEST, SMALLEST
 
 SORTS = {
@@ -77,12 +78,13 @@ class GridTools(QHBoxLayout):
 
         self.sort = ElidedComboBox(letters=10, parent=parent)
         self.sort.setToolTip(
-            "Order of the units. All but the number need dataset examples: start a sweep in the inspector"
+            "Order of the units. Those by statistics need dataset examples (start a sweep in the inspector), the last one an image of yours"
         )
         self.sort.setAccessibleName("Sort units by")
         self.sort.addItem("Unit number", "")
         for name, title in SORTS.items():
             self.sort.addItem(title, name)
+        self.sort.addItem(TITLE, PERCENTILE)
         self.direction = _arrow(parent, Qt.ArrowType.DownArrow, "Reverse the order")
 
         self.size = QSlider(Qt.Orientation.Horizontal, parent)

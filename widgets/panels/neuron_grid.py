@@ -17,6 +17,7 @@ from widgets.docks import Panel
 from widgets.elided_label import ElidedLabel
 from widgets.family_menu import FamilyMenu
 from widgets.grid_tools import SORTS, GridTools
+from widgets.image_ranking import PERCENTILE, ImageRanking
 from widgets.theme import signal_colour
 from widgets.thumbnail_supply import ThumbnailSupply
 from widgets.unit_names import UnitNames
@@ -48,6 +49,7 @@ class NeuronGridPanel(Panel):
         self.grid = ThumbnailGrid(self)
         self._statistics: Mapping[str, Any] = {}
         self._sampled = ""
+        self.ranking = ImageRanking(session)
         self._choosing = False  # a unit was clicked: the selection is just being made
         self.names = UnitNames(session)
         self.grid.sheet = self._sheet
@@ -107,6 +109,9 @@ class NeuronGridPanel(Panel):
         session.layer_changed.connect(self._on_layer)
         session.unit_changed.connect(self._on_unit)
         session.images_changed.connect(lambda _card: self._ask_statistics())
+        session.images_changed.connect(lambda _card: self._rank_anew())
+        session.image_changed.connect(lambda _image: self._rank_anew())
+        self.ranking.changed.connect(self._arrange)
         session.selection_changed.connect(self._on_selection)
         session.touched.connect(self._on_touched)
         session.loading.connect(self._on_loading)
@@ -127,6 +132,7 @@ class NeuronGridPanel(Panel):
 
     def _on_layer(self, name: str) -> None:
         self._statistics = {}
+        self.ranking.forget()
         with QSignalBlocker(self.layers):
             self.layers.setCurrentIndex(self.layers.findText(name))
             self.layers.setEditText(name)
@@ -192,6 +198,25 @@ class NeuronGridPanel(Panel):
             lines.append({"": "not rendered yet", "coarse": "coarse image; a finer one follows"}[self.grid.level(unit)])
         return "\n".join(line for line in lines if line)
 
+    def _values(self, by: str) -> np.ndarray | None:
+        """Return what the units are sorted by; the ranking on an image is asked for when it is wanted first."""
+        if by != PERCENTILE:
+            found: np.ndarray | None = self._statistics.get(by)
+            return found
+        if self.isVisible():
+            self.ranking.ask()
+        return self.ranking.values
+
+    def _rank_anew(self) -> None:
+        """Offer the order on the user's image where there is one, and make it anew."""
+        self.ranking.forget()
+        self.sort.model().item(self.sort.findData(PERCENTILE)).setEnabled(self.ranking.possible)
+        if self.sort.currentData() == PERCENTILE:
+            if self.ranking.possible:
+                self._arrange()
+            else:
+                self.sort.setCurrentIndex(0)
+
     def _arrange(self) -> None:
         """Filter and sort, and say so."""
         layer = self.session.layers.get(self.session.layer)
@@ -199,7 +224,7 @@ class NeuronGridPanel(Panel):
             return
         units: Sequence[int] = self.names.matching(self.filter.text(), layer.units)
         by = self.sort.currentData()
-        values = self._statistics.get(by)
+        values = self._values(by)
         self.direction.setArrowType(Qt.ArrowType.UpArrow if self._reversed else Qt.ArrowType.DownArrow)
         orders = ("largest first", "smallest first") if by else ("first to last", "last to first")
         self.direction.setToolTip(f"Order: {orders[self._reversed]}; click for {orders[not self._reversed]}")
@@ -213,8 +238,9 @@ class NeuronGridPanel(Panel):
             units = units[::-1] if self._reversed and not by else units
             self.grid.set_values({})
         role = f"{layer.role}-activation" if layer.role else "activation"
-        self.grid.value_name = "" if values is None else SORTS[by].lower() + ("" if by in SHARES else f" ({role})")
-        sampled = f" · {self._sampled}" if values is not None else ""
+        name = f"percentile on {self.session.image_name or 'your image'}" if by == PERCENTILE else SORTS.get(by, "").lower()
+        self.grid.value_name = "" if values is None else name + ("" if by in (*SHARES, PERCENTILE) else f" ({role})")
+        sampled = f" · {self.ranking.note if by == PERCENTILE else self._sampled}" if values is not None else ""
         method = "Feature visualization of each unit" + (f" · {role}" if layer.role else "")
         self.grid.subtitle = method + sampled
         moved = tuple(units) != self.grid.units
@@ -225,7 +251,8 @@ class NeuronGridPanel(Panel):
             self.grid.scrollToTop()  # the first of the new order, not the selected unit wherever it went
         self.grid.set_message("" if units else f"No unit of {layer.name} matches “{self.filter.text().strip()}”.")
         shown = f"{len(units):,} of {layer.units:,} units" if len(units) < layer.units else f"{layer.units:,} units"
-        about = (shown, _shape(layer.positions) or "one value each", layer.kind, role if layer.role else "")
+        ranked = self.ranking.note if by == PERCENTILE else ""
+        about = (ranked, shown, _shape(layer.positions) or "one value each", layer.kind, role if layer.role else "")
         self.summary.show_text(" · ".join(part for part in about if part))
         self.supply.hurry()
 
@@ -327,7 +354,8 @@ class NeuronGridPanel(Panel):
         self._sampled = f"{found['seen']:,} images of {images.name}" if images is not None and found else ""
         for index in range(1, self.sort.count()):
             item = self.sort.model().item(index)
-            item.setEnabled(self.sort.itemData(index) in found)
+            possible = self.ranking.possible if self.sort.itemData(index) == PERCENTILE else self.sort.itemData(index) in found
+            item.setEnabled(possible)
         if self.session.layer:
             self._arrange()
 
