@@ -72,6 +72,8 @@ class Session(QObject):
         Where networks are computed and with what numbers, as of `workbench.jobs.machine.ComputeOn`.
     """
 
+    twin_changed = Signal(bool)
+    """Whether the random-weight twin's figures are shown beside those of the open network."""
     computing_changed = Signal()
     """Another device or other numbers were chosen."""
     model_changed = Signal(object)
@@ -118,6 +120,7 @@ class Session(QObject):
         self.image_name = self.reading = ""
         self.layers: dict[str, Layer] = {}
         self.device, self.arithmetic = "auto", "fp32"
+        self.twin = False
         self.modified = self.opening_model = False
         self._project: Project | None = None
         self._wanted: tuple[str, Unit | None] = ("", None)  # to be selected once the model is there
@@ -251,6 +254,21 @@ class Session(QObject):
         """Take note of where networks are computed from now on."""
         self.device, self.arithmetic = device, arithmetic
         self.computing_changed.emit()
+
+    def show_twin(self, on: bool) -> None:
+        """Put the figures of the random-weight twin beside those of the open network, or take them away."""
+        if on != self.twin:
+            self.twin = on
+            self.twin_changed.emit(on)
+
+    @property
+    def twin_ref(self) -> str:
+        """Reference of the open network's random-weight twin; empty while none is shown."""
+        if self.model is None or not self.twin:
+            return ""
+        from workbench.models.loading import twin_of
+
+        return twin_of(self.model.ref, 0)
 
     @property
     def badge(self) -> str:
