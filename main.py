@@ -12,7 +12,7 @@ from typing import NoReturn
 from workbench import __version__, cli
 from workbench.task import Task
 
-COMMANDS = ("window", "list", "run", "generate", "train", "evaluate")
+COMMANDS = ("window", "list", "run", "generate", "train", "evaluate", "labels")
 
 TRACEBACK = "on an error show where it was noticed, not one line"
 
@@ -47,6 +47,8 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("analysis", metavar="ANALYSIS", help="name as in 'list analyses', such as FeatureVisualization")
     run.add_argument("--images", metavar="REF", help="image set, such as emoji or folder:PATH")
     add_settings(run, "--set layer=layer2 --set units=5,9")
+    run.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps or auto (the default): the fastest there is")
+    run.add_argument("--numbers", choices=("fp32", "tf32", "bf16"), default="fp32", help="bf16 only where activations are read, and marked")
     run.add_argument("--out", metavar="DIR", required=True, help="folder for result.json, arrays.npz and figures/")
 
     generate = commands.add_parser("generate", help="draw images from prompts with a diffusion network")
@@ -73,6 +75,16 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument("name", metavar="NAME", help="a bundled network such as inception, or the folder of a run")
     evaluate.add_argument("--json", action="store_true", help="write JSON")
     evaluate.add_argument("--traceback", action="store_true", help=TRACEBACK)
+
+    labels = commands.add_parser("labels", help="labels of units of a saved investigation, as a table (CSV)")
+    ways = labels.add_subparsers(dest="way", metavar="export|import", required=True)
+    out = ways.add_parser("export", help="write them as CSV")
+    out.add_argument("project", metavar="PROJECT", help="a saved investigation (.workbench)")
+    out.add_argument("--out", metavar="FILE", help="the table; by default stdout")
+    out.add_argument("--traceback", action="store_true", help=TRACEBACK)
+    into = ways.add_parser("import", parents=[network(required=False)], help="merge a table into it; what is left out is named by line")
+    into.add_argument("project", metavar="PROJECT", help="a saved investigation, which is changed")
+    into.add_argument("table", metavar="FILE", help="CSV: unit, label; model, confidence, author, evidence, kind, created")
     return top
 
 
@@ -134,7 +146,7 @@ def main(argv: Sequence[str]) -> int:
         cli.list_entries(given.kind, given.pattern or "*", given.model, given.json, given.allow_code, task)
 
     def run(task: cli.TerminalTask) -> None:
-        cli.run(given.analysis, given.set, given.model, given.images, given.out, given.allow_code, task)
+        cli.run(given.analysis, given.set, given.model, given.images, given.out, given.allow_code, (given.device, given.numbers), task)
 
     def generate(task: cli.TerminalTask) -> None:
         asked = {name: getattr(given, name) for name in ("images", "seed", "steps", "guidance")}
@@ -152,8 +164,16 @@ def main(argv: Sequence[str]) -> int:
 
         commands.evaluate(given.name, given.json, task)
 
-    command = {"list": list_entries, "run": run, "generate": generate, "train": train, "evaluate": evaluate}[given.command]
-    return cli.guarded(command, traceback=given.traceback)
+    def labels(task: cli.TerminalTask) -> None:
+        from workbench import label_commands
+
+        if given.way == "export":
+            label_commands.export_labels(given.project, given.out)
+        else:
+            label_commands.import_labels(given.project, given.table, given.model, given.allow_code, task)
+
+    chosen = {"list": list_entries, "run": run, "generate": generate, "train": train, "evaluate": evaluate, "labels": labels}
+    return cli.guarded(chosen[given.command], traceback=given.traceback)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from hypothesis import HealthCheck, settings
+
 ROOT = Path(__file__).resolve().parents[1]
 HOME = Path(tempfile.mkdtemp(prefix="workbench-tests-"))
 atexit.register(shutil.rmtree, HOME, ignore_errors=True)
@@ -38,3 +40,8 @@ from jaxtyping import install_import_hook  # noqa: E402
 import tests.typechecker  # noqa: E402, F401
 
 install_import_hook("workbench", "tests.typechecker.check")
+
+# The same examples at every run, however busy the machine is.
+patient = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("workbench", derandomize=True, database=None, **patient)
+settings.load_profile("workbench")

@@ -1,4 +1,4 @@
-"""Going to a unit by its address."""
+"""Going somewhere by its address."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from PySide6.QtWidgets import QCompleter, QLabel, QWidget
 from widgets.overlay import Overlay
 from widgets.session import Session
 from widgets.theme import signal_colour
-from workbench.models.layer import Unit
+from workbench.address import Address
 
 
 class AddressBox(Overlay):
-    """Asks for ``layer:index``, completes the layer's name, and selects the unit; ``layer`` alone selects the layer."""
+    """Asks for an address, short (``layer:index``) or whole, completes the layer's name, and goes there."""
 
     def __init__(self, session: Session, window: QWidget) -> None:
         super().__init__(window, 520)
         self._session = session
         self.field.setAccessibleName("Address of a unit")
-        self.field.setPlaceholderText("layer:index, or the name of a layer")
+        self.field.setPlaceholderText("layer:index, layer:{family}, the name of a layer, or a copied address")
         self._names = QStringListModel(self)
         completer = QCompleter(self._names, self)
         completer.setFilterMode(Qt.MatchFlag.MatchContains)
@@ -33,7 +33,8 @@ class AddressBox(Overlay):
         """Show the present address, ready to be typed over."""
         self._names.setStringList([f"{name}:" for name in self._session.layers])
         self._say("")
-        self.field.setText(str(self._session.unit or f"{self._session.layer}:"))
+        selected = self._session.addresses.selected()
+        self.field.setText(str(selected.place) if selected.unit is not None or selected.family else f"{self._session.layer}:")
         super().open()
         self.field.selectAll()
 
@@ -43,7 +44,7 @@ class AddressBox(Overlay):
             palette.setColor(self.complaint.foregroundRole(), signal_colour("error", palette))
         self.complaint.setPalette(palette)
         self.complaint.setText(
-            complaint or "Type the address of a unit, such as " + f"{self._session.layer or 'layer1'}:12"
+            complaint or f"Type an address such as {self._session.layer or 'layer1'}:12, or paste one that was copied (Ctrl+Shift+C)"
         )
         self.place()
 
@@ -53,7 +54,7 @@ class AddressBox(Overlay):
             if address.rstrip(":") in self._session.layers:
                 self._session.select_layer(address.rstrip(":"))
             else:
-                self._session.select_unit(Unit.parse(address))
+                self._session.addresses.go(Address.parse(address))
         except ValueError as error:
             self._say(str(error))
             return

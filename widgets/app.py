@@ -23,6 +23,7 @@ from widgets.relay import OnEvent, Relay
 from widgets.session import Session
 from widgets.settings import Settings
 from widgets.theme import Theme
+from workbench.address import SCHEME, Address
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -48,7 +49,8 @@ def main(argv: Sequence[str]) -> int:
     Parameters
     ----------
     argv
-        Without the program's name: ``[--screenshot FILE] [--problem N] [--model REF] [--images REF] [--scheme light|dark] [FILE]``.
+        Without the program's name: ``[--screenshot FILE] [--problem N] [--model REF] [--images REF] [--scheme light|dark] [--open ADDRESS]
+        [FILE | ADDRESS]``.
     """
     options = parser().parse_args(argv)
     if options.screenshot:
@@ -65,10 +67,13 @@ def main(argv: Sequence[str]) -> int:
     sys.excepthook = Excepthook(session)
     if options.problem:
         window.ready.connect(lambda: window.show_problem(options.problem))
+    address = options.file if isinstance(options.file, Address) else options.open
+    if address is not None:
+        window.ready.connect(lambda: session.addresses.open(address))
     if options.screenshot:
         camera = Camera(window, options.screenshot)
         window.resize(PICTURE)
-    elif options.file:
+    elif isinstance(options.file, Path):
         window.ready.connect(lambda: window.reception.take([options.file]))
     window.show()
     code = application.exec()
@@ -86,16 +91,36 @@ def _problem(number: str) -> str:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
+def _address(text: str) -> Address:
+    """Read an address, short or whole, else refuse it before anything opens."""
+    try:
+        return Address.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _path_or_address(text: str) -> Path | Address:
+    return _address(text) if text.startswith(SCHEME) else Path(text)
+
+
 def parser() -> argparse.ArgumentParser:
     """Describe the arguments of the window."""
     made = argparse.ArgumentParser(prog="main.py", description="Open the Circuit Workbench.")
     made.add_argument(
-        "file", nargs="?", type=Path, help="an investigation, an image, a folder of images, or a network to open"
+        "file",
+        nargs="?",
+        type=_path_or_address,
+        metavar="FILE | ADDRESS",
+        help="an investigation, an image, a folder of images, a table of labels, or a network to open; or an address, in quotes: "
+        "'workbench:bundled:inception#mixed3b:7'",
     )
     made.add_argument(
         "--screenshot", type=Path, metavar="FILE", help="paint the window without a screen into a PNG, then end"
     )
     made.add_argument("--problem", metavar="N", type=_problem, help="start the open problem of that number, such as 7.10")
+    made.add_argument(
+        "--open", metavar="ADDRESS", type=_address, help="go to an address; it may be short: --open mixed3b:7"
+    )
     made.add_argument(
         "--model", default=DEFAULT_MODEL, metavar="REF", help="network to open when the investigation names none"
     )

@@ -81,6 +81,9 @@ class Panel(QWidget):
         """Return the drawings that can be exported now, the most important first."""
         return []
 
+    def show_part(self, part: str) -> None:
+        """Bring a part into sight that an address names behind the panel, such as ``histogram``; another one changes nothing."""
+
     def commands(self) -> tuple[Command, ...]:
         """Return further commands of this panel; they join the menus and the palette when the panel is first shown."""
         return ()

@@ -14,10 +14,11 @@ import tempfile
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PySide6
-from PySide6.QtCore import QMarginsF, QRect, QRectF, QSize, QSizeF
+from PySide6.QtCore import QMarginsF, QRect, QRectF, QSize, QSizeF, Qt
 from PySide6.QtGui import QGuiApplication, QImage, QPageLayout, QPageSize, QPaintDevice, QPainter, QPdfWriter
 from PySide6.QtSvg import QSvgGenerator
 from PySide6.QtWidgets import QMenu, QWidget
@@ -26,6 +27,8 @@ import workbench
 from widgets.views.view import View, figure_font
 
 ENLARGED = 4
+FOOTNOTE = 16.0
+"""Height of the line that says what must be known of the images."""
 MOST_PIXELS = 60e6  # Qt itself refuses to read images of more than 256 MB; PDF and SVG have no such limit
 FILTERS = {".pdf": "PDF, vector (*.pdf)", ".svg": "SVG, vector (*.svg)", ".png": "PNG, 384 dots per inch (*.png)"}
 
@@ -74,7 +77,7 @@ def export_view(
             "pyside6": PySide6.__version__,
         },
     }
-    text = json.dumps(document, indent=2, ensure_ascii=False, default=_plain)
+    text = json.dumps(document, indent=2, ensure_ascii=False, default=plain)
     # All three are written beside their place first: what was there stays whole until they are.
     with tempfile.TemporaryDirectory(prefix=".export-", dir=path.parent) as beside:
         drawn, saved, told = (Path(beside) / file.name for file in (path, numbers, origin))
@@ -94,7 +97,7 @@ def files_of(path: Path) -> tuple[Path, Path, Path]:
 
 def figure_image(view: View, enlarged: float = ENLARGED) -> QImage:
     """Paint a view on white, `enlarged` pixels to 1/96 inch; fewer for a figure so large that it would exceed `MOST_PIXELS`."""
-    size = view.figure_size()
+    size = _size(view)
     enlarged = min(enlarged, math.sqrt(MOST_PIXELS / (size.width() * size.height())))
     image = QImage(round(size.width() * enlarged), round(size.height() * enlarged), QImage.Format.Format_RGB32)
     image.setDevicePixelRatio(enlarged)
@@ -111,7 +114,8 @@ def copy_image(view: View) -> None:
 
 
 def add_export_actions(menu: QMenu, view: View, parent: QWidget) -> None:
-    """Add *Export…* and *Copy image* to a view's menu."""
+    """Add *Export…*, *Copy image* and what else can be copied to a view's menu."""
+    from widgets.clippings import add_copy_actions
     from widgets.export_dialog import ExportDialog
 
     if not menu.isEmpty():
@@ -119,8 +123,21 @@ def add_export_actions(menu: QMenu, view: View, parent: QWidget) -> None:
     export = menu.addAction("Export…")
     export.setToolTip("Write the figure as PDF, SVG or PNG, with its data (.npz) and provenance (.json) beside it")
     export.triggered.connect(lambda: ExportDialog({"This view": [view]}, parent).open())
+    host = pin_host(parent)
+    if host is not None:
+        pin = menu.addAction("Pin to notes")
+        pin.setToolTip("Begin a note with this view as it is now, and what it was made from")
+        pin.triggered.connect(lambda: host.pin_view(view))
     copy = menu.addAction("Copy image")
     copy.triggered.connect(lambda: copy_image(view))
+    add_copy_actions(menu, view)
+
+
+def pin_host(widget: QWidget | None) -> Any:
+    """Return the window around a widget, which keeps notes; None for a widget on its own."""
+    while widget is not None and not hasattr(widget, "pin_view"):
+        widget = widget.parentWidget()
+    return widget
 
 
 def _paint(view: View, device: QPaintDevice, size: QSizeF) -> None:
@@ -133,8 +150,22 @@ def _paint(view: View, device: QPaintDevice, size: QSizeF) -> None:
     )
     painter.fillRect(rect, view.ink.paper)
     painter.setFont(figure_font())
+    badge = view.made_from.get("badge")
+    if badge:
+        below = QRectF(rect.left() + 8, rect.bottom() - FOOTNOTE, rect.width() - 16, FOOTNOTE)
+        painter.setFont(figure_font(10))
+        painter.setPen(view.ink.marker)
+        painter.drawText(below, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, f"! {badge}")
+        painter.setFont(figure_font())
+        rect.setBottom(rect.bottom() - FOOTNOTE)
     view.paint(painter, rect)
     painter.end()
+
+
+def _size(view: View) -> QSizeF:
+    """Return the figure's size, with room for a footnote where its images need one."""
+    size = view.figure_size()
+    return QSizeF(size.width(), size.height() + FOOTNOTE) if view.made_from.get("badge") else size
 
 
 def _draw_png(view: View, path: Path) -> None:
@@ -143,7 +174,7 @@ def _draw_png(view: View, path: Path) -> None:
 
 
 def _draw_svg(view: View, path: Path) -> None:
-    size = view.figure_size()
+    size = _size(view)
     generator = QSvgGenerator(QSvgGenerator.SvgVersion.Svg11)
     generator.setFileName(str(path))
     generator.setResolution(96)
@@ -156,7 +187,7 @@ def _draw_svg(view: View, path: Path) -> None:
 
 
 def _draw_pdf(view: View, path: Path) -> None:
-    size = view.figure_size()
+    size = _size(view)
     writer = QPdfWriter(str(path))
     writer.setResolution(96)
     writer.setCreator("Circuit Workbench")
@@ -171,7 +202,8 @@ def _draw_pdf(view: View, path: Path) -> None:
     _paint(view, writer, size)
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
+    """Turn what JSON does not know into what it does: arrays and sets into lists, the rest into text."""
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray | tuple | set | frozenset):

@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
 WEIGHTS = frozenset((".safetensors", ".pt", ".pth"))
 PROJECT = ".workbench"
+TABLES = frozenset((".csv", ".tsv"))
 ENCODED = ("image/png", "image/webp", "image/tiff", "image/jpeg", "image/bmp")
 """Formats of images on the clipboard, the one that loses least first."""
 
-Kind = Literal["image", "images", "folder", "weights", "python", "project"]
+Kind = Literal["image", "images", "folder", "weights", "python", "project", "labels"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def classify(paths: Sequence[Path]) -> Found:
     """
     if not paths:
         raise ValueError(
-            "nothing to open here; drop an image, a folder of images, a .safetensors, .pt or .py file, or a project"
+            "nothing to open here; drop an image, a folder of images, a .safetensors, .pt or .py file, a table of labels, or a project"
         )
     first = paths[0]
     if not first.exists():
@@ -57,6 +58,8 @@ def classify(paths: Sequence[Path]) -> Found:
         return Found("python", (first,))
     if suffix == PROJECT:
         return Found("project", (first,))
+    if suffix in TABLES:
+        return Found("labels", (first,))
     return Found("image", (first,))
 
 

@@ -7,11 +7,12 @@ is disconnected and the window closes.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QEvent, QObject, QTimer, Signal
+from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Signal
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QGuiApplication, QShowEvent
-from PySide6.QtWidgets import QMainWindow, QMenu, QToolBar, QWidget
+from PySide6.QtWidgets import QFileDialog, QMainWindow, QMenu, QToolBar, QWidget
 
 from widgets.docks import Docks, Panel
 from widgets.session import Session
@@ -28,10 +29,14 @@ if TYPE_CHECKING:
     from widgets.message_bar import MessageBar
     from widgets.palette import CommandPalette
     from widgets.reception import Reception
+    from widgets.views.view import View
+    from workbench.jobs.job import JobEvent
 
 MENUS = ("File", "Edit", "View", "Model", "Analysis", "Help")
 DEFAULT_MODEL = "bundled:inception"
 DEFAULT_IMAGES = "emoji"
+USUAL = ("auto", "fp32")
+"""Device and numbers when nothing else was chosen."""
 JOIN = 60.0
 """Seconds to wait for the worker when the window closes; a network that is being exported cannot be interrupted."""
 
@@ -170,6 +175,7 @@ class MainWindow(QMainWindow):
         self.investigation = Investigation(self, self._defaults, self._remember)
         self.menus.add(*window_commands(self))
         self.session.panels_wanted.connect(self.open_panels)
+        self.session.addresses.view_wanted.connect(self.show_view)
         recent = self.menus.menu("File/Open recent")
         recent.aboutToShow.connect(lambda: self.investigation.fill_recent(recent))
         self.setAcceptDrops(True)
@@ -179,8 +185,24 @@ class MainWindow(QMainWindow):
 
     def _reopen(self) -> None:
         if not self._closing:
+            self._compute_as_before()
             self.investigation.reopen()
             self.ready.emit()
+
+    def _compute_as_before(self) -> None:
+        chosen = self.settings.computing if self._remember else USUAL
+        if chosen == USUAL:
+            return
+        from workbench.jobs.machine import ComputeOn
+
+        self.session.relay.submit(ComputeOn(*chosen), self._on_computing)
+
+    def _on_computing(self, event: JobEvent) -> None:
+        if event.state == "failed":  # another machine, or a device that is gone
+            self.settings.computing = USUAL
+            self.session.report(f"{event.error}; networks are computed on the fastest one there is")
+        elif event.state == "done":
+            self.session.set_computing(event.result.device, event.result.arithmetic)
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Keep everything, then end: hide, cancel, join, disconnect, close."""
@@ -241,14 +263,85 @@ class MainWindow(QMainWindow):
         for id in reversed(ids):
             self.docks.reveal(id)
 
+    def show_view(self, view: str) -> None:
+        """Open the panel of a view that an address names, such as ``inspector.histogram``, and bring it into sight."""
+        id, _, part = view.partition(".")
+        if id not in self.docks.entries:
+            self.session.report(f"there is no panel {id!r}; there are {', '.join(self.docks.entries)}")
+            return
+        self.docks.reveal(id)
+        panel = self.docks.panel(id)
+        if panel is not None and part:
+            panel.show_part(part)
+
     def run_analysis(self) -> None:
         """Open the dialog in which an analysis is chosen, set up and started."""
         from widgets.analysis_dialog import AnalysisDialog
 
         AnalysisDialog(self.session, self).open()
 
+    def pin_unit(self) -> None:
+        """Put the selected unit into the panel that compares units."""
+        self.docks.reveal("compare")
+        panel = self.docks.panel("compare")
+        if panel is not None:
+            panel.pin_current()
+
+    def pin_view(self, view: View) -> None:
+        """Begin a note with a view as it is now."""
+        self.docks.reveal("notes")
+        panel = self.docks.panel("notes")
+        if panel is not None:
+            panel.pin(view)
+
+    def pin_focused(self) -> None:
+        """Pin the view that has the keyboard, else the first one of the active panel."""
+        focused, panel = self.focusWidget(), self.docks.current()
+        views = panel.views() if panel is not None else []
+        view = focused if focused in views else next(iter(views), None)
+        if view is None:
+            self.session.inform("There is no view to pin: click one first.")
+        else:
+            self.pin_view(view)
+
+    def export_notes(self) -> None:
+        """Ask for a file, and write the notes into it as one page of HTML."""
+        dialog = QFileDialog(self, "Export the notes", str(Path.home() / "notes.html"), "Web page (*.html)")
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+        dialog.setDefaultSuffix("html")
+        dialog.fileSelected.connect(self.write_notes)
+        dialog.open()
+
+    def write_notes(self, path: str) -> None:
+        """Write the notes as a page of HTML, and say so."""
+        from workbench.notes_page import write_notes_page
+
+        name = self.investigation.name
+        try:
+            write_notes_page(self.session.project, path, name)
+        except OSError as error:
+            self.session.report(f"{path} cannot be written: {error.strerror}")
+        else:
+            self.session.inform(f"The notes are in {path}.")
+
+    def show_machine(self) -> None:
+        """Open the dialog for devices, numbers and what is kept on disk."""
+        from widgets.machine_dialog import MachineDialog
+
+        dialog = MachineDialog(self.session, self)
+        dialog.chosen.connect(self._compute_on)
+        dialog.open()
+
+    def _compute_on(self, device: str, arithmetic: str) -> None:
+        """Remember where to compute, and look at the open network there."""
+        self.settings.computing = (device, arithmetic)
+        self.session.set_computing(device, arithmetic)
+        if self.session.model is not None:
+            self.session.open_model(self.session.model.ref, layer=self.session.layer, unit=self.session.unit)
+
     def go_to_unit(self) -> None:
-        """Ask for the address of a unit and select it."""
+        """Ask for an address and go there."""
         from widgets.address_box import AddressBox
 
         if self._address_box is None:

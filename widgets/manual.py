@@ -16,6 +16,7 @@ REFERENCES = (
     ("bundled:inception", "comes with the workbench, as do others"),
     ("timm:resnet18", "a network of timm; <code>?pretrained=false&amp;seed=0</code> for random weights"),
     ("torchvision:googlenet", "a network of torchvision"),
+    ("lucid:inceptionv1", "the network of Distill's Circuits, with Lucent's weights; <code>?weights=PATH</code> where they are elsewhere"),
     ("open_clip:NAME:TAG · diffusers:PATH_OR_ID · transformers:PATH_OR_ID", "networks that read text, from a folder or the hub"),
     ("file:PATH?architecture=timm:resnet18", "your weights, .safetensors or .pt"),
     ("python:FILE.py:FACTORY", "your own network; you are asked before code is run"),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable
 
 from PySide6.QtCore import QEvent, QObject
 from PySide6.QtGui import QKeyEvent, QKeySequence, QUndoCommand
-from PySide6.QtWidgets import QWidget
+from PySide6.QtWidgets import QLineEdit, QWidget
 
 from widgets.session import Session
 from workbench.project import Project
@@ -71,17 +71,26 @@ class ProjectEdit(QUndoCommand):
 
 
 class UndoKeys(QObject):
-    """Sends Ctrl+Z and Ctrl+Shift+Z in text fields to the session's undo stack instead of the field's own."""
+    """Sends Ctrl+Z and Ctrl+Shift+Z in text fields to the session's undo stack instead of the field's own.
 
-    def __init__(self, session: Session, *fields: QWidget) -> None:
+    Parameters
+    ----------
+    own_first
+        Line edits whose text is no part of the project until it is complete: they take back what is typed themselves first.
+    """
+
+    def __init__(self, session: Session, *fields: QWidget, own_first: bool = False) -> None:
         super().__init__(fields[0])
         self._stack = session.undo_stack
+        self._own_first = own_first
         for field in fields:
             field.installEventFilter(self)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Take the two keys, leave everything else to the field."""
         if isinstance(event, QKeyEvent) and event.type() in (QEvent.Type.KeyPress, QEvent.Type.ShortcutOverride):
+            if self._own_first and isinstance(watched, QLineEdit) and (watched.isUndoAvailable() or watched.isRedoAvailable()):
+                return False
             for key, act in (
                 (QKeySequence.StandardKey.Undo, self._stack.undo),
                 (QKeySequence.StandardKey.Redo, self._stack.redo),

@@ -32,7 +32,7 @@ class Reception(QObject):
         self._session.reading_changed.connect(self._say_what_is_read)
 
     def take(self, paths: list[Path]) -> None:
-        """Open files or a folder: an image, an image set, a network, a project."""
+        """Open files or a folder: an image, an image set, a network, a table of labels, a project."""
         try:
             found = intake.classify(paths)
             self._take_found(found)
@@ -51,6 +51,10 @@ class Reception(QObject):
             self._session.open_model(f"file:{first}")
         elif found.kind == "python":
             self.ask_to_run_code(f"python:{first}")
+        elif found.kind == "labels":
+            from widgets.label_edit import import_labels
+
+            import_labels(self._session, first)
         else:
             self._window.investigation.open(first)
 

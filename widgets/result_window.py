@@ -24,8 +24,11 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from widgets.clippings import copy_menu
 from widgets.result_requests import DrawResult, SaveResult
 from widgets.session import Session
+from workbench.labels import variable_names
+from workbench.recompute import Recomputation, of_result
 
 if TYPE_CHECKING:
     from workbench.analyses.analysis import Result
@@ -63,6 +66,9 @@ class ResultWindow(QDialog):
         copy = buttons.addButton("Copy summary", QDialogButtonBox.ButtonRole.ActionRole)
         copy.setToolTip("Copy the summary as JSON")
         copy.clicked.connect(self.copy_summary)
+        again = buttons.addButton("Copy as", QDialogButtonBox.ButtonRole.ActionRole)
+        again.setToolTip("Copy lines that compute this result again: Python, or a command for the terminal")
+        again.setMenu(copy_menu(self._recomputation(), self))
         buttons.addButton(QDialogButtonBox.StandardButton.Close)
         buttons.rejected.connect(self.reject)
         layout = QVBoxLayout(self)
@@ -87,6 +93,12 @@ class ResultWindow(QDialog):
                 picture.setAccessibleName(name)
                 layout.addWidget(picture)
         layout.addStretch(1)
+
+    def _recomputation(self) -> Recomputation | None:
+        if "model" not in self._result.provenance:
+            return None
+        layer, model = str(self._result.parameters.get("layer", "")), str(self._result.provenance["model"])
+        return of_result(self._result, layer, variable_names(self._session.project.labels.get(model, {}), layer))
 
     def copy_summary(self) -> None:
         """Copy the summary as JSON."""

@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Literal
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QUndoStack
 
+from widgets.addresses import Addresses
 from widgets.job_log import JobLog
 from widgets.relay import Relay
 from workbench.models.layer import Layer, Unit
+from workbench.unit_families import find_family
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     import numpy as np
@@ -44,6 +47,8 @@ class Session(QObject):
         The way to the worker.
     jobs
         What became of every job.
+    addresses
+        Addresses of what is selected, and the way to one.
     undo_stack
         Edits of the project (notes, labels, weights); push `QUndoCommand` objects whose `redo` and `undo` change
         `project` and call `touch`.
@@ -53,17 +58,31 @@ class Session(QObject):
         Name of the selected layer, empty for none.
     unit
         The selected unit, or None.
+    selection
+        Numbers of the units of `layer` that are selected together; the unit alone where nothing else is.
+    family
+        Name of the family that the selection is, empty for none.
     image, image_name
         The image dropped onto the window: uint8 ``[y, x, 3]``, read-only, or None; and what it is called, empty when it has no name.
     reading
         Name of the image that is being read, empty for none.
+    opening_model
+        Whether a network was asked for and is not there yet.
+    device, arithmetic
+        Where networks are computed and with what numbers, as of `workbench.jobs.machine.ComputeOn`.
     """
 
+    twin_changed = Signal(bool)
+    """Whether the random-weight twin's figures are shown beside those of the open network."""
+    computing_changed = Signal()
+    """Another device or other numbers were chosen."""
     model_changed = Signal(object)
     """A `ModelCard`, or None. `layer_changed` and `unit_changed` follow."""
     layer_changed = Signal(str)
     unit_changed = Signal(object)
     """A `Unit`, or None."""
+    selection_changed = Signal(object)
+    """Numbers of the units that are selected together (tuple), or another family is."""
     images_changed = Signal(object)
     """An `ImageSetCard`, or None."""
     image_changed = Signal(object)
@@ -89,15 +108,20 @@ class Session(QObject):
         super().__init__(parent)
         self.relay = relay
         self.jobs = JobLog(relay, self)
+        self.addresses = Addresses(self)
         self.undo_stack = QUndoStack(self)
         self.model: ModelCard | None = None
         self.images: ImageSetCard | None = None
         self.layer = ""
         self.unit: Unit | None = None
+        self.selection: tuple[int, ...] = ()
+        self.family = ""
         self.image: np.ndarray | None = None
         self.image_name = self.reading = ""
         self.layers: dict[str, Layer] = {}
-        self.modified = False
+        self.device, self.arithmetic = "auto", "fp32"
+        self.twin = False
+        self.modified = self.opening_model = False
         self._project: Project | None = None
         self._wanted: tuple[str, Unit | None] = ("", None)  # to be selected once the model is there
         self._model_job = self._images_job = 0
@@ -126,6 +150,7 @@ class Session(QObject):
         from workbench.jobs.requests import LoadModel
 
         self.relay.cancel(self._model_job)
+        self.opening_model = True
         self._model_job = self.relay.submit(LoadModel(ref, allow_code), self._on_model)
 
     def open_images(self, ref: str) -> None:
@@ -151,6 +176,7 @@ class Session(QObject):
         if event.job < self._model_job:  # another was asked for meanwhile
             return
         self._model_job = event.job  # a job that is retried has a new number
+        self.opening_model = not event.ended
         if event.state == "failed":
             self.report(event.error, event.details)
         elif event.state == "done":
@@ -224,6 +250,35 @@ class Session(QObject):
         self.image_changed.emit(image)
         self._set_reading("")
 
+    def set_computing(self, device: str, arithmetic: str) -> None:
+        """Take note of where networks are computed from now on."""
+        self.device, self.arithmetic = device, arithmetic
+        self.computing_changed.emit()
+
+    def show_twin(self, on: bool) -> None:
+        """Put the figures of the random-weight twin beside those of the open network, or take them away."""
+        if on != self.twin:
+            self.twin = on
+            self.twin_changed.emit(on)
+
+    @property
+    def twin_ref(self) -> str:
+        """Reference of the open network's random-weight twin; empty while none is shown."""
+        if self.model is None or not self.twin:
+            return ""
+        from workbench.models.loading import twin_of
+
+        return twin_of(self.model.ref, 0)
+
+    @property
+    def badge(self) -> str:
+        """Say that the open images are unlike what the open network was trained on; empty when they are not, or nobody knows."""
+        if self.model is None or self.images is None:
+            return ""
+        from workbench.training_data import mismatch
+
+        return mismatch(self.model, self.images) or ""
+
     # What is selected
 
     def select_layer(self, name: str) -> None:
@@ -257,17 +312,47 @@ class Session(QObject):
         if unit is not None:
             unit = Unit(self.known_name(unit.layer), unit.index)
         if unit == self.unit:
+            self.select_together((unit.index,) if unit is not None else ())
             return
         if unit is not None:
             if unit.layer != self.layer:
                 self.select_layer(unit.layer)
-            if not self._exists(unit):
-                raise ValueError(
-                    f"{unit} does not exist: {unit.layer} has units 0 to {self.layers[unit.layer].units - 1}"
-                )
+            self.check_unit(unit)
         self.unit = unit
         self._record(unit=str(unit) if unit is not None else "")
         self.unit_changed.emit(unit)
+        self.select_together((unit.index,) if unit is not None else ())
+
+    def select_together(self, units: Sequence[int], family: str = "") -> None:
+        """Select several units of the layer; the unit that is looked at stays.
+
+        Parameters
+        ----------
+        units
+            Their numbers, in order.
+        family
+            Name of the family that they are.
+        """
+        if (tuple(units), family) != (self.selection, self.family):
+            self.selection, self.family = tuple(units), family
+            self.selection_changed.emit(self.selection)
+
+    def select_family(self, layer: str, name: str) -> None:
+        """Select the units of a family, and look at its first.
+
+        Raises
+        ------
+        ValueError
+            When the investigation has no such family of the open model, or the model not all of its units.
+        """
+        layer = self.known_name(layer)
+        family = find_family(self.project.families, self.model.ref if self.model is not None else "", layer, name)
+        if family is None:
+            raise ValueError(f"no family {name!r} in {layer} in this investigation")
+        for unit in family.units:
+            self.check_unit(Unit(layer, unit))
+        self.select_unit(Unit(layer, family.units[0]))
+        self.select_together(family.units, family.name)
 
     def select(self, layer: str, unit: Unit | None) -> None:
         """Select a layer and a unit of it where the open model has them; what it has not stays unselected."""
@@ -296,10 +381,19 @@ class Session(QObject):
     def _exists(self, unit: Unit) -> bool:
         return unit.layer in self.layers and 0 <= unit.index < self.layers[unit.layer].units
 
+    def check_unit(self, unit: Unit) -> None:
+        """Raise ValueError when the open model has no such unit."""
+        if not self._exists(unit):
+            if unit.layer not in self.layers:
+                raise ValueError(f"no layer {unit.layer!r} in this model")
+            raise ValueError(f"{unit} does not exist: {unit.layer} has units 0 to {self.layers[unit.layer].units - 1}")
+
     def _announce_selection(self) -> None:
         self._record(layer=self.layer, unit=str(self.unit) if self.unit is not None else "")
+        self.selection, self.family = (self.unit.index,) if self.unit is not None else (), ""
         self.layer_changed.emit(self.layer)
         self.unit_changed.emit(self.unit)
+        self.selection_changed.emit(self.selection)
 
     # What is saved
 

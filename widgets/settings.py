@@ -42,6 +42,16 @@ class Settings:
         self._store.setValue("scheme", scheme)
 
     @property
+    def computing(self) -> tuple[str, str]:
+        """Device and numbers that networks are computed with, as of `ComputeOn`."""
+        return str(self._store.value("device", "auto")), str(self._store.value("arithmetic", "fp32"))
+
+    @computing.setter
+    def computing(self, chosen: tuple[str, str]) -> None:
+        for name, value in zip(("device", "arithmetic"), chosen, strict=True):
+            self._store.setValue(name, value)
+
+    @property
     def project_file(self) -> Path | None:
         """The file that the running copy was opened from or saved to, or None while it has none."""
         value = self._store.value("project_file", "")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 REF = Qt.ItemDataRole.UserRole
 SEARCHED = Qt.ItemDataRole.UserRole + 1
-GROUPS = {"bundled": "Bundled", "timm": "timm", "torchvision": "torchvision", "open_clip": "open_clip"}
+GROUPS = {"bundled": "Bundled", "timm": "timm", "torchvision": "torchvision", "lucid": "Lucid", "open_clip": "open_clip"}
 OWN_FILE, OWN_CODE = "own:file", "own:code"
 
 

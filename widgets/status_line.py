@@ -21,6 +21,8 @@ class StatusLine(QStatusBar):
         self._session = session
         self._selected = QLabel()
         self._selected.setAccessibleName("Selected")
+        self._computing = QLabel()
+        self._computing.setAccessibleName("Device and numbers")
         self._job = QToolButton(autoRaise=True, toolTip="Show the jobs panel")
         self._job.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         self._job.clicked.connect(self.jobs_wanted)
@@ -29,12 +31,14 @@ class StatusLine(QStatusBar):
         self._bar.setFixedWidth(130)
         self._bar.setMaximumHeight(10)
         self.addWidget(self._selected)
+        self.addPermanentWidget(self._computing)
         self.addPermanentWidget(self._bar)
         self.addPermanentWidget(self._job)
         session.model_changed.connect(self._show_selected)
         session.layer_changed.connect(self._show_selected)
         session.unit_changed.connect(self._show_selected)
         session.images_changed.connect(self._show_selected)
+        session.computing_changed.connect(self._show_computing)
         session.jobs.changed.connect(self._show_job)
         self._show_selected()
         self._show_job()
@@ -49,6 +53,14 @@ class StatusLine(QStatusBar):
             parts.append(f"unit {session.unit.index}")
         parts.append(f"images: {session.images.name}" if session.images is not None else "no images open")
         self._selected.setText("  ·  ".join(parts))
+
+    def _show_computing(self) -> None:
+        """Say where it is computed unless it is the usual place, and warn of numbers that are not exact."""
+        session = self._session
+        device = session.device if session.device != "auto" else ""
+        rough = f"{session.arithmetic}: sweeps are not exact" if session.arithmetic == "bf16" else ""
+        rough = rough or (f"{session.arithmetic}: figures are not exact" if session.arithmetic != "fp32" else "")
+        self._computing.setText("  ·  ".join(part for part in (device, rough) if part))
 
     def _show_job(self) -> None:
         running, waiting = self._session.jobs.running(), len(self._session.jobs.waiting())

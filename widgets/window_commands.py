@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from widgets.clippings import Clippings
 from widgets.commands import Command
+from widgets.label_edit import ask_and_export, ask_and_import
 
 if TYPE_CHECKING:
     from widgets.main_window import MainWindow
@@ -18,6 +20,7 @@ def window_commands(window: MainWindow) -> list[Command]:
     def has_layers() -> bool:
         return bool(session.layers)
 
+    clippings = Clippings(window)
     commands = [
         Command(
             "file.new",
@@ -83,6 +86,23 @@ def window_commands(window: MainWindow) -> list[Command]:
             "bring in",
         ),
         Command(
+            "file.import_labels",
+            "Import labels…",
+            lambda: ask_and_import(session, window),
+            "Merge labels of units from a table (CSV) into the investigation; units that the network does not have are named by line.",
+            "File",
+            section="labels",
+        ),
+        Command(
+            "file.export_labels",
+            "Export labels…",
+            lambda: ask_and_export(session, window),
+            "Write all labels of units, with confidence, author and evidence, as a table (CSV) that a spreadsheet opens.",
+            "File",
+            section="labels",
+            enabled=lambda: bool(session.project.labels),
+        ),
+        Command(
             "file.export",
             "Export view…",
             window.export,
@@ -90,6 +110,16 @@ def window_commands(window: MainWindow) -> list[Command]:
             "File",
             "Ctrl+E",
             "out",
+        ),
+        Command(
+            "file.export_notes",
+            "Export notes…",
+            window.export_notes,
+            "Write all notes with their figures and what these were made from as one page of HTML that needs nothing beside it.",
+            "File",
+            "Ctrl+Shift+E",
+            "out",
+            enabled=lambda: bool(session.project.notes),
         ),
         Command(
             "file.quit",
@@ -135,6 +165,16 @@ def window_commands(window: MainWindow) -> list[Command]:
             "Edit",
             section="paste",
             enabled=lambda: session.image is not None,
+        ),
+        *clippings.commands(),
+        Command(
+            "edit.pin_view",
+            "Pin view to notes",
+            window.pin_focused,
+            "Begin a note with the view that has the keyboard, or the first one of the active panel, and what it was made from.",
+            "Edit",
+            "Ctrl+Shift+K",
+            "notes",
         ),
         Command(
             "view.palette",
@@ -224,9 +264,9 @@ def window_commands(window: MainWindow) -> list[Command]:
         ),
         Command(
             "model.unit",
-            "Go to unit…",
+            "Go to…",
             window.go_to_unit,
-            "Type the address of a unit, layer:index, and select it.",
+            "Type the address of a unit (layer:index), a family (layer:{name}) or a layer, or paste one that was copied.",
             "Model",
             "Ctrl+G",
             "go",
@@ -251,6 +291,16 @@ def window_commands(window: MainWindow) -> list[Command]:
             "Ctrl+Left",
             "go",
             enabled=has_layers,
+        ),
+        Command(
+            "model.pin",
+            "Pin unit to compare",
+            window.pin_unit,
+            "Put the selected unit beside others in the panel Compare.",
+            "Model",
+            "Ctrl+K",
+            "go",
+            enabled=lambda: session.unit is not None,
         ),
         Command(
             "model.next_layer",
@@ -279,6 +329,14 @@ def window_commands(window: MainWindow) -> list[Command]:
             "Stop opening a model or an image set; what was open stays.",
             "Model",
             section="load",
+        ),
+        Command(
+            "model.machine",
+            "Device and storage…",
+            window.show_machine,
+            "Choose where networks are computed and with what numbers; see what is kept on disk, and delete it.",
+            "Model",
+            section="machine",
         ),
         Command(
             "analysis.run",

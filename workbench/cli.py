@@ -30,6 +30,7 @@ from workbench.task import Task
 if TYPE_CHECKING:
     from workbench.analyses.analysis import Result
     from workbench.jobs.engine import Engine
+    from workbench.models.device import Arithmetic
     from workbench.models.traced_model import TracedModel
 
 INTERNAL_ERROR = 1
@@ -349,7 +350,14 @@ def _columns(rows: Iterable[Sequence[str]]) -> list[str]:
 
 
 def run(
-    analysis: str, settings: Sequence[str], model: str, images: str | None, out: str, allow_code: bool, task: TerminalTask
+    analysis: str,
+    settings: Sequence[str],
+    model: str,
+    images: str | None,
+    out: str,
+    allow_code: bool,
+    computing: tuple[str, Arithmetic],
+    task: TerminalTask,
 ) -> None:
     """Run an analysis and write ``result.json``, ``arrays.npz`` and ``figures/`` into the folder `out`.
 
@@ -361,13 +369,15 @@ def run(
         Parameters as ``NAME=VALUE``; see `parse_settings`.
     out
         A new or empty folder, or one with an earlier result, which is replaced.
+    computing
+        Device and numbers, as of `Engine.compute_on`.
 
     Raises
     ------
     InputError
         When anything given is wrong; nothing was computed or written then.
     """
-    _run(analysis, parse_settings(analysis, settings), model, images, out, allow_code, task)
+    _run(analysis, parse_settings(analysis, settings), model, images, out, allow_code, computing, task)
     sys.stdout.write(f"{out}\n")
 
 
@@ -387,7 +397,7 @@ def generate(
     from workbench.models.caption_tokenizer import in_style
 
     texts = [in_style(prompt, style) for prompt in prompts for style in styles or [""]]
-    result = _run("Generation", {"prompts": texts, **settings}, model, None, out, False, task)
+    result = _run("Generation", {"prompts": texts, **settings}, model, None, out, False, ("auto", "fp32"), task)
     for kind in ("images", "trajectories"):  # of an earlier time
         shutil.rmtree(Path(out) / kind, ignore_errors=True)
     trajectory = result.arrays["trajectory"]
@@ -409,6 +419,7 @@ def _run(
     images: str | None,
     out: str,
     allow_code: bool,
+    computing: tuple[str, Arithmetic],
     task: TerminalTask,
 ) -> Result:
     """Run an analysis, write its result into a folder and return it."""
@@ -420,6 +431,8 @@ def _run(
     if configured(analysis, parameters).needs_images and images is None:
         raise InputError(f"{analysis} needs images; add --images REF, such as --images emoji")
     engine = Engine()
+    if computing != ("auto", "fp32"):
+        engine.compute_on(*computing)
     if images is not None:
         engine.images(images, task)
     open_model(engine, model, allow_code, task)

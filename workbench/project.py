@@ -1,4 +1,4 @@
-"""A saved investigation: what is open, how the window stands, notes, labels, edits. One JSON file, and arrays beside it.
+"""A saved investigation: what is open, how the window stands, notes, labels, families, edits. One JSON file, and arrays beside it.
 
 The JSON carries a version; an older file is brought up to today's by one function a version. Saving is atomic: every file is written
 under another name, flushed to the disk and moved into place, arrays first, so that whatever happens meanwhile (power loss, ``kill
@@ -21,18 +21,34 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
+from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from workbench.input_error import InputError
+from workbench.labels import Label
+from workbench.unit_families import Family
 
 if TYPE_CHECKING:
     import numpy as np
 
-VERSION = 1
+VERSION = 2
 """Version of the files written today."""
 
-MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+
+def _names_become_labels(document: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 had one name a unit, and did not know who gave it or when."""
+    named = document.get("labels", {})
+    labels = {
+        model: {unit: [{"name": name, "created": 0.0}] for unit, name in units.items() if name.strip()} for model, units in named.items()
+    }
+    return document | {"labels": labels}
+
+
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _names_become_labels}
 """Version -> what turns a document of that version into one of the next. A change of the fields below raises `VERSION` and adds one."""
+
+FIGURE = "figure "
+"""What the names of pinned figures' images begin with among the arrays."""
 
 Status = Literal["open", "started", "partly answered", "answered"]
 """How far the user is with an open problem."""
@@ -40,6 +56,25 @@ Status = Literal["open", "started", "partly answered", "answered"]
 
 class ProjectError(InputError):
     """A project file that cannot be read; the message is one line for the user."""
+
+
+@dataclass
+class Figure:
+    """A view as it was when it was pinned to a note.
+
+    Attributes
+    ----------
+    title
+        What it shows.
+    image
+        Name of an array of the project: the bytes of a PNG, uint8 ``byte``.
+    origin
+        What it was made from, plain data.
+    """
+
+    title: str = ""
+    image: str = ""
+    origin: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -51,7 +86,9 @@ class Note:
     title, text
         What the user wrote.
     model, unit
-        What it is about: a model reference and the address of a unit (``layer:index``), or empty.
+        What it is about: a model reference and the address of a unit, units or a family in it (``layer:index``), or empty.
+    figures
+        Views pinned to it.
     created, changed
         Seconds since 1970, UTC.
     """
@@ -62,6 +99,7 @@ class Note:
     unit: str = ""
     created: float = field(default_factory=time.time)
     changed: float = field(default_factory=time.time)
+    figures: list[Figure] = field(default_factory=list)
 
 
 @dataclass
@@ -119,13 +157,15 @@ class Project:
     notes
         The user's notes, in the user's order.
     labels
-        What the user calls a unit: model reference -> unit address -> label.
+        What units are called: model reference -> unit address -> labels, as `workbench.labels` has them.
+    families
+        Units of a layer that belong together: model reference -> families, in the user's order.
     problems
         What the user set for open problems: number such as ``7.10`` -> state. A problem that is not here is untouched.
     edits
         Changes of networks by hand, in the order in which they are applied.
     arrays
-        Named arrays that edits refer to; in files of their own beside the project, shared by equal content.
+        Named arrays that edits and figures refer to; in files of their own beside the project, shared by equal content.
 
     Examples
     --------
@@ -142,7 +182,8 @@ class Project:
     unit: str = ""
     window: Window = field(default_factory=Window)
     notes: list[Note] = field(default_factory=list)
-    labels: dict[str, dict[str, str]] = field(default_factory=dict)
+    labels: dict[str, dict[str, list[Label]]] = field(default_factory=dict)
+    families: dict[str, list[Family]] = field(default_factory=dict)
     problems: dict[str, ProblemState] = field(default_factory=dict)
     edits: list[Edit] = field(default_factory=list)
     arrays: "dict[str, np.ndarray]" = field(default_factory=dict, metadata={"files": True})
@@ -200,7 +241,9 @@ class Project:
             project: Project = _typed(cls, document, "")
         except ProjectError as error:
             raise ProjectError(f"{path} is a damaged project: {error}") from None
-        project.arrays = {name: _load_array(path, file) for name, file in names.items()}
+        used = {figure.image for note in project.notes for figure in note.figures}
+        stale = {name for name in names if name.startswith(FIGURE) and name not in used}  # kept until now for undo
+        project.arrays = {name: _load_array(path, file) for name, file in names.items() if name not in stale}
         return project
 
 
@@ -228,8 +271,10 @@ def _typed(kind: Any, value: Any, where: str) -> Any:
     shown = repr(value) if len(repr(value)) < 60 else repr(value)[:56] + " ..."
     wrong = ProjectError(f"{where or 'the whole'} is {shown}")
     arguments = get_args(kind)
-    if kind is Any or (get_origin(kind) is Literal and value in arguments):
+    if kind is Any or (get_origin(kind) is Literal and value in arguments) or (value is None and NoneType in arguments):
         return value
+    if get_origin(kind) is UnionType and len(arguments) == 2:  # a type or None
+        return _typed(next(one for one in arguments if one is not NoneType), value, where)
     if get_origin(kind) is list and isinstance(value, list):
         return [_typed(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value)]
     if get_origin(kind) is dict and isinstance(value, dict):
@@ -239,7 +284,11 @@ def _typed(kind: Any, value: Any, where: str) -> Any:
         if unknown := sorted(set(value) - set(kinds)):
             raise ProjectError(f"{where or 'it'} has no field {unknown[0]!r}")
         inside = f"{where}." if where else ""
-        return kind(**{name: _typed(kinds[name], item, inside + name) for name, item in value.items()})  # type: ignore[operator]
+        given = {name: _typed(kinds[name], item, inside + name) for name, item in value.items()}
+        try:
+            return kind(**given)  # type: ignore[operator]
+        except (InputError, TypeError) as error:
+            raise ProjectError(f"{where or 'it'} cannot be: {error}") from None
     if kind is bytes and isinstance(value, str):
         with contextlib.suppress(ValueError):
             return base64.b64decode(value, validate=True)

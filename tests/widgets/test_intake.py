@@ -41,6 +41,7 @@ def test_an_image_that_has_a_format_is_not_decoded_here():
         ("w.PTH", "weights"),
         ("net.py", "python"),
         ("x.workbench", "project"),
+        ("labels.CSV", "labels"),
     ],
 )
 def test_files_are_told_apart(tmp_path: Path, name: str, kind: str):

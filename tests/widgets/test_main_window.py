@@ -22,6 +22,7 @@ from widgets.panels import PANELS
 from widgets.views.contact_sheet import ContactSheet
 from workbench.jobs.job import Request
 from workbench.jobs.requests import DescribeAnalyses, ListSources, LoadModel, OpenImages
+from workbench.labels import Label
 from workbench.models.layer import Unit
 from workbench.project import Note, Project
 
@@ -34,7 +35,7 @@ CONTROL = Qt.KeyboardModifier.ControlModifier
 
 def test_it_opens_with_every_dock_and_the_defaults(make_window, runner):
     window = make_window()
-    assert set(PANELS) == {"model_loader", "neuron_grid", "inspector", "problems", "jobs", "notes", "training", "generate"}
+    assert set(PANELS) == {"model_loader", "neuron_grid", "inspector", "problems", "jobs", "notes", "training", "generate", "compare"}
     assert all(window.docks.is_visible(id) for id in PANELS)
     assert window.messages.messages == []
     assert runner.asked(LoadModel) == [LoadModel("test:small")]
@@ -180,7 +181,7 @@ def test_reopening_restores_window_docks_and_investigation(make_window, qtbot):
 def test_changes_are_kept_soon_even_without_closing(make_window, qtbot, settings):
     window = make_window()
     window.investigation.autosave.setInterval(10)
-    window.session.project.labels["m"] = {"a:1": "curve"}
+    window.session.project.labels["m"] = {"a:1": [Label("curve")]}
     window.session.touch()
     qtbot.waitUntil(lambda: settings.running_copy.exists() and Project.load(settings.running_copy).labels != {})
     assert settings.modified

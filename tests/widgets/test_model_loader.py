@@ -23,6 +23,7 @@ SOURCES = (
         for n in ("convnext_tiny", "convnext_base", "resnet18", "resnet50", "resnetv2_50")
     ),
     SourceEntry("torchvision:googlenet", "torchvision", "googlenet"),
+    SourceEntry("lucid:inceptionv1", "lucid", "inceptionv1"),
     SourceEntry("open_clip:ViT-B-32", "open_clip/ViT", "ViT-B-32"),
 )
 
@@ -63,7 +64,7 @@ def test_the_list_is_filtered(panel, typed, found):
 
 def test_groups_say_how_many_they_hold(panel):
     texts = [panel.sources._model.item(row).text() for row in range(panel.sources._model.rowCount())]
-    assert texts == ["Bundled  (1)", "timm  (5)", "torchvision  (1)", "open_clip  (1)", "Your own"]
+    assert texts == ["Bundled  (1)", "timm  (5)", "torchvision  (1)", "Lucid  (1)", "open_clip  (1)", "Your own"]
 
 
 def test_a_reference_and_enter_opens_it(panel, runner):

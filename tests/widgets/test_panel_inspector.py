@@ -11,14 +11,15 @@ from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QWidget
 
+from widgets.amounts import duration
 from widgets.elided_label import ElidedLabel
 from widgets.export import export_view
 from widgets.panels.inspector import InspectorPanel
 from widgets.unit_card.examples import short
 from widgets.unit_card.response import as_map
-from widgets.unit_card.sweep_bar import duration
 from workbench.analyses.analysis import Result
 from workbench.jobs.requests import FetchImages, LoadModel, ReadImage, Sweep, Thumbnails, UnitExamples, UnitOnImage
+from workbench.labels import Label, put
 from workbench.models.layer import Layer, Unit
 
 UNIT = Unit("blocks.1.act", 9)
@@ -155,25 +156,24 @@ def test_header_says_which_unit_this_is(opened, qtbot):
     assert opened.address.text() == "blocks.1.act:9"
     assert opened.about.text() == "relu · post-activation · unit 9 of 64 · 14 × 14 positions"
     qtbot.mouseClick(opened.copy, Qt.MouseButton.LeftButton)
-    assert QGuiApplication.clipboard().text() == "blocks.1.act:9"
+    assert QGuiApplication.clipboard().text() == "workbench:test:small#blocks.1.act:9"
 
 
-def test_label_is_saved_and_can_be_taken_back(opened, session, qtbot):
-    qtbot.keyClicks(opened.label, "whiskers")
-    qtbot.keyClick(opened.label, Qt.Key.Key_Return)
-    assert session.project.labels == {"test:small": {"blocks.1.act:9": "whiskers"}} and session.modified
+def test_label_is_saved_with_the_unit_it_was_typed_for(opened, session, qtbot):
+    qtbot.keyClicks(opened.labels.name, "whiskers")
     session.select_unit(OTHER)
-    assert opened.label.text() == ""
+    assert opened.labels.name.text() == ""
+    [label] = session.project.labels["test:small"]["blocks.1.act:9"]
+    assert label.name == "whiskers" and list(session.project.labels["test:small"]) == ["blocks.1.act:9"] and session.modified
+
+
+def test_a_figure_says_what_the_unit_is_called(opened, session, runner, qtbot):
+    runner.answers[Thumbnails] = thumbnails
+    put(session.project.labels, "test:small", str(UNIT), [Label("whiskers", kind="proposed"), Label("ears")])
+    session.select_unit(OTHER)
     session.select_unit(UNIT)
-    assert opened.label.text() == "whiskers"
-    session.undo_stack.undo()
-    assert opened.label.text() == "" and session.project.labels["test:small"] == {}
-
-
-def test_a_label_half_typed_belongs_to_the_unit_it_was_typed_for(opened, session, qtbot):
-    qtbot.keyClicks(opened.label, "ears")
-    session.select_unit(OTHER)
-    assert session.project.labels["test:small"] == {"blocks.1.act:9": "ears"} and opened.label.text() == ""
+    qtbot.waitUntil(lambda: bool(opened.visualizations.views()))
+    assert opened.visualizations.strip.provenance()["label"] == "ears"
 
 
 # Feature visualization

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PySide6.QtCore import Qt
 
-from widgets.panels.neuron_grid import SORTS, NeuronGridPanel, units_matching
+from widgets.grid_tools import SORTS
+from widgets.panels.neuron_grid import NeuronGridPanel
+from widgets.unit_names import units_matching
 from workbench.jobs.requests import LayerStatistics, LoadModel, OpenImages, Sweep, Thumbnails
+from workbench.labels import Label
 from workbench.models.layer import Unit
+from workbench.unit_families import Family
 
 
 def thumbnails(request: Thumbnails) -> dict[int, np.ndarray]:
@@ -251,10 +257,77 @@ def test_filter_finds_labels_given_meanwhile(opened, session, qtbot):
     opened.filter.setText("whisker")
     qtbot.waitUntil(lambda: opened.grid.units == ())
     assert "whisker" in opened.grid.message
-    session.project.labels["test:small"] = {"blocks.1.act:7": "cat whiskers"}
+    assert opened.grid.label(7) == ""
+    session.project.labels["test:small"] = {"blocks.1.act:7": [Label("ears", kind="proposed"), Label("cat whiskers, 45°")]}
     session.touch()
     qtbot.waitUntil(lambda: opened.grid.units == (7,))
-    assert opened.grid.describe(7).splitlines()[:2] == ["blocks.1.act:7", "cat whiskers"]
+    assert opened.grid.describe(7).splitlines()[:2] == ["blocks.1.act:7", "cat whiskers, 45° · ears"]
+    assert opened.grid.label(7) == "cat whiskers, 45°", "it stands below the image"
+    for text in ("EARS", "cat_whiskers_45"):
+        opened.filter.setText(text)
+        qtbot.wait(150)
+        assert opened.grid.units == (7,)
+    (sheet,) = opened.views()
+    assert sheet.provenance()["labels"] == {"7": "cat whiskers, 45°"}
+
+
+def test_captions_of_the_answer_are_its_classes(opened, session, runner, qtbot):
+    labels = tuple(f"class {i}" for i in range(10))
+    runner.answers[LoadModel] = replace(runner.answers[LoadModel], labels=labels)
+    session.open_model("test:small", layer="head")
+    qtbot.waitUntil(lambda: opened.grid.label(3) == "class 3")
+
+
+def test_a_filter_names_a_family_in_its_order(opened, session, qtbot):
+    session.project.families["test:small"] = [Family("curve detectors", "blocks.1.act", [9, 3, 40]), Family("x", "stem.act", [1])]
+    opened.filter.setText("{curve detectors}")
+    qtbot.waitUntil(lambda: opened.grid.units == (9, 3, 40))
+    opened.filter.setText("{Curve detectors} 0-10")
+    qtbot.waitUntil(lambda: opened.grid.units == (9, 3))
+
+
+# Selecting several
+
+
+def click(opened, qtbot, unit: int, *keys: Qt.KeyboardModifier) -> None:
+    row = opened.grid.units.index(unit)
+    opened.grid.scrollTo(opened.grid.model().index(row))
+    held = Qt.KeyboardModifier.NoModifier
+    for key in keys:
+        held |= key
+    place = opened.grid.visualRect(opened.grid.model().index(row)).center()
+    qtbot.mouseClick(opened.grid.viewport(), Qt.MouseButton.LeftButton, held, place)
+
+
+def test_ctrl_and_shift_select_several_units(opened, session, qtbot):
+    control, shift = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
+    click(opened, qtbot, 2)
+    click(opened, qtbot, 4, control)
+    assert opened.grid.selected_units() == session.selection == (2, 4) and session.unit == Unit("blocks.1.act", 4)
+    click(opened, qtbot, 2, control)
+    assert opened.grid.selected_units() == session.selection == (4,)
+    click(opened, qtbot, 6, shift)
+    assert opened.grid.selected_units() == session.selection
+    click(opened, qtbot, 3)
+    assert opened.grid.selected_units() == session.selection == (3,)
+    session.select_together((3, 8, 9))
+    assert opened.grid.selected_units() == (3, 8, 9) and session.unit == Unit("blocks.1.act", 3)
+
+
+def test_what_is_selected_together_is_shown_whatever_the_filter(opened, session, qtbot):
+    session.project.families["test:small"] = [Family("curves", "blocks.1.act", [9, 3, 40])]
+    opened.filter.setText("0-5")
+    qtbot.waitUntil(lambda: len(opened.grid.units) == 6)
+    session.select_family("blocks.1.act", "curves")
+    assert opened.filter.text() == "" and opened.grid.selected_units() == (3, 9, 40) and session.selection == (9, 3, 40)
+    opened.filter.setText("{curves}")
+    qtbot.waitUntil(lambda: opened.grid.units == (9, 3, 40))
+    assert opened.grid.selected_units() == (9, 3, 40)
+    opened.filter.setText("0-5")
+    qtbot.waitUntil(lambda: len(opened.grid.units) == 6)
+    opened.filter.clear()
+    qtbot.waitUntil(lambda: len(opened.grid.units) == 64)
+    assert opened.grid.selected_units() == (3, 9, 40), "what a filter hid is selected again"
 
 
 # Sorting

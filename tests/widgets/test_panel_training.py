@@ -16,7 +16,7 @@ from widgets.garbage import GarbageCollector
 from widgets.panels.training import NAME, STEP, TrainingPanel
 from widgets.relay import Relay
 from widgets.session import Session
-from workbench.jobs.requests import DescribeRecipes, ImageSetCard, ListRuns, RecipeCard, Train
+from workbench.jobs.requests import DescribeRecipes, ImageSetCard, ListRuns, LoadModel, RecipeCard, Train
 from workbench.jobs.runner import Runner
 from workbench.jobs.runs import RunCard
 from workbench.training.trainer import Progress
@@ -257,3 +257,11 @@ def test_a_run_is_paused_gone_on_with_stopped_and_taken_up_by_another_window(qap
         for session in sessions:
             session.close(30)
         collector.stop()
+
+
+def test_the_chosen_run_opens_as_a_network(panel, runner, qtbot, tmp_path):
+    assert not panel.open_run.isEnabled()
+    panel.list.setCurrentItem(panel.list.topLevelItem(0))
+    panel.open_run.click()
+    qtbot.waitUntil(lambda: bool(runner.asked(LoadModel)))
+    assert runner.asked(LoadModel)[-1] == LoadModel(f"run:{tmp_path / 'old'}")

@@ -28,7 +28,7 @@ KEYS = [
         Qt.Key.Key_Period,
     ),
 ]
-SHORTCUTS = [*"1234567890zypgenrsiox", "Left", "Right", "PgUp", "PgDown"]
+SHORTCUTS = [*"1234567890zypgenrsioxl", "Left", "Right", "PgUp", "PgDown"]
 
 
 class Links(QObject):

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from workbench.jobs.requests import LoadModel, OpenImages, ReadImage
+from workbench.labels import Label
 from workbench.models.layer import Layer, Unit
 from workbench.project import Project
+from workbench.unit_families import Family
 
 
 def signals(session) -> list[tuple[str, object]]:
@@ -190,7 +192,7 @@ def test_touching_marks_as_modified_and_another_project_clears_it(session):
     marks, touched = [], []
     session.modified_changed.connect(marks.append)
     session.touched.connect(lambda: touched.append(1))
-    session.project.labels.setdefault("m", {})["u:1"] = "curve"
+    session.project.labels["m"] = {"u:1": [Label("curve")]}
     session.touch()
     session.touch()
     assert marks == [True] and len(touched) == 2
@@ -207,3 +209,28 @@ def test_a_layer_answers_to_any_of_its_names(opened):
     opened.select_layer("stem.act")
     opened.select_layer("blocks.0.sum")
     assert opened.layer == "blocks.0:add"
+
+
+def test_units_are_selected_together_until_another_is_chosen(opened):
+    seen = []
+    opened.selection_changed.connect(seen.append)
+    opened.select_unit(Unit("blocks.1.act", 5))
+    opened.select_together((9, 5))
+    opened.select_together((9, 5))
+    assert (opened.unit, opened.selection) == (Unit("blocks.1.act", 5), (9, 5))
+    opened.select_unit(Unit("blocks.1.act", 7))
+    opened.select_layer("stem.act")
+    assert opened.selection == () and seen == [(), (5,), (9, 5), (7,), ()]
+
+
+def test_a_family_is_selected_in_its_order_and_its_first_unit_looked_at(opened):
+    opened.project.families["test:small"] = [Family("Curves", "blocks.0:add", [9, 3, 4]), Family("beyond", "head", [1, 10])]
+    opened.select_family("blocks.0.sum", "curves")
+    assert (opened.layer, opened.unit, opened.selection, opened.family) == ("blocks.0:add", Unit("blocks.0:add", 9), (9, 3, 4), "Curves")
+    with pytest.raises(ValueError, match="head:10 does not exist: head has units 0 to 9"):
+        opened.select_family("head", "beyond")
+    with pytest.raises(ValueError, match="no family 'lines' in head in this investigation"):
+        opened.select_family("head", "lines")
+    assert opened.family == "Curves", "what cannot be selected changes nothing"
+    opened.select_unit(Unit("blocks.0:add", 3))
+    assert (opened.selection, opened.family) == ((3,), "")

@@ -105,7 +105,7 @@ def test_menu_switches_the_axis_and_offers_export(histogram):
     menu = QMenu()
     histogram.fill_menu(menu)
     titles = [action.text() for action in menu.actions() if action.text()]
-    assert titles == ["Logarithmic count axis", "Export…", "Copy image"]
+    assert titles == ["Logarithmic count axis", "Export…", "Copy image", "Copy as Python", "Copy as command"]
     menu.actions()[0].trigger()
     assert not histogram.logarithmic
 

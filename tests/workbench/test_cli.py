@@ -505,6 +505,27 @@ def test_dataset_examples(capsys: pytest.CaptureFixture[str], tmp_path: Path, ne
     assert figures == {"histograms", "sparsity", "examples_1_0", "examples_2_4"}
 
 
+def test_contributions(tmp_path: Path, network: str, pictures: str) -> None:
+    arguments = run_arguments(tmp_path, network, "layer=1", "unit=3", "image=7", "position=2,5", analysis="Contributions")
+    assert main.main([*arguments, "--images", pictures]) == 0
+    summary = json.loads((tmp_path / "out" / "result.json").read_text())["summary"]
+    assert summary["pre"] == "0:3" and summary["image_id"] == "007.png" and summary["relative_error"] <= 1e-5
+    assert np.load(tmp_path / "out" / "arrays.npz")["map/0"].shape == (24, 24)
+    assert [path.stem for path in (tmp_path / "out" / "figures").glob("*.png")] == ["contributions"]
+
+
+def test_ablation(capsys: pytest.CaptureFixture[str], tmp_path: Path, network: str, pictures: str) -> None:
+    (Path(pictures.removeprefix("folder:")) / "017.png").write_bytes(b"this is no image")
+    arguments = run_arguments(tmp_path, network, "layer=1", "units=2,3", "method=zero", analysis="Ablation")
+    assert main.main([*arguments, "--images", pictures]) == 0
+    assert "skipped 1 unreadable image: 017.png (" in capsys.readouterr().err
+    document = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert document["summary"]["images"] == 59 and document["summary"]["null_draws"] == 6, "four others, in pairs"
+    assert document["summary"]["change"] > 0 and document["summary"]["groups"] == "image" and document["seed"] == 0
+    assert np.load(tmp_path / "out" / "arrays.npz")["output_change"].shape == (4,)
+    assert {path.stem for path in (tmp_path / "out" / "figures").glob("*.png")} == {"effect", "images"}
+
+
 def test_images_that_cannot_be_read_are_named(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, network: str, pictures: str
 ) -> None:
@@ -580,3 +601,12 @@ def test_a_closed_pipe_is_no_error() -> None:
     process.stdout.close()  # long before it writes
     assert process.wait(30) == 0 and process.stderr.read() == ""
     process.stderr.close()
+
+
+def test_device_and_numbers_are_chosen_and_written_down(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = ["run", "DatasetExamples", "--model", "bundled:planted/curve_net", "--images", "stimuli:curves", "--set", "layers=input"]
+    assert main.main([*line, "--out", str(tmp_path / "a"), "--device", "cpu", "--numbers", "bf16"]) == 0
+    made = json.loads((tmp_path / "a" / "result.json").read_text())
+    assert (made["device"], made["arithmetic"]) == ("cpu", "bf16")
+    assert main.main([*line, "--out", str(tmp_path / "b"), "--device", "cuda:77"]) == cli.BAD_INPUT
+    assert "none on this machine" in capsys.readouterr().err

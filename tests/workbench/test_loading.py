@@ -108,7 +108,7 @@ def test_wildcards_choose_among_the_networks() -> None:
 def test_everything_listed_has_a_place_in_the_tree_and_can_be_parsed() -> None:
     found = entries("*")
     assert len(found) > 2000
-    assert {entry.group.split("/")[0] for entry in found} == {"bundled", "open_clip", "timm", "torchvision"}
+    assert {entry.group.split("/")[0] for entry in found} == {"bundled", "lucid", "open_clip", "timm", "torchvision"}
     for entry in found:
         assert Reference.parse(entry.ref).scheme == entry.group.split("/")[0]
         assert entry.title and entry.note

@@ -17,7 +17,9 @@ import numpy as np
 import pytest
 
 from workbench import project as module
+from workbench.labels import Label
 from workbench.project import Edit, Note, ProblemState, Project, ProjectError, Window
+from workbench.unit_families import Family
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -30,7 +32,15 @@ def example() -> Project:
         unit="layer1.0.conv1:12",
         window=Window(b"\x00\xff geometry", b"\x01state", {"problems": {"search": "curve", "widths": [1, 2.5, None, True]}}),
         notes=[Note("Kurven – 曲線", "folgt\nKurven 🌈", "timm:resnet18", "layer1.0.conv1:12", 1.5, 2.5), Note("b", created=3, changed=4)],
-        labels={"timm:resnet18": {"layer1.0.conv1:12": "curve, 30°"}},
+        labels={
+            "timm:resnet18": {
+                "layer1.0.conv1:12": [
+                    Label("curve, 30°", 0.75, "me", "all starts\nagree", created=1.25),
+                    Label("line", kind="proposed", created=2.0),
+                ]
+            }
+        },
+        families={"timm:resnet18": [Family("curves", "layer1.0.conv1", [12, 3], [0.0, None])]},
         problems={"7.10": ProblemState("started", "me", "weights of the second tower"), "7.1": ProblemState()},
         edits=[Edit("timm:resnet18", "conv1.weight", "hand-made curve", False)],
         arrays={"hand-made curve": np.arange(24, dtype=np.float32).reshape(2, 3, 4), "twin": np.arange(3), "same": np.arange(3)},
@@ -61,6 +71,7 @@ def test_every_kind_of_difference_is_seen():
         lambda p: setattr(p, "layer", "x"),
         lambda p: setattr(p.notes[0], "text", "x"),
         lambda p: p.labels.clear(),
+        lambda p: p.families["timm:resnet18"][0].units.reverse(),
         lambda p: setattr(p.window, "state", b""),
         lambda p: p.arrays["twin"].__setitem__(0, 9),
         lambda p: p.arrays.pop("same"),
@@ -274,6 +285,15 @@ def one_line(path: Path) -> str:
         (b'{"version": 1, "window": {"geometry": "no base64!"}}', "window.geometry is 'no base64!'"),
         (b'{"version": 1, "problems": {"7.1": {"status": "won"}}}', r"problems\['7.1'\].status is 'won'"),
         (b'{"version": 1, "edits": [{"enabled": 1}]}', r"edits\[0\].enabled is 1"),
+        (b'{"version": 1, "labels": {"m": "curve"}}', "damaged project of version 1"),
+        (b'{"version": 2, "families": {"m": [{"name": "x", "layer": "a", "units": [1, 1]}]}}', r"families\['m'\]\[0\] cannot be"),
+        (b'{"version": 2, "families": {"m": [{"name": "x", "layer": "a", "units": [1], "angles": ["up"]}]}}', "angles.*is 'up'"),
+        (b'{"version": 2, "labels": {"m": {"a:1": "curve"}}}', r"labels\['m'\]\['a:1'\] is 'curve'"),
+        (b'{"version": 2, "labels": {"m": {"a:1": [{"name": " "}]}}}', r"\['a:1'\]\[0\] cannot be: a label needs a name"),
+        (b'{"version": 2, "labels": {"m": {"a:1": [{"confidence": 1}]}}}', r"\['a:1'\]\[0\] cannot be: .*'name'"),
+        (b'{"version": 2, "labels": {"m": {"a:1": [{"name": "x", "confidence": 7}]}}}', "cannot be: confidence 7.0 is not"),
+        (b'{"version": 2, "labels": {"m": {"a:1": [{"name": "x", "confidence": "sure"}]}}}', "confidence is 'sure'"),
+        (b'{"version": 2, "labels": {"m": {"a:1": [{"name": "x", "kind": "guessed"}]}}}', "kind is 'guessed'"),
         (b'{"version": 1, "arrays": ["a"]}', "arrays is"),
         (b'{"version": 1, "arrays": {"a": "../../secret.npy"}}', "not the name of an array file"),
         (b'{"version": 1, "arrays": {"a": "0.npy"}}', "cannot be read: No such file"),
@@ -311,10 +331,20 @@ def test_a_file_of_each_older_version_is_still_read():
     for file in files:
         project = Project.load(file)
         assert project.notes[0].title == "Curves" and project.notes[0].unit == "blocks.2.0:12"
-        assert project.labels["bundled:efficientnet-lite0"]["blocks.2.0:12"] == "curves"
+        [label] = project.labels["bundled:efficientnet-lite0"]["blocks.2.0:12"]
+        assert (label.name, label.kind) == ("curves", "typed")
+        if file.stem >= "version_2":
+            [family] = project.families["bundled:efficientnet-lite0"]
+            assert (family.name, family.units, family.angles) == ("curves", [12, 7], [0.0, None])
         assert project.problems["7.10"].status == "started"
         assert project.window.state == b"docks"
         assert project.arrays["kernel"].tolist() == [[1.0, -1.0]]
+
+
+def test_the_names_of_version_1_become_labels_that_nobody_is_named_for(tmp_path: Path):
+    path = tmp_path / "old.workbench"
+    path.write_text('{"version": 1, "labels": {"m": {"a:1": "curve,  45°", "a:2": " "}}}', encoding="utf-8")
+    assert Project.load(path).labels == {"m": {"a:1": [Label("curve, 45°", None, "", "", "typed", 0.0)]}}
 
 
 def test_an_older_version_is_brought_up_step_by_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

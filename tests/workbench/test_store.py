@@ -49,7 +49,7 @@ def test_objects_are_refused_and_nothing_is_left(store: Store) -> None:
     bad = Result("Kind", {}, {"x": np.array([{}], dtype=object)}, {})
     with pytest.raises(ValueError, match="Object arrays cannot be saved"):
         store.save("k", bad)
-    assert store.size() == 0
+    assert sum(store.sizes().values()) == 0
 
 
 @pytest.mark.parametrize("keep", [0, 10, 300, -30])
@@ -106,16 +106,20 @@ def test_a_damaged_thumbnail_is_dropped(store: Store, caplog: pytest.LogCaptureF
 
 
 def test_size_and_clear(store: Store) -> None:
-    assert store.size() == 0
+    assert set(store.sizes().values()) == {0}
     store.clear()
     store.save("k", result())
     store.save_thumbnail("ab12", np.zeros((1, 8, 8, 3), np.uint8))
     (store.folder("sweep") / "zarr.json").write_text("1234")
     kept = store.root / "somebody's file"
     kept.write_text("x")
-    assert store.size() == sum(p.stat().st_size for p in store.root.rglob("*") if p.is_file()) > 400
+    sizes = store.sizes()
+    assert sum(sizes.values()) == sum(p.stat().st_size for p in store.root.rglob("*") if p.is_file()) - 1 > 400
+    assert sizes["sweeps"] == 4
+    store.clear(["thumbnails"])
+    assert store.sizes() == sizes | {"thumbnails": 0}
     store.clear()
-    assert store.size() == 1 and kept.exists()
+    assert sum(store.sizes().values()) == 0 and kept.exists()
     assert store.load("k") is None and list(store.folder("sweep").iterdir()) == []
 
 

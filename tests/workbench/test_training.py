@@ -304,6 +304,7 @@ def test_a_wrong_recipe_is_refused_by_name(name: str, settings: dict[str, object
         ({"column": "colour"}, "has no column 'colour'; it has label"),
         ({"batch": 500}, "a batch of 500 is more than the 96 images to train on"),
         ({"network": "resnett"}, "no network is named 'resnett'"),
+        ({"network": "lucid:inceptionv1"}, "no network is named 'lucid:inceptionv1'"),
         ({"network": "timm:resnet18x"}, "resnet18"),
         ({"images": "folder:/nowhere"}, "/nowhere"),
     ],
@@ -515,3 +516,15 @@ def test_a_diffusion_network_is_judged_by_what_it_draws(monkeypatch: pytest.Monk
     assert 0 <= figures["judge_object_top5"] <= 1
     drawn = type(course).draw(course, course.module, ["turtle, noto style"], random)
     assert drawn.shape == (1, 3, 32, 32) and drawn.abs().max() <= 1
+
+
+def test_a_batch_of_a_clip_has_every_concept_in_several_styles() -> None:
+    course = recipe("clip-rn", {"batch": 12, "drawings": 3}).prepare(torch.device("cpu"), Task())
+    columns = course.images.columns
+    for step in (0, 400):
+        chosen = course._chosen(step, generator(0, step)).tolist()
+        concepts = [columns["concept"][index] for index in chosen]
+        assert len(set(chosen)) == 12 and [concepts.count(name) for name in dict.fromkeys(concepts)] == [3] * 4
+        assert all(name not in held_out_concepts() for name in concepts)
+        for name in set(concepts):
+            assert len({columns["style"][index] for index in chosen if columns["concept"][index] == name}) == 3

@@ -77,5 +77,11 @@ PANELS: dict[str, Entry] = {
         "centre",
         "Draw images from prompts with the open diffusion network, and step through how each came to be.",
     ),
+    "compare": Entry(
+        "compare:ComparePanel",
+        "Compare",
+        "centre",
+        "Up to six pinned units side by side on the same scales: different ones, or one in several networks or checkpoints.",
+    ),
 }
 """Panel id -> entry. The order gives the shortcuts Ctrl+1, Ctrl+2 ... and the order of the tabs."""

@@ -28,8 +28,10 @@ from widgets.elided_label import ElidedLabel
 from widgets.session import Session
 from widgets.theme import set_icon
 from widgets.views.image_strip import ImageStrip, Picture, Row
+from workbench.address import Address
 from workbench.models.caption_tokenizer import in_style
 from workbench.models.shelf import FOLDER
+from workbench.recompute import Pick, Recomputation, Step
 
 if TYPE_CHECKING:
     from widgets.views.view import View
@@ -279,7 +281,10 @@ class GeneratePanel(Panel):
                 for image in range(asked["images"])
             )
             rows.append(Row(prompt or "no prompt", pictures, lines=8))
-        made_from = {"model": self._request.model, **asked}
+        made_from = {"model": self._request.model, "address": str(Address(self._request.model, view=self.id)), **asked}
+        picks = (Pick("images", "images", pixels=True), Pick("trajectory", "trajectory"))
+        again = Recomputation(self._request.model, None, (Step("Generation", asked, picks=picks),))
+        self.strip.recomputation = self.course.recomputation = again
         self.strip.show_rows(rows, title="Generated images", made_from=made_from)
         if self._trajectory is not None:
             row, image = self._chosen

@@ -5,25 +5,32 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from PySide6.QtCore import QEvent, QObject, QSize, Qt, QTimer
-from PySide6.QtGui import QGuiApplication, QUndoCommand
+from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
     QLabel,
-    QLineEdit,
     QScrollArea,
     QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
+from widgets.badge import Badge
+from widgets.commands import Command
 from widgets.docks import Panel
 from widgets.elided_label import ElidedLabel
 from widgets.theme import set_icon
+from widgets.unit_card.ablation import AblationSection
+from widgets.unit_card.contributions import ContributionsSection
 from widgets.unit_card.distribution import Distribution
 from widgets.unit_card.examples import Examples
+from widgets.unit_card.labels import UnitLabels
+from widgets.unit_card.membership import Membership
+from widgets.unit_card.neighbours import NeighboursSection
 from widgets.unit_card.response import Response
 from widgets.unit_card.section import Section
+from widgets.unit_card.selectivity import SelectivitySection
 from widgets.unit_card.visualizations import Visualizations
 from workbench.models.layer import Unit
 
@@ -43,35 +50,49 @@ class InspectorPanel(Panel):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self._unit: Unit | None = None
-        self._model = ""  # reference of the network that the unit is of
         self._unasked: list[Section] = []
         self._image_is_news = False  # what the unit does on it was not seen yet
-        self._show_response = QTimer(self, singleShot=True, interval=0)  # once the sections have their new heights
-        self._show_response.timeout.connect(self._scroll_to_response)
-        self._settling = QTimer(self, singleShot=True, interval=500)  # while it runs, what still grows is followed
+        self._show_section = QTimer(self, singleShot=True, interval=0)  # once the sections have their new heights
+        self._show_section.timeout.connect(self._scroll_to_section)
+        self._settling = QTimer(self, singleShot=True)  # while it runs, what still grows is followed
         self.visualizations = Visualizations(session)
         self.examples = Examples(session)
         self.distribution = Distribution(session)
         self.response = Response(session)
+        self.contributions = ContributionsSection(session)
+        self.ablation = AblationSection(session)
+        self.selectivity = SelectivitySection(session)
+        self.neighbours = NeighboursSection(session)
         self.sections: dict[str, Section] = {
             "visualizations": self.visualizations,
             "examples": self.examples,
             "histogram": self.distribution,
             "image": self.response,
+            "contributions": self.contributions,
+            "selectivity": self.selectivity,
+            "neighbours": self.neighbours,
+            "ablation": self.ablation,
         }
+        for name, section in self.sections.items():
+            section.place = f"{self.id}.{name}"
+        self._sought: Section = self.response  # what is scrolled to
         self._build()
         self.examples.found.connect(self.distribution.show_found)
         self.response.measured.connect(self._on_measured)
         self.response.failed.connect(self._forget_news)
+        self.response.shown.connect(self.contributions.show_image)
+        self.response.position_picked.connect(self.contributions.ask_at)
+        self.contributions.placed.connect(self.response.mark)
+        self.ablation.picked.connect(session.drop_image)
         self.examples.picked.connect(session.drop_image)
         self.visualizations.picked.connect(session.drop_image)
         session.unit_changed.connect(self._on_unit)
         session.images_changed.connect(lambda _card: self._renew(self.examples))
+        session.images_changed.connect(lambda _card: [self._renew(s) for s in (self.selectivity, self.neighbours, self.ablation)])
         session.image_changed.connect(self._on_image)
         session.reading_changed.connect(self._say_what_to_do)
-        session.project_changed.connect(self._forget_label)
-        session.touched.connect(self._show_label)
         self.scroll.verticalScrollBar().rangeChanged.connect(self._follow_growth)
+        self.scroll.verticalScrollBar().actionTriggered.connect(lambda _action: self._settling.stop())  # the user scrolls
         self._on_unit(session.unit)
 
     def _build(self) -> None:
@@ -86,21 +107,26 @@ class InspectorPanel(Panel):
         self.copy = QToolButton(self)
         set_icon(self.copy, "copy")
         self.copy.setAutoRaise(True)
-        self.copy.setToolTip("Copy the unit's address")
+        self.copy.setToolTip("Copy the unit's address: Ctrl+G, a note and the command line take it")
         self.copy.setAccessibleName("Copy the unit's address")
-        self.copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(str(self._unit)))
+        self.copy.clicked.connect(self._copy_address)
         self.about = QLabel(self)
         self.about.setWordWrap(True)
-        self.label = QLineEdit(self)
-        self.label.setPlaceholderText("Label, such as “curves, 45°”")
-        self.label.setToolTip(
-            "What you call this unit; saved with the investigation, found by the filter of the panel Neurons"
-        )
-        self.label.setAccessibleName("Label of the unit")
-        self.label.editingFinished.connect(self._set_label)
+        self.badge = Badge(self.session)
+        self.labels = UnitLabels(self.session)
+        self.membership = Membership(self.session)
+        self.twin = QToolButton(self)
+        self.twin.setText("Twin")
+        self.twin.setCheckable(True)
+        self.twin.setAutoRaise(True)
+        self.twin.setToolTip("Put the same figures of a network with random weights beside these: what the architecture does untrained")
+        self.twin.setAccessibleName("Show the random-weight twin")
+        self.twin.toggled.connect(self.session.show_twin)
+        self.session.twin_changed.connect(self.twin.setChecked)
         line = QHBoxLayout()
         line.setSpacing(4)
         line.addWidget(self.address, 1)
+        line.addWidget(self.twin)
         line.addWidget(self.copy)
         self.header = QWidget(self)
         header = QVBoxLayout(self.header)
@@ -108,7 +134,9 @@ class InspectorPanel(Panel):
         header.setSpacing(3)
         header.addLayout(line)
         header.addWidget(self.about)
-        header.addWidget(self.label)
+        header.addWidget(self.badge)
+        header.addWidget(self.labels)
+        header.addWidget(self.membership)
 
         content = QWidget()
         column = QVBoxLayout(content)
@@ -138,9 +166,9 @@ class InspectorPanel(Panel):
 
     def _on_unit(self, unit: Unit | None) -> None:
         """Turn to another unit."""
-        self._set_label()  # of the last one, if it was being typed
         self._settling.stop()
-        self._unit, self._model = unit, self.session.model.ref if self.session.model is not None else ""
+        self._unit = unit
+        self.labels.show_unit(self.session.model.ref if self.session.model is not None else "", unit)
         for part in (self.header, self.scroll):
             part.setVisible(unit is not None)
         self.empty.setVisible(unit is None)
@@ -158,11 +186,20 @@ class InspectorPanel(Panel):
             f"{positions} positions" if positions else "",
         )
         self.about.setText(" · ".join(part for part in parts if part))
-        self._show_label()
         for section in self.sections.values():
             section.show_unit(unit)
         self._unasked = list(self.sections.values())
         self._ask()
+
+    def _copy_address(self) -> None:
+        if self._unit is not None:
+            QGuiApplication.clipboard().setText(str(self.session.addresses.of_unit(self._unit)))
+
+    def show_part(self, part: str) -> None:
+        """Unfold a section and scroll to it, whatever grows above it meanwhile."""
+        if part in self.sections:
+            self.sections[part].open = True
+            self._seek(self.sections[part], settling=60_000)  # a network may have to be loaded for what stands above
 
     def _say_what_to_do(self) -> None:
         """Say what is missing before a unit can be shown, and that an image waits for it."""
@@ -190,18 +227,24 @@ class InspectorPanel(Panel):
         self.distribution.mark(value)
         if value is not None and self._image_is_news:
             self._image_is_news = False
-            self._show_response.start()
-            self._settling.start()
+            self._seek(self.response, settling=500)
 
     def _forget_news(self) -> None:
         self._image_is_news = False
 
+    def _seek(self, section: Section, settling: int = 0) -> None:
+        """Scroll to a section, and so many milliseconds long again whenever something has grown."""
+        self._sought = section
+        self._show_section.start()
+        if settling:
+            self._settling.start(settling)
+
     def _follow_growth(self) -> None:
         if self._settling.isActive():
-            self._show_response.start()
+            self._show_section.start()
 
-    def _scroll_to_response(self) -> None:
-        self.scroll.ensureWidgetVisible(self.response, 0, 0)
+    def _scroll_to_section(self) -> None:
+        self.scroll.ensureWidgetVisible(self._sought, 0, 0)
 
     def _renew(self, section: Section) -> None:
         """Let a section begin anew for the same unit: other images, another image."""
@@ -218,39 +261,19 @@ class InspectorPanel(Panel):
                 section.ask()
             if self._unit is not None and self._image_is_news:
                 self.response.open = True
-                self._show_response.start()
+                self._seek(self.response)
 
     def showEvent(self, event: QShowEvent) -> None:
         """Ask for what was not asked while the panel was hidden."""
         super().showEvent(event)
         self._ask()
 
-    # ------------------------------------------------------------------------------------------------ label
-
-    def _given_label(self) -> str:
-        return self.session.project.labels.get(self._model, {}).get(str(self._unit), "")
-
-    def _show_label(self) -> None:
-        if not self.label.isModified():  # else it is being typed
-            self.label.setText(self._given_label())
-
-    def _forget_label(self) -> None:
-        self.label.setModified(False)
-        self._show_label()
-
-    def _set_label(self) -> None:
-        if not self.label.isModified():
-            return
-        self.label.setModified(False)
-        text = self.label.text().strip()
-        if self._unit is not None and text != self._given_label():
-            self.session.undo_stack.push(LabelUnit(self.session, self._model, self._unit, text))
-
     # ------------------------------------------------------------------------------------------------ the panel's contract
 
     def save_state(self) -> dict[str, Any]:
-        """Keep which sections are folded, and what each of them keeps."""
-        return {name: {"open": section.open, **section.save_state()} for name, section in self.sections.items()}
+        """Keep which sections are folded, what each of them keeps, and who gives labels."""
+        sections = {name: {"open": section.open, **section.save_state()} for name, section in self.sections.items()}
+        return sections | {"author": self.labels.me}
 
     def restore_state(self, state: dict[str, Any]) -> None:
         """Take them back."""
@@ -258,6 +281,28 @@ class InspectorPanel(Panel):
             of_section = state.get(name, {})
             section.open = bool(of_section.get("open", True))
             section.restore_state(of_section)
+        if isinstance(author := state.get("author"), str):
+            self.labels.me = author
+
+    def commands(self) -> tuple[Command, ...]:
+        """Offer to label the unit from anywhere."""
+
+        def begin() -> None:
+            self.session.panels_wanted.emit((self.id,))
+            self.labels.begin()
+
+        return (
+            Command(
+                "edit.label",
+                "Label unit…",
+                begin,
+                "Type a name for the selected unit, with how sure you are and why; it is saved with the investigation.",
+                "Edit",
+                "Ctrl+L",
+                "labels",
+                enabled=lambda: self._unit is not None,
+            ),
+        )
 
     def views(self) -> list[View]:
         """What is shown now: visualizations, examples, histogram, image, classes."""
@@ -281,28 +326,3 @@ class Column(QScrollArea):
             self.updateGeometry()
         return super().eventFilter(watched, event)
 
-
-class LabelUnit(QUndoCommand):
-    """Change what the user calls a unit."""
-
-    def __init__(self, session: Session, model: str, unit: Unit, label: str) -> None:
-        super().__init__(f"Label {unit}")
-        self._session, self._model, self._unit = session, model, str(unit)
-        self._new = label
-        self._old = session.project.labels.get(model, {}).get(self._unit, "")
-
-    def redo(self) -> None:
-        """Set the new label."""
-        self._set(self._new)
-
-    def undo(self) -> None:
-        """Bring the old one back."""
-        self._set(self._old)
-
-    def _set(self, label: str) -> None:
-        labels = self._session.project.labels.setdefault(self._model, {})
-        if label:
-            labels[self._unit] = label
-        else:
-            labels.pop(self._unit, None)
-        self._session.touch()

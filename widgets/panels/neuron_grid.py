@@ -2,82 +2,41 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from PySide6.QtCore import QSignalBlocker, Qt, QTimer
-from PySide6.QtWidgets import (
-    QComboBox,
-    QCompleter,
-    QHBoxLayout,
-    QLabel,
-    QLineEdit,
-    QProgressBar,
-    QSizePolicy,
-    QSlider,
-    QToolButton,
-    QVBoxLayout,
-)
+from PySide6.QtGui import QPixmap
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QVBoxLayout
 
+from widgets.badge import Badge
 from widgets.docks import Panel
-from widgets.elided_combo_box import ElidedComboBox
 from widgets.elided_label import ElidedLabel
+from widgets.family_menu import FamilyMenu
+from widgets.grid_tools import SORTS, GridTools
+from widgets.image_ranking import PERCENTILE, ImageRanking
 from widgets.theme import signal_colour
 from widgets.thumbnail_supply import ThumbnailSupply
+from widgets.unit_names import UnitNames
 from widgets.views.axes import number
 from widgets.views.contact_sheet import ContactSheet
-from widgets.views.thumbnail_grid import LARGEST, SMALLEST, ThumbnailGrid
+from widgets.views.thumbnail_grid import ThumbnailGrid
 from workbench.jobs.requests import LayerStatistics, Sweep
+from workbench.labels import variable_names
 from workbench.models.layer import Unit
+from workbench.recompute import of_visualizations
 
 if TYPE_CHECKING:
+    from widgets.commands import Command
     from widgets.session import Session
     from widgets.views.view import View
     from workbench.jobs.job import JobEvent
     from workbench.jobs.requests import ModelCard
 
-SORTS = {
-    "mean": "Mean activation",
-    "max": "Largest activation",
-    "min": "Smallest activation",
-    "std": "Standard deviation",
-    "sparsity": "Positions active",
-    "active_images": "Images active",
-    "treves_rolls": "Treves–Rolls sparseness",
-}
-"""Statistics of a sweep that units can be sorted by, by their names in `DatasetExamples`."""
 SHARES = ("sparsity", "active_images")  # in [0, 1], whatever the activation's unit
-
-
-def units_matching(text: str, count: int, label: Callable[[int], str]) -> list[int]:
-    """Return the units a filter names: ``0-31, 40`` by number, words by label; empty text names all.
-
-    Numbers and ranges add up; every word must occur in the label (any case). A range that is not closed, such as ``128-``, goes to
-    the end.
-
-    Parameters
-    ----------
-    text
-        What the user typed.
-    count
-        Number of units.
-    label
-        Gives a unit's label, empty for none.
-    """
-    parts = [part for part in re.split(r"[,;\s]+", re.sub(r"\s*[-–]\s*", "-", text.strip())) if part]
-    ranges = [match for part in parts if (match := re.fullmatch(r"(\d+)(-(\d*))?", part))]
-    words = [part.casefold() for part in parts if not re.fullmatch(r"\d+(-\d*)?", part)]
-    units = range(count)
-    if ranges:
-        named: set[int] = set()
-        for match in ranges:
-            first = int(match[1])
-            last = first if match[2] is None else int(match[3]) if match[3] else count - 1
-            named.update(range(first, min(last, count - 1) + 1))
-        units = [unit for unit in units if unit in named]
-    return [unit for unit in units if all(word in label(unit).casefold() for word in words)] if words else list(units)
 
 
 class NeuronGridPanel(Panel):
@@ -90,6 +49,10 @@ class NeuronGridPanel(Panel):
         self.grid = ThumbnailGrid(self)
         self._statistics: Mapping[str, Any] = {}
         self._sampled = ""
+        self.ranking = ImageRanking(session)
+        self._choosing = False  # a unit was clicked: the selection is just being made
+        self.names = UnitNames(session)
+        self.grid.sheet = self._sheet
         self.supply = ThumbnailSupply(self.grid, session.relay)
         self._build()
         self._connect()
@@ -98,50 +61,12 @@ class NeuronGridPanel(Panel):
     # ------------------------------------------------------------------------------------------------ widgets
 
     def _build(self) -> None:
-        self.previous = self._arrow(Qt.ArrowType.LeftArrow, "Previous layer (Ctrl+PgUp)")
-        self.layers = QComboBox(self)
-        self.layers.setEditable(True)
-        self.layers.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
-        self.layers.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.layers.setMinimumContentsLength(12)
-        self.layers.setMaxVisibleItems(24)
-        self.layers.setToolTip("Layer. Type a part of its name to find it (Ctrl+PgUp, Ctrl+PgDown: previous, next)")
-        self.layers.setAccessibleName("Layer")
-        self.layers.lineEdit().setPlaceholderText("Layer")
-        completer = self.layers.completer()
-        completer.setFilterMode(Qt.MatchFlag.MatchContains)
-        completer.setCompletionMode(QCompleter.CompletionMode.PopupCompletion)
-        completer.setMaxVisibleItems(16)
-
-        self.next = self._arrow(Qt.ArrowType.RightArrow, "Next layer (Ctrl+PgDown)")
-
-        self.filter = QLineEdit(self)
-        self.filter.setClearButtonEnabled(True)
-        self.filter.setPlaceholderText("Filter: 0-31, 40 or label")
-        self.filter.setToolTip(
-            "Show only some units: numbers and ranges such as 0-31, 40, 128- and words of their labels"
-        )
-        self.filter.setAccessibleName("Filter units")
-        self.filter.setMinimumWidth(90)
-
-        self.sort = ElidedComboBox(letters=10, parent=self)
-        self.sort.setToolTip(
-            "Order of the units. All but the number need dataset examples: start a sweep in the inspector"
-        )
-        self.sort.setAccessibleName("Sort units by")
-        self.sort.addItem("Unit number", "")
-        for name, title in SORTS.items():
-            self.sort.addItem(title, name)
-        self.direction = self._arrow(Qt.ArrowType.DownArrow, "Reverse the order")
-        self._reversed = False
-
-        self.size = QSlider(Qt.Orientation.Horizontal, self)
-        self.size.setRange(SMALLEST, LARGEST)
+        self.family_menu = FamilyMenu(self.session, self._picture, self)
+        self.tools = tools = GridTools(self, self.family_menu)
+        self.previous, self.layers, self.next, self.filter = tools.previous, tools.layers, tools.next, tools.filter
+        self.sort, self.direction, self.size = tools.sort, tools.direction, tools.size
         self.size.setValue(self.grid.tile_size)
-        self.size.setFixedWidth(90)
-        self.size.setToolTip("Size of the thumbnails in pixels (Ctrl+wheel, Ctrl+Plus, Ctrl+Minus)")
-        self.size.setAccessibleName("Size of the thumbnails")
-
+        self._reversed = False
         self.summary = ElidedLabel(parent=self)
         self.status = QLabel(self)
         self.progress = QProgressBar(self)
@@ -149,18 +74,6 @@ class NeuronGridPanel(Panel):
         self.progress.setFixedSize(110, 8)
         self.progress.hide()
 
-        top = QHBoxLayout()
-        top.setSpacing(4)
-        for widget, stretch in (
-            (self.previous, 0),
-            (self.layers, 3),
-            (self.next, 0),
-            (self.filter, 2),
-            (self.sort, 0),
-            (self.direction, 0),
-            (self.size, 0),
-        ):
-            top.addWidget(widget, stretch)
         bottom = QHBoxLayout()
         bottom.setSpacing(8)
         bottom.addWidget(self.summary, 1)
@@ -169,18 +82,11 @@ class NeuronGridPanel(Panel):
         whole = QVBoxLayout(self)
         whole.setContentsMargins(6, 6, 6, 4)
         whole.setSpacing(4)
-        whole.addLayout(top)
+        whole.addLayout(tools)
         whole.addWidget(self.grid, 1)
+        whole.addWidget(Badge(self.session))
         whole.addLayout(bottom)
         self.setFocusProxy(self.grid)
-
-    def _arrow(self, arrow: Qt.ArrowType, tip: str) -> QToolButton:
-        button = QToolButton(self)
-        button.setArrowType(arrow)
-        button.setAutoRaise(True)
-        button.setToolTip(tip)
-        button.setAccessibleName(tip.partition(" (")[0])
-        return button
 
     def _connect(self) -> None:
         session, grid = self.session, self.grid
@@ -196,13 +102,18 @@ class NeuronGridPanel(Panel):
         self.size.valueChanged.connect(lambda size: setattr(grid, "tile_size", size))
         grid.tile_size_changed.connect(self.size.setValue)
         grid.unit_selected.connect(self._select)
-        grid.unit_activated.connect(self._select)
+        grid.unit_activated.connect(self._activate)
+        grid.units_selected.connect(self._select_together)
         self.supply.changed.connect(self._show_progress)
         session.model_changed.connect(self._on_model)
         session.layer_changed.connect(self._on_layer)
         session.unit_changed.connect(self._on_unit)
         session.images_changed.connect(lambda _card: self._ask_statistics())
-        session.touched.connect(self._on_labels)
+        session.images_changed.connect(lambda _card: self._rank_anew())
+        session.image_changed.connect(lambda _image: self._rank_anew())
+        self.ranking.changed.connect(self._arrange)
+        session.selection_changed.connect(self._on_selection)
+        session.touched.connect(self._on_touched)
         session.loading.connect(self._on_loading)
         session.relay.event.connect(self._on_any_job)
 
@@ -215,12 +126,13 @@ class NeuronGridPanel(Panel):
                 self.layers.addItem(layer.name)
                 about = f"{layer.kind} · {_shape(layer.shape)}" + (f" · {layer.role}-activation" if layer.role else "")
                 self.layers.setItemData(self.layers.count() - 1, about, Qt.ItemDataRole.ToolTipRole)
-        for widget in (self.layers, self.previous, self.next, self.filter, self.sort, self.direction, self.size):
+        for widget in self.tools.all():
             widget.setEnabled(card is not None)
         self._on_layer(self.session.layer)
 
     def _on_layer(self, name: str) -> None:
         self._statistics = {}
+        self.ranking.forget()
         with QSignalBlocker(self.layers):
             self.layers.setCurrentIndex(self.layers.findText(name))
             self.layers.setEditText(name)
@@ -251,10 +163,20 @@ class NeuronGridPanel(Panel):
         self._ask_statistics()
 
     def _on_unit(self, unit: Unit | None) -> None:
-        if unit is not None and unit.layer == self.session.layer:
+        if unit is not None and unit.layer == self.session.layer and not self._choosing:
             self.grid.select_unit(unit.index)
 
-    def _on_labels(self) -> None:
+    def _on_selection(self, units: Sequence[int]) -> None:
+        """Select several units that something else than the grid selected, and show those that the filter hides."""
+        if self._choosing:
+            return
+        if len(units) > 1 and self.filter.text() and not set(units) <= set(self.grid.units):
+            self.filter.clear()
+            self._arrange()
+        self.grid.select_units(units)
+
+    def _on_touched(self) -> None:
+        self.grid.set_labels(self.names.captions())
         if self.filter.text():
             self._typed.start()
 
@@ -264,19 +186,9 @@ class NeuronGridPanel(Panel):
         elif self.session.model is None:
             self.grid.set_message(event.error or "No network is open.\nChoose one in the panel Model.")
 
-    def _label(self, unit: int) -> str:
-        """What the user calls a unit, and the class it stands for."""
-        model = self.session.model
-        if model is None:
-            return ""
-        given = self.session.project.labels.get(model.ref, {}).get(str(Unit(self.session.layer, unit)), "")
-        layer = self.session.layers[self.session.layer]
-        is_output = layer.name == model.layers[-1].name and layer.units == len(model.labels) and not layer.positions
-        return " · ".join(part for part in (given, model.labels[unit] if is_output else "") if part)
-
     def _describe(self, unit: int) -> str:
         """The tooltip: address, label, statistics."""
-        lines = [str(Unit(self.session.layer, unit)), self._label(unit)]
+        lines = [str(Unit(self.session.layer, unit)), self.names.described(unit)]
         for name, title in SORTS.items():
             if name in self._statistics:
                 lines.append(f"{title}: {number(float(self._statistics[name][unit]))}")
@@ -286,14 +198,33 @@ class NeuronGridPanel(Panel):
             lines.append({"": "not rendered yet", "coarse": "coarse image; a finer one follows"}[self.grid.level(unit)])
         return "\n".join(line for line in lines if line)
 
+    def _values(self, by: str) -> np.ndarray | None:
+        """Return what the units are sorted by; the ranking on an image is asked for when it is wanted first."""
+        if by != PERCENTILE:
+            found: np.ndarray | None = self._statistics.get(by)
+            return found
+        if self.isVisible():
+            self.ranking.ask()
+        return self.ranking.values
+
+    def _rank_anew(self) -> None:
+        """Offer the order on the user's image where there is one, and make it anew."""
+        self.ranking.forget()
+        self.sort.model().item(self.sort.findData(PERCENTILE)).setEnabled(self.ranking.possible)
+        if self.sort.currentData() == PERCENTILE:
+            if self.ranking.possible:
+                self._arrange()
+            else:
+                self.sort.setCurrentIndex(0)
+
     def _arrange(self) -> None:
         """Filter and sort, and say so."""
         layer = self.session.layers.get(self.session.layer)
         if layer is None:
             return
-        units: Sequence[int] = units_matching(self.filter.text(), layer.units, self._label)
+        units: Sequence[int] = self.names.matching(self.filter.text(), layer.units)
         by = self.sort.currentData()
-        values = self._statistics.get(by)
+        values = self._values(by)
         self.direction.setArrowType(Qt.ArrowType.UpArrow if self._reversed else Qt.ArrowType.DownArrow)
         orders = ("largest first", "smallest first") if by else ("first to last", "last to first")
         self.direction.setToolTip(f"Order: {orders[self._reversed]}; click for {orders[not self._reversed]}")
@@ -307,17 +238,21 @@ class NeuronGridPanel(Panel):
             units = units[::-1] if self._reversed and not by else units
             self.grid.set_values({})
         role = f"{layer.role}-activation" if layer.role else "activation"
-        self.grid.value_name = "" if values is None else SORTS[by].lower() + ("" if by in SHARES else f" ({role})")
-        sampled = f" · {self._sampled}" if values is not None else ""
+        name = f"percentile on {self.session.image_name or 'your image'}" if by == PERCENTILE else SORTS.get(by, "").lower()
+        self.grid.value_name = "" if values is None else name + ("" if by in (*SHARES, PERCENTILE) else f" ({role})")
+        sampled = f" · {self.ranking.note if by == PERCENTILE else self._sampled}" if values is not None else ""
         method = "Feature visualization of each unit" + (f" · {role}" if layer.role else "")
         self.grid.subtitle = method + sampled
         moved = tuple(units) != self.grid.units
+        self.grid.set_labels(self.names.captions())
         self.grid.show_units(units, self._describe)
         if moved:
+            self.grid.select_units(self.session.selection)
             self.grid.scrollToTop()  # the first of the new order, not the selected unit wherever it went
         self.grid.set_message("" if units else f"No unit of {layer.name} matches “{self.filter.text().strip()}”.")
         shown = f"{len(units):,} of {layer.units:,} units" if len(units) < layer.units else f"{layer.units:,} units"
-        about = (shown, _shape(layer.positions) or "one value each", layer.kind, role if layer.role else "")
+        ranked = self.ranking.note if by == PERCENTILE else ""
+        about = (ranked, shown, _shape(layer.positions) or "one value each", layer.kind, role if layer.role else "")
         self.summary.show_text(" · ".join(part for part in about if part))
         self.supply.hurry()
 
@@ -347,7 +282,29 @@ class NeuronGridPanel(Panel):
         self._arrange()
 
     def _select(self, unit: int) -> None:
-        self.session.select_unit(Unit(self.session.layer, unit))
+        """Look at a unit that was clicked; which others are selected with it the grid says at once."""
+        with self._grid_leads():
+            self.session.select_unit(Unit(self.session.layer, unit))
+
+    def _activate(self, unit: int) -> None:
+        if self.session.unit != Unit(self.session.layer, unit):
+            self._select(unit)
+
+    def _select_together(self, units: tuple[int, ...]) -> None:
+        with self._grid_leads():
+            self.session.select_together(units)
+
+    @contextmanager
+    def _grid_leads(self) -> Iterator[None]:
+        self._choosing = True
+        try:
+            yield
+        finally:
+            self._choosing = False
+
+    def _picture(self, unit: int) -> QPixmap | None:
+        image = self.grid.image(unit)
+        return None if image is None else QPixmap.fromImage(image)
 
     def _show_progress(self) -> None:
         """Say how much of what is asked for is there."""
@@ -397,7 +354,8 @@ class NeuronGridPanel(Panel):
         self._sampled = f"{found['seen']:,} images of {images.name}" if images is not None and found else ""
         for index in range(1, self.sort.count()):
             item = self.sort.model().item(index)
-            item.setEnabled(self.sort.itemData(index) in found)
+            possible = self.ranking.possible if self.sort.itemData(index) == PERCENTILE else self.sort.itemData(index) in found
+            item.setEnabled(possible)
         if self.session.layer:
             self._arrange()
 
@@ -426,9 +384,24 @@ class NeuronGridPanel(Panel):
         self.filter.setText(str(state.get("filter", "")))
         self._arrange()
 
+    def commands(self) -> tuple[Command, ...]:
+        """What can be done with families."""
+        return self.family_menu.commands()
+
     def views(self) -> list[View]:
         """A contact sheet of the selected units, or of those on screen."""
-        return [ContactSheet.of(self.grid)] if self.grid.units else []
+        return [self._sheet()] if self.grid.units else []
+
+    def _sheet(self) -> ContactSheet:
+        sheet = ContactSheet.of(self.grid)
+        selected = self.session.addresses.selected()
+        if set(sheet.units) != set(self.session.selection):
+            selected = replace(selected, family="", units=sheet.units)
+        sheet.made_from = {**sheet.made_from, "address": str(replace(selected, view=self.id))}
+        level = "fine" if all(self.grid.level(unit) == "fine" for unit in sheet.units) else "coarse"
+        names = variable_names(self.session.project.labels.get(selected.model, {}), selected.layer)
+        sheet.recomputation = of_visualizations(selected.model, selected.layer, sheet.units, level, 1, {"pictures": False}, names)
+        return sheet
 
 
 def _shape(sizes: Sequence[int]) -> str:

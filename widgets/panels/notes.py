@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from html import escape
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QDateTime, QEvent, QLocale, Qt
 from PySide6.QtGui import QAction, QKeySequence, QResizeEvent, QTextCursor
@@ -17,7 +17,6 @@ from PySide6.QtWidgets import (
     QHeaderView,
     QLabel,
     QLineEdit,
-    QPlainTextEdit,
     QSplitter,
     QStackedWidget,
     QToolButton,
@@ -27,13 +26,18 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from widgets.address_text import AddressText
 from widgets.commands import Command
 from widgets.docks import Panel
+from widgets.pinned_figures import PinnedFigures, pinned
 from widgets.project_edit import ProjectEdit, UndoKeys
 from widgets.session import Session
 from widgets.theme import set_icon
-from workbench.models.layer import Unit
+from workbench.address import Address
 from workbench.project import Note, Project
+
+if TYPE_CHECKING:
+    from widgets.views.view import View
 
 TITLE, UNIT, CHANGED = range(3)
 NARROW = 520
@@ -194,14 +198,31 @@ class NotesPanel(Panel):
 
     def add_note(self) -> None:
         """Begin a note about the selected unit and give its title the keyboard."""
-        unit, model = self.session.unit, self.session.model
-        about = (model.ref, str(unit)) if unit is not None and model is not None else ("", "")
+        selected = self.session.addresses.selected()
+        about = (selected.model, str(selected.place)) if selected.unit is not None or selected.family else ("", "")
         note = Note(model=about[0], unit=about[1])
         place = len(self.session.project.notes)
         self.field.clear()
         self._push("new note", lambda project: project.notes.insert(place, note), lambda project: project.notes.pop(place))
         self.select(note)
         self.page.title.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def pin(self, view: View) -> None:
+        """Begin a note with a view as it is now, about the selected unit, and give its text the keyboard."""
+        figure, png = pinned(view)
+        unit, model = self.session.unit, self.session.model
+        about = (model.ref, str(unit)) if unit is not None and model is not None else ("", "")
+        note = Note(title=figure.title, model=about[0], unit=about[1], figures=[figure])
+        place = len(self.session.project.notes)
+
+        def do(project: Project) -> None:
+            project.arrays[figure.image] = png
+            project.notes.insert(place, note)
+
+        self.field.clear()
+        self._push("pin view", do, lambda project: project.notes.pop(place))
+        self.select(note)
+        self.page.text.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def delete_note(self) -> None:
         """Delete the chosen note."""
@@ -264,12 +285,16 @@ class NotePage(QWidget):
         self.note: Note | None = None
         self.title = QLineEdit(placeholderText="Title")
         self.title.setAccessibleName("Title of the note")
-        self.text = QPlainTextEdit(placeholderText="What you found, and how you know", tabChangesFocus=True)
+        self.text = AddressText(tabChangesFocus=True)
+        self.text.setPlaceholderText("What you found, and how you know; addresses that are pasted here (Ctrl+Shift+C copies one) are links")
         self.text.setAccessibleName("Text of the note")
         self.text.setUndoRedoEnabled(False)  # the session's undo stack holds it
         UndoKeys(session, self.title, self.text)
         self.title.textEdited.connect(lambda text: self.edit("title", text))
         self.text.textChanged.connect(self._take_text)
+        self.text.followed.connect(session.addresses.open)
+        self.figures = PinnedFigures(session)
+        self.figures.removed.connect(self._remove_figure)
         self.unit = QLabel()
         self.unit.setTextInteractionFlags(Qt.TextInteractionFlag.LinksAccessibleByMouse | Qt.TextInteractionFlag.LinksAccessibleByKeyboard)
         self.unit.linkActivated.connect(self.go_to_unit)
@@ -286,8 +311,9 @@ class NotePage(QWidget):
         layout.setSpacing(4)
         layout.addWidget(self.title)
         layout.addWidget(self.text, 1)
+        layout.addWidget(self.figures)
         layout.addLayout(line)
-        session.unit_changed.connect(self._show_unit)
+        session.selection_changed.connect(self._show_unit)
         session.model_changed.connect(self._show_unit)
         self.show_note(None)
 
@@ -295,6 +321,7 @@ class NotePage(QWidget):
         """Show a note; a field that shows it already keeps its cursor."""
         self.note = note
         title, text = (note.title, note.text) if note is not None else ("", "")
+        self.figures.show_figures(note.figures if note is not None else [])
         if self.title.text() != title:
             self.title.setText(title)
         if self.text.toPlainText() != text:
@@ -321,9 +348,9 @@ class NotePage(QWidget):
             self.unit.setText("About no unit in particular")
             self.unit.setToolTip("")
         self.unlink.setVisible(linked)
-        unit = self._session.unit
-        self.link.setEnabled(unit is not None)
-        self.link.setVisible(note is not None and (unit is None or str(unit) != note.unit or elsewhere))
+        selected = self._selected()
+        self.link.setEnabled(bool(selected))
+        self.link.setVisible(note is not None and (selected != note.unit or elsewhere or not selected))
 
     def _take_text(self) -> None:
         if self.note is not None:
@@ -336,16 +363,27 @@ class NotePage(QWidget):
             return
         self._change(note, f"edit note: {name}", {name: value}, typing=(id(note), name))
 
+    def _remove_figure(self, place: int) -> None:
+        """Take a figure off the note; its image stays until the investigation is opened again, so that undo can bring it back."""
+        note = self.note
+        if note is not None:
+            self._change(note, "remove figure", {"figures": note.figures[:place] + note.figures[place + 1 :]})
+
+    def _selected(self) -> str:
+        """Say where the selected unit, units or family are, in short; empty for none."""
+        selected = self._session.addresses.selected()
+        return str(selected.place) if selected.unit is not None or selected.family else ""
+
     def link_unit(self) -> None:
-        """Make the note one about the selected unit."""
-        if self._session.unit is not None and self._session.model is not None:
-            self._set_unit(self._session.model.ref, str(self._session.unit))
+        """Make the note one about the selected unit, units or family."""
+        if self._session.model is not None and (unit := self._selected()):
+            self._set_unit(self._session.model.ref, unit)
 
     def _set_unit(self, model: str, unit: str) -> None:
         if self.note is not None:
             self._change(self.note, "link note" if unit else "unlink note", {"model": model, "unit": unit})
 
-    def _change(self, note: Note, said: str, values: dict[str, str], typing: tuple | None = None) -> None:
+    def _change(self, note: Note, said: str, values: dict[str, Any], typing: tuple | None = None) -> None:
         before = {name: getattr(note, name) for name in (*values, "changed")}
         after = {**values, "changed": time.time()}
 
@@ -359,18 +397,14 @@ class NotePage(QWidget):
         self._session.undo_stack.push(ProjectEdit(self._session, said, put(after), put(before), typing))
 
     def go_to_unit(self) -> None:
-        """Select the unit the note is about, opening its network when it is not the open one."""
-        note = self.note
-        if note is None or not note.unit:
-            return
-        try:
-            unit = Unit.parse(note.unit)
-            if self._session.model is not None and self._session.model.ref == note.model:
-                self._session.select_unit(unit)
-            else:
-                self._session.open_model(note.model, layer=unit.layer, unit=unit)
-        except ValueError as error:
-            self._session.report(str(error))
+        """Select what the note is about, opening its network when it is not the open one."""
+        if self.note is not None and self.note.unit:
+            try:
+                place = Address.parse(self.note.unit)
+            except ValueError as error:
+                self._session.report(str(error))
+                return
+            self._session.addresses.open(replace(place, model=self.note.model))
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Fit the address into its line."""

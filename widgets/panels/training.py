@@ -28,6 +28,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from widgets.amounts import duration
 from widgets.commands import Command
 from widgets.docks import Panel
 from widgets.elided_combo_box import ElidedComboBox
@@ -35,7 +36,6 @@ from widgets.elided_label import ElidedLabel
 from widgets.form import Form, Preload
 from widgets.session import Session
 from widgets.theme import set_icon, signal_colour
-from widgets.unit_card.sweep_bar import duration
 from widgets.views.axes import number
 from widgets.views.curve_plot import CurvePlot
 from workbench.training.commands import runs_folder
@@ -150,6 +150,10 @@ class TrainingPanel(Panel):
             header.resizeSection(column, width)
         self.list.setMinimumHeight(76)
         self.list.itemSelectionChanged.connect(self._choose)
+        self.list.itemActivated.connect(lambda _item: self.open_network())
+        self.open_run = self._button(
+            "Open network", "model_loader", "Open the network of the chosen run as it is at its newest checkpoint", self.open_network
+        )
 
         self._lay_out(browse)
         self.setFocusProxy(self.recipe)
@@ -218,6 +222,7 @@ class TrainingPanel(Panel):
         place.addWidget(QLabel("<b>Runs</b> in"))
         place.addWidget(self.folder, 1)
         place.addWidget(browse)
+        place.addWidget(self.open_run)
         column.addLayout(place)
         column.addWidget(self.list, 1)
 
@@ -491,6 +496,11 @@ class TrainingPanel(Panel):
         self.list_runs()
         self._refresh()
 
+    def open_network(self) -> None:
+        """Look into the network of the chosen run."""
+        if self._chosen in self._runs:
+            self.session.open_model(f"run:{self._chosen}")
+
     # What can be done now
 
     def _refresh(self) -> None:
@@ -520,6 +530,7 @@ class TrainingPanel(Panel):
         )
         self.pause.setEnabled(running or can_resume)
         self.stop.setEnabled(running)
+        self.open_run.setEnabled(self._chosen in self._runs)
         self.bar.setVisible(running)
 
     def _say(self, text: str, error: bool = False) -> None:

@@ -7,16 +7,21 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PySide6.QtWidgets import QComboBox
+from PySide6.QtWidgets import QComboBox, QPushButton
 
 from widgets.unit_card.examples import quantile_range
 from widgets.unit_card.section import Section
 from widgets.views.axes import number
 from widgets.views.histogram import Band, Histogram
+from workbench.jobs.requests import Sweep, UnitExamples
 
 if TYPE_CHECKING:
     from widgets.session import Session
     from widgets.views.view import View
+    from workbench.jobs.job import JobEvent
+
+
+NULL = "random-weight twin"
 
 
 class Distribution(Section):
@@ -40,11 +45,51 @@ class Distribution(Section):
         self.add(self.histogram)
         self._found: Mapping[str, Any] = {}
         self._value: float | None = None
+        self._of_twin: Mapping[str, Any] | None = None  # None while nothing is known of it
+        self.sweep_twin = QPushButton("Sweep the twin", self)
+        self.sweep_twin.setToolTip("Show the images to the random-weight twin, so that its histogram can stand beside this one")
+        self.sweep_twin.clicked.connect(self._sweep_twin)
+        self.add(self.sweep_twin)
+        self.sweep_twin.hide()
+        session.twin_changed.connect(lambda _on: self._ask_twin())
 
     def begin(self) -> None:
         """Show nothing yet."""
         self._value = None
         self.show_found({})
+        self._ask_twin()
+
+    def _ask_twin(self) -> None:
+        """Ask what the unit of the random-weight twin does on the open images, if that is to be shown."""
+        self._of_twin = None
+        self.sweep_twin.hide()
+        twin, images, unit = self.session.twin_ref, self.session.images, self.unit
+        if twin and images is not None and unit is not None:
+            self.session.relay.submit(UnitExamples(twin, images.ref, str(unit), "inspector twin"), self._take_twin)
+        else:
+            self._show()
+
+    def _take_twin(self, event: JobEvent) -> None:
+        request, images = event.request, self.session.images
+        assert isinstance(request, UnitExamples)
+        current = self.session.twin_ref, images.ref if images is not None else "", str(self.unit)
+        if event.state == "done" and (request.model, request.images, request.unit) == current:
+            self._of_twin = event.result
+            self.sweep_twin.setVisible(event.result is None)
+            self._show()
+
+    def _sweep_twin(self) -> None:
+        images, unit = self.session.images, self.unit
+        if images is not None and unit is not None:
+            self.sweep_twin.setEnabled(False)
+            self.session.relay.submit(Sweep(self.session.twin_ref, images.ref, (unit.layer,)), self._follow_twin)
+
+    def _follow_twin(self, event: JobEvent) -> None:
+        if event.state == "failed":
+            self.session.report(event.error, event.details)
+        if event.ended:
+            self.sweep_twin.setEnabled(True)
+            self._ask_twin()
 
     def show_found(self, found: Mapping[str, Any]) -> None:
         """Show what is known of the unit from the images, as of `UnitExamples`."""
@@ -60,6 +105,7 @@ class Distribution(Section):
         kind, images = self.counted.currentData(), self.session.images
         counts = self._found.get(kind)
         self.counted.setVisible(counts is not None)
+        self.histogram.recomputation = None
         if counts is None or images is None or not np.any(counts):
             self.histogram.clear("The histogram comes with the dataset examples.")
             self.histogram.setFixedHeight(48)
@@ -84,9 +130,13 @@ class Distribution(Section):
                 images_hash=images.content_hash,
                 n=seen,
                 quantity=kind,
-                null_level="none: no random-weight twin of this network was swept",
+                null_level=NULL if self._of_twin else "none: no random-weight twin of this network was swept",
             ),
         )
+        if self._of_twin:
+            shown = self._found[f"{kind}_edges"][part.start : part.stop + 1]
+            self.histogram.set_null(NULL, rebinned(self._of_twin[kind], self._of_twin[f"{kind}_edges"], shown))
+        self.histogram.recomputation = self.sweep_recomputation(self._found, (kind, f"{kind}_edges", "range_edges"))
         self.mark(self._value)
 
     def _bands(self) -> list[Band]:
@@ -109,3 +159,11 @@ class Distribution(Section):
         """Take it back."""
         self.counted.setCurrentIndex(max(0, self.counted.findData(state.get("counted"))))
         self.histogram.logarithmic = bool(state.get("logarithmic", True))
+
+
+def rebinned(counts: np.ndarray, edges: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Count again in other bins, each old bin spread evenly; what lies beyond the new ones is counted in the outermost."""
+    below = np.concatenate([[0.0], np.cumsum(counts, dtype=float)])
+    at = np.interp(wanted, edges, below)
+    at[0], at[-1] = 0.0, below[-1]
+    return np.diff(at)

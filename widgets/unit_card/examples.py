@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PySide6.QtCore import QElapsedTimer, Signal
 
+from widgets.amounts import duration, size
 from widgets.unit_card.section import Section
-from widgets.unit_card.sweep_bar import SweepBar, duration
+from widgets.unit_card.sweep_bar import SweepBar
 from widgets.views.axes import number
 from widgets.views.image_strip import ImageStrip, Picture, Row
+from workbench.jobs.machine import EstimateSweep, SweepCost
 from workbench.jobs.requests import FetchImages, Sweep, UnitExamples, skipped_images
 
 if TYPE_CHECKING:
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from widgets.views.view import View
     from workbench.jobs.job import JobEvent
 
+SHOWN = (*(f"{end}_{what}" for end in ("top", "sample", "bottom") for what in ("values", "index", "position")), "range_edges")
+"""Arrays of a sweep that the rows are drawn from."""
 SECONDS_BETWEEN_LOOKS = 3.0  # at what a sweep that is still running has found
 
 
@@ -45,6 +49,8 @@ class Examples(Section):
         self._found: Mapping[str, Any] = {}
         self._sweeping: JobEvent | None = None
         self._rates: dict[str, float] = {}  # model -> images a second of its last sweep
+        self._costs: dict[tuple[str, str, str], SweepCost] = {}  # of a sweep of a layer, by network, images, layer
+        self._estimating: tuple[str, str, str] | None = None
         self._fetching: tuple[FetchImages | None, str] = (None, "")  # the clicked example's image, and its name
         self._looked = QElapsedTimer()
         self.sweep.start.connect(self._start_sweep)
@@ -101,6 +107,7 @@ class Examples(Section):
     def _show(self) -> None:
         self._show_sweep()
         images = self.session.images
+        self.strip.recomputation = None
         if not self._found or images is None:
             self.strip.clear()
             return
@@ -119,6 +126,7 @@ class Examples(Section):
                 method="largest activation of each image; samples of equal ranges of its rank"
             ),
         )
+        self.strip.recomputation = self.sweep_recomputation(self._found, SHOWN)
 
     def made_from_images(self, **more: object) -> dict[str, object]:
         """Return the provenance of a figure made from the open images."""
@@ -228,22 +236,44 @@ class Examples(Section):
             if event.state == "progress" and waited and self.isVisible():
                 self.ask()
 
+    def _estimate(self) -> None:
+        """Measure once what a sweep of this layer takes."""
+        model, images, unit = self.session.model, self.session.images, self.unit
+        if model is not None and images is not None and unit is not None and self.isVisible():
+            subject = model.ref, images.ref, unit.layer
+            if subject not in self._costs and subject != self._estimating:
+                self._estimating = subject
+                self.session.relay.submit(EstimateSweep(model.ref, images.ref, (unit.layer,)), self._take_estimate)
+
+    def _take_estimate(self, event: JobEvent) -> None:
+        request = event.request
+        assert isinstance(request, EstimateSweep)
+        if event.state == "done":
+            self._costs[request.model, request.images, request.layers[0]] = event.result
+            if not self._found:
+                self._show_sweep()
+        if event.ended and self._estimating == (request.model, request.images, request.layers[0]):
+            self._estimating = None  # one that failed or gave way is measured at the next look
+
     def _show_sweep(self) -> None:
         """Offer a sweep, follow it, or get out of the way."""
         images, model = self.session.images, self.session.model
         if images is None or model is None or self.unit is None:
             return
         self.note.setText(f"{images.name}, n = {self.seen:,}" if self.seen else images.name)
-        rate = self._rates.get(model.ref)
+        rate, cost = self._rates.get(model.ref), self._costs.get((model.ref, images.ref, self.unit.layer))
         missing = images.length - self.seen
-        time = f", about {duration(missing / rate)}" if rate else ""
+        seconds = missing / rate if rate else cost.seconds * missing / images.length if cost is not None else None
+        time = f", about {duration(seconds)}" if seconds is not None else ""
+        room = f", {size(cost.bytes)} on disk" if cost is not None else ""
         if self._sweeping is not None and self._is_of_this_layer(self._sweeping.request):
             self.sweep.follow(self._sweeping)
         elif not self._found:
             self.sweep.offer(
                 f"What does this layer respond to? Show it all images of {images.name} once; the answer is kept for every unit.",
-                f"Sweep {images.name} ({images.length:,} images{time})",
+                f"Sweep {images.name} ({images.length:,} images{time}{room})",
             )
+            self._estimate()
         elif not self._found.get("finished", True):
             self.sweep.offer(
                 f"From {self.seen:,} of {images.length:,} images: the sweep was stopped.", f"Go on with the sweep{time}"

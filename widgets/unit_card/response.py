@@ -30,8 +30,12 @@ class Response(Section):
     """The dropped image with the unit's activation map over it, and the likeliest classes."""
 
     measured = Signal(object)
-    failed = Signal()
     """The unit's largest activation on the image (float), or None when there is no image."""
+    failed = Signal()
+    shown = Signal(object)
+    """The image as the network was shown it, uint8 ``y x 3``; None when there is none."""
+    position_picked = Signal(object)
+    """The position of the activation map that was clicked: row and column, or token, as a tuple."""
 
     def __init__(self, session: Session) -> None:
         super().__init__(session, "On your image", "Where the unit is active in the image you dropped")
@@ -55,6 +59,8 @@ class Response(Section):
         self.head.addWidget(self.forget)
         self.add(self.image, self.classes)
         self._value: float | None = None  # of this unit on this image, once it is known
+        self._values = np.empty(0)  # at every position
+        self.image.cell_picked.connect(self._pick_cell)
         session.reading_changed.connect(self._say_what_is_known)
 
     def begin(self) -> None:
@@ -71,6 +77,7 @@ class Response(Section):
             self.image.setFixedHeight(250)
             self.image.show_map(None, caption="…")
         self.measured.emit(None)
+        self.shown.emit(None)
 
     def ask(self) -> None:
         """Ask for the activation of this unit on the image."""
@@ -91,16 +98,35 @@ class Response(Section):
             self._value = event.result["value"]
             self._show(event.result)
             self.measured.emit(self._value)
+            self.shown.emit(event.result["input"])
 
     def _show(self, found: Mapping[str, Any]) -> None:
         origin = self.made_from(image=self.session.image_name or "given by the user", **{k: found[k] for k in ("value", "percentile", "n")})
-        values = np.asarray(found["map"])
+        values = self._values = np.asarray(found["map"])
         on = f" on {self.session.image_name}" if self.session.image_name else ""
         title = f"{self.unit} ({self.role}){on}"
         self.image.show_image(found["input"], title=title)
         self.image.show_map(as_map(values), label=self.role, caption=self._caption(values, found), made_from=origin)
         self.classes.show_shares(found["top_classes"], title=f"Likeliest classes{on}", made_from=origin)
         self._say_what_is_known()
+
+    def _pick_cell(self, row: int, column: int) -> None:
+        shape = as_map(self._values)
+        if shape is not None:
+            before = self._values.size - shape.size  # a class token stands before the others
+            at = (row, column) if self._values.ndim == 2 else (before + row * shape.shape[1] + column,)
+            self.position_picked.emit(at)
+
+    def mark(self, position: tuple[int, ...] | None) -> None:
+        """Frame the cell of a position: row and column, or token."""
+        shape = as_map(self._values)
+        if position is None or shape is None or not position:
+            self.image.mark_cell(None)
+        elif len(position) == 2:
+            self.image.mark_cell((position[0], position[1]))
+        else:
+            place = position[0] - (self._values.size - shape.size)
+            self.image.mark_cell(divmod(place, shape.shape[1]) if place >= 0 else None)
 
     def _say_what_is_known(self) -> None:
         reading = f"Reading {self.session.reading} …" if self.session.reading else ""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from widgets.elided_label import ElidedLabel
+from workbench.labels import primary, variable_of
 from workbench.models.layer import Layer, Unit
+from workbench.recompute import Recomputation, of_sweep
 
 if TYPE_CHECKING:
     from widgets.session import Session
@@ -26,6 +29,7 @@ class Section(QWidget):
         super().__init__()
         self.session = session
         self.unit: Unit | None = None
+        self.place = ""  # where it is, as an address names it: ``inspector.histogram``
         self._button = QToolButton(self)
         self._button.setText(title)
         self._button.setToolTip(help)
@@ -69,6 +73,11 @@ class Section(QWidget):
         self._open = shown
         self._body.setVisible(shown)
         self._button.setArrowType(Qt.ArrowType.DownArrow if shown else Qt.ArrowType.RightArrow)
+        if shown:
+            self.unfolded()
+
+    def unfolded(self) -> None:
+        """Catch up on what was not asked for while the section was folded."""
 
     # ------------------------------------------------------------------------------------------------ the unit
 
@@ -112,16 +121,30 @@ class Section(QWidget):
         """Whether this is still the unit that is shown; an answer about another one comes too late."""
         return self.session.model is not None and model == self.session.model.ref and str(unit) == str(self.unit)
 
+    def variables(self) -> dict[int, str]:
+        """Return the variable name of the unit, by its number."""
+        assert self.session.model is not None and self.unit is not None
+        return {self.unit.index: variable_of(self.session.project.labels.get(self.session.model.ref, {}), self.unit)}
+
+    def sweep_recomputation(self, found: Mapping[str, Any], arrays: Sequence[str]) -> Recomputation | None:
+        """Return what finds arrays of the unit again that a sweep has found; None where it is not known how it was made."""
+        model, images, unit = self.session.model, self.session.images, self.unit
+        if model is None or images is None or unit is None or "sweep" not in found:
+            return None
+        return of_sweep(model.ref, images.ref, found["sweep"], unit.index, arrays, unit.layer, self.variables())
+
     def made_from(self, **more: object) -> dict[str, object]:
         """Return the provenance of a figure of this unit."""
         model = self.session.model
-        assert model is not None
-        label = self.session.project.labels.get(model.ref, {}).get(str(self.unit), "")
+        assert model is not None and self.unit is not None
+        label = primary(self.session.project.labels.get(model.ref, {}).get(str(self.unit), ()))
         return {
             "model": model.ref,
             "weights": model.weight_hash,
             "unit": str(self.unit),
+            "address": str(self.session.addresses.of_unit(self.unit, self.place)),
             "role": self.role,
-            "label": label,
+            "label": label.name if label is not None else "",
+            **({"badge": self.session.badge} if "images" in more and self.session.badge else {}),
             **more,
         }

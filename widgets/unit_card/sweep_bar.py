@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QToolButton, QVBoxLayout, QWidget
 
+from widgets.amounts import duration
 from widgets.theme import set_icon, signal_colour
 
 if TYPE_CHECKING:
@@ -74,10 +75,3 @@ class SweepBar(QWidget):
         self.bar.setVisible(busy)
         self.cancel.setVisible(busy)
         self.setVisible(True)
-
-
-def duration(seconds: float) -> str:
-    """Say a time as people do: ``40 s``, ``3 min``, ``2.0 h``."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

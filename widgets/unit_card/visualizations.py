@@ -11,6 +11,7 @@ from widgets.unit_card.section import Section
 from widgets.views.image_strip import ImageStrip, Picture, Row
 from workbench.jobs.requests import Thumbnails
 from workbench.models.layer import Unit
+from workbench.recompute import Recomputation, of_visualizations
 
 if TYPE_CHECKING:
     from widgets.session import Session
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from workbench.jobs.job import JobEvent
 
 SEEDS = 4
+TWIN = "random-weight twin"
 SETTLE = 120  # ms that a unit must stay selected before images are rendered for it: arrow keys may be held down
 
 
@@ -37,9 +39,10 @@ class Visualizations(Section):
         self.strip.setAccessibleName("Feature visualizations")
         self.strip.picked.connect(self._pick)
         self.add(self.strip)
-        self._found: dict[tuple[bool, str], np.ndarray] = {}  # negative, level -> seed y x 3
+        self._found: dict[tuple[str, str], np.ndarray] = {}  # row, level -> seed y x 3
         self._settled = QTimer(self, singleShot=True, interval=SETTLE)
         self._settled.timeout.connect(self._submit)
+        session.twin_changed.connect(self._on_twin)
 
     def begin(self) -> None:
         """Show placeholders."""
@@ -51,6 +54,13 @@ class Visualizations(Section):
         """Ask for all images once the unit stays selected."""
         self._settled.start()
 
+    def _on_twin(self, on: bool) -> None:
+        for level in ("coarse", "fine"):
+            self._found.pop((TWIN, level), None)
+        self._show()
+        if on and self.isVisible():
+            self.ask()
+
     def _submit(self) -> None:
         model, unit = self.session.model, self.unit
         if model is None or unit is None:
@@ -61,32 +71,54 @@ class Visualizations(Section):
                     model.ref, unit.layer, (unit.index,), level, negative, seeds=SEEDS, purpose="inspector"
                 )
                 self.session.relay.submit(request, self._take)
+            if self.session.twin_ref:
+                request = Thumbnails(
+                    self.session.twin_ref, unit.layer, (unit.index,), level, seeds=SEEDS, purpose="inspector twin"
+                )
+                self.session.relay.submit(request, self._take)
 
     def _take(self, event: JobEvent) -> None:
         request = event.request
         assert isinstance(request, Thumbnails)
-        if not self.shows(request.model, Unit(request.layer, request.units[0])):
+        of_twin = bool(self.session.twin_ref) and request.model == self.session.twin_ref
+        if not of_twin and not self.shows(request.model, Unit(request.layer, request.units[0])):
             return
+        if of_twin and str(self.unit) != str(Unit(request.layer, request.units[0])):
+            return
+        row = TWIN if of_twin else "negative" if request.negative else "positive"
         images = event.partial or event.result
         if images and request.units[0] in images:
-            self._found[request.negative, request.level] = images[request.units[0]]
+            self._found[row, request.level] = images[request.units[0]]
             self._show()
-        elif event.state == "failed":
+        elif event.state == "failed" and not of_twin:
             self.strip.clear(event.error)
 
     def _show(self) -> None:
-        rows = [self._row("positive", "excites", False), self._row("negative", "inhibits", True)]
+        rows = [self._row("positive", "excites"), self._row("negative", "inhibits")]
+        if self.session.twin:
+            rows.append(self._row(TWIN, "excites"))
         title = f"Feature visualization of {self.unit} ({self.role})"
         self.strip.show_rows(rows, title=title, made_from=self.made_from(method="feature visualization", seeds=SEEDS))
+        self.strip.recomputation = self._recomputation()
 
-    def _row(self, name: str, does: str, negative: bool) -> Row:
-        fine = self._found.get((negative, "fine"))
-        found = fine if fine is not None else self._found.get((negative, "coarse"))
+    def _recomputation(self) -> Recomputation | None:
+        """What renders the images that are shown again; None while there are none."""
+        if not self._found or self.unit is None or self.session.model is None:
+            return None
+        level = "fine" if any(level == "fine" for _, level in self._found) else "coarse"
+        shown = {"positive": False, "negative": True}
+        signs = {name: negative for name, negative in shown.items() if (negative, level) in self._found}
+        return of_visualizations(self.session.model.ref, self.unit.layer, (self.unit.index,), level, SEEDS, signs, self.variables())
+
+    def _row(self, name: str, does: str) -> Row:
+        fine = self._found.get((name, "fine"))
+        found = fine if fine is not None else self._found.get((name, "coarse"))
         pictures = tuple(
             Picture(
                 None if found is None else found[seed],
                 f"seed {seed}",
-                tip=f"What {does} {self.unit} most, from seed {seed}. Click to show it to the network.",
+                tip=f"What {does} {self.unit}{' of the random-weight twin' if name == TWIN else ''} most, from seed {seed}. "
+                "Click to show it to the network.",
             )
             for seed in range(SEEDS)
         )

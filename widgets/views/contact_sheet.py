@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from PySide6.QtCore import QPointF, QRectF, QSizeF, Qt
-from PySide6.QtGui import QColor, QImage, QPainter
+from PySide6.QtGui import QColor, QFontMetricsF, QImage, QPainter
 
 from widgets.views.axes import number
 from widgets.views.colour_scale import ColourScale
@@ -31,6 +31,8 @@ class ContactSheet(View):
         Unit numbers in order; images of those that have one.
     values, value_name
         What the units are sorted or coloured by (may be empty), and its name with unit.
+    labels
+        What units are called; stands behind their numbers where there is room.
     title, subtitle
         Two lines of heading.
     made_from
@@ -44,11 +46,13 @@ class ContactSheet(View):
         values: Mapping[int, float] | None = None,
         value_name: str = "",
         *,
+        labels: Mapping[int, str] | None = None,
         title: str = "",
         subtitle: str = "",
         made_from: Mapping[str, object] | None = None,
     ) -> None:
         self.ink = PAPER
+        self.labels = labels or {}
         self.units = tuple(units)
         self.images = {unit: images[unit] for unit in self.units if unit in images}
         self.values = {unit: float(values[unit]) for unit in self.units if unit in values} if values else {}
@@ -70,6 +74,7 @@ class ContactSheet(View):
             images,
             values,
             grid.value_name,
+            labels={unit: label for unit in units if (label := grid.label(unit))},
             title=grid.title,
             subtitle=grid.subtitle,
             made_from=grid.made_from,
@@ -125,14 +130,16 @@ class ContactSheet(View):
         below = QRectF(tile.left(), tile.bottom(), tile.width(), CAPTION)
         painter.setPen(self.ink.text)
         value = self.values.get(unit)
+        called = f"{unit} {self.labels[unit]}" if unit in self.labels else str(unit)
         if value is None or self._scale is None:
-            painter.drawText(below, Qt.AlignmentFlag.AlignCenter, str(unit))
+            painter.drawText(below, Qt.AlignmentFlag.AlignCenter, elided(called, below.width(), font))
             return
         painter.fillRect(
             QRectF(tile.left(), tile.bottom(), tile.width(), 3), QColor(*self._scale.colours(np.array(value)).tolist())
         )
         below.setTop(below.top() + 3)
-        painter.drawText(below, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, str(unit))
+        called = elided(called, below.width() - QFontMetricsF(font).horizontalAdvance(f"{number(value)}  "), font)
+        painter.drawText(below, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, called)
         painter.setPen(self.ink.faint)
         painter.drawText(below, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight, number(value))
 
@@ -155,6 +162,7 @@ class ContactSheet(View):
             "subtitle": self.subtitle,
             "value": self.value_name,
             "units": list(self.units),
+            "labels": {str(unit): label for unit, label in self.labels.items()},
             "without image": [unit for unit in self.units if unit not in self.images],
         }
 

@@ -36,6 +36,7 @@ class Histogram(Plot):
         super().__init__(parent, logarithmic=True)
         self.setMouseTracking(True)
         self.setMinimumHeight(170)
+        self._shared: tuple[float, float, float] | None = None
         self.setAccessibleName("Activation histogram")
         self.clear()
 
@@ -108,6 +109,11 @@ class Histogram(Plot):
         self._marker = None if value is None or not math.isfinite(value) else (value, text)
         self.update()
 
+    def share_axes(self, extent: tuple[float, float, float] | None) -> None:
+        """Draw on axes that other histograms have as well: smallest and largest value, largest count; None for its own."""
+        self._shared = extent
+        self.update()
+
     def figure_size(self) -> QSizeF:
         """Five columns of a two-column page."""
         return QSizeF(400, 230)
@@ -140,7 +146,7 @@ class Histogram(Plot):
         return rect.adjusted(52, 24 + (14 if self._bands else 0), -14, -38)
 
     def _range(self) -> tuple[float, float]:
-        low, high = float(self._edges[0]), float(self._edges[-1])
+        low, high = self._shared[:2] if self._shared else (float(self._edges[0]), float(self._edges[-1]))
         if self._marker:
             low, high = min(low, self._marker[0]), max(high, self._marker[0])
         room = 0.01 * (high - low)
@@ -150,9 +156,13 @@ class Histogram(Plot):
         low, high = self._range()
         return plot.left() + (value - low) / (high - low) * plot.width()
 
+    @property
+    def _most(self) -> float:
+        return max(self._shared[2] if self._shared else float(self._counts.max()), 1.0)
+
     def _height(self, counted: np.ndarray) -> np.ndarray:
         """Height of bars as a share of the plot; on the logarithmic axis a count of 1 stands a little above the ground."""
-        most = max(float(self._counts.max()), float(self._null[1].max()) if self._null else 0.0, 1.0)
+        most = max(self._most, float(self._null[1].max()) if self._null else 0.0)
         if self._logarithmic:
             return np.log10(np.maximum(counted, 0.5) / 0.5) / math.log10(most * 1.15 / 0.5) * (counted > 0)
         return counted / (most * 1.05)
@@ -196,7 +206,7 @@ class Histogram(Plot):
 
     def _paint_axes(self, painter: QPainter, plot: QRectF, rect: QRectF) -> None:
         ink, metrics = self.ink, QFontMetricsF(painter.font())
-        most = max(float(self._counts.max()), 1.0)
+        most = self._most
         marks = decades(most) if self._logarithmic else ticks(0, most, 5)
         for value in marks:
             y = plot.bottom() - float(self._height(np.array([float(value)]))[0]) * plot.height()

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from PySide6.QtCore import QPointF, QRectF, QSize, QSizeF, Qt, Signal
 from PySide6.QtGui import QFontMetricsF, QImage, QKeyEvent, QMouseEvent, QPainter, QPen, QWheelEvent
-from PySide6.QtWidgets import QMenu, QToolTip, QWidget
+from PySide6.QtWidgets import QApplication, QMenu, QToolTip, QWidget
 
 from widgets.views.axes import number, tick, ticks
 from widgets.views.colour_scale import ColourScale
@@ -22,6 +22,8 @@ class ImageView(ViewWidget):
     """An image with zoom (wheel, drag, double click to fit) and an activation map laid over it, with its colour scale."""
 
     opacity_changed = Signal(float)
+    cell_picked = Signal(int, int)
+    """Row and column of the map's cell that was clicked, without dragging, or chosen with Enter."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -35,6 +37,8 @@ class ImageView(ViewWidget):
         self._zoom = 1.0
         self._centre = QPointF(0.5, 0.5)
         self._dragged: QPointF | None = None
+        self._pressed: QPointF | None = None
+        self._cell: tuple[int, int] | None = None
         self._painted: dict[str, QImage] = {}
         self.setMouseTracking(True)
         self.setMinimumSize(140, 140)
@@ -54,7 +58,7 @@ class ImageView(ViewWidget):
         if self._pixels is None or pixels is None or pixels.shape != self._pixels.shape:
             self._zoom, self._centre = 1.0, QPointF(0.5, 0.5)
         self._pixels = pixels
-        self._map = self._scale = None
+        self._map = self._scale = self._cell = None
         self.title, self._caption, self.made_from = title, caption, made_from or {}
         self._painted.clear()
         self.updateGeometry()
@@ -205,6 +209,13 @@ class ImageView(ViewWidget):
         draw_image(painter, whole, self._painted["image"], self._smooth)
         if self._map is not None and self._opacity > 0:
             draw_image(painter, whole, self._painted["map"], self._smooth)
+        if self._cell is not None and self._map is not None:
+            rows, columns = self._map.shape
+            side = QSizeF(whole.width() / columns, whole.height() / rows)
+            corner = QPointF(whole.left() + self._cell[1] * side.width(), whole.top() + self._cell[0] * side.height())
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.setPen(QPen(ink.marker, 2))
+            painter.drawRect(QRectF(corner, side))
         self._paint_scale_bar(painter, frame)
         painter.restore()
         painter.setPen(QPen(ink.line, 1))
@@ -283,15 +294,37 @@ class ImageView(ViewWidget):
         event.accept()
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
-        """Begin to drag the zoomed image."""
+        """Begin to drag the zoomed image, or to click."""
+        if event.button() == Qt.MouseButton.LeftButton:
+            self._pressed = event.position()
         if event.button() == Qt.MouseButton.LeftButton and self._zoom > 1:
             self._dragged = event.position()
             self.setCursor(Qt.CursorShape.ClosedHandCursor)
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
-        """End the drag."""
-        self._dragged = None
+        """End the drag; without one it was a click on a cell of the map."""
+        pressed, self._pressed, self._dragged = self._pressed, None, None
         self.unsetCursor()
+        if pressed is not None and (event.position() - pressed).manhattanLength() < QApplication.startDragDistance():
+            cell = self._cell_at(event.position())
+            if cell is not None:
+                self.cell_picked.emit(*cell)
+
+    def _cell_at(self, place: QPointF) -> tuple[int, int] | None:
+        """Return row and column of the map's cell under a place of the widget."""
+        if self._pixels is None or self._map is None:
+            return None
+        frame, _ = self._areas(QRectF(self.rect()))
+        if not frame.contains(place):
+            return None
+        rows, columns = self._map.shape
+        on_image = self._to_image(place, frame)
+        return min(rows - 1, int(on_image.y() * rows)), min(columns - 1, int(on_image.x() * columns))
+
+    def mark_cell(self, cell: tuple[int, int] | None) -> None:
+        """Frame one cell of the map; None for none."""
+        self._cell = cell
+        self.update()
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         """Drag, or say position and activation under the mouse."""
@@ -310,9 +343,9 @@ class ImageView(ViewWidget):
             return
         height, width = self._pixels.shape[:2]
         text = f"x {int(place.x() * width)}, y {int(place.y() * height)} px"
-        if self._map is not None and self._scale is not None:
-            rows, columns = self._map.shape
-            y, x = min(rows - 1, int(place.y() * rows)), min(columns - 1, int(place.x() * columns))
+        cell = self._cell_at(event.position())
+        if cell is not None and self._map is not None and self._scale is not None:
+            y, x = cell
             text += f"\nmap ({y}, {x}): {number(float(self._map[y, x]))}  {self._scale.label}"
         QToolTip.showText(event.globalPosition().toPoint(), text, self)
 

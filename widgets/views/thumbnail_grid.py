@@ -46,8 +46,9 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from widgets.views.grid_cursor import moved
 from widgets.views.tile_bands import Geometry, TileBands
-from widgets.views.view import Ink, figure_font
+from widgets.views.view import Ink, View, figure_font
 
 SMALLEST, LARGEST = 16, 320
 MANY = 64  # tiles that are faster composed anew with their bands than one by one
@@ -79,6 +80,8 @@ class ThumbnailGrid(QListView):
     """Unit numbers on screen, in reading order (tuple), once scrolling rests for 80 ms and whenever that set changed."""
     unit_selected = Signal(int)
     """The unit that a click or a key moved to."""
+    units_selected = Signal(object)
+    """All units that are selected (tuple, in the order shown), whenever the user changed that."""
     unit_activated = Signal(int)
     """The unit on which Enter or a double click fell."""
     tile_size_changed = Signal(int)
@@ -93,6 +96,7 @@ class ThumbnailGrid(QListView):
         self._last_visible: tuple[int, ...] | None = None
         self._moving_in_code = False
         self.describe: Callable[[int], str] = str
+        self.sheet: Callable[[], View] | None = None  # what its menu exports; the panel sets it
         self.message = ""
 
         # What a contact sheet of this grid says; the panel sets it.
@@ -192,6 +196,17 @@ class ThumbnailGrid(QListView):
             self._tiles.clear()
             self.viewport().update()
 
+    def set_labels(self, labels: Mapping[int, str]) -> None:
+        """Set what units are called in the captions, behind their numbers."""
+        if labels != self._tiles.labels:
+            self._tiles.labels = labels
+            self._tiles.clear()
+            self.viewport().update()
+
+    def label(self, unit: int) -> str:
+        """Return what a unit is called, empty for nothing."""
+        return self._tiles.labels.get(unit, "")
+
     def level(self, unit: int) -> str:
         """Say which image a unit has: ``""``, ``"coarse"`` or ``"fine"``."""
         return self._levels.get(unit, "")
@@ -230,6 +245,18 @@ class ThumbnailGrid(QListView):
         self.selectionModel().setCurrentIndex(index, QItemSelectionModel.SelectionFlag.ClearAndSelect)
         self._moving_in_code = False
         self.scrollTo(index)
+
+    def select_units(self, units: Sequence[int]) -> None:
+        """Select these units, those of them that are shown, and scroll to the first; without the signal."""
+        rows = sorted(self._row[unit] for unit in units if unit in self._row)
+        chosen = QItemSelection()
+        for row in rows:
+            chosen.select(self._model.index(row), self._model.index(row))
+        self._moving_in_code = True
+        self.selectionModel().select(chosen, QItemSelectionModel.SelectionFlag.ClearAndSelect)
+        self._moving_in_code = False
+        if rows:
+            self.scrollTo(self._model.index(rows[0]))
 
     def visible_units(self) -> tuple[int, ...]:
         """Return the unit numbers on screen, in reading order."""
@@ -295,38 +322,12 @@ class ThumbnailGrid(QListView):
     # ------------------------------------------------------------------------------------------------ keys and mouse
 
     def moveCursor(self, action: QAbstractItemView.CursorAction, modifiers: Qt.KeyboardModifier) -> QModelIndex:
-        """Move through the units in reading order: right of the last column is the first of the next row."""
-        last = len(self.units) - 1
-        if last < 0:
+        """Move through the units in reading order."""
+        if not self.units:
             return QModelIndex()
         geometry = self._tiles.geometry
-        columns = geometry.columns
-        page = max(1, self.viewport().height() // geometry.cell.height()) * columns
-        Action = QAbstractItemView.CursorAction
-        row = self.currentIndex().row()
-        steps = {
-            Action.MoveLeft: -1,
-            Action.MovePrevious: -1,
-            Action.MoveRight: 1,
-            Action.MoveNext: 1,
-            Action.MoveUp: -columns,
-            Action.MoveDown: columns,
-            Action.MovePageUp: -page,
-            Action.MovePageDown: page,
-        }
-        if action == Action.MoveHome or row < 0:
-            row = 0
-        elif action == Action.MoveEnd:
-            row = last
-        else:
-            moved = row + steps[action]
-            in_column = moved % columns + (last - moved % columns) // columns * columns
-            if action in (Action.MoveUp, Action.MovePageUp):
-                row = moved if moved >= 0 else row % columns
-            elif action in (Action.MoveDown, Action.MovePageDown):
-                row = moved if moved <= last else max(row, in_column)
-            else:
-                row = max(0, min(last, moved))
+        page = max(1, self.viewport().height() // geometry.cell.height()) * geometry.columns
+        row = moved(self.currentIndex().row(), action, geometry.columns, page, len(self.units) - 1)
         return self._model.index(row)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
@@ -348,13 +349,12 @@ class ThumbnailGrid(QListView):
     def contextMenuEvent(self, event: QContextMenuEvent) -> None:
         """Offer the export of what is on screen or selected."""
         from widgets.export import add_export_actions
-        from widgets.views.contact_sheet import ContactSheet
 
-        if not self.units:
+        if not self.units or self.sheet is None:
             return
         menu = QMenu(self)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        add_export_actions(menu, ContactSheet.of(self), self)
+        add_export_actions(menu, self.sheet(), self)
         menu.popup(event.globalPos())
 
     def _hover(self, index: QModelIndex | None = None) -> None:
@@ -379,6 +379,8 @@ class ThumbnailGrid(QListView):
 
         gone, new = rows(deselected), rows(selected)
         self._tiles.selected = (self._tiles.selected - gone) | new
+        if not self._moving_in_code:
+            self.units_selected.emit(self.selected_units())
         if len(gone | new) > MANY:
             self._tiles.clear()
             self.viewport().update()

@@ -91,12 +91,15 @@ class TileBands:
         Rows that are framed.
     values
         Numbers beside the unit numbers in the captions.
+    labels
+        What units are called, behind their numbers in the captions, as much of it as fits.
     """
 
     def __init__(self, geometry: Geometry, ink: Ink) -> None:
         self.units: tuple[int, ...] = ()
         self.selected: set[int] = set()
         self.values: Mapping[int, float] = {}
+        self.labels: Mapping[int, str] = {}
         self._geometry, self._ink = geometry, ink
         self._images: dict[int, tuple[QImage, QImage]] = {}  # whole, and small
         self._scaled: dict[int, QImage] = {}
@@ -214,13 +217,23 @@ class TileBands:
                 painter.drawText(QRect(x, y, side, side), Qt.AlignmentFlag.AlignCenter, str(unit))
         if geometry.caption:
             below = QRect(x, y + side, side, round(geometry.caption * geometry.ratio))
-            painter.setPen(ink.text if row in self.selected else ink.faint)
-            value = self.values.get(unit) if geometry.side >= WITH_VALUE else None
-            if value is None:
-                painter.drawText(below, Qt.AlignmentFlag.AlignCenter, str(unit))
-            else:
-                painter.drawText(below, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, str(unit))
-                painter.drawText(below, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight, number(value))
+            painter.setPen(ink.text if row in self.selected or unit in self.labels else ink.faint)
+            self._caption(painter, below, unit)
+
+    def _caption(self, painter: QPainter, below: QRect, unit: int) -> None:
+        """Write the unit's number, what it is called, and its value."""
+        wide = self._geometry.side >= WITH_VALUE
+        value, label = (self.values.get(unit), self.labels.get(unit, "")) if wide else (None, "")
+        text, room = str(unit), below.width()
+        if value is not None:
+            shown = number(value)
+            painter.drawText(below, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight, shown)
+            room -= painter.fontMetrics().horizontalAdvance(f"{shown}  ")
+        if label:
+            called = painter.fontMetrics().elidedText(f"{text} {label}", Qt.TextElideMode.ElideRight, room)
+            text = called if len(called) > len(text) + 2 else text  # a single letter of it says nothing
+        side = Qt.AlignmentFlag.AlignHCenter if value is None else Qt.AlignmentFlag.AlignLeft
+        painter.drawText(below, Qt.AlignmentFlag.AlignVCenter | side, text)
 
     def _scale(self, unit: int, side: int) -> QImage:
         if len(self._scaled) * side * side * 4 > SCALED_BYTES:

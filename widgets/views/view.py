@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, QSizeF, Qt
@@ -25,6 +26,9 @@ from PySide6.QtGui import (
     QPalette,
 )
 from PySide6.QtWidgets import QApplication, QMenu, QSizePolicy, QWidget
+
+if TYPE_CHECKING:
+    from workbench.recompute import Recomputation
 
 
 def blend(over: QColor, under: QColor, share: float) -> QColor:
@@ -96,7 +100,10 @@ class View:
     """What the figure is called: heading of the export and start of its file name."""
     ink: Ink = PAPER
     made_from: Mapping[str, object] = {}
-    """Where the numbers came from (model, weights, layer, role, images, n); the panel sets it."""
+    """Where the numbers came from (model, weights, layer, role, images, n) and its ``address``; the panel sets it."""
+
+    recomputation: Recomputation | None = None
+    """What recomputes the numbers; None where that cannot be said. The panel sets it."""
 
     def paint(self, painter: QPainter, rect: QRectF) -> None:
         """Draw into `rect` (1 unit = 1/96 inch); the caller has filled the background."""
@@ -107,8 +114,10 @@ class View:
         raise NotImplementedError
 
     def provenance(self) -> dict[str, object]:
-        """Say what is shown and what it was made from, as plain data."""
-        return {"view": type(self).__name__, "title": self.title, **self.made_from}
+        """Say what is shown, what it was made from, and what recomputes it, as plain data."""
+        again = self.recomputation
+        lines = {} if again is None else {"python": again.python(), "command": again.command()}
+        return {"view": type(self).__name__, "title": self.title, **self.made_from, **lines}
 
     def figure_size(self) -> QSizeF:
         """Size of the exported figure in 1/96 inch."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from workbench.images.image_set import ImageSet
+    from workbench.models.device import Arithmetic
     from workbench.models.traced_model import TracedModel
 
 
@@ -88,6 +89,8 @@ class Analysis(BaseModel, ABC):
     version: ClassVar[int] = 1
     """Raised whenever the numbers change, so that cached results are not mistaken for today's."""
     needs_images: ClassVar[bool] = False
+    takes_bf16: ClassVar[bool] = False
+    """Whether it only reads activations, so that products in bfloat16 do no harm; gradients of them point elsewhere."""
 
     def run(self, model: TracedModel, images: ImageSet | None = None, task: Task | None = None) -> Result:
         """Compute, and return the result with its provenance.
@@ -103,10 +106,17 @@ class Analysis(BaseModel, ABC):
             raise InputError(
                 f"{type(self).__name__} needs images; give an image set such as workbench.load_images('emoji')"
             )
+        from workbench.models.device import computing
+
         started = time.perf_counter()
-        arrays, summary = self.compute(model, images, task or Task())
+        with computing(model.device, self.arithmetic(model)):
+            arrays, summary = self.compute(model, images, task or Task())
         provenance = self.provenance(model, images) | {"seconds": round(time.perf_counter() - started, 3)}
         return Result(type(self).__name__, self.model_dump(mode="json"), arrays, summary, provenance)
+
+    def arithmetic(self, model: TracedModel) -> Arithmetic:
+        """Return the numbers this analysis multiplies: those chosen for the network, where it may."""
+        return "fp32" if model.arithmetic == "bf16" and not self.takes_bf16 else model.arithmetic
 
     @abstractmethod
     def compute(
@@ -132,6 +142,8 @@ class Analysis(BaseModel, ABC):
             "images_hash": images.content_hash if images is not None else None,
             "versions": {"workbench": workbench.__version__, "torch": str(torch.__version__), "numpy": np.__version__},
             "seed": getattr(self, "seed", None),
+            "device": str(model.device),
+            "arithmetic": self.arithmetic(model),
         }
 
     def key(self, model: TracedModel, images: ImageSet | None = None) -> str:
@@ -144,6 +156,8 @@ class Analysis(BaseModel, ABC):
             "preprocessing": repr(model.preprocessing),
             "images": images.content_hash if images is not None else None,
         }
+        if self.arithmetic(model) != "fp32":
+            content["arithmetic"] = self.arithmetic(model)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
 
 

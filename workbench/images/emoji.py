@@ -57,6 +57,8 @@ class EmojiSet(ImageSet):
         Of the random backgrounds; an emoji has the same one whichever styles are chosen.
     """
 
+    depicts = "emoji"
+
     def __init__(
         self, styles: Sequence[str] = (), background: Background = "white", seed: int = 0, ref: str = "emoji"
     ) -> None:

@@ -8,6 +8,7 @@ import stat
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from workbench import imagenet
 from workbench.images.image_file import ENDINGS, read_image
 from workbench.images.image_set import ImageSet, ImageSetError, Pixels, Reference, Size, register
 from workbench.task import Task
@@ -27,9 +28,11 @@ class ImageFiles(ImageSet):
         ids: Sequence[str],
         columns: Mapping[str, Sequence[str]],
         content_hash: str,
+        depicts: str = "",
     ) -> None:
         super().__init__(ref, name, ids, columns)
         self.root = root
+        self.depicts = depicts
         self._content_hash = content_hash
 
     @property
@@ -43,12 +46,17 @@ class ImageFiles(ImageSet):
 
 @register("folder", "A folder of images", ["folder:PATH"])
 def open_folder(reference: Reference, task: Task) -> ImageFiles:
-    """Open every image file below a folder, in the order of their names; sub-folders become the column ``label``."""
+    """Open every image file below a folder, in the order of their names; sub-folders become the column ``label``.
+
+    Where folders have ImageNet's names (``n02123045``), there are the columns ``synset`` and ``class``, which says it in words, too; both
+    are empty for images in other folders. `workbench.imagenet.class_indices` says which output of a network is the right one.
+    """
     root = Path(reference.target).expanduser().absolute()
     if not root.is_dir():
         raise ImageSetError(f"{root} is not a folder" if root.exists() else f"there is no folder {root}")
     ids: list[str] = []
     labels: list[str] = []
+    synsets: list[str] = []
     digest = hashlib.sha256()
     others = 0
     for path, size, changed in _files(root):
@@ -57,15 +65,20 @@ def open_folder(reference: Reference, task: Task) -> ImageFiles:
             continue
         label = os.path.dirname(path)
         ids.append(path)
-        labels.append(labels[-1] if labels and labels[-1] == label else label)
+        same = bool(labels) and labels[-1] == label
+        labels.append(labels[-1] if same else label)
+        synsets.append(synsets[-1] if same else imagenet.synset_of(f"{root.name}/{path}"))
         digest.update(f"{path}\0{size}\0{changed}\0".encode("utf-8", "surrogateescape"))
         if len(ids) % 500 == 0:
             task.step(len(ids), 0, note=f"{len(ids):,} images found in {root.name}")
     task.step(len(ids), len(ids), note=f"{len(ids):,} images found in {root.name}")
     if not ids:
         raise ImageSetError(f"no image in {root}: looked for {' '.join(ENDINGS)}, found {others:,} other files")
-    columns = {"label": labels} if any(labels) else {}
-    return ImageFiles(reference.text, root.name, root, ids, columns, digest.hexdigest()[:32])
+    columns: dict[str, Sequence[str]] = {"label": labels} if any(labels) else {}
+    if any(synsets):
+        columns |= {"synset": synsets, "class": [imagenet.name(synset) for synset in synsets]}
+    depicts = "photographs" if all(synsets) else ""
+    return ImageFiles(reference.text, root.name, root, ids, columns, digest.hexdigest()[:32], depicts)
 
 
 def _files(root: Path) -> Iterator[tuple[str, int, int]]:

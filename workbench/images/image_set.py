@@ -85,7 +85,14 @@ class ImageSet(ABC):
         Named properties, one string an image each, such as ``concept`` and ``style``.
     licence
         Under which terms the images may be shown and passed on; empty when not known.
+
+    Attributes
+    ----------
+    depicts
+        What kind of pictures these are, in the plural: ``photographs``, ``emoji``; empty when not known.
     """
+
+    depicts: str = ""
 
     def __init__(
         self, ref: str, name: str, ids: Sequence[str], columns: Mapping[str, Sequence[str]], licence: str = ""

@@ -51,6 +51,8 @@ class PhotoSet(ImageSet):
     Columns: ``subject``, ``credit``, ``licence``, ``package``.
     """
 
+    depicts = "photographs"
+
     def __init__(self, ref: str = "photos") -> None:
         found = [(photo, path) for photo in PHOTOS if (path := _path(photo)) is not None]
         if not found:

@@ -43,6 +43,8 @@ class StimulusSet(ImageSet):
         When a value is out of bounds or a colour cannot be shown.
     """
 
+    depicts = "parametric stimuli"
+
     def __init__(self, family: StimulusFamily, parameters: Table, ref: str = "stimuli:") -> None:
         family.colours(parameters)
         self.family = family

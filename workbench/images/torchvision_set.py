@@ -37,6 +37,19 @@ NAMES = (
 ).split()
 NO_DOWNLOAD = ("FER2013", "ImageNet")
 """Those without a public download."""
+DEPICTED = {
+    "photographs": "Caltech256 CelebA Country211 FGVCAircraft Flowers102 Food101 ImageNet Imagenette LFWPeople OxfordIIITPet Places365 "
+    "StanfordCars STL10 SUN397",
+    "photographs of 32 x 32 pixels": "CIFAR10 CIFAR100",
+    "handwritten characters": "KMNIST MNIST SEMEION USPS",
+    "small pictures of clothes": "FashionMNIST",
+    "house numbers": "SVHN",
+    "rendered scenes": "CLEVRClassification",
+    "rendered sentences": "RenderedSST2",
+    "satellite images": "EuroSAT",
+    "microscope images": "PCAM",
+}
+"""Kinds of pictures, and the sets that are certainly of that kind."""
 HASHED = 16
 """Images whose pixels enter the content hash."""
 
@@ -46,6 +59,7 @@ class TorchvisionSet(ImageSet):
 
     def __init__(self, ref: str, name: str, dataset: Any) -> None:
         self.dataset = dataset
+        self.depicts = next((kind for kind, sets in DEPICTED.items() if type(dataset).__name__ in sets.split()), "")
         labels = _labels(dataset)
         columns: Mapping[str, Sequence[str]] = {"label": labels} if labels is not None else {}
         super().__init__(ref, name, [str(number) for number in range(len(dataset))], columns)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from workbench.input_error import InputError
 from workbench.jobs.collector import collector_at_rest
-from workbench.jobs.first_look import first_looks, unpack_sweep
+from workbench.jobs.first_look import SWEEP, first_looks, unpack_sweep
 from workbench.jobs.store import Store
 from workbench.jobs.torch_libraries import load_torch_libraries
 from workbench.task import Cancelled, Task
@@ -29,12 +29,13 @@ from workbench.task import Cancelled, Task
 if TYPE_CHECKING:
     from workbench.analyses.analysis import Analysis, Result
     from workbench.images.image_set import ImageSet
+    from workbench.models.device import Arithmetic
     from workbench.models.traced_model import TracedModel
 
 logger = logging.getLogger(__name__)
 
-KEPT_MODELS = 2
-"""Networks kept open: the one that is looked at, and the one it is compared with or a long job works on."""
+KEPT_MODELS, KEPT_PARAMETERS = 7, 500_000_000
+"""Networks kept open: the one that is looked at, and those it is compared with, unless they take too much memory; two in any case."""
 KEPT_IMAGE_SETS = 4
 ACTIVATIONS = "activations"
 """Folder of the store where analyses of whole image sets share what units do on each image."""
@@ -94,6 +95,8 @@ class Engine:
         self._models: OrderedDict[str, TracedModel] = OrderedDict()
         self._images: OrderedDict[str, ImageSet] = OrderedDict()
         self._allowed: set[str] = set()
+        self._device = "auto"
+        self._arithmetic: Arithmetic = "fp32"
         self._fields: dict[tuple[str, str], tuple[int, int]] = {}
 
     def warm_up(self) -> None:
@@ -138,15 +141,46 @@ class Engine:
                 network, seed = network_of_twin(ref) or ("", 0)
                 with suppress(AlreadyThere):
                     if network in self._models:
-                        self._models[ref] = self._models[network].twin(seed)
+                        self._models[ref] = self._placed(self._models[network].twin(seed))
                     else:
-                        self._models[ref] = load(ref, allow_code=ref in self._allowed, task=watched)
-                while len(self._models) > KEPT_MODELS:
+                        self._models[ref] = self._placed(load(ref, allow_code=ref in self._allowed, task=watched))
+                while len(self._models) > 2 and (
+                    len(self._models) > KEPT_MODELS
+                    or sum(model.parameter_count for model in self._models.values()) > KEPT_PARAMETERS
+                ):
                     self._models.popitem(last=False)
             if gc.isenabled():  # where it is off the window collects, in its own thread
                 gc.collect()  # what the export left, and the network that was let go: some 60 ms
         self._models.move_to_end(ref)
         return self._models[ref]
+
+    def compute_on(self, device: str, arithmetic: Arithmetic) -> None:
+        """Choose the device of all networks, ``auto`` for the fastest there is, and the numbers that may be multiplied.
+
+        Raises
+        ------
+        InputError
+            When this machine has no such device; nothing changes then.
+        """
+        from workbench.models.device import pick_device
+
+        pick_device(device)
+        self._device, self._arithmetic = device, arithmetic
+        self._models.clear()  # loaded anew where they belong; what is under way goes on with what it has
+
+    @property
+    def computes_on(self) -> tuple[str, Arithmetic]:
+        """The device and the numbers that were chosen."""
+        return self._device, self._arithmetic
+
+    def _placed(self, model: TracedModel) -> TracedModel:
+        from workbench.models.device import pick_device
+
+        device = pick_device(self._device)
+        if model.device != device:
+            model.to(device)
+        model.arithmetic = self._arithmetic
+        return model
 
     def forget(self, ref: str) -> None:
         """Let go of a network or image set, so that it is read from its file again."""
@@ -206,14 +240,27 @@ class Engine:
     def unit_examples(self, model: TracedModel, images: ImageSet, layer: str, unit: int) -> dict[str, Any] | None:
         """Return what the newest sweep of the layer found of one unit (see `DatasetExamples`), or None when there is no sweep.
 
-        A sweep that is still running gives what it has found so far; ``finished`` says whether it has seen all images.
+        A sweep that is still running gives what it has found so far; ``finished`` says whether it has seen all images. ``sweep`` has its
+        ``parameters``, empty while they are not known, and the ``layer`` as it is called there.
         """
         from workbench.analyses.dataset_examples import is_finished, unit_examples
 
         def read(folder: Path, name: str) -> dict[str, Any]:
-            return unit_examples(folder, name, unit) | {"finished": is_finished(folder)}
+            done = is_finished(folder)
+            sweep = {"layer": name, "parameters": self._sweep_parameters(folder, model, images) if done else {}}
+            return unit_examples(folder, name, unit) | {"finished": done, "sweep": sweep}
 
         return self._from_sweep(model, images, layer, read)
+
+    def _sweep_parameters(self, folder: Path, model: TracedModel, images: ImageSet) -> dict[str, Any]:
+        """Return the parameters of the finished sweep in a folder of the store: those of its result, else of one that came along."""
+        from workbench.analyses.dataset_examples import DatasetExamples, swept_layers
+
+        known = self.store.load(folder.name)
+        if known is not None:
+            return dict(known.parameters)
+        shipped = DatasetExamples(layers=swept_layers(folder), **SWEEP)  # type: ignore[arg-type]
+        return shipped.model_dump(mode="json") if shipped.key(model, images) == folder.name else {}
 
     def layer_statistics(self, model: TracedModel, images: ImageSet, layer: str) -> dict[str, Any] | None:
         """Return mean, largest activation, sparsity … of all units of a layer and the images ``seen``, or None.

@@ -18,6 +18,7 @@ from workbench.input_error import InputError
 from workbench.jobs import first_look
 from workbench.jobs.collector import collector_at_rest
 from workbench.jobs.job import Lane, Request
+from workbench.jobs.machine import SWEEP_BATCH
 from workbench.jobs.runs import RunCard, find_runs, read_run
 from workbench.models.layer import Layer, Unit
 from workbench.models.loading import SourceEntry, entries
@@ -173,7 +174,7 @@ def describe(model: TracedModel) -> ModelCard:
 
 @dataclass(frozen=True)
 class ImageSetCard:
-    """What is known of an open image set; `columns` gives the number of distinct values of each column."""
+    """What is known of an open image set; `columns` gives the number of distinct values of each column, `depicts` what it shows."""
 
     ref: str
     name: str
@@ -181,6 +182,7 @@ class ImageSetCard:
     columns: dict[str, int]
     licence: str
     content_hash: str
+    depicts: str = ""
 
 
 @dataclass(frozen=True)
@@ -206,7 +208,7 @@ class OpenImages(Request):
             engine.forget(self.ref)
         images = engine.images(self.ref, task)
         columns = {name: len(set(values)) for name, values in images.columns.items()}
-        return ImageSetCard(images.ref, images.name, len(images), columns, images.licence, images.content_hash)
+        return ImageSetCard(images.ref, images.name, len(images), columns, images.licence, images.content_hash, images.depicts)
 
 
 @dataclass(frozen=True)
@@ -496,7 +498,8 @@ class UnitExamples(Request):
     * ``top_boxes`` int32 ``[k, 4]``, ``bottom_boxes``, ``sample_boxes``: top, left, bottom, right of that in pixels of ``size``;
     * ``top_names``, ``bottom_names``, ``sample_names``: tuples of the images' ids in the order of the flattened index;
     * ``size``: height and width of the image the network read;
-    * ``finished``: whether the sweep has seen all images; those it could not read count as seen.
+    * ``finished``: whether the sweep has seen all images; those it could not read count as seen;
+    * ``sweep``: what it was asked for: its ``parameters``, empty while they are not known, and the ``layer`` as it is called there.
 
     Each of the three sets of images is a partial result as well, the top ones first. A sweep that is still running shows what it has
     found so far.
@@ -512,6 +515,7 @@ class UnitExamples(Request):
     model: str
     images: str
     unit: str
+    purpose: str = "inspector"
     lane: ClassVar[Lane] = "interactive"
 
     @property
@@ -521,8 +525,8 @@ class UnitExamples(Request):
 
     @property
     def key(self) -> str:
-        """The unit looked at now wins."""
-        return "unit examples"
+        """The newest of one purpose wins."""
+        return f"unit examples {self.purpose}"
 
     def run(self, engine: Engine, task: Task) -> dict[str, Any] | None:
         """Read the unit's part of the sweep, then decode and crop the images."""
@@ -611,6 +615,7 @@ class UnitOnImage(Request):
     unit: int
     image: Pixels = field(compare=False)
     images: str | None = None
+    purpose: str = "inspector"
     lane: ClassVar[Lane] = "interactive"
 
     @property
@@ -620,8 +625,8 @@ class UnitOnImage(Request):
 
     @property
     def key(self) -> str:
-        """The unit looked at now wins."""
-        return "unit on image"
+        """The newest of one purpose wins."""
+        return f"unit on image {self.purpose}"
 
     def run(self, engine: Engine, task: Task) -> dict[str, Any]:
         """Run the network once, read the layer and the output."""
@@ -817,8 +822,6 @@ class Train(Request):
 
 BATCH = 8
 """Units rendered together."""
-SWEEP_BATCH = 8
-"""Images of one step of a sweep: a click waits for the step's end, and on a processor larger batches are no faster."""
 ENDS = ("top", "sample", "bottom")
 """Which examples of a unit there are, the ones looked at first before the others."""
 GREY = 128

@@ -19,8 +19,8 @@ import os
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from workbench.analyses.analysis import Result
 
 DOCUMENT = "result.json"
+PARTS = {"results": "results", "thumbnails": "thumbnails", "sweeps": "folders"}
+"""What is kept, and the folder of each."""
 
 logger = logging.getLogger(__name__)
 
@@ -114,15 +116,14 @@ class Store:
         """Delete a folder whose content proved damaged, and say so."""
         self._drop(self.root / "folders" / key, error)
 
-    def size(self) -> int:
-        """Bytes on disk of everything kept."""
-        return sum(path.stat().st_size for path in self.root.rglob("*") if path.is_file())
+    def sizes(self) -> dict[str, int]:
+        """Bytes on disk of each of the `PARTS`."""
+        return {part: _bytes_in(self.root / folder) for part, folder in PARTS.items()}
 
-    def clear(self) -> None:
-        """Delete everything kept; what is in use is computed again when next asked for."""
-        for name in ("results", "thumbnails", "folders"):
-            if (self.root / name).exists():
-                shutil.rmtree(self.root / name)
+    def clear(self, parts: Iterable[str] = tuple(PARTS)) -> None:
+        """Delete what is kept of some parts; what is in use is computed again when next asked for."""
+        for part in parts:
+            shutil.rmtree(self.root / PARTS[part], ignore_errors=True)  # a file that is being written at this moment stays
 
     def _result(self, key: str) -> Path:
         return self.root / "results" / f"{key}.npz"
@@ -149,6 +150,14 @@ class Store:
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
+
+
+def _bytes_in(folder: Path) -> int:
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(OSError):  # gone meanwhile
+            total += path.stat().st_size if path.is_file() else 0
+    return total
 
 
 def write_arrays(file: IO[bytes], arrays: Mapping[str, Any]) -> None:

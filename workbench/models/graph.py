@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.fx.node import map_aggregate
 
 from workbench.input_error import InputError
 from workbench.models.capture import VIEWS, Capture, batch_of, describe, is_tensor, kind, multiple
@@ -104,11 +106,27 @@ class ModelGraph:
                 self.layers[layer.name] = layer
         self._aliases = {alias: layer for layer in self.layers.values() for alias in layer.aliases}
         self._cuts: dict[tuple[tuple[str, ...], tuple[str, ...]], Cut] = {}
+        self._linear_cuts: dict[tuple[tuple[str, ...], tuple[str, ...], Gate], LinearCut] = {}
+        self._exposed: ModelGraph | None = None
 
     @property
     def capture(self) -> Capture:
         """What the graph was made from."""
         return self._capture
+
+    def to(self, device: torch.device) -> None:
+        """Move the weights and constants, and what the graph makes on a device of its own (positions, masks); cuts are made anew."""
+        self.root.to(device)
+        for node in self.graph.nodes:
+            if node.op == "get_attr":
+                value = attrgetter(str(node.target))(self.root)
+                if isinstance(value, Tensor) and value.device.type != device.type:  # a constant that the module does not know as its own
+                    owner, _, name = str(node.target).rpartition(".")
+                    setattr(self.root.get_submodule(owner), name, value.to(device))
+            node.args, node.kwargs = map_aggregate(
+                (node.args, node.kwargs), lambda leaf: device if isinstance(leaf, torch.device) else leaf
+            )
+        self._cuts.clear()
 
     @property
     def output(self) -> str:
@@ -301,13 +319,18 @@ class ModelGraph:
         """
         from workbench.models.linearise import linearise
 
-        return linearise(self, sources, targets, gate)
+        key = (tuple(sources), tuple(targets), gate)
+        if key not in self._linear_cuts:
+            self._linear_cuts[key] = linearise(self, sources, targets, gate)
+        return self._linear_cuts[key]
 
     def expose_attention(self) -> ModelGraph:
         """Return a derived graph in which every attention pattern is a layer, ``PATH:pattern`` (see `workbench.models.attention`)."""
         from workbench.models.attention import expose
 
-        return ModelGraph(expose(self._capture))
+        if self._exposed is None:
+            self._exposed = ModelGraph(expose(self._capture))
+        return self._exposed
 
 
 def counts_batch(node: fx.Node) -> bool:

@@ -94,6 +94,6 @@ class Unit:
             When the part after the last colon is not a whole number.
         """
         layer, _, index = address.rpartition(":")
-        if not layer or not index.isdigit():
+        if not layer or not (index.isascii() and index.isdigit()):
             raise InputError(f"{address!r} is not the address of a unit; write layer:index, such as mixed3b:379")
         return cls(layer, int(index))

@@ -26,13 +26,17 @@ _ELEMENTWISE = frozenset(
     "relu relu6 gelu silu hardswish hardsigmoid hardtanh leaky_relu elu celu selu mish sigmoid tanh softplus clamp clamp_min "
     "clamp_max exp log sqrt rsqrt pow abs square reciprocal erf log_sigmoid".split()
 )
-_LINEAR = frozenset(
-    "conv1d conv2d conv3d conv_transpose2d linear add sub rsub neg cat stack mean sum avg_pool2d adaptive_avg_pool2d batch_norm pad "
-    "constant_pad_nd reflection_pad2d replication_pad2d view reshape flatten unflatten transpose permute squeeze unsqueeze expand "
-    "expand_as select slice narrow split split_with_sizes chunk unbind getitem t movedim contiguous clone to _to_copy alias detach "
-    "dropout index_select gather index roll pixel_shuffle pixel_unshuffle upsample_nearest2d upsample_bilinear2d upsample_bicubic2d "
-    "matmul bmm addmm einsum mul div repeat repeat_interleave flip unfold im2col _unsafe_view add_n channel_shuffle".split()
+LINEAR = frozenset(
+    "conv1d conv2d conv3d conv_transpose2d linear add sub rsub neg cat stack mean sum avg_pool2d avg_pool3d adaptive_avg_pool2d "
+    "_native_batch_norm_legit_no_training batch_norm pad constant_pad_nd reflection_pad2d replication_pad2d view reshape flatten "
+    "unflatten transpose permute squeeze unsqueeze expand expand_as reshape_as view_as select slice narrow split split_with_sizes "
+    "chunk unbind getitem t movedim contiguous clone to _to_copy alias detach dropout index_select gather index roll pixel_shuffle "
+    "pixel_unshuffle upsample_nearest2d upsample_bilinear2d upsample_bicubic2d matmul bmm addmm einsum mul div repeat "
+    "repeat_interleave flip unfold im2col _unsafe_view add_n channel_shuffle".split()
 )
+"""Operations that are affine in what varies, as long as only one factor of a product does."""
+
+_POOLS = frozenset("max_pool2d max_pool2d_with_indices adaptive_max_pool2d".split())
 _NORMS = frozenset("layer_norm group_norm rms_norm instance_norm".split())
 
 
@@ -97,7 +101,7 @@ def linearise(
     gate
         ``derivative``: f'(clean), exact at the clean run for ReLU; ``ratio``: f(clean) / clean, exact at the clean run for every
         non-linearity; ``one``: non-linearities left out, Distill's all-linear gate. Max-pooling becomes average-pooling (as in
-        "Visualizing Weights"), under ``ratio`` the clean run's argmax.
+        "Visualizing Weights"), under ``ratio`` the clean run's argmax; adaptive max-pooling is always the latter.
 
     Raises
     ------
@@ -166,8 +170,8 @@ def _plan(
         return "constant", freeze(name, [node], _same)
     if operation in _NORMS:
         return "norm", freeze(f"deviation of {name}", [moving[0]], _deviation(node))
-    if operation == "max_pool2d":
-        if gate == "ratio":
+    if operation in _POOLS:
+        if gate == "ratio" or operation == "adaptive_max_pool2d":
             return "argmax", freeze(f"argmax of {name}", [moving[0]], _argmax(node))
         return "average", moving[0]
     if operation in ("mul", "div", "matmul", "bmm") and len(moving) > 1:
@@ -176,7 +180,7 @@ def _plan(
         return f"product:{0 if held is node.args[0] else 1}", freeze(graph.name(held), [held], _same)
     if operation == "div" and node.args[1] in varying:
         return "ratio", freeze(f"1 / {name}", [node, moving[0]], lambda value, divisor: value / divisor)
-    if operation not in _LINEAR and not isinstance(node.meta.get("val"), (int, torch.SymInt)):
+    if operation not in LINEAR and not isinstance(node.meta.get("val"), (int, torch.SymInt)):
         raise InputError(f"{name} ({operation}) has no linearisation between these layers")
     return None
 
@@ -223,11 +227,11 @@ def _linear_twin(
         return piece.call_function(_frozen_norm(node), (frozen, *arguments))
     if how == "average":
         arguments = fx.node.map_arg(node.args, copies.__getitem__)
-        return piece.call_function(_average_pool, tuple(arguments))
+        return piece.call_function(_average_pool if is_tensor(node) else _average_pool_alone, tuple(arguments))
     if how == "argmax":
         source = node.args[0]
         assert isinstance(source, fx.Node)
-        return piece.call_function(_take, (copies[source], frozen))
+        return piece.call_function(_take if is_tensor(node) else _take_alone, (copies[source], frozen))
     if how.startswith("product"):
         place = int(how[-1])
         factors = [
@@ -348,7 +352,9 @@ def _average_pool(
 
 def _argmax(node: fx.Node) -> Callable[[Tensor], Tensor]:
     def places(clean: Tensor) -> Tensor:
-        indices: Tensor = torch.ops.aten.max_pool2d_with_indices.default(clean, *node.args[1:], **node.kwargs)[1]
+        pool = node.target if kind(node) == "adaptive_max_pool2d" else torch.ops.aten.max_pool2d_with_indices.default
+        assert callable(pool)
+        indices: Tensor = pool(clean, *node.args[1:], **node.kwargs)[1]
         return indices
 
     return places
@@ -360,3 +366,12 @@ def _take(value: Tensor, places: Tensor) -> Tensor:
         .gather(2, places.flatten(2).expand(value.shape[0], -1, -1))
         .reshape(value.shape[0], *places.shape[1:])
     )
+
+
+def _take_alone(value: Tensor, places: Tensor) -> tuple[Tensor]:
+    """Do the same where the operation also returns the places; nobody reads these twice."""
+    return (_take(value, places),)
+
+
+def _average_pool_alone(*arguments: Any) -> tuple[Tensor]:
+    return (_average_pool(*arguments),)

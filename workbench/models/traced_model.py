@@ -18,6 +18,7 @@ from torch.utils import _pytree as pytree
 
 from workbench.input_error import InputError
 from workbench.models.capture import batch_of, capture, kind
+from workbench.models.device import Arithmetic
 from workbench.models.diffusion import Sampling
 from workbench.models.further_input import FurtherInput, Tokenize
 from workbench.models.graph import Cut, ModelGraph, Reduction
@@ -84,6 +85,8 @@ class TracedModel:
         What a user must know before believing a number, such as ``random weights``.
     circuit
         What is known to be true of it, for the networks of `workbench.models.planted`; None for all others.
+    arithmetic
+        The numbers that products of an analysis may be taken with: ``fp32`` unless chosen otherwise.
     """
 
     def __init__(
@@ -114,6 +117,7 @@ class TracedModel:
         self.licence, self.origin = licence, origin
         self.warnings = tuple(warnings)
         self.circuit = circuit
+        self.arithmetic: Arithmetic = "fp32"
         self._weights, self.parameter_count = weight_hash, parameter_count
         self._output_spec = output_spec
         self.held: dict[str, Tensor] = dict(held or {})
@@ -214,7 +218,7 @@ class TracedModel:
                 images = images.mean(1, keepdim=True)
             further = (value.expand(IMAGES, *value.shape[1:]) for value in self.held.values())
             match_scale(capture.root, root, capture.graph, [self.preprocess(images), *further])
-        return TracedModel(
+        twin = TracedModel(
             ModelGraph(replace(capture, root=root)),
             preprocessing=self.preprocessing,
             labels=self.labels,
@@ -232,6 +236,8 @@ class TracedModel:
             tokenize=self.tokenize,
             sampling=self.sampling,
         )
+        twin.arithmetic = self.arithmetic
+        return twin
 
     # --- what it is ------------------------------------------------------------------------------------------------------------
 
@@ -279,6 +285,12 @@ class TracedModel:
         given = self.further[option]
         self.hold(given.name, given.read(text))
         self.further[option] = replace(given, value=text)
+
+    def to(self, device: torch.device | str) -> TracedModel:
+        """Move the network and what it holds to a device, in place; return it."""
+        self.graph.to(torch.device(device))
+        self.held = {name: value.to(device) for name, value in self.held.items()}
+        return self
 
     def top_classes(self, probabilities: np.ndarray) -> tuple[tuple[str, float], ...]:
         """Return the five likeliest classes with their probabilities; a class without a label is called by its number."""
@@ -379,6 +391,10 @@ class TracedModel:
         cut = self.graph.cut(sources, layers, reductions=reductions)
         held = {name: self.held[_input_name(name)] for name in sources if _input_name(name) in self.held}
         return replace(cut, held=held) if held else cut
+
+    def inputs(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Return all that the network reads, in order: `x`, then what is held, expanded to its batch."""
+        return x, *(value.expand(len(x), *value.shape[1:]) for value in self.held.values())
 
     def activations(self, x: Tensor | tuple[Tensor, ...], layers: Sequence[str]) -> dict[str, Tensor]:
         """Return the activation of each layer on the network input `x`, bit-identical to what a cloned forward hook gives.

@@ -64,7 +64,7 @@ def draw(capture: Capture, seed: int) -> nn.Module:
     InputError
         When the graph has a parameter that the captured module does not know by that name.
     """
-    first = next(capture.module.parameters(), None)
+    first = next(capture.root.parameters(), None)
     device = first.device if first is not None else torch.device("cpu")
     with torch.inference_mode(False), torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(twin_hash("", seed)[:15], 16))  # no seed that a training began with

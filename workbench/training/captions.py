@@ -6,8 +6,10 @@ A caption names the object, some of its keywords and the hand that drew it: ``a 
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -65,6 +67,39 @@ class Captions:
     def draw(self, index: int, random: torch.Generator) -> str:
         """Draw a caption of a drawing; see `drawn_caption`."""
         return drawn_caption(*self._rows[index], random)
+
+
+class Dictionary:
+    """Names of things and what they are: the 21,844 nouns of ImageNet-21k with their definitions (WordNet 3.0), which timm carries.
+
+    There are too few emoji to learn words from; of a dictionary's entries captions can be made as well.
+    """
+
+    COMMON = 0.01
+    """A word in more than this part of the definitions says nothing of the thing."""
+
+    def __init__(self) -> None:
+        import timm.data
+
+        folder = Path(timm.data.__file__).parent / "_info"
+        files = [folder / f"imagenet_synset_to_{what}.txt" for what in ("lemma", "definition")]
+        lemmas, definitions = ([line.partition("\t")[2].lower() for line in file.read_text("utf-8").splitlines()] for file in files)
+        self.digest = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:32]
+        words = [list(dict.fromkeys(_WORD.findall(definition))) for definition in definitions]
+        words = [[word for phrase in found for word in phrase.split()] for found in words]
+        often = Counter(word for found in words for word in set(found))
+        self._entries = []
+        for lemma, definition, found in zip(lemmas, definitions, words, strict=True):
+            name, *others = lemma.split(", ")
+            telling = [word for word in dict.fromkeys(found) if often[word] < self.COMMON * len(words) and word not in lemma]
+            self._entries.append((name, definition, others + telling))
+
+    def draw(self, styles: Sequence[str], random: torch.Generator) -> str:
+        """Draw a caption: of an entry's name, its other names and the telling words of its definition, or name and definition in full."""
+        name, definition, keywords = self._entries[int(torch.randint(len(self._entries), (), generator=random))]
+        if torch.rand((), generator=random) < 1 / 3:
+            return f"{name}: {definition}"
+        return drawn_caption(name, styles[int(torch.randint(len(styles), (), generator=random))], keywords, random)
 
 
 def write_vocabulary(path: Path = VOCABULARY) -> None:

@@ -27,7 +27,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from workbench.models.device import computes_bf16
+from workbench.models.device import computes_bf16, pick_device
 from workbench.task import Task
 from workbench.training.log import curves_of
 from workbench.training.recipe import Course, Recipe, RecipeError, update_seed
@@ -99,25 +99,6 @@ def train(
         run.go(task, chosen, precision)
     course.module.load_state_dict(run.final())
     return course
-
-
-def pick_device(name: str) -> torch.device:
-    """Return the device of that name, for ``auto`` the fastest there is.
-
-    Raises
-    ------
-    RecipeError
-        When this machine has none of that name.
-    """
-    if name == "auto":
-        return torch.device(
-            "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-        )
-    try:
-        torch.empty(1, device=name)
-    except (RuntimeError, AssertionError, NotImplementedError):
-        raise RecipeError(f"device {name!r}: there is none on this machine; cpu is always there") from None
-    return torch.device(name)
 
 
 def pick_precision(name: Precision, device: torch.device, folder: Path) -> Precision:

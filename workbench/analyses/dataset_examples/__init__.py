@@ -6,6 +6,13 @@ and keeps them on disk, `histogram` counts values whose range nobody knows befor
 """
 
 from workbench.analyses.dataset_examples.analysis import DatasetExamples
-from workbench.analyses.dataset_examples.finished import SHEET, is_finished, layer_statistics, percentile, unit_examples
+from workbench.analyses.dataset_examples.finished import (
+    SHEET,
+    is_finished,
+    layer_statistics,
+    percentile,
+    swept_layers,
+    unit_examples,
+)
 
-__all__ = ["SHEET", "DatasetExamples", "is_finished", "layer_statistics", "percentile", "unit_examples"]
+__all__ = ["SHEET", "DatasetExamples", "is_finished", "layer_statistics", "percentile", "swept_layers", "unit_examples"]

@@ -92,6 +92,7 @@ class DatasetExamples(Analysis):
     title: ClassVar[str] = "Dataset examples"
     version: ClassVar[int] = 2
     needs_images: ClassVar[bool] = True
+    takes_bf16: ClassVar[bool] = True
 
     layers: tuple[str, ...] = Field(min_length=1, description="Layers whose units are described, by name.")
     k: int = Field(default=16, ge=1, le=512, description="Images with the strongest response kept of each unit.")
@@ -151,6 +152,11 @@ class DatasetExamples(Analysis):
         found, pictures, summary = done
         arrays = {f"{layer}/{name}": array for layer, of in found.items() for name, array in of.items()}
         return arrays | sheet.names_of(images, found) | pictures, summary
+
+    def kept_bytes(self, model: TracedModel, images: ImageSet) -> int:
+        """Return about how much the finished sweep takes on disk."""
+        running = Running(self._plan(model, images, self._layers(model)))
+        return sum(array.nbytes for array in running.arrays.values()) + 8 * self.ranges * self.samples * running.plan.units
 
     def _layers(self, model: TracedModel) -> dict[str, Layer]:
         """Find the layers, by the names they were asked for."""

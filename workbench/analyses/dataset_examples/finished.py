@@ -189,6 +189,13 @@ def is_finished(folder: Path) -> bool:
     return (folder / FINISHED).exists()
 
 
+def swept_layers(folder: str | Path) -> tuple[str, ...]:
+    """Return the layers of a finished sweep's folder, as they were called when it was asked for."""
+    import zarr
+
+    return tuple(json.loads(str(zarr.open_group(Path(folder) / FINISHED, mode="r").attrs["layers"])))
+
+
 def layer_statistics(folder: str | Path, layer: str) -> dict[str, Any]:
     """Return `STATISTICS` of all units of a layer, ``[unit]`` each, and ``seen``, the number of images, from a finished sweep's folder.
 

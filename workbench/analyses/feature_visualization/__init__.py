@@ -47,6 +47,7 @@ from workbench.analyses.feature_visualization.transforms import Robustness
 from workbench.input_error import InputError
 from workbench.models.device import computes_bf16
 from workbench.task import Task
+from workbench.visualization_levels import COARSE, FINE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -56,25 +57,6 @@ if TYPE_CHECKING:
     from workbench.models.traced_model import TracedModel
 
 __all__ = ["COARSE", "FINE", "FeatureVisualization"]
-
-COARSE: dict[str, Any] = {
-    "size": 64,
-    "steps": 24,
-    "learning_rate": 0.25,
-    "decay": 1.6,
-    "precision": "auto",
-    "held_out": 0,
-}
-"""Parameters for a grid that fills within seconds: enough to tell units apart."""
-FINE: dict[str, Any] = {
-    "size": 128,
-    "steps": 128,
-    "learning_rate": 0.15,
-    "decay": 1.6,
-    "precision": "auto",
-    "held_out": 0,
-}
-"""Parameters for a picture to look at."""
 
 STATISTICS_IMAGES = 256
 """Images of the set that colour and spectrum are measured on."""

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from pathlib import Path
 
 from torch import Tensor, nn
 
 from workbench.models.loading import LoadError, Reference
+from workbench.models.small_networks import SMALL_NETWORKS
+from workbench.models.sources.tracing import class_names
 from workbench.models.traced_model import Preprocessing
 
 State = Mapping[str, Tensor]
@@ -19,7 +22,7 @@ class Architecture(ABC):
     Attributes
     ----------
     ref
-        ``timm:resnet18`` or ``torchvision:googlenet``.
+        ``timm:resnet18``, ``torchvision:googlenet`` or ``lucid:inceptionv1``.
     """
 
     ref: str
@@ -50,15 +53,24 @@ class Architecture(ABC):
     def preprocessing(self, size: int | None, channels: int) -> Preprocessing:
         """Return what its usual weights want the images to be."""
 
+    def labels(self, classes: int) -> tuple[str, ...]:
+        """Name the classes where their number tells what they are; else nothing."""
+        return class_names(classes)
+
+    def origin(self, path: Path) -> tuple[str, tuple[str, ...]]:
+        """Say where the weights of a file come from, and what a user has to know of that."""
+        return str(path.absolute()), ()
+
 
 def find_architecture(ref: str) -> Architecture:
-    """Return an architecture by its reference, ``timm:NAME`` or ``torchvision:NAME``.
+    """Return an architecture by its reference: ``timm:NAME``, ``torchvision:NAME`` or ``lucid:inceptionv1``.
 
     Raises
     ------
     LoadError
         When there is none of that name.
     """
+    from workbench.models.sources.lucid import LucidArchitecture
     from workbench.models.sources.timm import TimmArchitecture
     from workbench.models.sources.torchvision import TorchvisionArchitecture
 
@@ -71,7 +83,24 @@ def find_architecture(ref: str) -> Architecture:
         return TimmArchitecture(reference.name)
     if reference.scheme == "torchvision":
         return TorchvisionArchitecture(reference.name)
+    if reference.scheme == "lucid":
+        return LucidArchitecture(reference.name)
     raise LoadError(f"architecture={ref}: an architecture is timm:NAME or torchvision:NAME")
+
+
+def classifier(network: str, classes: int, size: int) -> nn.Module:
+    """Build an image classifier, by the name of a bundled one or as ``timm:NAME`` or ``torchvision:NAME``.
+
+    Raises
+    ------
+    LoadError
+        When there is none of that name, or its library refuses these sizes.
+    """
+    if network in SMALL_NETWORKS:
+        return SMALL_NETWORKS[network](classes)
+    if not network.startswith(("timm:", "torchvision:")):
+        raise LoadError(f"no network is named {network!r}; there are {', '.join(SMALL_NETWORKS)}, timm:NAME and torchvision:NAME")
+    return find_architecture(network).build(classes=classes, channels=3, size=size)
 
 
 def mismatches(wanted: State, given: State) -> list[str]:

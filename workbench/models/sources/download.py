@@ -40,13 +40,15 @@ class NoSuchFile(LoadError):
     """A repository was reached and has none of the files."""
 
 
-def fetch_url(url: str, *, task: Task, instead: str = RANDOM) -> Path:
+def fetch_url(url: str, *, task: Task, instead: str = RANDOM, git_hash: str = "") -> Path:
     """Return the file of a torch hub URL from the checkpoint folder, downloaded when it is not there.
 
     Parameters
     ----------
     instead
         What the error says a user can do else.
+    git_hash
+        What git calls the file, where its name does not carry its SHA-256; see `git_hash_of`.
 
     Raises
     ------
@@ -73,8 +75,23 @@ def fetch_url(url: str, *, task: Task, instead: str = RANDOM) -> Path:
         raise LoadError(
             f"{name} arrived damaged from {url} (its SHA-256 starts {digest[:8]}, not {expected[1]}); load it again"
         )
+    if git_hash and (found := git_hash_of(partial)) != git_hash:
+        partial.unlink()
+        raise LoadError(
+            f"{name} arrived damaged from {url}, or was changed there (git would call it {found[:8]}…, not {git_hash[:8]}…); "
+            f"load it again, or {instead}"
+        )
     os.replace(partial, path)
     return path
+
+
+def git_hash_of(path: Path) -> str:
+    """Return the SHA-1 under which git keeps a file of this content, 40 hexadecimal digits."""
+    digest = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _stream(url: str, path: Path, name: str, task: Task) -> str:

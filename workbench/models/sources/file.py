@@ -12,7 +12,7 @@ from workbench.models.sources.architecture import State, find_architecture
 from workbench.models.sources.checkpoint import read_state
 from workbench.models.sources.fitting import fit
 from workbench.models.sources.recognition import choose, recognise
-from workbench.models.sources.tracing import class_names, trace
+from workbench.models.sources.tracing import trace
 from workbench.models.traced_model import Preprocessing, TracedModel
 from workbench.task import Task
 
@@ -54,7 +54,7 @@ class File(Source):
                 else "name another architecture with ?architecture=timm:NAME"
             )
             raise LoadError(f"{error}. {hint[0].upper()}{hint[1:]}") from error
-        labels = class_names(fitted.classes)
+        labels, (origin, told) = architecture.labels(fitted.classes), architecture.origin(path)
         if labels:
             said += (f"taken for ImageNet's classes, since there are {len(labels):,}",)
         preprocessing = _preprocessing(reference, architecture.preprocessing(size, fitted.channels))
@@ -70,8 +70,8 @@ class File(Source):
             name=path.stem,
             architecture=architecture.ref,
             licence="unknown",
-            origin=str(path.absolute()),
-            warnings=(*said, *fitted.said),
+            origin=origin,
+            warnings=(*said, *told, *fitted.said),
             task=task,
         )
 

@@ -13,6 +13,7 @@ from workbench.models.card import Card, cards, in_single
 from workbench.models.diffusion import DiffusionStep, Sampling, kept_of, unchanged
 from workbench.models.further_input import step_inputs, tokens_input
 from workbench.models.inception import EarlyInception
+from workbench.models.loading import LoadError
 from workbench.models.small_networks import SMALL_NETWORKS
 from workbench.models.small_text_networks import (
     SCHEDULE,
@@ -23,6 +24,7 @@ from workbench.models.small_text_networks import (
     build_text_encoder,
     build_unet,
 )
+from workbench.models.sources.architecture import classifier
 from workbench.models.sources.checkpoint import read_state
 from workbench.models.sources.language_model import NextToken
 from workbench.models.sources.tracing import trace
@@ -57,16 +59,26 @@ def load_published(card: Card, ref: str, task: Task) -> TracedModel:
     task.step(0, 0, note=f"reading {card.weights.name}")
     card.check()
     state, _ = read_state(card.weights)
-    parts = LOADERS[card.recipe](card, in_single(state))
+    origin = f"trained by the recipe {card.recipe} with seed {card.parameters['seed']} on {card.data['images']}"
+    return trace_card(card, state, ref=ref, name=card.name, origin=origin, task=task)
+
+
+def trace_card(card: Card, state: State, *, ref: str, name: str, origin: str, task: Task) -> TracedModel:
+    """Build the network of a card's recipe, fill and trace it.
+
+    Raises
+    ------
+    LoadError
+        When there is no such recipe, or the weights do not fit it.
+    """
+    if card.recipe not in LOADERS:
+        raise LoadError(f"{name} was made by the recipe {card.recipe}, which is not known here; there are {', '.join(LOADERS)}")
+    try:
+        parts = LOADERS[card.recipe](card, in_single(state))
+    except RuntimeError as error:  # of `load_state_dict`: which tensor, in many lines
+        raise LoadError(f"the weights of {name} do not fit its recipe: {' '.join(str(error).split())[:200]}") from None
     return trace(
-        parts.pop("module"),
-        parts.pop("preprocessing"),
-        ref=ref,
-        name=card.name,
-        licence=card.licence,
-        origin=f"trained by the recipe {card.recipe} with seed {card.parameters['seed']} on {card.data['images']}",
-        task=task,
-        **parts,
+        parts.pop("module"), parts.pop("preprocessing"), ref=ref, name=name, licence=card.licence, origin=origin, task=task, **parts
     )
 
 
@@ -105,7 +117,7 @@ def _filled(module: nn.Module, state: State) -> nn.Module:
 def _classifier(card: Card, state: State) -> dict[str, Any]:
     network, size = card.parameters["network"], card.parameters["size"]
     return {
-        "module": _filled(SMALL_NETWORKS[network](len(card.labels)), state),
+        "module": _filled(classifier(network, len(card.labels), size), state),
         "preprocessing": Preprocessing((size, size)),
         "labels": card.labels,
         "architecture": network,

@@ -1,6 +1,6 @@
 """Tell the architecture of a weight file from the names and shapes of its tensors.
 
-`resources/architectures.json` holds a fingerprint of every classifier of timm and torchvision: a hash over names and shapes, the
+`resources/architectures.json` holds a fingerprint of every classifier of timm, torchvision and Lucid: a hash over names and shapes, the
 shapes of the head (any number of classes) and of the first convolution (any number of channels) left out. Looking one up takes
 milliseconds; building 1,400 architectures to compare with takes minutes, which is done once for each release of those libraries:
 
@@ -91,7 +91,7 @@ def _index() -> dict[str, Any]:
 
 
 def _every_architecture() -> list[str]:
-    plain = (ref.partition("?")[0] for scheme in ("timm", "torchvision") for ref in list_models(f"{scheme}:*"))
+    plain = (ref.partition("?")[0] for scheme in ("timm", "torchvision", "lucid") for ref in list_models(f"{scheme}:*"))
     return list(dict.fromkeys(ref for ref in plain if "." not in ref))
 
 

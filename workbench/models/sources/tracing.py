@@ -10,13 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from workbench import imagenet
 from workbench.models.capture import CaptureError
 from workbench.models.loading import LoadError
 from workbench.models.traced_model import Preprocessing, TracedModel
 from workbench.task import Cancelled, Task
-
-_SAME_NAME = {134: "crane (bird)", 517: "crane (machine)", 638: "maillot", 639: "maillot (tank suit)"}
-"""ImageNet-1k has two cranes and two maillots."""
 
 
 def trace(
@@ -87,11 +85,7 @@ def class_names(classes: int) -> tuple[str, ...]:
 def _imagenet_names(subset: str) -> tuple[str, ...]:
     from timm.data.imagenet_info import ImageNetInfo
 
-    names = [description.split(",")[0].strip() for description in ImageNetInfo(subset).label_descriptions()]
-    if subset == "imagenet-1k":
-        for place, name in _SAME_NAME.items():
-            names[place] = name
-    return tuple(names)
+    return tuple(imagenet.name(synset) for synset in ImageNetInfo(subset).label_descriptions(as_dict=True))
 
 
 def random_weights(seed: int) -> str:

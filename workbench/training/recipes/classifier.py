@@ -16,8 +16,7 @@ from torch.nn.functional import cross_entropy
 from workbench.images.emoji import EmojiSet
 from workbench.images.image_set import ImageSet, ImageSetError, UnreadableImage, load_images
 from workbench.models.loading import LoadError
-from workbench.models.small_networks import SMALL_NETWORKS
-from workbench.models.sources.architecture import find_architecture
+from workbench.models.sources.architecture import classifier
 from workbench.task import Task
 from workbench.training.drawings import (
     Drawings,
@@ -99,15 +98,8 @@ class _Classification(Course):
         self._stream: Iterator[tuple[Tensor, Tensor]] | None = None
 
     def _build(self) -> nn.Module:
-        recipe = self.recipe
-        if recipe.network in SMALL_NETWORKS:
-            return SMALL_NETWORKS[recipe.network](len(self.labels))
-        if ":" not in recipe.network:
-            raise RecipeError(
-                f"no network is named {recipe.network!r}; there are {', '.join(SMALL_NETWORKS)}, timm:NAME and torchvision:NAME"
-            )
         try:
-            return find_architecture(recipe.network).build(classes=len(self.labels), channels=3, size=recipe.size)
+            return classifier(self.recipe.network, len(self.labels), self.recipe.size)
         except LoadError as error:
             raise RecipeError(str(error)) from None
 

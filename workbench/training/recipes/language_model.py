@@ -16,7 +16,7 @@ from workbench.images.emoji import EmojiSet
 from workbench.models.caption_tokenizer import VOCABULARY_SIZE, caption_tokenizer
 from workbench.models.small_text_networks import build_language_model
 from workbench.task import Task
-from workbench.training.captions import Captions
+from workbench.training.captions import Captions, Dictionary
 from workbench.training.drawings import emoji_data, generator, split_emoji
 from workbench.training.recipe import Course, Figures, Recipe, register
 
@@ -26,7 +26,10 @@ MEASURED = 4
 
 @register(caption_lm={})
 class CaptionModel(Recipe):
-    """Train a causal language model to continue captions (Radford et al. 2019, at a thousandth of the size)."""
+    """Train a causal language model to continue captions (Radford et al. 2019, at a thousandth of the size).
+
+    Part of the captions are of things in a dictionary: 1,300 concepts are too few to learn words from.
+    """
 
     title: ClassVar[str] = "Language model of captions"
 
@@ -34,6 +37,8 @@ class CaptionModel(Recipe):
     batch: int = Field(128, ge=2, description="captions an update")
     learning_rate: float = Field(2e-3, gt=0, description="at its largest, after the warm-up")
     weight_decay: float = Field(0.1, ge=0, description="of matrices and kernels (AdamW)")
+    average: float = Field(0.99, ge=0, lt=1, description="decay of the running average of the weights that is kept")
+    dictionary: float = Field(0.5, ge=0, le=1, description="part of the captions that are of ImageNet-21k's nouns, not of emoji")
     checkpoints: int = Field(2, ge=2, description="checkpoints kept, at logarithmically spaced updates")
 
     def prepare(self, device: torch.device, task: Task) -> _Captions:
@@ -48,7 +53,9 @@ class _Captions(Course):
         self.captions = Captions(images)
         train, test = split_emoji(images)
         self.seen, self.unseen = train.tolist(), test.tolist()
-        self.data = emoji_data(images)
+        self.styles = list(dict.fromkeys(images.columns["style"]))
+        self.dictionary = Dictionary()
+        self.data = emoji_data(images) | {"dictionary": self.dictionary.digest}
         torch.manual_seed(recipe.seed)
         self.module = build_language_model().to(device)
         self.tokenize = caption_tokenizer()
@@ -56,14 +63,18 @@ class _Captions(Course):
     def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the cross-entropy of the next token, in nats."""
         random = generator(self.recipe.seed, step)
-        chosen = torch.randint(len(self.seen), (self.recipe.batch,), generator=random).tolist()
-        return self._surprise(self.module, self._texts([self.seen[i] for i in chosen], random)), {}
+        emoji = self.recipe.batch - round(self.recipe.dictionary * self.recipe.batch)
+        chosen = torch.randint(len(self.seen), (emoji,), generator=random).tolist()
+        texts = self._texts([self.seen[i] for i in chosen], random)
+        texts += [self.dictionary.draw(self.styles, random) for _ in range(self.recipe.batch - emoji)]
+        return self._surprise(self.module, texts), {}
 
     def _texts(self, indices: Sequence[int], random: torch.Generator) -> list[str]:
         return [self.captions.draw(index, random) for index in indices]
 
     def _surprise(self, module: nn.Module, texts: Sequence[str]) -> Tensor:
-        tokens: Tensor = self.tokenize(list(texts)).to(self.device)
+        tokens: Tensor = self.tokenize(list(texts))
+        tokens = tokens[:, : int((tokens != 0).sum(1).max())].to(self.device)
         logits = module(input_ids=tokens).logits.float()
         wanted = tokens[:, 1:].masked_fill(tokens[:, 1:] == 0, -100)  # 0 pads
         return cross_entropy(logits[:, :-1].flatten(0, 1), wanted.flatten(), ignore_index=-100)

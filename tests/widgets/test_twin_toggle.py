@@ -1,0 +1,88 @@
+"""The random-weight twin's figures beside the network's own."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from widgets.unit_card.distribution import NULL, Distribution, rebinned
+from widgets.unit_card.visualizations import TWIN, Visualizations
+from workbench.jobs.requests import Sweep, Thumbnails, UnitExamples
+from workbench.models.layer import Unit
+
+UNIT = Unit("blocks.1.act", 9)
+REF = "test:small?twin=0"
+
+
+@pytest.fixture
+def opened(session, qtbot):
+    session.open_model("test:small", layer=UNIT.layer)
+    session.open_images("test:images")
+    qtbot.waitUntil(lambda: session.model is not None and session.images is not None)
+    session.select_unit(UNIT)
+    return session
+
+
+def shown(kind, session, qtbot):
+    made = kind(session)
+    qtbot.addWidget(made)
+    made.resize(400, 300)
+    made.show()
+    made.show_unit(UNIT)
+    made.ask()
+    return made
+
+
+def found(scale: float) -> dict[str, object]:
+    counts, edges = np.array([60, 30, 10]), scale * np.arange(4.0)
+    return {
+        "max_histogram": counts, "max_histogram_edges": edges, "histogram": counts, "histogram_edges": edges,
+        "active_images": 0.9, "sparsity": 0.5,
+    }  # fmt: skip
+
+
+def test_visualizations_get_a_row_of_the_twin(opened, runner, qtbot):
+    section = shown(Visualizations, opened, qtbot)
+    runner.answers[Thumbnails] = lambda request: {UNIT.index: np.full((4, 8, 8, 3), 10 if request.model == REF else 200, np.uint8)}
+    qtbot.waitUntil(lambda: len(runner.asked(Thumbnails)) == 4)
+    assert [row.label for row in section.strip.rows] == ["positive", "negative"]
+    opened.show_twin(True)
+    qtbot.waitUntil(lambda: any(request.model == REF for request in runner.asked(Thumbnails)))
+    qtbot.waitUntil(lambda: section.strip.rows[-1].label == TWIN and section.strip.rows[-1].pictures[0].pixels is not None)
+    assert section.strip.rows[-1].pictures[0].pixels[0, 0, 0] == 10 and section.strip.rows[0].pictures[0].pixels[0, 0, 0] == 200
+    opened.show_twin(False)
+    assert [row.label for row in section.strip.rows] == ["positive", "negative"]
+
+
+def test_the_histogram_gets_the_twins_as_its_null(opened, runner, qtbot):
+    section = shown(Distribution, opened, qtbot)
+    section.show_found(found(1.0))
+    assert "null_counts" not in section.histogram.data()
+    opened.show_twin(True)
+    (request,) = runner.asked(UnitExamples)
+    assert request.model == REF and request.key != UnitExamples("test:small", "test:images", str(UNIT)).key
+    runner.tell(max(runner.requests), "done", result=found(0.5))
+    qtbot.waitUntil(lambda: "null_counts" in section.histogram.data())
+    np.testing.assert_allclose(section.histogram.data()["null_counts"], [90, 10, 0])
+    assert section.histogram.provenance()["null_level"] == NULL
+    opened.show_twin(False)
+    assert "null_counts" not in section.histogram.data()
+
+
+def test_a_twin_that_was_not_swept_is_swept_on_demand(opened, runner, qtbot):
+    section = shown(Distribution, opened, qtbot)
+    section.show_found(found(1.0))
+    opened.show_twin(True)
+    runner.tell(max(runner.requests), "done", result=None)
+    qtbot.waitUntil(section.sweep_twin.isVisible)
+    section.sweep_twin.click()
+    assert runner.asked(Sweep) == [Sweep(REF, "test:images", (UNIT.layer,))]
+    runner.tell(max(runner.requests), "done", result=None)
+    qtbot.waitUntil(lambda: len(runner.asked(UnitExamples)) == 2)
+
+
+def test_counting_in_other_bins_keeps_the_total():
+    counts, edges = np.array([4.0, 8.0]), np.array([0.0, 1.0, 2.0])
+    np.testing.assert_allclose(rebinned(counts, edges, np.array([0.0, 0.5, 2.0])), [2, 10])
+    np.testing.assert_allclose(rebinned(counts, edges, np.array([0.5, 1.0, 1.5])), [4, 8])
+    assert rebinned(counts, edges, np.array([5.0, 6.0])).sum() == 12

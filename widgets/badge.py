@@ -1,0 +1,32 @@
+"""The line that says that images are unlike what a network was trained on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from PySide6.QtWidgets import QLabel
+
+from widgets.theme import signal_colour
+
+if TYPE_CHECKING:
+    from widgets.session import Session
+
+
+class Badge(QLabel):
+    """Shows itself while the open images are unlike what the open network was trained on."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self._session = session
+        self.setWordWrap(True)
+        self.setAccessibleName("Warning about the images")
+        self.setToolTip("What a network does on images of another kind tells little of what it has learned")
+        session.model_changed.connect(self._show)
+        session.images_changed.connect(self._show)
+        self._show()
+
+    def _show(self) -> None:
+        text = self._session.badge
+        self.setText(f"{text[:1].upper()}{text[1:]}")
+        self.setStyleSheet(f"color: {signal_colour('warning', self.palette()).name()}")
+        self.setVisible(bool(text))

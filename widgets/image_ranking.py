@@ -1,0 +1,73 @@
+"""The units of a layer by how much the user's own image drives them, against what the open images do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PySide6.QtCore import QObject, Signal
+
+from workbench.jobs.requests import UnitsOnImage
+
+if TYPE_CHECKING:
+    from widgets.session import Session
+    from workbench.jobs.job import JobEvent
+
+PERCENTILE = "percentile"
+"""What the order is called in a saved state."""
+TITLE = "On your image"
+
+
+class ImageRanking(QObject):
+    """Asks for the ranking when it is wanted, and keeps it while layer, images and image stay the same.
+
+    Attributes
+    ----------
+    values
+        Percentile of the activation on the image against the open images, in per cent, ``unit``; None while it is not known.
+    note
+        How far it is, or what it says.
+    """
+
+    changed = Signal()
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._session = session
+        self.values: np.ndarray | None = None
+        self.note = ""
+        self._request: UnitsOnImage | None = None
+        self._job = 0
+
+    @property
+    def possible(self) -> bool:
+        """Whether there are an image and a set to compare it with."""
+        session = self._session
+        return session.model is not None and session.images is not None and session.image is not None and bool(session.layer)
+
+    def forget(self) -> None:
+        """Let go of a ranking that is about something else by now."""
+        self._session.relay.cancel(self._job)
+        self._request, self.values, self.note = None, None, ""
+
+    def ask(self) -> None:
+        """Ask for the ranking, unless it is there or on its way."""
+        model, images, image = self._session.model, self._session.images, self._session.image
+        if self._request is not None or model is None or images is None or image is None:
+            return
+        self._request = UnitsOnImage(model.ref, self._session.layer, image, images.ref)
+        self.note = f"reading {images.name}"
+        self._job = self._session.relay.submit(self._request, self._take)
+
+    def _take(self, event: JobEvent) -> None:
+        if event.request is not self._request:
+            return
+        if event.state == "done":
+            summary = event.result.summary
+            self.values = 100 * event.result.arrays["percentile"]
+            self.note = f"against n = {summary['images']:,} images"
+        elif event.ended:  # it is not asked again by itself; another image or layer, or choosing the order anew, does
+            self.note = event.error or "cancelled"
+        else:
+            self.note = f"reading the images: {event.done / event.total:.0%}" if event.total else "reading the images"
+        self.changed.emit()

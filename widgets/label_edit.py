@@ -1,0 +1,103 @@
+"""Changes of labels that can be taken back, and labels as files."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Sequence
+from pathlib import Path
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QFileDialog, QWidget
+
+from widgets.project_edit import ProjectEdit
+from widgets.session import Message, Session
+from workbench.labels import Label, Labels, merge, put
+from workbench.models.layer import Unit
+from workbench.project import Project
+
+TABLES = "Tables (*.csv *.tsv *.txt);;All files (*)"
+
+
+def set_labels(session: Session, model: str, unit: Unit, labels: Sequence[Label], text: str) -> None:
+    """Give a unit other labels; `text` is what the edit menu calls that."""
+    before = list(session.project.labels.get(model, {}).get(str(unit), ()))
+
+    def putting(of_unit: Sequence[Label]):
+        def change(project: Project) -> None:
+            put(project.labels, model, str(unit), of_unit)
+
+        return change
+
+    session.undo_stack.push(ProjectEdit(session, text, putting(labels), putting(before)))
+
+
+def this_user() -> str:
+    """Return what the system calls the user, empty where it does not say."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return ""
+
+
+def ask_and_import(session: Session, parent: QWidget) -> None:
+    """Ask for a table and import it."""
+    dialog = QFileDialog(parent, "Import labels", str(Path.home()), TABLES)
+    dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+    dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
+    dialog.fileSelected.connect(lambda name: import_labels(session, Path(name)))
+    dialog.open()
+
+
+def ask_and_export(session: Session, parent: QWidget) -> None:
+    """Ask for a file and write all labels into it."""
+    dialog = QFileDialog(parent, "Export labels", str(Path.home() / "labels.csv"), TABLES)
+    dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+    dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+    dialog.setDefaultSuffix("csv")
+    dialog.fileSelected.connect(lambda name: export_labels(session, Path(name)))
+    dialog.open()
+
+
+def import_labels(session: Session, path: Path) -> None:
+    """Merge a table into the labels, as one edit; say what came of it, line by line where something was left out."""
+    from workbench.label_table import read_labels, say_merged
+
+    model = session.model
+    known = {model.ref: model.layers} if model is not None else {}
+    try:
+        found = read_labels(path.read_bytes(), known, model.ref if model is not None else "")
+    except (OSError, ValueError) as error:
+        session.report(f"{path.name} could not be imported: {error}")
+        return
+    before = _copy(session.project.labels)
+    after = _copy(before)
+    done = merge(after, found.labels)
+
+    def putting(labels: Labels):
+        def change(project: Project) -> None:
+            project.labels = _copy(labels)
+
+        return change
+
+    if done.added or done.changed:
+        session.undo_stack.push(ProjectEdit(session, "import labels", putting(after), putting(before)))
+    said = f"{path.name}: {say_merged(done, found)}"
+    session.message.emit(Message(said, "\n".join(map(str, found.complaints)), "error" if found.complaints else "info"))
+
+
+def export_labels(session: Session, path: Path) -> None:
+    """Write all labels of the investigation, of all networks."""
+    from workbench.label_table import write_labels
+
+    labels = session.project.labels
+    try:
+        path.write_bytes(write_labels(labels).encode("utf-8", "replace"))
+    except OSError as error:
+        session.report(f"{path} could not be written: {error.strerror}")
+        return
+    count = sum(len(of_unit) for of_model in labels.values() for of_unit in of_model.values())
+    session.inform(f"Written: {path}, {count:,} labels")
+
+
+def _copy(labels: Labels) -> Labels:
+    return {model: {unit: list(of_unit) for unit, of_unit in units.items()} for model, units in labels.items()}

@@ -1,0 +1,91 @@
+"""``run:FOLDER?step=N``: a network trained here, as it was after any of the updates whose checkpoint was kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import ValidationError
+
+from workbench.models.card import Card
+from workbench.models.loading import LoadError, Reference, Source, SourceEntry, register_source
+from workbench.models.sources.checkpoint import read_state
+from workbench.models.sources.choosing import FURTHER, choose_inputs
+from workbench.models.sources.published import trace_card
+from workbench.models.traced_model import TracedModel
+from workbench.task import Task
+
+
+@register_source("run")
+class Run(Source):
+    """The folder of a training run; see `workbench.training`."""
+
+    options: ClassVar[dict[str, str]] = FURTHER | {"step": "the network after so many updates; the newest checkpoint when left out"}
+
+    def entries(self) -> Iterable[SourceEntry]:
+        """List nothing: the panel Training lists runs."""
+        return ()
+
+    def load(self, reference: Reference, *, allow_code: bool, task: Task) -> TracedModel:
+        """Build the recipe's network and fill it from a checkpoint."""
+        folder = Path(reference.name).expanduser()
+        card = read_card(folder)
+        kept = checkpoints(folder)
+        if not kept:
+            raise LoadError(f"{folder} has no checkpoint yet; the first is written when the training begins")
+        step = reference.whole("step", None)
+        if step is None:
+            step = max(kept)
+        if step not in kept:
+            nearest = min(kept, key=lambda known: abs(known - step))
+            raise LoadError(f"there is no checkpoint after {step} updates in {folder}; the nearest is step={nearest}")
+        task.step(0, 0, note=f"reading {kept[step].name}")
+        state, _ = read_state(kept[step])
+        total = card.parameters["steps"]
+        model = trace_card(
+            card,
+            state,
+            ref=str(reference),
+            name=f"{folder.name}, {step:,} updates" if step < total else folder.name,
+            origin=f"trained in {folder.absolute()} on {card.data.get('images', '?')}, after {step:,} of {total:,} updates",
+            task=task,
+        )
+        choose_inputs(model, reference)
+        return model
+
+
+def checkpoints(folder: Path) -> dict[int, Path]:
+    """Return the checkpoints of a run by the number of updates."""
+    return {int(path.stem): path for path in sorted((folder / "checkpoints").glob("*.safetensors")) if path.stem.isdecimal()}
+
+
+def read_card(folder: Path) -> Card:
+    """Return what a run's folder says of its network.
+
+    Raises
+    ------
+    LoadError
+        When it holds no run, or its file is damaged.
+    """
+    path = folder / "recipe.json"
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        return Card(
+            name=folder.name,
+            title=folder.name,
+            recipe=document["kind"],
+            parameters=document["parameters"],
+            parameter_count=0,
+            labels=document["labels"],
+            figures={},
+            data=document["data"],
+            licence="your own",
+            versions={},
+            sha256="",
+        )
+    except FileNotFoundError:
+        raise LoadError(f"{folder} holds no run: there is no recipe.json; give the folder that 'main.py train NAME --out' wrote") from None
+    except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
+        raise LoadError(f"{path} is damaged ({type(error).__name__}: {error})") from None

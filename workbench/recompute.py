@@ -1,0 +1,246 @@
+"""What recomputes the arrays of a view, as Python and as a command line: text that runs as it is.
+
+>>> print(of_result(result).python())
+import workbench
+
+model = workbench.load("bundled:inception")
+curve_45 = 7  # mixed3b:7
+result = workbench.analyses.FeatureVisualization(layer="mixed3b", units=[curve_45]).run(model)
+
+The Python needs an interpreter that has the workbench; the command is one of the folder that ``main.py`` is in. Both name networks and
+images by reference, so what lies in a file is expected where it lay.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workbench.visualization_levels import COARSE, FINE
+
+if TYPE_CHECKING:
+    from workbench.analyses.analysis import Result
+
+ROOT = Path(__file__).parents[1]
+WIDTH = 110
+"""Characters after which a call is written one parameter a line."""
+PLAIN = re.compile(r"[A-Za-z_][\w.:@/+-]*")
+"""A string that a list on the command line may hold as it is."""
+
+
+@dataclass(frozen=True)
+class Pick:
+    """What a view shows of a result's arrays, under a name of its own.
+
+    Attributes
+    ----------
+    variable, array
+        Its name, and that of the array.
+    index
+        Along the first axis; None for all of it.
+    is_unit
+        Whether the index is a unit's number, which is written by the unit's variable name.
+    pixels
+        Whether images in [0, 1] are turned into uint8, as they are shown.
+    """
+
+    variable: str
+    array: str
+    index: int | None = None
+    is_unit: bool = False
+    pixels: bool = False
+
+
+@dataclass(frozen=True)
+class Step:
+    """One run of an analysis.
+
+    Attributes
+    ----------
+    analysis
+        Its name, as of ``list analyses``.
+    parameters
+        Plain data.
+    result
+        Variable that takes the result.
+    picks
+        What is taken from it.
+    """
+
+    analysis: str
+    parameters: Mapping[str, Any]
+    result: str = "result"
+    picks: tuple[Pick, ...] = ()
+
+
+@dataclass(frozen=True)
+class Recomputation:
+    """Everything that a view was computed from.
+
+    Attributes
+    ----------
+    model, images
+        References; no images where none were shown.
+    steps
+        Runs of analyses, all of this network and these images.
+    layer, names
+        Variable names of units of a layer, by number: they stand in the Python in place of the numbers.
+    """
+
+    model: str
+    images: str | None
+    steps: tuple[Step, ...]
+    layer: str = ""
+    names: Mapping[int, str] = field(default_factory=dict)
+
+    def python(self) -> str:
+        """Return lines of Python; the variables of the steps' picks, or of their results, hold what the view shows."""
+        names = self._names()
+        code = ", allow_code=True" if self.model.startswith("python:") else ""
+        lines = ["import workbench", "", f"model = workbench.load({quoted(self.model)}{code})"]
+        if self.images is not None:
+            lines.append(f"images = workbench.load_images({quoted(self.images)})")
+        lines += [f"{name} = {unit}  # {self.layer}:{unit}" for unit, name in names.items()]
+        for step in self.steps:
+            shown = "model" if self.images is None else "model, images=images"
+            lines += _call(f"{step.result} = workbench.analyses.{step.analysis}(", self._parameters(step, names), f").run({shown})")
+            lines += [self._picked(step, pick, names) for pick in step.picks]
+        return "\n".join(lines) + "\n"
+
+    def command(self) -> str:
+        """Return a line for the shell for each step; it writes the result into a folder named after it."""
+        return "".join(f"{' '.join(shlex.quote(word) for word in self._words(step))}\n" for step in self.steps)
+
+    def _names(self) -> dict[int, str]:
+        """Return the names of the units that occur, none of which is that of something else in the lines."""
+        occur = {pick.index for step in self.steps for pick in step.picks if pick.is_unit}
+        occur |= {unit for step in self.steps if step.parameters.get("layer") == self.layer for unit in step.parameters.get("units", ())}
+        taken = {"workbench", "model", "images", "result"} | {step.result for step in self.steps}
+        taken |= {pick.variable for step in self.steps for pick in step.picks}
+        names = {}
+        for unit, name in self.names.items():
+            if unit in occur:
+                while name in taken:
+                    name += "_unit"
+                taken.add(name)
+                names[unit] = name
+        return names
+
+    def _parameters(self, step: Step, names: Mapping[int, str]) -> Iterator[str]:
+        for name, value in step.parameters.items():
+            if name == "units" and step.parameters.get("layer") == self.layer and names:
+                yield f"{name}=[{', '.join(names.get(unit, str(unit)) for unit in value)}]"
+            else:
+                yield f"{name}={quoted(value)}"
+
+    @staticmethod
+    def _picked(step: Step, pick: Pick, names: Mapping[int, str]) -> str:
+        taken = f"{step.result}.arrays[{quoted(pick.array)}]"
+        if pick.index is not None:
+            taken += f"[{names.get(pick.index, pick.index) if pick.is_unit else pick.index}]"
+        return f"{pick.variable} = " + (f'({taken} * 255).round().astype("uint8")' if pick.pixels else taken)
+
+    def _words(self, step: Step) -> Iterator[str]:
+        yield from (*program(), "run", step.analysis, "--model", self.model)
+        if self.model.startswith("python:"):
+            yield "--allow-code"
+        if self.images is not None:
+            yield from ("--images", self.images)
+        for name, value in step.parameters.items():
+            yield from ("--set", f"{name}={setting(value)}")
+        about = step.parameters.get("layer") or "-".join(step.parameters.get("layers", ()))
+        parts = (step.analysis, str(about)[:60], "" if step.result == "result" else step.result)
+        yield from ("--out", "-".join(re.sub(r"[^\w.]+", "-", part).strip("-.") for part in parts if part))
+
+
+def _call(opening: str, parameters: Iterator[str], closing: str) -> list[str]:
+    """Write a call in one line, or one parameter a line where that is long."""
+    given = list(parameters)
+    line = f"{opening}{', '.join(given)}{closing}"
+    return [line] if len(line) <= WIDTH else [opening, *(f"    {parameter}," for parameter in given), closing]
+
+
+def quoted(value: Any) -> str:
+    """Write plain data as Python, strings in double quotes where that can be."""
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False) if value.isprintable() else repr(value)
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{quoted(key)}: {quoted(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(quoted, value))}]"
+    return repr(value)
+
+
+def setting(value: Any) -> str:
+    """Write plain data as ``--set NAME=`` takes it (see `workbench.cli.read_settings`)."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list | tuple) and value:
+        if all(type(item) in (int, float) for item in value):
+            return ",".join(map(repr, value))
+        if all(isinstance(item, str) and PLAIN.fullmatch(item) for item in value):
+            return ",".join(value)
+    return json.dumps(value, ensure_ascii=False)
+
+
+def program() -> tuple[str, str]:
+    """Name interpreter and program as one types them in the workbench's folder."""
+    python = Path(sys.executable)
+    return str(python.relative_to(ROOT)) if python.is_relative_to(ROOT) else str(python), "main.py"
+
+
+# Of what the window shows
+
+
+def of_result(result: Result, layer: str = "", names: Mapping[int, str] | None = None) -> Recomputation:
+    """Return what recomputes the result of an analysis."""
+    given = result.provenance
+    return Recomputation(given["model"], given.get("images"), (Step(result.analysis, result.parameters),), layer, names or {})
+
+
+def of_visualizations(
+    model: str, layer: str, units: Sequence[int], level: str, seeds: int, signs: Mapping[str, bool], names: Mapping[int, str]
+) -> Recomputation:
+    """Return what recomputes feature visualizations as `Thumbnails` has them rendered.
+
+    Parameters
+    ----------
+    level
+        ``coarse`` or ``fine``.
+    signs
+        Variable that takes the images (``seed y x 3`` of one unit, ``unit seed y x 3`` of several) -> whether the unit is decreased.
+    """
+    preset = COARSE if level == "coarse" else FINE
+    place = 0 if len(units) == 1 else None
+    steps = []
+    for variable, negative in signs.items():
+        parameters = {"layer": layer, "units": list(units), "negative": negative, "seeds": seeds, **preset}
+        steps.append(Step("FeatureVisualization", parameters, f"{variable}_result", (Pick(variable, "images", place, pixels=True),)))
+    return Recomputation(model, None, tuple(steps), layer, names)
+
+
+def of_sweep(
+    model: str, images: str, sweep: Mapping[str, Any], unit: int, wanted: Sequence[str], layer: str, names: Mapping[int, str]
+) -> Recomputation | None:
+    """Return what recomputes a unit's part of a sweep, or None when it is not known how the sweep was made.
+
+    Only the unit's layer is swept again: what a sweep finds of a layer does not depend on which others it looks at.
+
+    Parameters
+    ----------
+    sweep
+        ``parameters`` of `DatasetExamples`, and the ``layer`` as it is called there.
+    wanted
+        Names of arrays of `DatasetExamples`, without the layer's.
+    """
+    if not sweep.get("parameters"):
+        return None
+    called = sweep["layer"]
+    picks = tuple(Pick(name, f"{called}/{name}", unit, is_unit=True) for name in wanted)
+    return Recomputation(model, images, (Step("DatasetExamples", {**sweep["parameters"], "layers": [called]}, picks=picks),), layer, names)
