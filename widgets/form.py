@@ -78,6 +78,8 @@ class Field:
         Bounds, both included; None where there is none.
     open_low, open_high
         Whether the bound itself is excluded.
+    least
+        How many entries a list must have.
     """
 
     name: str
@@ -92,6 +94,7 @@ class Field:
     high: float | None = None
     open_low: bool = False
     open_high: bool = False
+    least: int = 0
 
     @classmethod
     def from_schema(cls, name: str, schema: Mapping[str, Any], root: Mapping[str, Any]) -> Field:
@@ -117,6 +120,7 @@ class Field:
             high=schema.get("maximum", schema.get("exclusiveMaximum")),
             open_low="exclusiveMinimum" in schema,
             open_high="exclusiveMaximum" in schema,
+            least=schema.get("minItems", 0),
         )
 
     @property
@@ -168,6 +172,8 @@ class Field:
         value = _READERS[self.kind](shown) if self.kind in _READERS else shown
         if self.required and value in ("", None):
             raise ValueError("needed")
+        if isinstance(value, list) and len(value) < self.least:
+            raise ValueError("needed" if self.least == 1 else f"at least {self.least} are needed")
         for part in value if isinstance(value, list) else [value]:
             if isinstance(part, int | float) and not isinstance(part, bool):
                 self._check(part)

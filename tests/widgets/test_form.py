@@ -142,10 +142,20 @@ def test_forms_of_all_analyses_can_be_made(qtbot):
     from workbench.analyses.analysis import discover
 
     for kind in discover().values():
-        form = Form(kind.model_json_schema(), {"layer": ["stem"]}, {"layer": "stem", "layers": ["stem"]})
+        form = Form(kind.model_json_schema(), {"layer": ["stem"]}, {"layer": "stem", "layers": ["stem"], "units": [0], "unit": 0})
         qtbot.addWidget(form)
         assert form.errors == {}, kind
         kind(**form.values())
+
+
+def test_a_list_that_needs_an_entry_says_so(qtbot):
+    from workbench.analyses.ablation import Ablation
+
+    form = Form(Ablation.model_json_schema(), {"layer": ["stem"]}, {"layer": "stem", "units": []})
+    qtbot.addWidget(form)
+    assert form.errors == {"units": "needed"}
+    form.set_value("units", [3])
+    assert form.errors == {}
 
 
 IMPORTS = """

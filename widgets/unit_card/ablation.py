@@ -109,6 +109,7 @@ class AblationSection(Question):
                 title=f"Classes that fall most without {self.unit}",
                 label=f"change of log-probability in nats, 95 % over {summary['groups']}s",
                 null=chance,
+                null_name="random units, all classes",
                 made_from=origin,
             )
         pictures = tuple(

@@ -86,7 +86,12 @@ class NeighboursSection(Question):
         finite = twins[np.isfinite(twins)]
         null = (float(np.quantile(finite, 0.025)), float(np.quantile(finite, 0.975))) if finite.size else None
         self.lists[name].show_effects(
-            effects, title=f"Units nearest to {self.unit} by {name}", label=label, null=null, made_from=origin
+            effects,
+            title=f"Units nearest to {self.unit} by {name}",
+            label=label,
+            null=null,
+            null_name="nearest in random-weight twins",
+            made_from=origin,
         )
 
     def views(self) -> list[View]:

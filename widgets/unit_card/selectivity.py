@@ -70,6 +70,7 @@ class SelectivitySection(Question):
             label="AUROC on held-out concepts, 95 %",
             zero=0.5,
             null=twins,
+            null_name="random-weight twins",
             span=(0.0, 1.0),
             made_from=self.made_from(
                 images=result.provenance["images"], n=summary["images"], concepts=summary["concepts"], seed=result.provenance["seed"]

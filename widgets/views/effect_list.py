@@ -60,6 +60,7 @@ class EffectList(ViewWidget):
         self._linked = linked
         self._effects: tuple[Effect, ...] = ()
         self._label, self._zero, self._focused = "", 0.0, -1
+        self._null_name = ""
         self._null: tuple[float, float] | None = None
         self._span = (0.0, 1.0)
         self.setMouseTracking(linked)
@@ -82,6 +83,7 @@ class EffectList(ViewWidget):
         label: str = "",
         zero: float = 0.0,
         null: tuple[float, float] | None = None,
+        null_name: str = "chance",
         span: tuple[float, float] | None = None,
         made_from: Mapping[str, object] | None = None,
     ) -> None:
@@ -94,12 +96,15 @@ class EffectList(ViewWidget):
         zero
             Where bars begin: what there would be without an effect.
         null
-            Smallest and largest value that chance gives, drawn as a band.
+            Smallest and largest value of the null, drawn as a band.
+        null_name
+            What the null is.
         span
             Ends of the axis; by default what is needed.
         """
         self._effects = tuple(effects)
         self.title, self._label, self._zero, self._null = title, label, zero, null
+        self._null_name = null_name
         self.made_from = made_from or {}
         self._focused = -1
         ends = [zero, *(null or ())]
@@ -173,8 +178,8 @@ class EffectList(ViewWidget):
             painter.setFont(small)
             painter.setPen(ink.faint)
             below = QRectF(left, bars.bottom(), right - left, LINE)
-            chance = "; grey: what chance gives" if self._null is not None else ""
-            said = elided(self._label + chance, below.width(), small)
+            band = f"; grey: {self._null_name}" if self._null is not None else ""
+            said = elided(self._label + band, below.width(), small)
             painter.drawText(below, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight, said)
 
     def data(self) -> dict[str, np.ndarray]:
@@ -190,7 +195,11 @@ class EffectList(ViewWidget):
 
     def provenance(self) -> dict[str, object]:
         """Name the axis beside what the numbers were made from."""
-        return super().provenance() | {"x": self._label, "zero": self._zero}
+        return super().provenance() | {
+            "x": self._label,
+            "zero": self._zero,
+            "null": self._null_name if self._null is not None else None,
+        }
 
     # ------------------------------------------------------------------------------------------------ choosing a line
 
