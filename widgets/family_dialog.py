@@ -25,6 +25,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from widgets.popup import opens
 from widgets.project_edit import ProjectEdit
 from widgets.session import Session
 from widgets.theme import signal_colour
@@ -137,8 +138,7 @@ class FamilyDialog(QDialog):
         angles.addAction("Spread over 180°", lambda: self.spread(180))
         angles.addAction("None", lambda: self._write_angles([None] * self.list.topLevelItemCount()))
         tools = QHBoxLayout()
-        self._angles = self._tool(tools, "Angles", "Give all units angles at once", None)
-        self._angles.setMenu(angles)
+        opens(self._tool(tools, "Angles", "Give all units angles at once", None), angles)
         self._tool(tools, "Order by angle", "From the smallest to the largest; those without one stay behind", self.order_by_angle)
         self._tool(tools, "Up", "Move the chosen units up (Alt+Up)", lambda: self.move(-1), "Alt+Up")
         self._tool(tools, "Down", "Move the chosen units down (Alt+Down)", lambda: self.move(1), "Alt+Down")

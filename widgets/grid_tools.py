@@ -17,6 +17,7 @@ from PySide6.QtWidgets import (
 
 from widgets.elided_combo_box import ElidedComboBox
 from widgets.image_ranking import PERCENTILE, TITLE
+from widgets.popup import opens
 from widgets.views.thumbnail_grid import LARGEST, SMALLEST
 
 SORTS = {
@@ -71,10 +72,9 @@ class GridTools(QHBoxLayout):
         self.families = QToolButton(parent)
         self.families.setText("Families")
         self.families.setAutoRaise(True)
-        self.families.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.families.setToolTip("Families of units: choose one, or make one of the units that are selected (Ctrl+click, Shift+click)")
         self.families.setAccessibleName("Families")
-        self.families.setMenu(families)
+        opens(self.families, families)
 
         self.sort = ElidedComboBox(letters=10, parent=parent)
         self.sort.setToolTip(

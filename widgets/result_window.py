@@ -25,6 +25,7 @@ from PySide6.QtWidgets import (
 )
 
 from widgets.clippings import copy_menu
+from widgets.popup import opens
 from widgets.result_requests import DrawResult, SaveResult
 from widgets.session import Session
 from workbench.labels import variable_names
@@ -68,7 +69,7 @@ class ResultWindow(QDialog):
         copy.clicked.connect(self.copy_summary)
         again = buttons.addButton("Copy as", QDialogButtonBox.ButtonRole.ActionRole)
         again.setToolTip("Copy lines that compute this result again: Python, or a command for the terminal")
-        again.setMenu(copy_menu(self._recomputation(), self))
+        opens(again, copy_menu(self._recomputation(), self))
         buttons.addButton(QDialogButtonBox.StandardButton.Close)
         buttons.rejected.connect(self.reject)
         layout = QVBoxLayout(self)

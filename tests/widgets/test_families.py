@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QDialogButtonBox
+from PySide6.QtWidgets import QDialogButtonBox, QMenu, QPushButton
 
 from widgets.family_dialog import ANGLE, FamilyDialog
 from widgets.panels.neuron_grid import NeuronGridPanel
@@ -158,6 +158,23 @@ def test_the_menu_lists_families_and_adds_units_to_them(panel, session, qtbot):
     [other] = actions["In other layers"].menu().actions()
     other.trigger()
     assert (session.layer, session.family) == ("stem.act", "lines")
+
+
+def test_the_buttons_open_their_menus_and_wait_for_nobody(panel, session, qtbot):
+    qtbot.mouseClick(panel.tools.families, Qt.MouseButton.LeftButton)
+    assert panel.family_menu.isVisible() and panel.family_menu.actions()
+    panel.family_menu.close()
+    session.select_together((5, 9))
+    panel.commands()[0].run()
+    dialog = dialog_of(panel)
+    [angles] = [button for button in dialog.findChildren(QPushButton) if button.accessibleName() == "Angles"]
+    qtbot.mouseClick(angles, Qt.MouseButton.LeftButton)
+    [menu] = dialog.findChildren(QMenu)
+    assert menu.isVisible()
+    menu.actions()[1].trigger()
+    menu.close()
+    assert dialog.angles() == [0.0, 180.0]
+    dialog.reject()
 
 
 def test_a_family_that_the_network_does_not_have_whole_is_said(panel, session, qtbot):
