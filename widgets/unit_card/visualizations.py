@@ -103,11 +103,12 @@ class Visualizations(Section):
 
     def _recomputation(self) -> Recomputation | None:
         """What renders the images that are shown again; None while there are none."""
-        if not self._found or self.unit is None or self.session.model is None:
+        own = [(name, level) for name, level in self._found if name != TWIN]
+        if not own or self.unit is None or self.session.model is None:
             return None
-        level = "fine" if any(level == "fine" for _, level in self._found) else "coarse"
+        level = "fine" if any(level == "fine" for _, level in own) else "coarse"
         shown = {"positive": False, "negative": True}
-        signs = {name: negative for name, negative in shown.items() if (negative, level) in self._found}
+        signs = {name: negative for name, negative in shown.items() if (name, level) in own}
         return of_visualizations(self.session.model.ref, self.unit.layer, (self.unit.index,), level, SEEDS, signs, self.variables())
 
     def _row(self, name: str, does: str) -> Row:
