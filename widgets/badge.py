@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtWidgets import QLabel
+from PySide6.QtWidgets import QLabel, QWidget
 
 from widgets.theme import signal_colour
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 class Badge(QLabel):
     """Shows itself while the open images are unlike what the open network was trained on."""
 
-    def __init__(self, session: Session) -> None:
-        super().__init__()
+    def __init__(self, session: Session, parent: QWidget) -> None:
+        super().__init__(parent)
         self._session = session
         self.setWordWrap(True)
         self.setAccessibleName("Warning about the images")

@@ -38,6 +38,7 @@ class ImageRanking(QObject):
         self.note = ""
         self._request: UnitsOnImage | None = None
         self._job = 0
+        self._ended = False
 
     @property
     def possible(self) -> bool:
@@ -50,6 +51,11 @@ class ImageRanking(QObject):
         self._session.relay.cancel(self._job)
         self._request, self.values, self.note = None, None, ""
 
+    def forget_failure(self) -> None:
+        """Let one that was cancelled or failed be asked for again."""
+        if self._ended and self.values is None:
+            self.forget()
+
     def ask(self) -> None:
         """Ask for the ranking, unless it is there or on its way."""
         model, images, image = self._session.model, self._session.images, self._session.image
@@ -57,11 +63,13 @@ class ImageRanking(QObject):
             return
         self._request = UnitsOnImage(model.ref, self._session.layer, image, images.ref)
         self.note = f"reading {images.name}"
+        self._ended = False
         self._job = self._session.relay.submit(self._request, self._take)
 
     def _take(self, event: JobEvent) -> None:
         if event.request is not self._request:
             return
+        self._ended = event.ended
         if event.state == "done":
             summary = event.result.summary
             self.values = 100 * event.result.arrays["percentile"]

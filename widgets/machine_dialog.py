@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt, QUrl, Signal
+from PySide6.QtCore import Qt, QUrl
 from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import (
     QCheckBox,
@@ -34,7 +34,7 @@ ARITHMETIC = {
     "tf32": ("tf32, 3 digits", "Products keep three digits: faster on recent NVIDIA devices, and no longer comparable to the last digits."),
     "bf16": (
         "bf16 where only activations are read, 2 to 3 digits",
-        "Sweeps take half the time or less. Their figures are marked; whatever needs gradients goes on in fp32.",
+        "Sweeps take half the time or less. Their results say so; whatever needs gradients goes on in fp32.",
     ),
 }
 PARTS = {
@@ -45,15 +45,7 @@ PARTS = {
 
 
 class MachineDialog(QDialog):
-    """Chooses device and numbers, and empties the store.
-
-    Attributes
-    ----------
-    chosen
-        A device and numbers were chosen, by their names.
-    """
-
-    chosen = Signal(str, str)
+    """Chooses device and numbers, and empties the store."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -170,7 +162,6 @@ class MachineDialog(QDialog):
         elif event.state == "done":
             self._show(event.result)
             self._say("Networks are computed there from now on.")
-            self.chosen.emit(event.result.device, event.result.arithmetic)
 
     def _clean(self) -> None:
         ticked = tuple(part for part, box in self.parts.items() if box.isChecked())

@@ -175,6 +175,7 @@ class MainWindow(QMainWindow):
         self.investigation = Investigation(self, self._defaults, self._remember)
         self.menus.add(*window_commands(self))
         self.session.panels_wanted.connect(self.open_panels)
+        self.session.relay.event.connect(self._on_computing)
         self.session.addresses.view_wanted.connect(self.show_view)
         recent = self.menus.menu("File/Open recent")
         recent.aboutToShow.connect(lambda: self.investigation.fill_recent(recent))
@@ -195,14 +196,23 @@ class MainWindow(QMainWindow):
             return
         from workbench.jobs.machine import ComputeOn
 
-        self.session.relay.submit(ComputeOn(*chosen), self._on_computing)
+        self.session.relay.submit(ComputeOn(*chosen))
 
     def _on_computing(self, event: JobEvent) -> None:
-        if event.state == "failed":  # another machine, or a device that is gone
+        """Remember where networks are computed, whoever chose that, and look at the open one there."""
+        if type(event.request).__name__ != "ComputeOn":
+            return
+        session = self.session
+        chosen = (event.request.device, event.request.arithmetic)
+        if event.state == "failed" and chosen == self.settings.computing:  # another machine, or a device that is gone
             self.settings.computing = USUAL
-            self.session.report(f"{event.error}; networks are computed on the fastest one there is")
+            session.report(f"{event.error}; networks are computed on the fastest one there is")
         elif event.state == "done":
-            self.session.set_computing(event.result.device, event.result.arithmetic)
+            if self._remember:
+                self.settings.computing = chosen
+            session.set_computing(*chosen)
+            if session.model is not None and not session.opening_model:
+                session.open_model(session.model.ref, allow_code=True, layer=session.layer, unit=session.unit)
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Keep everything, then end: hide, cancel, join, disconnect, close."""
@@ -329,16 +339,7 @@ class MainWindow(QMainWindow):
         """Open the dialog for devices, numbers and what is kept on disk."""
         from widgets.machine_dialog import MachineDialog
 
-        dialog = MachineDialog(self.session, self)
-        dialog.chosen.connect(self._compute_on)
-        dialog.open()
-
-    def _compute_on(self, device: str, arithmetic: str) -> None:
-        """Remember where to compute, and look at the open network there."""
-        self.settings.computing = (device, arithmetic)
-        self.session.set_computing(device, arithmetic)
-        if self.session.model is not None:
-            self.session.open_model(self.session.model.ref, layer=self.session.layer, unit=self.session.unit)
+        MachineDialog(self.session, self).open()
 
     def go_to_unit(self) -> None:
         """Ask for an address and go there."""

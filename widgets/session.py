@@ -263,12 +263,12 @@ class Session(QObject):
 
     @property
     def twin_ref(self) -> str:
-        """Reference of the open network's random-weight twin; empty while none is shown."""
+        """Reference of the open network's random-weight twin; empty while none is shown, and for a network that is one itself."""
         if self.model is None or not self.twin:
             return ""
-        from workbench.models.loading import twin_of
+        from workbench.models.loading import network_of_twin, twin_of
 
-        return twin_of(self.model.ref, 0)
+        return "" if network_of_twin(self.model.ref) is not None else twin_of(self.model.ref, 0)
 
     @property
     def badge(self) -> str:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PySide6.QtGui import QImage
+from PySide6.QtWidgets import QWidget
 
 from tests.widgets.conftest import CARD
 from widgets.badge import Badge
@@ -35,8 +36,9 @@ def mixed(session, runner, qtbot):
 
 
 def test_the_badge_comes_and_goes_with_the_images(mixed, runner, qtbot):
-    badge = Badge(mixed)
-    qtbot.addWidget(badge)
+    around = QWidget()
+    qtbot.addWidget(around)
+    badge = Badge(mixed, around)
     assert badge.text() == "Emoji are not what this network was trained on (ImageNet)" and not badge.isHidden()
     runner.answers[OpenImages] = PHOTOS
     with qtbot.waitSignal(mixed.images_changed):

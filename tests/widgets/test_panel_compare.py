@@ -9,6 +9,7 @@ from PySide6.QtCore import Qt
 from widgets.panels.compare import MOST, ComparePanel
 from workbench.jobs.requests import LoadModel, Sweep, Thumbnails, UnitExamples, UnitOnImage
 from workbench.models.layer import Unit
+from workbench.project import Project
 
 UNIT = Unit("blocks.1.act", 9)
 OTHER = Unit("blocks.1.act", 10)
@@ -155,3 +156,25 @@ def test_views_can_be_exported(panel, runner, qtbot):
     answer(runner, qtbot, column, found(2.0))
     assert panel.views() == [column.histogram, column.examples]
     assert column.histogram.provenance()["model"] == "test:small"
+
+
+def test_a_hidden_panel_asks_when_it_is_shown_and_a_closed_column_stops(panel, session, runner, qtbot):
+    panel.pin("test:small", UNIT)
+    asked = len(runner.asked(UnitExamples))
+    panel.hide()
+    with qtbot.waitSignal(session.images_changed):
+        session.open_images("test:more")
+    session.drop_image(np.zeros((32, 32, 3), np.uint8))
+    assert len(runner.asked(UnitExamples)) == asked and not runner.asked(UnitOnImage)
+    panel.show()
+    assert len(runner.asked(UnitExamples)) == asked + 1 and len(runner.asked(UnitOnImage)) == 1
+    panel.unpin(panel.columns[0])
+    qtbot.waitUntil(lambda: not any(isinstance(runner.requests[job], Thumbnails) for job in runner.open))
+
+
+def test_what_cannot_be_read_is_left_out_and_another_investigation_has_its_own_pins(panel, session):
+    units = ({}, {"unit": "no unit"}, {"unit": str(UNIT)})
+    panel.restore_state({"pins": [{"model": "test:small", **unit} for unit in units]})
+    assert [column.unit for column in panel.columns] == [UNIT]
+    session.project = Project()
+    assert panel.columns == []

@@ -58,6 +58,13 @@ def test_a_pinned_view_is_a_note_about_the_unit_with_its_provenance(panel, sessi
     assert session.project.notes[0].figures == [figure]
 
 
+def test_a_view_of_another_unit_is_a_note_about_that_one(panel, session, view):
+    view.made_from = {"model": "test:other", "unit": "stem.conv:9"}
+    panel.pin(view)
+    (note,) = session.project.notes
+    assert (note.model, note.unit) == ("test:other", "stem.conv:9")
+
+
 def test_a_figure_is_taken_off_and_brought_back(panel, session, view, qtbot):
     panel.pin(view)
     panel.page.figures.setCurrentRow(0)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from tests.widgets.conftest import CARD
 from widgets.unit_card.distribution import NULL, Distribution, rebinned
 from widgets.unit_card.visualizations import TWIN, Visualizations
-from workbench.jobs.requests import Sweep, Thumbnails, UnitExamples
+from workbench.jobs.requests import LoadModel, Sweep, Thumbnails, UnitExamples
 from workbench.models.layer import Unit
 
 UNIT = Unit("blocks.1.act", 9)
@@ -86,3 +89,22 @@ def test_counting_in_other_bins_keeps_the_total():
     np.testing.assert_allclose(rebinned(counts, edges, np.array([0.0, 0.5, 2.0])), [2, 10])
     np.testing.assert_allclose(rebinned(counts, edges, np.array([0.5, 1.0, 1.5])), [4, 8])
     assert rebinned(counts, edges, np.array([5.0, 6.0])).sum() == 12
+
+
+def test_a_twin_has_no_twin_of_its_own(session, runner, qtbot):
+    runner.answers[LoadModel] = replace(CARD, ref=REF)
+    session.open_model(REF)
+    qtbot.waitUntil(lambda: session.model is not None)
+    session.show_twin(True)
+    assert session.twin_ref == ""
+
+
+def test_the_null_has_as_many_images_and_one_of_half_the_images_can_be_gone_on_with(opened, runner, qtbot):
+    section = shown(Distribution, opened, qtbot)
+    section.show_found(found(1.0))
+    opened.show_twin(True)
+    half = found(1.0)
+    half["max_histogram"] = half["max_histogram"] // 2
+    runner.tell(max(runner.requests), "done", result=half | {"finished": False})
+    qtbot.waitUntil(lambda: "null_counts" in section.histogram.data())
+    assert section.histogram.data()["null_counts"].sum() == pytest.approx(100) and section.sweep_twin.isVisible()

@@ -35,14 +35,15 @@ def ablated() -> Result:
     summary = {
         "layer": UNIT.layer, "units": [9], "method": "mean", "images": 64, "measure": "log-probability of the class in column group",
         "groups": "concept", "change": -0.5, "change_low": -0.7, "change_high": -0.3,
-        "null_low": -0.05, "null_high": 0.04, "percentile": 97.5,
+        "null_low": -0.05, "null_high": 0.04, "percentile": 97.5, "class_percentile": 99.0,
         "classes": [
             {"class": "cat", "change": -2.0, "low": -2.5, "high": -1.5, "images": 30, "concepts": 6},
             {"class": "dog", "change": 0.1, "low": None, "high": None, "images": 5, "concepts": 1},
         ],
         "most_changed": [{"image": 4, "id": "a/cat 4.png", "change": -3.0}],
     }  # fmt: skip
-    arrays = {"class_change": np.array([-2.0, 0.1]), "most_pictures": np.zeros((1, 16, 16, 3), np.uint8)}
+    null = np.tile(np.array([[-0.3, np.nan, 0.2]]), (20, 1))
+    arrays = {"class_change": np.array([-2.0, 0.1]), "null_class_change": null, "most_pictures": np.zeros((1, 16, 16, 3), np.uint8)}
     return Result("Ablation", {}, arrays, summary, {"images": "test:images", "seed": 0})
 
 
@@ -87,7 +88,7 @@ def test_an_ablation_is_asked_for_shown_and_remembered(ablation, opened, runner,
     assert [effect.name for effect in ablation.classes.effects] == ["cat", "dog"]
     assert ablation.classes.effects[0].low == -2.5 and np.isnan(ablation.classes.effects[1].low)
     assert "−0.500 [−0.700, −0.300]" in ablation.said.text() and "98 %" in ablation.said.text()
-    assert ablation.classes.data()["null"].tolist() == [-0.05, 0.04]
+    assert ablation.classes.data()["null"].tolist() == [-0.3, -0.3], "of each draw the class that falls most"
     assert ablation.views() == [ablation.classes, ablation.images]
     ablation.show_unit(Unit(UNIT.layer, 10))
     assert ablation.views() == []
@@ -110,6 +111,25 @@ def test_an_answer_for_another_unit_is_kept_but_not_shown(ablation, runner, qtbo
     runner.tell(max(runner.requests), "done", result=ablated())
     qtbot.waitUntil(lambda: ablation.start.text() == "Ablate")
     assert ablation.views() == []
+    ablation.show_unit(UNIT)
+    assert ablation.classes.effects[0].name == "cat"
+
+
+def test_a_job_that_is_retried_answers_for_the_unit_it_was_asked_about(ablation, session, runner, qtbot):
+    ablation.start.click()
+    first = max(runner.requests)
+    ablation.start.click()  # cancelled
+    qtbot.waitUntil(lambda: ablation.start.text() == "Ablate")
+    ablation.show_unit(Unit(UNIT.layer, 10))
+    ablation.start.click()
+    second = max(runner.requests)
+    again = session.relay.retry(first)
+    runner.tell(again, "done", result=ablated())
+    other = ablated()
+    other.summary["classes"][0]["class"] = "bird"
+    runner.tell(second, "done", result=other)
+    qtbot.waitUntil(lambda: bool(ablation.classes.effects))
+    assert ablation.classes.effects[0].name == "bird"
     ablation.show_unit(UNIT)
     assert ablation.classes.effects[0].name == "cat"
 

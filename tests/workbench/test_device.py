@@ -98,3 +98,19 @@ def test_the_engine_loads_networks_where_it_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="none on this machine"):
         engine.compute_on("cuda:77", "fp32")
     assert engine.model("bundled:planted/curve_net") is moved
+
+
+def test_a_job_lent_inside_a_bf16_sweep_computes_exactly(tmp_path: Path) -> None:
+    engine = Engine(Store(tmp_path))
+    with computing(torch.device("cpu"), "bf16"):
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.bfloat16
+        with engine.isolated():
+            assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
+
+
+def test_a_network_that_is_read_again_has_another_twin(tmp_path: Path) -> None:
+    engine = Engine(Store(tmp_path))
+    ref = "bundled:planted/curve_net"
+    twin, network = engine.model(f"{ref}?twin=1"), engine.model(ref)
+    engine.forget(ref)
+    assert engine.model(ref) is not network and engine.model(f"{ref}?twin=1") is not twin

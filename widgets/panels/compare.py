@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -35,7 +36,7 @@ from workbench.models.layer import Unit
 if TYPE_CHECKING:
     from widgets.session import Session
     from widgets.views.view import View
-    from workbench.jobs.job import JobEvent
+    from workbench.jobs.job import JobEvent, Request
 
 MOST = 6
 """Units side by side."""
@@ -68,6 +69,8 @@ class Column(QObject):
         self._found: Mapping[str, Any] = {}
         self._pictures: dict[str, np.ndarray] = {}
         self._value: float | None = None
+        self._jobs: list[int] = []
+        self.unasked = {"images", "examples", "response"}
         self.name = QToolButton(within)
         self.name.setText(str(unit))
         self.name.setAutoRaise(True)
@@ -121,19 +124,34 @@ class Column(QObject):
         return self.header, self.images, self.histogram, self.message, self.examples
 
     def ask(self) -> None:
-        """Ask for everything."""
-        session, unit = self.session, self.unit
-        for level in ("coarse", "fine"):
-            request = Thumbnails(self.model, unit.layer, (unit.index,), level, seeds=SEEDS, purpose=f"compare {self._place}")
-            session.relay.submit(request, self._take_images)
-        self.ask_examples()
-        self.ask_response()
+        """Ask for what was not asked yet."""
+        wanted, self.unasked = self.unasked, set()
+        if "images" in wanted:
+            for level in ("coarse", "fine"):
+                self._submit(
+                    Thumbnails(
+                        self.model, self.unit.layer, (self.unit.index,), level, seeds=SEEDS, purpose=f"compare {self._place}"
+                    ),
+                    self._take_images,
+                )
+        if "examples" in wanted:
+            self.ask_examples()
+        if "response" in wanted:
+            self.ask_response()
+
+    def cancel(self) -> None:
+        """Stop what is still being computed for this column."""
+        for job in self._jobs:
+            self.session.relay.cancel(job)
+
+    def _submit(self, request: Request, take: Callable[[JobEvent], None]) -> None:
+        self._jobs.append(self.session.relay.submit(request, take))
 
     def ask_examples(self) -> None:
         """Ask what the open images do to it."""
         if self.session.images is not None:
             request = UnitExamples(self.model, self.session.images.ref, str(self.unit), f"compare {self._place}")
-            self.session.relay.submit(request, self._take_examples)
+            self._submit(request, self._take_examples)
 
     def ask_response(self) -> None:
         """Ask what the user's own image does to it."""
@@ -142,7 +160,7 @@ class Column(QObject):
             request = UnitOnImage(
                 self.model, self.unit.layer, self.unit.index, self.session.image, purpose=f"compare {self._place}"
             )
-            self.session.relay.submit(request, self._take_response)
+            self._submit(request, self._take_response)
 
     def _take_images(self, event: JobEvent) -> None:
         request = event.request
@@ -236,7 +254,9 @@ class Column(QObject):
             self.sweep.setEnabled(True)
 
     def _made_from(self, **more: object) -> dict[str, object]:
-        return {"model": self.model, "unit": str(self.unit), **more}
+        opened = self.session.model
+        badge = self.session.badge if opened is not None and opened.ref == self.model and "images" in more else ""
+        return {"model": self.model, "unit": str(self.unit), **({"badge": badge} if badge else {}), **more}
 
     def _say(self, text: str, wrong: bool = False) -> None:
         self.said.setText(text)
@@ -267,7 +287,6 @@ class ComparePanel(Panel):
         super().__init__(session)
         self.columns: list[Column] = []
         self._made = 0
-        self._unasked: list[Column] = []
         self.pin_selected = QPushButton("Pin selected unit", self)
         self.pin_selected.setToolTip("Pin the unit that the inspector shows (Ctrl+K)")
         self.pin_selected.clicked.connect(self.pin_current)
@@ -300,13 +319,14 @@ class ComparePanel(Panel):
         whole.setContentsMargins(0, 0, 0, 0)
         whole.setSpacing(2)
         whole.addLayout(bar)
-        whole.addWidget(Badge(session))
+        whole.addWidget(Badge(session, self))
         whole.addWidget(self.invitation, 1)
         whole.addWidget(self.scroll, 1)
         session.relay.event.connect(self._follow_sweeps)
         session.unit_changed.connect(self._refresh)
-        session.images_changed.connect(lambda _card: [column.ask_examples() for column in self.columns])
-        session.image_changed.connect(lambda _image: [column.ask_response() for column in self.columns])
+        session.images_changed.connect(lambda _card: self._renew("examples"))
+        session.image_changed.connect(lambda _image: self._renew("response"))
+        session.project_changed.connect(self._let_go)
         self._refresh()
 
     # ------------------------------------------------------------------------------------------------ pins
@@ -330,14 +350,12 @@ class ComparePanel(Panel):
         column.known.connect(self._share_scales)
         self.columns.append(column)
         self._lay_out()
-        self._unasked.append(column)
         self._ask()
 
     def unpin(self, column: Column) -> None:
         """Take a column away."""
         self.columns.remove(column)
-        if column in self._unasked:
-            self._unasked.remove(column)
+        column.cancel()
         for part in column.parts:
             self._grid.removeWidget(part)
             part.deleteLater()
@@ -395,11 +413,20 @@ class ComparePanel(Panel):
         for column in self.columns:
             column.histogram.share_axes(shared)
 
+    def _renew(self, what: str) -> None:
+        for column in self.columns:
+            column.unasked.add(what)
+        self._ask()
+
     def _ask(self) -> None:
         if self.isVisible():
-            waiting, self._unasked = self._unasked, []
-            for column in waiting:
+            for column in self.columns:
                 column.ask()
+
+    def _let_go(self) -> None:
+        """Another investigation is open: its pins follow, if it has some."""
+        for column in list(self.columns):
+            self.unpin(column)
 
     def showEvent(self, event: Any) -> None:
         """Ask for what was not asked while the panel was hidden."""
@@ -421,7 +448,8 @@ class ComparePanel(Panel):
         for column in list(self.columns):
             self.unpin(column)
         for pin in list(state.get("pins", []))[:MOST]:
-            self.pin(str(pin["model"]), Unit.parse(str(pin["unit"])))
+            with suppress(KeyError, TypeError, ValueError):  # what cannot be read is left out
+                self.pin(str(pin["model"]), Unit.parse(str(pin["unit"])))
 
     def views(self) -> list[View]:
         """Visualizations, histogram and examples of every column."""

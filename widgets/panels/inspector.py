@@ -88,7 +88,9 @@ class InspectorPanel(Panel):
         self.visualizations.picked.connect(session.drop_image)
         session.unit_changed.connect(self._on_unit)
         session.images_changed.connect(lambda _card: self._renew(self.examples))
-        session.images_changed.connect(lambda _card: [self._renew(s) for s in (self.selectivity, self.neighbours, self.ablation)])
+        session.images_changed.connect(
+            lambda _card: [self._renew(s) for s in (self.distribution, self.selectivity, self.neighbours, self.ablation)]
+        )
         session.image_changed.connect(self._on_image)
         session.reading_changed.connect(self._say_what_to_do)
         self.scroll.verticalScrollBar().rangeChanged.connect(self._follow_growth)
@@ -112,7 +114,7 @@ class InspectorPanel(Panel):
         self.copy.clicked.connect(self._copy_address)
         self.about = QLabel(self)
         self.about.setWordWrap(True)
-        self.badge = Badge(self.session)
+        self.badge = Badge(self.session, self)
         self.labels = UnitLabels(self.session)
         self.membership = Membership(self.session)
         self.twin = QToolButton(self)

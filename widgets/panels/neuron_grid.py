@@ -84,7 +84,7 @@ class NeuronGridPanel(Panel):
         whole.setSpacing(4)
         whole.addLayout(tools)
         whole.addWidget(self.grid, 1)
-        whole.addWidget(Badge(self.session))
+        whole.addWidget(Badge(self.session, self))
         whole.addLayout(bottom)
         self.setFocusProxy(self.grid)
 
@@ -201,6 +201,7 @@ class NeuronGridPanel(Panel):
     def _values(self, by: str) -> np.ndarray | None:
         """Return what the units are sorted by; the ranking on an image is asked for when it is wanted first."""
         if by != PERCENTILE:
+            self.ranking.forget_failure()
             found: np.ndarray | None = self._statistics.get(by)
             return found
         if self.isVisible():
@@ -240,6 +241,9 @@ class NeuronGridPanel(Panel):
         role = f"{layer.role}-activation" if layer.role else "activation"
         name = f"percentile on {self.session.image_name or 'your image'}" if by == PERCENTILE else SORTS.get(by, "").lower()
         self.grid.value_name = "" if values is None else name + ("" if by in (*SHARES, PERCENTILE) else f" ({role})")
+        self.grid.made_from = {key: value for key, value in self.grid.made_from.items() if key != "badge"}
+        if values is not None and self.session.badge:
+            self.grid.made_from["badge"] = self.session.badge
         sampled = f" · {self.ranking.note if by == PERCENTILE else self._sampled}" if values is not None else ""
         method = "Feature visualization of each unit" + (f" · {role}" if layer.role else "")
         self.grid.subtitle = method + sampled
@@ -365,6 +369,8 @@ class NeuronGridPanel(Panel):
         """Begin to render what was not while the panel was hidden."""
         super().showEvent(event)
         self.supply.hurry()
+        if self.sort.currentData() == PERCENTILE:
+            self._arrange()
 
     def save_state(self) -> dict[str, Any]:
         """Keep tile size, order and filter."""

@@ -208,10 +208,12 @@ class NotesPanel(Panel):
         self.page.title.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def pin(self, view: View) -> None:
-        """Begin a note with a view as it is now, about the selected unit, and give its text the keyboard."""
+        """Begin a note with a view as it is now, about the unit it shows, else the selected one, and give its text the keyboard."""
         figure, png = pinned(view)
         unit, model = self.session.unit, self.session.model
         about = (model.ref, str(unit)) if unit is not None and model is not None else ("", "")
+        if figure.origin.get("model") and figure.origin.get("unit"):  # it may show another unit than the selected one
+            about = str(figure.origin["model"]), str(figure.origin["unit"])
         note = Note(title=figure.title, model=about[0], unit=about[1], figures=[figure])
         place = len(self.session.project.notes)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QComboBox
 
@@ -70,11 +71,13 @@ class AblationSection(Question):
 
     def clear_result(self) -> None:
         """Show no classes and no images."""
+        self.said.setToolTip("")
         self.classes.clear()
         self.images.clear()
 
     def show_result(self, result: Result) -> None:
         """Show the change with its null, the classes, and the images."""
+        self.clear_result()
         summary, arrays = result.summary, result.arrays
         origin = self.made_from(
             images=result.provenance["images"],
@@ -88,6 +91,8 @@ class AblationSection(Question):
         if "percentile" in summary:
             low, high = number(summary["null_low"]), number(summary["null_high"])
             null = f"; random units {low} to {high}, larger than {summary['percentile']:.0f} % of them"
+        if "class_percentile" in summary:
+            null += f"; the largest fall of a class exceeds that of {summary['class_percentile']:.0f} % of them"
         unit = " nats" if "class_change" in arrays else ""
         self.note.setText(f"n = {summary['images']:,}")
         self.say(f"{number(summary['change'])}{interval}{unit}{null}.")
@@ -103,13 +108,16 @@ class AblationSection(Question):
                 )
                 for entry in summary["classes"][:SHOWN]
             ]
-            chance = (summary["null_low"], summary["null_high"]) if "null_low" in summary else None
+            chance = None
+            if "null_class_change" in arrays:
+                falls = np.nanmin(arrays["null_class_change"], 1)  # of each draw the class that falls most: these are chosen like that
+                chance = (float(np.quantile(falls, 0.025)), float(np.quantile(falls, 0.975)))
             self.classes.show_effects(
                 effects,
                 title=f"Classes that fall most without {self.unit}",
                 label=f"change of log-probability in nats, 95 % over {summary['groups']}s",
                 null=chance,
-                null_name="random units, all classes",
+                null_name="largest falls with random units",
                 made_from=origin,
             )
         pictures = tuple(

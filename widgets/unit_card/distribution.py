@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QComboBox, QPushButton
 
 from widgets.unit_card.examples import quantile_range
 from widgets.unit_card.section import Section
+from widgets.unit_card.visualizations import TWIN as NULL
 from widgets.views.axes import number
 from widgets.views.histogram import Band, Histogram
 from workbench.jobs.requests import Sweep, UnitExamples
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from widgets.session import Session
     from widgets.views.view import View
     from workbench.jobs.job import JobEvent
-
-
-NULL = "random-weight twin"
 
 
 class Distribution(Section):
@@ -51,31 +49,43 @@ class Distribution(Section):
         self.sweep_twin.clicked.connect(self._sweep_twin)
         self.add(self.sweep_twin)
         self.sweep_twin.hide()
-        session.twin_changed.connect(lambda _on: self._ask_twin())
+        session.twin_changed.connect(lambda _on: self._on_twin())
 
     def begin(self) -> None:
         """Show nothing yet."""
         self._value = None
+        self._of_twin = None
+        self.sweep_twin.hide()
         self.show_found({})
+
+    def ask(self) -> None:
+        """Ask for the twin's histogram, where it is to be shown; the unit's own comes with the examples."""
         self._ask_twin()
+
+    def _on_twin(self) -> None:
+        self._of_twin = None
+        self.sweep_twin.hide()
+        self._show()
+        if self.isVisible():
+            self._ask_twin()
 
     def _ask_twin(self) -> None:
         """Ask what the unit of the random-weight twin does on the open images, if that is to be shown."""
-        self._of_twin = None
-        self.sweep_twin.hide()
         twin, images, unit = self.session.twin_ref, self.session.images, self.unit
         if twin and images is not None and unit is not None:
             self.session.relay.submit(UnitExamples(twin, images.ref, str(unit), "inspector twin"), self._take_twin)
-        else:
-            self._show()
 
     def _take_twin(self, event: JobEvent) -> None:
         request, images = event.request, self.session.images
         assert isinstance(request, UnitExamples)
         current = self.session.twin_ref, images.ref if images is not None else "", str(self.unit)
-        if event.state == "done" and (request.model, request.images, request.unit) == current:
+        if (request.model, request.images, request.unit) != current:
+            return
+        if event.state == "failed":
+            self.session.report(event.error, event.details)
+        elif event.state == "done":
             self._of_twin = event.result
-            self.sweep_twin.setVisible(event.result is None)
+            self.sweep_twin.setVisible(event.result is None or not event.result.get("finished", True))
             self._show()
 
     def _sweep_twin(self) -> None:
@@ -130,12 +140,13 @@ class Distribution(Section):
                 images_hash=images.content_hash,
                 n=seen,
                 quantity=kind,
-                null_level=NULL if self._of_twin else "none: no random-weight twin of this network was swept",
+                null_level=NULL if self._of_twin else "none: the random-weight twin is not shown",
             ),
         )
         if self._of_twin:
             shown = self._found[f"{kind}_edges"][part.start : part.stop + 1]
-            self.histogram.set_null(NULL, rebinned(self._of_twin[kind], self._of_twin[f"{kind}_edges"], shown))
+            null = rebinned(self._of_twin[kind], self._of_twin[f"{kind}_edges"], shown)
+            self.histogram.set_null(NULL, null * (counts.sum() / max(1.0, null.sum())))
         self.histogram.recomputation = self.sweep_recomputation(self._found, (kind, f"{kind}_edges", "range_edges"))
         self.mark(self._value)
 

@@ -57,6 +57,7 @@ class Examples(Section):
         self.sweep.stop.connect(self._stop_sweep)
         self.strip.picked.connect(self._fetch)
         session.relay.event.connect(self._follow_sweep)
+        session.computing_changed.connect(self._forget_speeds)
 
     def begin(self) -> None:
         """Show nothing until it is known whether there is anything."""
@@ -235,6 +236,10 @@ class Examples(Section):
             waited = self._looked.isValid() and self._looked.elapsed() > 1000 * SECONDS_BETWEEN_LOOKS
             if event.state == "progress" and waited and self.isVisible():
                 self.ask()
+
+    def _forget_speeds(self) -> None:
+        self._rates.clear()
+        self._costs.clear()
 
     def _estimate(self) -> None:
         """Measure once what a sweep of this layer takes."""

@@ -44,7 +44,7 @@ class Question(Section):
         self.said.setMargin(4)
         self._results: dict[Subject, Result] = {}
         self._job = 0
-        self._asked: Subject | None = None
+        self._asked: list[tuple[RunAnalysis, Subject]] = []
 
     @abstractmethod
     def about(self) -> Subject:
@@ -70,28 +70,30 @@ class Question(Section):
         model, images = self.session.model, self.session.images
         if model is None or images is None or self.unit is None:
             return None
-        return model.ref, images.ref, *self.about()
+        return model.weight_hash, images.content_hash, *self.about()
 
     def _start_or_stop(self) -> None:
         model, images, subject = self.session.model, self.session.images, self._subject()
         if self._job:
             self.session.relay.cancel(self._job)
         elif subject is not None and model is not None and images is not None:
-            self._asked = subject
             request = RunAnalysis(self.analysis, self.parameters(), model.ref, images.ref)
+            self._asked.append((request, subject))
             self._job = self.session.relay.submit(request, self._take)
             self.show_known()
 
     def _take(self, event: JobEvent) -> None:
-        asked = self._asked
-        if event.state == "done" and asked is not None:
+        asked = next(subject for request, subject in self._asked if request is event.request)  # it may be one that is retried
+        if event.state == "done":
             self._results[asked] = event.result
         if event.ended:
-            self._job, self._asked = 0, None
+            self._job = 0 if event.job == self._job else self._job
             self.show_known()
-            if event.state == "failed":
+            if event.state == "failed" and asked == self._subject():
                 self.say(event.error, wrong=True)
         elif asked == self._subject():
+            self._job = event.job
+            self.start.setText("Cancel")
             done = f"{event.done / event.total:.0%}" if event.total else event.note or "waiting for its turn"
             so_far = event.partial
             change = f", change so far {number(so_far['change'])}" if isinstance(so_far, dict) and "change" in so_far else ""
@@ -106,8 +108,7 @@ class Question(Section):
         result = self._results.get(subject) if subject is not None else None
         if result is None:
             self.clear_result()
-            under_way = self._job and subject == self._asked
-            self.say("Beginning…" if under_way else self.invitation if subject else "Open images first.")
+            self.say("Beginning…" if self._job and self._asked[-1][1] == subject else self.invitation if subject else "Open images first.")
         else:
             self.show_result(result)
 

@@ -90,12 +90,14 @@ class Visualizations(Section):
         if images and request.units[0] in images:
             self._found[row, request.level] = images[request.units[0]]
             self._show()
-        elif event.state == "failed" and not of_twin:
+        elif event.state == "failed" and of_twin:
+            self.session.report(event.error, event.details)
+        elif event.state == "failed":
             self.strip.clear(event.error)
 
     def _show(self) -> None:
         rows = [self._row("positive", "excites"), self._row("negative", "inhibits")]
-        if self.session.twin:
+        if self.session.twin_ref:
             rows.append(self._row(TWIN, "excites"))
         title = f"Feature visualization of {self.unit} ({self.role})"
         self.strip.show_rows(rows, title=title, made_from=self.made_from(method="feature visualization", seeds=SEEDS))

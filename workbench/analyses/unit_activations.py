@@ -251,6 +251,8 @@ def _key(model: TracedModel, images: ImageSet, layer: str, reduction: Reduction,
         repr(reduction),
         hashlib.sha256(order.astype("<i8").tobytes()).hexdigest(),
     ]
+    if model.arithmetic == "tf32":  # bf16 is not for these analyses
+        content.append(model.arithmetic)
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
 
 

@@ -14,7 +14,7 @@ import logging
 import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-KEPT_MODELS, KEPT_PARAMETERS = 7, 500_000_000
+KEPT_MODELS, KEPT_PARAMETERS = 9, 500_000_000
 """Networks kept open: the one that is looked at, and those it is compared with, unless they take too much memory; two in any case."""
 KEPT_IMAGE_SETS = 4
 ACTIVATIONS = "activations"
@@ -111,8 +111,10 @@ class Engine:
                 import timm  # noqa: F401 - it brings torch and torchvision
 
                 from workbench.analyses.analysis import discover
+                from workbench.models.device import exact_by_default
 
                 discover()
+                exact_by_default()
                 gc.freeze()
 
     def model(self, ref: str, *, allow_code: bool = False, task: Task | None = None) -> TracedModel:
@@ -183,8 +185,12 @@ class Engine:
         return model
 
     def forget(self, ref: str) -> None:
-        """Let go of a network or image set, so that it is read from its file again."""
-        self._models.pop(ref, None)
+        """Let go of a network (and its twins) or image set, so that it is read from its file again."""
+        from workbench.models.loading import network_of_twin
+
+        twins = [known for known in self._models if (of := network_of_twin(known)) is not None and of[0] == ref]
+        for known in (ref, *twins):
+            self._models.pop(known, None)
         self._images.pop(ref, None)
 
     def images(self, ref: str, task: Task | None = None) -> ImageSet:
@@ -307,13 +313,19 @@ class Engine:
 
     @contextmanager
     def isolated(self) -> Iterator[None]:
-        """Surround a job that runs inside another one's step: that one's inference mode and random numbers are not its own."""
+        """Surround a job that runs inside another one's step: its inference mode, random numbers and shorter numbers are not its own."""
         if "torch" not in sys.modules:
             yield
             return
         import torch
 
-        with torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(devices=[]):
+        from workbench.models.device import computing, pick_device
+
+        with ExitStack() as stack:
+            for context in (torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(devices=[])):
+                stack.enter_context(context)
+            for kind in {"cpu", pick_device(self._device).type}:
+                stack.enter_context(computing(torch.device(kind), "fp32"))
             yield
 
     def close(self) -> None:

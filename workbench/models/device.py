@@ -38,7 +38,7 @@ class Device:
 
 
 def devices() -> tuple[Device, ...]:
-    """Return the devices of this machine, the fastest first."""
+    """Return the devices of this machine: NVIDIA's in their order, Apple's, the processor last."""
     found = []
     for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
         known = torch.cuda.get_device_properties(index)
@@ -76,9 +76,14 @@ def computes_bf16(device: torch.device) -> bool:
     return device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
 
 
+def exact_by_default() -> None:
+    """Forbid TF32 in this process, which torch itself allows in convolutions; `computing` allows it where it is chosen."""
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+
+
 @contextmanager
 def computing(device: torch.device, arithmetic: Arithmetic) -> Iterator[None]:
-    """Compute with these numbers inside; TF32, which torch itself allows in convolutions, is off unless it is chosen."""
+    """Compute with these numbers inside, and with none shorter."""
     before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = arithmetic == "tf32"
     try:

@@ -120,13 +120,15 @@ class ModelGraph:
         for node in self.graph.nodes:
             if node.op == "get_attr":
                 value = attrgetter(str(node.target))(self.root)
-                if isinstance(value, Tensor) and value.device.type != device.type:  # a constant that the module does not know as its own
+                if isinstance(value, Tensor) and value.device != device:  # a constant that the module does not know as its own
                     owner, _, name = str(node.target).rpartition(".")
                     setattr(self.root.get_submodule(owner), name, value.to(device))
             node.args, node.kwargs = map_aggregate(
                 (node.args, node.kwargs), lambda leaf: device if isinstance(leaf, torch.device) else leaf
             )
         self._cuts.clear()
+        self._linear_cuts.clear()
+        self._exposed = None
 
     @property
     def output(self) -> str:

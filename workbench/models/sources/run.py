@@ -43,13 +43,15 @@ class Run(Source):
             raise LoadError(f"there is no checkpoint after {step} updates in {folder}; the nearest is step={nearest}")
         task.step(0, 0, note=f"reading {kept[step].name}")
         state, _ = read_state(kept[step])
-        total = card.parameters["steps"]
+        total = card.parameters.get("steps", step)
+        seed = card.parameters.get("seed", 0)
         model = trace_card(
             card,
             state,
             ref=str(reference),
             name=f"{folder.name}, {step:,} updates" if step < total else folder.name,
-            origin=f"trained in {folder.absolute()} on {card.data.get('images', '?')}, after {step:,} of {total:,} updates",
+            origin=f"the recipe {card.recipe} with seed {seed} on {card.data.get('images', '?')}, after {step:,} of {total:,} updates, "
+            f"in {folder.absolute()}",
             task=task,
         )
         choose_inputs(model, reference)
