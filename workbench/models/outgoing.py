@@ -25,8 +25,8 @@ _KEEPS_UNITS = (
     | SAME_VALUES
     | VIEWS
     | frozenset(
-        "max_pool2d avg_pool2d adaptive_avg_pool2d adaptive_max_pool2d mean amax pad constant_pad_nd add sub mul div local_response_norm "
-        "upsample_nearest2d upsample_bilinear2d upsample_bicubic2d batch_norm layer_norm group_norm cat".split()
+        "max_pool2d avg_pool2d adaptive_avg_pool2d adaptive_max_pool2d mean amax roll pad constant_pad_nd add sub mul div "
+        "local_response_norm upsample_nearest2d upsample_bilinear2d upsample_bicubic2d batch_norm layer_norm group_norm cat".split()
     )
 )
 
