@@ -109,12 +109,14 @@ class Engine:
             with collector_at_rest():
                 load_torch_libraries()
                 import timm  # noqa: F401 - it brings torch and torchvision
+                from tqdm import tqdm  # type: ignore[import-untyped]
 
                 from workbench.analyses.analysis import discover
                 from workbench.models.device import exact_by_default
 
                 discover()
                 exact_by_default()
+                tqdm.monitor_interval = 0  # the libraries' progress bars would start a thread of their own
                 gc.freeze()
 
     def model(self, ref: str, *, allow_code: bool = False, task: Task | None = None) -> TracedModel:
