@@ -44,7 +44,7 @@ def ablated() -> Result:
     }  # fmt: skip
     null = np.tile(np.array([[-0.3, np.nan, 0.2]]), (20, 1))
     arrays = {"class_change": np.array([-2.0, 0.1]), "null_class_change": null, "most_pictures": np.zeros((1, 16, 16, 3), np.uint8)}
-    return Result("Ablation", {}, arrays, summary, {"images": "test:images", "seed": 0})
+    return Result("Ablation", {}, arrays, summary, {"model": "test:small", "images": "test:images", "seed": 0})
 
 
 def table(position: tuple[int, ...] = (5, 8)) -> Result:
@@ -90,6 +90,7 @@ def test_an_ablation_is_asked_for_shown_and_remembered(ablation, opened, runner,
     assert "−0.500 [−0.700, −0.300]" in ablation.said.text() and "98 %" in ablation.said.text()
     assert ablation.classes.data()["null"].tolist() == [-0.3, -0.3], "of each draw the class that falls most"
     assert ablation.views() == [ablation.classes, ablation.images]
+    assert "Ablation" in ablation.classes.recomputation.python() and "test:images" in ablation.images.recomputation.command()
     ablation.show_unit(Unit(UNIT.layer, 10))
     assert ablation.views() == []
     ablation.show_unit(UNIT)
@@ -148,7 +149,7 @@ def measured(units: int = 64) -> Result:
         "twin_highest": np.full((3, 2), 0.6, np.float32), "twin_lowest": np.full((3, 2), 0.4, np.float32),
     }  # fmt: skip
     summary = {"images": 100, "concepts": 20, "labels": 2, "twins": 3, "detectable_auroc": 0.61}
-    return Result("LabelSelectivity", {"layer": UNIT.layer}, arrays, summary, {"images": "test:images", "seed": 0})
+    return Result("LabelSelectivity", {"layer": UNIT.layer}, arrays, summary, {"model": "test:small", "images": "test:images", "seed": 0})
 
 
 def neighbours(units: int = 64) -> Result:
@@ -159,7 +160,8 @@ def neighbours(units: int = 64) -> Result:
         f"{UNIT.layer}/high": values + 0.1, f"{UNIT.layer}/twins": np.linspace(0, 0.4, 3 * units).reshape(3, units),
         "weights/index": index[:, ::-1], "weights/cosine": values[:, ::-1], "weights/twins": np.full((3, units), np.nan),
     }  # fmt: skip
-    return Result("NearestUnits", {"layer": UNIT.layer}, arrays, {"images": 100}, {"images": "test:images", "seed": 0})
+    made_from = {"model": "test:small", "images": "test:images", "seed": 0}
+    return Result("NearestUnits", {"layer": UNIT.layer}, arrays, {"images": 100}, made_from)
 
 
 @pytest.fixture(params=[SelectivitySection, NeighboursSection])

@@ -11,6 +11,7 @@ from widgets.theme import signal_colour
 from widgets.unit_card.section import Section
 from widgets.views.axes import number
 from workbench.jobs.requests import RunAnalysis
+from workbench.recompute import of_result
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -111,6 +112,9 @@ class Question(Section):
             self.say("Beginning…" if self._job and self._asked[-1][1] == subject else self.invitation if subject else "Open images first.")
         else:
             self.show_result(result)
+            layer = self.unit.layer if self.unit is not None else ""
+            for view in self.views():
+                view.recomputation = of_result(result, layer, self.variables())
 
     def say(self, text: str, wrong: bool = False) -> None:
         """Write the line above the answer."""
