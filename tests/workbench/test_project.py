@@ -380,4 +380,4 @@ print(imported, sorted(heavy))
 """
     outputs = [subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True) for _ in range(5)]
     assert all(run.stdout.rstrip().endswith("[]") for run in outputs), outputs[0].stdout + outputs[0].stderr
-    assert min(float(run.stdout.split()[0]) for run in outputs) < 0.03
+    assert min(float(run.stdout.split()[0]) for run in outputs) < 0.06  # pydantic alone would take .15
