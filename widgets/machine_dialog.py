@@ -21,7 +21,7 @@ from PySide6.QtWidgets import (
 )
 
 from widgets.amounts import size
-from widgets.theme import signal_colour
+from widgets.theme import say
 from workbench.jobs.machine import CleanStore, ComputeOn, DescribeMachine
 
 if TYPE_CHECKING:
@@ -180,5 +180,4 @@ class MachineDialog(QDialog):
             QDesktopServices.openUrl(QUrl.fromLocalFile(self._card.place))
 
     def _say(self, text: str, wrong: bool = False) -> None:
-        self.said.setText(text)
-        self.said.setStyleSheet(f"color: {signal_colour('error', self.palette()).name()}" if wrong else "")
+        say(self.said, text, wrong)

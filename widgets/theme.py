@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from PySide6.QtCore import QBuffer, QByteArray, QObject, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QIcon, QImageReader, QPalette, QPixmap
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QLabel
 
 Scheme = Literal["system", "light", "dark"]
 
@@ -89,6 +89,12 @@ def is_dark(palette: QPalette) -> bool:
 def signal_colour(meaning: Literal["error", "warning", "good", "info"], palette: QPalette) -> QColor:
     """Return the text colour of an error, a warning, a success or a remark on this palette."""
     return QColor(_SIGNALS[meaning][is_dark(palette)])
+
+
+def say(label: QLabel, text: str, wrong: bool = False) -> None:
+    """Write a line into a label, in the colour of errors where something went wrong."""
+    label.setText(text)
+    label.setStyleSheet(f"color: {signal_colour('error', label.palette()).name()}" if wrong else "")
 
 
 class Theme(QObject):

@@ -25,7 +25,7 @@ from PySide6.QtWidgets import (
 from widgets.badge import Badge
 from widgets.docks import Panel
 from widgets.elided_label import ElidedLabel
-from widgets.theme import set_icon, signal_colour
+from widgets.theme import say, set_icon
 from widgets.unit_card.examples import short
 from widgets.views.axes import number
 from widgets.views.histogram import Histogram
@@ -259,9 +259,8 @@ class Column(QObject):
         return {"model": self.model, "unit": str(self.unit), **({"badge": badge} if badge else {}), **more}
 
     def _say(self, text: str, wrong: bool = False) -> None:
-        self.said.setText(text)
+        say(self.said, text, wrong)
         self.said.setVisible(bool(text))
-        self.said.setStyleSheet(f"color: {signal_colour('error', self.said.palette()).name()}" if wrong else "")
 
     @property
     def extent(self) -> tuple[float, float, float] | None:

@@ -8,7 +8,7 @@ import numpy as np
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QLabel
 
-from widgets.theme import signal_colour
+from widgets.theme import say
 from widgets.unit_card.section import Section
 from widgets.views.axes import number
 from widgets.views.effect_list import Effect, EffectList
@@ -134,8 +134,7 @@ class ContributionsSection(Section):
                 self.session.report(str(error))
 
     def _say(self, text: str, wrong: bool = False) -> None:
-        self.said.setText(text)
-        self.said.setStyleSheet(f"color: {signal_colour('error', self.palette()).name()}" if wrong else "")
+        say(self.said, text, wrong)
 
     def views(self) -> list[View]:
         """The table, when there is one."""

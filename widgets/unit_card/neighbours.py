@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from widgets.unit_card.question import Question, Subject
+from widgets.unit_card.question import LayerQuestion
 from widgets.views.effect_list import Effect, EffectList
 from workbench.models.layer import Unit
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from workbench.analyses.analysis import Result
 
 
-class NeighboursSection(Question):
+class NeighboursSection(LayerQuestion):
     """Nearest units by the correlation of activations and by the weights that read them; a click leads to one."""
 
     analysis: ClassVar[str] = "NearestUnits"
@@ -37,16 +37,6 @@ class NeighboursSection(Question):
             view.setAccessibleName(f"Nearest units by {name}")
             view.picked.connect(lambda place, name=name: self.session.select_unit(self._units[name][place]))
         self.add(self.said, *self.lists.values())
-
-    def about(self) -> Subject:
-        """All units of a layer are compared together."""
-        assert self.unit is not None
-        return (self.unit.layer,)
-
-    def parameters(self) -> dict[str, Any]:
-        """Compare the layer's units."""
-        assert self.unit is not None
-        return {"layer": self.unit.layer}
 
     def clear_result(self) -> None:
         """Show no units."""

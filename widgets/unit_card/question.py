@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from PySide6.QtWidgets import QLabel, QPushButton
 
-from widgets.theme import signal_colour
+from widgets.theme import say
 from widgets.unit_card.section import Section
 from widgets.views.axes import number
 from workbench.jobs.requests import RunAnalysis
@@ -118,5 +118,18 @@ class Question(Section):
 
     def say(self, text: str, wrong: bool = False) -> None:
         """Write the line above the answer."""
-        self.said.setText(text)
-        self.said.setStyleSheet(f"color: {signal_colour('error', self.palette()).name()}" if wrong else "")
+        say(self.said, text, wrong)
+
+
+class LayerQuestion(Question):
+    """Base of those whose analysis answers for all units of a layer at once."""
+
+    def about(self) -> Subject:
+        """Be about the layer."""
+        assert self.unit is not None
+        return (self.unit.layer,)
+
+    def parameters(self) -> dict[str, Any]:
+        """Name the layer."""
+        assert self.unit is not None
+        return {"layer": self.unit.layer}

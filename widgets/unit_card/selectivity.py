@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from widgets.label_edit import set_labels
-from widgets.unit_card.question import Question, Subject
+from widgets.unit_card.question import LayerQuestion
 from widgets.views.axes import number
 from widgets.views.effect_list import Effect, EffectList
 from workbench.labels import Label
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from workbench.analyses.analysis import Result
 
 
-class SelectivitySection(Question):
+class SelectivitySection(LayerQuestion):
     """The ten labels that the unit separates best, chosen on one half of the concepts and measured on the other."""
 
     analysis: ClassVar[str] = "LabelSelectivity"
@@ -38,16 +38,6 @@ class SelectivitySection(Question):
         self.labels.picked.connect(self._propose)
         self.add(self.said, self.labels)
         self._proposals: list[Label] = []
-
-    def about(self) -> Subject:
-        """All units of a layer are measured together."""
-        assert self.unit is not None
-        return (self.unit.layer,)
-
-    def parameters(self) -> dict[str, Any]:
-        """Measure the layer."""
-        assert self.unit is not None
-        return {"layer": self.unit.layer}
 
     def clear_result(self) -> None:
         """Show no labels."""

@@ -8,7 +8,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QToolButton, QVBoxLayout, QWidget
 
 from widgets.amounts import duration
-from widgets.theme import set_icon, signal_colour
+from widgets.theme import say, set_icon
 
 if TYPE_CHECKING:
     from workbench.jobs.job import JobEvent
@@ -68,8 +68,7 @@ class SweepBar(QWidget):
         self.bar.setValue(int(event.done))
 
     def _say(self, text: str, button: str = "", busy: bool = False, wrong: bool = False) -> None:
-        self.text.setText(text)
-        self.text.setStyleSheet(f"color: {signal_colour('error', self.palette()).name()}" if wrong else "")
+        say(self.text, text, wrong)
         self.button.setText(button)
         self.button.setVisible(bool(button))
         self.bar.setVisible(busy)
