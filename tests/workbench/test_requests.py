@@ -264,6 +264,21 @@ def test_what_is_imported_is_frozen_and_later_collections_are_short() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_what_the_libraries_are_told_holds_also_where_they_were_imported_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    import timm  # noqa: F401 - as a test or a user's script may have done
+    from tqdm import tqdm
+
+    monkeypatch.setattr(tqdm, "monitor_interval", 10)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    engine = Engine()
+    engine.warm_up()
+    assert tqdm.monitor_interval == 0 and not torch.backends.cudnn.allow_tf32
+
+    torch.backends.cudnn.allow_tf32 = True  # as a job that computes with TF32 sets it
+    engine.warm_up()
+    assert torch.backends.cudnn.allow_tf32
+
+
 def test_jobs_inside_a_step_see_no_inference_mode_and_leave_random_numbers_alone(tmp_path: Path) -> None:
     engine = Engine(Store(tmp_path))
     torch.manual_seed(3)

@@ -95,6 +95,7 @@ class Engine:
         self._models: OrderedDict[str, TracedModel] = OrderedDict()
         self._images: OrderedDict[str, ImageSet] = OrderedDict()
         self._allowed: set[str] = set()
+        self._warm = False
         self._device = "auto"
         self._arithmetic: Arithmetic = "fp32"
         self._fields: dict[tuple[str, str], tuple[int, int]] = {}
@@ -105,19 +106,25 @@ class Engine:
         What they bring is frozen as it is: to collect 400,000 objects once would stop all threads for a third of a second, and frees
         nothing to speak of.
         """
+        if self._warm:
+            return
         if "timm" not in sys.modules:
             with collector_at_rest():
                 load_torch_libraries()
                 import timm  # noqa: F401 - it brings torch and torchvision
-                from tqdm import tqdm  # type: ignore[import-untyped]
 
                 from workbench.analyses.analysis import discover
-                from workbench.models.device import exact_by_default
 
                 discover()
-                exact_by_default()
-                tqdm.monitor_interval = 0  # the libraries' progress bars would start a thread of their own
                 gc.freeze()
+
+        from tqdm import tqdm  # type: ignore[import-untyped]
+
+        from workbench.models.device import exact_by_default
+
+        exact_by_default()
+        tqdm.monitor_interval = 0  # the libraries' progress bars would start a thread of their own
+        self._warm = True
 
     def model(self, ref: str, *, allow_code: bool = False, task: Task | None = None) -> TracedModel:
         """Return a network, loaded when it is not open.
