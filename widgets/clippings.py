@@ -13,7 +13,7 @@ from widgets.views.view import View
 
 if TYPE_CHECKING:
     from widgets.main_window import MainWindow
-    from workbench.recompute import Recomputation
+    from workbench.recompute import Recomputation, TrainingRun
 
 UNKNOWN = "It is not known what recomputes this view: it shows an image of yours, or what is still being computed"
 PYTHON = "Lines that compute the arrays of this view again"
@@ -33,7 +33,7 @@ def add_copy_actions(menu: QMenu, view: View) -> None:
     add_recomputation_actions(menu, view.recomputation)
 
 
-def add_recomputation_actions(menu: QMenu, again: Recomputation | None) -> None:
+def add_recomputation_actions(menu: QMenu, again: Recomputation | TrainingRun | None) -> None:
     """Add *Copy as Python* and *Copy as command*."""
     menu.setToolTipsVisible(True)
     for title, tip, lines in (
@@ -91,7 +91,7 @@ class Clippings:
         """Copy lines for the terminal that recompute the view."""
         self._copy("the command", lambda again: again.command())
 
-    def _copy(self, what: str, lines: Callable[[Recomputation], str]) -> None:
+    def _copy(self, what: str, lines: Callable[[Recomputation | TrainingRun], str]) -> None:
         view = self.view()
         if view is None or view.recomputation is None:
             nothing = "There is no view that could be recomputed: click a unit first."
@@ -136,7 +136,7 @@ class Clippings:
         )
 
 
-def copy_menu(again: Recomputation | None, parent: QWidget) -> QMenu:
+def copy_menu(again: Recomputation | TrainingRun | None, parent: QWidget) -> QMenu:
     """Make a menu with *Copy as Python* and *Copy as command* for a button."""
     menu = QMenu(parent)
     add_recomputation_actions(menu, again)

@@ -8,6 +8,7 @@ import numpy as np
 from PySide6.QtCore import QObject, Signal
 
 from workbench.jobs.requests import UnitsOnImage
+from workbench.recompute import Pick, Step
 
 if TYPE_CHECKING:
     from widgets.session import Session
@@ -61,10 +62,19 @@ class ImageRanking(QObject):
         model, images, image = self._session.model, self._session.images, self._session.image
         if self._request is not None or model is None or images is None or image is None:
             return
-        self._request = UnitsOnImage(model.ref, self._session.layer, image, images.ref)
+        self._request = UnitsOnImage(model.ref, self._session.layer, image, images.ref, self._session.region)
         self.note = f"reading {images.name}"
         self._ended = False
         self._job = self._session.relay.submit(self._request, self._take)
+
+    def step(self) -> Step | None:
+        """Return the run of the analysis that the ranking comes from; None while it is not there."""
+        if self.values is None or self._request is None or self._session.kept_image is None:
+            return None
+        parameters = {"layer": self._request.layer, "file": self._session.kept_image}
+        if self._request.region is not None:
+            parameters["region"] = list(self._request.region)
+        return Step("UnitsOfImage", parameters, "ranking", (Pick("percentile", "percentile"),))
 
     def _take(self, event: JobEvent) -> None:
         if event.request is not self._request:
@@ -73,7 +83,7 @@ class ImageRanking(QObject):
         if event.state == "done":
             summary = event.result.summary
             self.values = 100 * event.result.arrays["percentile"]
-            self.note = f"against n = {summary['images']:,} images"
+            self.note = f"{'region ' if event.request.region else ''}against n = {summary['images']:,} images"
         elif event.ended:  # it is not asked again by itself; another image or layer, or choosing the order anew, does
             self.note = event.error or "cancelled"
         else:

@@ -15,6 +15,7 @@ from PySide6.QtGui import QUndoStack
 from widgets.addresses import Addresses
 from widgets.job_log import JobLog
 from widgets.relay import Relay
+from workbench.kept_image import KeptImage
 from workbench.models.layer import Layer, Unit
 from workbench.unit_families import find_family
 
@@ -64,6 +65,10 @@ class Session(QObject):
         Name of the family that the selection is, empty for none.
     image, image_name
         The image dropped onto the window: uint8 ``[y, x, 3]``, read-only, or None; and what it is called, empty when it has no name.
+    kept_image
+        The same, as what is copied names it.
+    region
+        Part of the image that is looked at: top, left, bottom, right in fractions of what the network is shown of it; None for all.
     reading
         Name of the image that is being read, empty for none.
     opening_model
@@ -87,6 +92,10 @@ class Session(QObject):
     """An `ImageSetCard`, or None."""
     image_changed = Signal(object)
     """A uint8 array ``[y, x, 3]``, or None."""
+    region_changed = Signal(object)
+    """Another part of the image is looked at, or all of it again (None)."""
+    ranking_wanted = Signal()
+    """Order the units of the layer by what they do on the image."""
     reading_changed = Signal(str)
     """Name of the image that is being read; empty when there is none any more."""
     project_changed = Signal()
@@ -117,6 +126,8 @@ class Session(QObject):
         self.selection: tuple[int, ...] = ()
         self.family = ""
         self.image: np.ndarray | None = None
+        self.kept_image: KeptImage | None = None
+        self.region: tuple[float, float, float, float] | None = None
         self.image_name = self.reading = ""
         self.layers: dict[str, Layer] = {}
         self.device, self.arithmetic = "auto", "fp32"
@@ -246,9 +257,17 @@ class Session(QObject):
                 raise ValueError(f"an image is uint8 [y, x, 3], got {image.dtype} {list(image.shape)}")
             image.setflags(write=False)
         self._read = None
+        self.kept_image = KeptImage(image) if image is not None else None
         self.image, self.image_name = image, name if image is not None else ""
+        self.region = None
         self.image_changed.emit(image)
         self._set_reading("")
+
+    def look_at_region(self, region: tuple[float, float, float, float] | None) -> None:
+        """Look at a part of the image: top, left, bottom, right in fractions of it; None for all of it."""
+        if region != self.region:
+            self.region = region
+            self.region_changed.emit(region)
 
     def set_computing(self, device: str, arithmetic: str) -> None:
         """Take note of where networks are computed from now on."""

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from workbench.kept_image import KeptImage
 from workbench.visualization_levels import COARSE, FINE
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class Step:
     analysis
         Its name, as of ``list analyses``.
     parameters
-        Plain data.
+        Plain data, or a `KeptImage` for the path of an image.
     result
         Variable that takes the result.
     picks
@@ -86,7 +87,7 @@ class Recomputation:
     Attributes
     ----------
     model, images
-        References; no images where none were shown.
+        References; no images where none were shown, or the user's own image.
     steps
         Runs of analyses, all of this network and these images.
     layer, names
@@ -94,7 +95,7 @@ class Recomputation:
     """
 
     model: str
-    images: str | None
+    images: str | KeptImage | None
     steps: tuple[Step, ...]
     layer: str = ""
     names: Mapping[int, str] = field(default_factory=dict)
@@ -104,11 +105,12 @@ class Recomputation:
         names = self._names()
         code = ", allow_code=True" if self.model.startswith("python:") else ""
         lines = ["import workbench", "", f"model = workbench.load({quoted(self.model)}{code})"]
-        if self.images is not None:
-            lines.append(f"images = workbench.load_images({quoted(self.images)})")
+        images = reference(self.images)
+        if images is not None:
+            lines.append(f"images = workbench.load_images({quoted(images)})")
         lines += [f"{name} = {unit}  # {self.layer}:{unit}" for unit, name in names.items()]
         for step in self.steps:
-            shown = "model" if self.images is None else "model, images=images"
+            shown = "model" if images is None else "model, images=images"
             lines += _call(f"{step.result} = workbench.analyses.{step.analysis}(", self._parameters(step, names), f").run({shown})")
             lines += [self._picked(step, pick, names) for pick in step.picks]
         return "\n".join(lines) + "\n"
@@ -120,7 +122,9 @@ class Recomputation:
     def _names(self) -> dict[int, str]:
         """Return the names of the units that occur, none of which is that of something else in the lines."""
         occur = {pick.index for step in self.steps for pick in step.picks if pick.is_unit}
-        occur |= {unit for step in self.steps if step.parameters.get("layer") == self.layer for unit in step.parameters.get("units", ())}
+        for step in self.steps:
+            if step.parameters.get("layer") == self.layer:
+                occur |= {*step.parameters.get("units", ()), step.parameters.get("unit")}
         taken = {"workbench", "model", "images", "result"} | {step.result for step in self.steps}
         taken |= {pick.variable for step in self.steps for pick in step.picks}
         names = {}
@@ -136,8 +140,10 @@ class Recomputation:
         for name, value in step.parameters.items():
             if name == "units" and step.parameters.get("layer") == self.layer and names:
                 yield f"{name}=[{', '.join(names.get(unit, str(unit)) for unit in value)}]"
+            elif name == "unit" and step.parameters.get("layer") == self.layer and value in names:
+                yield f"unit={names[value]}"
             else:
-                yield f"{name}={quoted(value)}"
+                yield f"{name}={quoted(path_of(value))}"
 
     @staticmethod
     def _picked(step: Step, pick: Pick, names: Mapping[int, str]) -> str:
@@ -150,10 +156,11 @@ class Recomputation:
         yield from (*program(), "run", step.analysis, "--model", self.model)
         if self.model.startswith("python:"):
             yield "--allow-code"
-        if self.images is not None:
-            yield from ("--images", self.images)
+        images = reference(self.images)
+        if images is not None:
+            yield from ("--images", images)
         for name, value in step.parameters.items():
-            yield from ("--set", f"{name}={setting(value)}")
+            yield from ("--set", f"{name}={setting(path_of(value))}")
         about = step.parameters.get("layer") or "-".join(step.parameters.get("layers", ()))
         parts = (step.analysis, str(about)[:60], "" if step.result == "result" else step.result)
         yield from ("--out", "-".join(re.sub(r"[^\w.]+", "-", part).strip("-.") for part in parts if part))
@@ -164,6 +171,16 @@ def _call(opening: str, parameters: Iterator[str], closing: str) -> list[str]:
     given = list(parameters)
     line = f"{opening}{', '.join(given)}{closing}"
     return [line] if len(line) <= WIDTH else [opening, *(f"    {parameter}," for parameter in given), closing]
+
+
+def reference(images: str | KeptImage | None) -> str | None:
+    """Return the reference of images; the user's own image becomes a file."""
+    return images.ref if isinstance(images, KeptImage) else images
+
+
+def path_of(value: Any) -> Any:
+    """Return a parameter as plain data: the path where it is the user's own image."""
+    return str(value.path) if isinstance(value, KeptImage) else value
 
 
 def quoted(value: Any) -> str:
@@ -195,6 +212,29 @@ def program() -> tuple[str, str]:
     return str(python.relative_to(ROOT)) if python.is_relative_to(ROOT) else str(python), "main.py"
 
 
+@dataclass(frozen=True)
+class TrainingRun:
+    """What the curves of a training run are drawn from: its folder, and the recipe that was followed."""
+
+    folder: Path
+    recipe: str
+    settings: Mapping[str, Any]
+
+    def python(self) -> str:
+        """Return lines of Python after which ``curves`` has every figure by name, steps and values, as the run's log has them."""
+        return (
+            "from pathlib import Path\n\nfrom workbench.jobs.runs import read_run\n\n"
+            f"curves = read_run(Path({quoted(str(self.folder))})).curves\n"
+        )
+
+    def command(self) -> str:
+        """Return the line that trains anew beside the run, from the same seed."""
+        words = [*program(), "train", self.recipe]
+        for name, value in self.settings.items():
+            words += ["--set", f"{name}={setting(value)}"]
+        return f"{' '.join(shlex.quote(word) for word in (*words, '--out', f'{self.folder}-again'))}\n"
+
+
 # Of what the window shows
 
 
@@ -223,6 +263,21 @@ def of_visualizations(
         parameters = {"layer": layer, "units": list(units), "negative": negative, "seeds": seeds, **preset}
         steps.append(Step("FeatureVisualization", parameters, f"{variable}_result", (Pick(variable, "images", place, pixels=True),)))
     return Recomputation(model, None, tuple(steps), layer, names)
+
+
+def of_image(model: str, image: KeptImage, layer: str, unit: int, names: Mapping[int, str]) -> Recomputation:
+    """Return what recomputes a unit's activation on the user's image, and the likeliest classes, as `UnitOnImage` finds them."""
+    picks = (Pick("image", "input"), Pick("activation", "maps", 0), Pick("names", "class_names"), Pick("shares", "class_probabilities"))
+    step = Step("ActivationMaps", {"layer": layer, "units": [unit]}, picks=picks)
+    return Recomputation(model, image, (step,), layer, names)
+
+
+def of_contributions(
+    model: str, image: KeptImage, layer: str, unit: int, position: Sequence[int], names: Mapping[int, str]
+) -> Recomputation:
+    """Return what recomputes what a unit is made of on the user's image, as `ContributionsOnImage` finds it."""
+    step = Step("Contributions", {"layer": layer, "unit": unit, "position": list(position), "maps": 0})
+    return Recomputation(model, image, (step,), layer, names)
 
 
 def of_sweep(

@@ -69,3 +69,42 @@ def test_what_goes_wrong_stands_below_the_grid(panel, session, runner, qtbot):
     runner.tell(job, "failed", error="too few images")
     qtbot.waitUntil(lambda: "too few images" in panel.summary.full_text)
     assert len(runner.asked(UnitsOnImage)) == 1
+
+
+def test_a_region_is_ranked_and_copied(panel, session, runner, qtbot, monkeypatch, tmp_path):
+    monkeypatch.setenv("WORKBENCH_DATA", str(tmp_path))
+    session.drop_image(PICTURE)
+    session.ranking_wanted.emit()
+    assert panel.sort.currentData() == PERCENTILE
+    answer(runner, np.linspace(0, 1, 16, dtype=np.float32))
+    qtbot.waitUntil(lambda: panel.grid.units[0] == 15)
+    box = (0.25, 0.0, 0.75, 0.5)
+    session.look_at_region(box)
+    assert runner.asked(UnitsOnImage)[-1].region == box
+    answer(runner, np.linspace(1, 0, 16, dtype=np.float32))
+    qtbot.waitUntil(lambda: "region against n = 100" in panel.summary.full_text)
+    assert panel.grid.units[0] == 0
+    (sheet,) = panel.views()
+    lines = sheet.recomputation.python()
+    assert "region=[0.25, 0.0, 0.75, 0.5]" in lines and 'percentile = ranking.arrays["percentile"]' in lines
+    assert f'file="{tmp_path}' in lines and "--images test:images" in sheet.recomputation.command()
+    session.look_at_region(None)
+    assert runner.asked(UnitsOnImage)[-1].region is None
+
+
+def test_without_images_a_ranking_says_what_is_missing(session, runner, qtbot):
+    panel = NeuronGridPanel(session)
+    qtbot.addWidget(panel)
+    session.open_model("test:small", layer="stem.act")
+    qtbot.waitUntil(lambda: session.model is not None)
+    session.drop_image(PICTURE)
+    with qtbot.waitSignal(session.message) as told:
+        session.ranking_wanted.emit()
+    assert "Open images first" in told.args[0].text
+
+
+def test_another_image_has_no_region(session):
+    session.drop_image(PICTURE)
+    session.look_at_region((0.0, 0.0, 0.5, 0.5))
+    session.drop_image(PICTURE.copy())
+    assert session.region is None

@@ -131,6 +131,8 @@ def test_an_earlier_run_shows_its_curves_and_is_gone_on_with(panel, runner, qtbo
     assert '"seed": 3' in panel.list.topLevelItem(0).toolTip(NAME)
     panel.list.setCurrentItem(panel.list.topLevelItem(0))
     assert panel.plot.title == "Training old" and panel.state.full_text == "old: 20 of 100 updates"
+    (plot,) = panel.views()
+    assert str(tmp_path / "old") in plot.recomputation.python() and "train Small --set steps=100" in plot.recomputation.command()
     panel.device.setCurrentText("cpu")
     panel.pause.click()
     assert runner.asked(Train) == [Train("Small", {"steps": 100, "seed": 3}, tmp_path / "old", "cpu", "auto")]

@@ -314,6 +314,42 @@ def test_a_click_on_the_image_is_a_cell_and_a_drag_is_not(opened, qtbot):
         qtbot.mouseRelease(view, Qt.MouseButton.LeftButton, pos=frame.center().toPoint() + QPoint(60, 0))
 
 
+def test_a_drag_over_the_image_marks_a_region_and_escape_takes_it_away(opened, qtbot):
+    section = Response(opened)
+    qtbot.addWidget(section)
+    view = section.image
+    view.resize(300, 300)
+    section.show()
+    opened.drop_image(PICTURE)
+    section.show_unit(UNIT)
+    view.show_image(PICTURE)
+    view.show_map(np.zeros((4, 4), np.float32))
+    frame = view._areas(view.rect().toRectF())[0]
+
+    def drag(start: tuple[float, float], end: tuple[float, float], held=Qt.KeyboardModifier.NoModifier) -> None:
+        places = [QPoint(round(frame.left() + x * frame.width()), round(frame.top() + y * frame.height())) for x, y in (start, end)]
+        qtbot.mousePress(view, Qt.MouseButton.LeftButton, held, pos=places[0])
+        qtbot.mouseMove(view, pos=places[1])
+        qtbot.mouseRelease(view, Qt.MouseButton.LeftButton, held, pos=places[1])
+
+    with qtbot.assertNotEmitted(view.cell_picked):
+        drag((0.75, 0.5), (0.25, 0.9))
+    assert opened.region == pytest.approx((0.5, 0.25, 0.9, 0.75), abs=0.02)
+    drag((0.5, 0.5), (0.7, 1.4))
+    assert opened.region == pytest.approx((0.5, 0.5, 1.0, 0.7), abs=0.02), "cut to the image"
+    assert view.provenance()["region"] == list(opened.region) and "region" in section.rank.toolTip()
+    qtbot.keyClick(view, Qt.Key.Key_Escape)
+    assert opened.region is None and view._region is None
+    view.zoom_to(2.0)
+    drag((0.25, 0.25), (0.75, 0.75))
+    assert opened.region is None, "a zoomed image is moved"
+    drag((0.25, 0.25), (0.75, 0.75), Qt.KeyboardModifier.ShiftModifier)
+    assert opened.region is not None
+    opened.drop_image(PICTURE.copy())
+    section.begin()
+    assert view._region is None
+
+
 def test_the_request_gives_a_table_that_adds_up(tmp_path):
     from workbench.jobs.engine import Engine
     from workbench.jobs.store import Store

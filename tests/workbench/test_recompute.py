@@ -13,13 +13,28 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from workbench.analyses.analysis import find
 from workbench.cli import parse_settings
 from workbench.jobs.engine import Engine
-from workbench.jobs.requests import RunAnalysis, Sweep, Thumbnails, UnitExamples
+from workbench.jobs.requests import RunAnalysis, Sweep, Thumbnails, UnitExamples, UnitOnImage, UnitsOnImage
 from workbench.jobs.store import Store
-from workbench.recompute import ROOT, Recomputation, Step, of_result, of_sweep, of_visualizations, program
+from workbench.jobs.unit_requests import ContributionsOnImage
+from workbench.kept_image import KeptImage
+from workbench.recompute import (
+    ROOT,
+    Pick,
+    Recomputation,
+    Step,
+    TrainingRun,
+    of_contributions,
+    of_image,
+    of_result,
+    of_sweep,
+    of_visualizations,
+    program,
+)
 from workbench.task import Task
 
 NETWORK = """
@@ -48,8 +63,6 @@ class Made:
     """What a window shows of a small network, and the lines it offers to copy for it."""
 
     def __init__(self, folder: Path) -> None:
-        from PIL import Image
-
         (folder / "my nets").mkdir()
         (folder / "my nets" / "small net.py").write_text(NETWORK)
         pictures = folder / "pictures & more"
@@ -76,6 +89,20 @@ class Made:
         swept = of_sweep(model, images, examples["sweep"], 3, SHOWN, "1", names)
         assert swept is not None
 
+        pasted = np.random.default_rng(99).integers(0, 256, (40, 30, 3), np.uint8)
+        image = KeptImage(pasted)
+        seen = UnitOnImage(model, "1", 3, pasted, images).run(engine, Task())
+        names_and_shares = list(zip(*seen["top_classes"], strict=True))
+        on_image = {
+            "image": seen["input"],
+            "activation": seen["map"],
+            "names": np.array(names_and_shares[0]),
+            "shares": np.array(names_and_shares[1], np.float32),
+        }
+        sums = ContributionsOnImage(model, "4", 1, pasted, ()).run(engine, Task())
+        ranking = UnitsOnImage(model, "1", pasted, images).run(engine, Task())
+        ranked = Step("UnitsOfImage", {"layer": "1", "file": image}, "ranking", (Pick("percentile", "percentile"),))
+
         analysis = RunAnalysis("FeatureVisualization", {"layer": "1", "units": (1, 3), "steps": 8, "size": 24, "held_out": 2}, model)
         result = analysis.run(engine, Task())
         self.expected: list[tuple[Recomputation, dict[str, np.ndarray]]] = [
@@ -83,6 +110,9 @@ class Made:
             (grid, {"pictures": pixels((1, 3, 5), "coarse", False, 1)}),
             (swept, {name: examples[name] for name in SHOWN}),
             (of_result(result, "1", names), {f"result:{name}": array for name, array in result.arrays.items()}),
+            (of_image(model, image, "1", 3, names), on_image),
+            (of_contributions(model, image, "4", 1, (), {}), {f"result:{name}": array for name, array in sums.arrays.items()}),
+            (Recomputation(model, images, (ranked,)), {"percentile": ranking.arrays["percentile"]}),
         ]
         self.result = result
 
@@ -115,6 +145,35 @@ def test_a_copied_command_gives_the_same_arrays(made: Made, tmp_path: Path):
     found = np.load(tmp_path / "FeatureVisualization-1" / "arrays.npz")
     for name, array in made.result.arrays.items():
         np.testing.assert_array_equal(found[name], array, err_msg=name)
+
+
+def test_an_image_of_the_users_becomes_a_file_when_lines_are_copied(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("WORKBENCH_DATA", str(tmp_path / "my data"))
+    image = KeptImage(np.random.default_rng(1).integers(0, 256, (9, 7, 3), np.uint8))
+    again = of_image("m", image, "1", 3, {3: "curve"})
+    assert not (tmp_path / "my data").exists()
+    words = shlex.split(again.command())
+    path = Path(words[words.index("--images") + 1].removeprefix("files:"))
+    np.testing.assert_array_equal(np.asarray(Image.open(path)), image.pixels)
+    assert path.parent == tmp_path / "my data" / "pictures" and "units=[curve]" in again.python()
+    before = path.stat().st_mtime_ns
+    assert KeptImage(image.pixels.copy()).path == path and path.stat().st_mtime_ns == before, "one file for one image"
+    ranked = Recomputation("m", "emoji", (Step("UnitsOfImage", {"layer": "1", "file": image}),))
+    assert f"file={path}" in shlex.split(ranked.command()) and f'file="{path}"' in ranked.python()
+
+
+def test_curves_of_a_run_are_read_again_and_trained_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    folder = tmp_path / "a run"
+    folder.mkdir()
+    (folder / "recipe.json").write_text(json.dumps({"kind": "Classifier", "parameters": {"steps": 20, "images": "emoji"}}))
+    (folder / "log.jsonl").write_text('{"step": 10, "loss": 2.5}\n{"step": 20, "loss": 1.5, "accuracy": 0.5}\n')
+    again = TrainingRun(folder, "Classifier", {"steps": 20, "sizes": (3, 4)})
+    scope: dict[str, Any] = {}
+    exec(again.python(), scope)
+    assert scope["curves"] == {"loss": ([10, 20], [2.5, 1.5]), "accuracy": ([20], [0.5])}
+    assert shlex.split(again.command())[1:] == [
+        "main.py", "train", "Classifier", "--set", "steps=20", "--set", "sizes=3,4", "--out", f"{folder}-again"
+    ]  # fmt: skip
 
 
 def test_units_stand_there_by_name(made: Made):

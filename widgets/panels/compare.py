@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -31,12 +31,15 @@ from widgets.views.axes import number
 from widgets.views.histogram import Histogram
 from widgets.views.image_strip import ImageStrip, Picture, Row
 from workbench.jobs.requests import Sweep, Thumbnails, UnitExamples, UnitOnImage
+from workbench.labels import variable_of
 from workbench.models.layer import Unit
+from workbench.recompute import of_sweep, of_visualizations
 
 if TYPE_CHECKING:
     from widgets.session import Session
     from widgets.views.view import View
     from workbench.jobs.job import JobEvent, Request
+    from workbench.recompute import Recomputation
 
 MOST = 6
 """Units side by side."""
@@ -178,6 +181,10 @@ class Column(QObject):
         pictures = tuple(Picture(None if found is None else found[seed], f"seed {seed}") for seed in range(SEEDS))
         title = f"Feature visualization of {self.unit} of {self.model}"
         self.images.show_rows([Row("", pictures)], title=title, made_from=self._made_from(seeds=SEEDS))
+        level = "fine" if "fine" in self._pictures else "coarse"
+        self.images.recomputation = of_visualizations(
+            self.model, self.unit.layer, (self.unit.index,), level, SEEDS, {"pictures": False}, self._variables()
+        )
 
     def _take_examples(self, event: JobEvent) -> None:
         images = self.session.images
@@ -230,7 +237,19 @@ class Column(QObject):
         self.examples.show_rows(
             [Row("strongest", pictures, images.name)], title=f"Dataset examples of {self.unit} of {self.model}", made_from=origin
         )
+        self.histogram.recomputation = self._sweep_lines(("max_histogram", "max_histogram_edges"))
+        self.examples.recomputation = self._sweep_lines(("top_values", "top_index"))
         self.known.emit()
+
+    def _sweep_lines(self, arrays: Sequence[str]) -> Recomputation | None:
+        images, sweep, unit = self.session.images, self._found.get("sweep"), self.unit
+        if images is None or sweep is None:
+            return None
+        return of_sweep(self.model, images.ref, sweep, unit.index, arrays, unit.layer, self._variables())
+
+    def _variables(self) -> dict[int, str]:
+        """Return the variable name of the unit, by its number."""
+        return {self.unit.index: variable_of(self.session.project.labels.get(self.model, {}), self.unit)}
 
     def _take_response(self, event: JobEvent) -> None:
         if event.state == "done" and event.request.image is self.session.image:

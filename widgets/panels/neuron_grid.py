@@ -111,6 +111,8 @@ class NeuronGridPanel(Panel):
         session.images_changed.connect(lambda _card: self._ask_statistics())
         session.images_changed.connect(lambda _card: self._rank_anew())
         session.image_changed.connect(lambda _image: self._rank_anew())
+        session.region_changed.connect(lambda _region: self._rank_anew())
+        session.ranking_wanted.connect(self._rank_on_image)
         self.ranking.changed.connect(self._arrange)
         session.selection_changed.connect(self._on_selection)
         session.touched.connect(self._on_touched)
@@ -217,6 +219,14 @@ class NeuronGridPanel(Panel):
                 self._arrange()
             else:
                 self.sort.setCurrentIndex(0)
+
+    def _rank_on_image(self) -> None:
+        """Order by what the units do on the user's image."""
+        if not self.ranking.possible:
+            self.session.inform("Open images first: the units are ranked by what they do on those.")
+            return
+        self.session.panels_wanted.emit((self.id,))
+        self.sort.setCurrentIndex(self.sort.findData(PERCENTILE))
 
     def _arrange(self) -> None:
         """Filter and sort, and say so."""
@@ -406,7 +416,11 @@ class NeuronGridPanel(Panel):
         sheet.made_from = {**sheet.made_from, "address": str(replace(selected, view=self.id))}
         level = "fine" if all(self.grid.level(unit) == "fine" for unit in sheet.units) else "coarse"
         names = variable_names(self.session.project.labels.get(selected.model, {}), selected.layer)
-        sheet.recomputation = of_visualizations(selected.model, selected.layer, sheet.units, level, 1, {"pictures": False}, names)
+        again = of_visualizations(selected.model, selected.layer, sheet.units, level, 1, {"pictures": False}, names)
+        ranked = self.ranking.step() if self.sort.currentData() == PERCENTILE else None
+        if ranked is not None and self.session.images is not None:
+            again = replace(again, images=self.session.images.ref, steps=(*again.steps, ranked))
+        sheet.recomputation = again
         return sheet
 
 

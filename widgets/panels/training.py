@@ -38,6 +38,7 @@ from widgets.session import Session
 from widgets.theme import set_icon, signal_colour
 from widgets.views.axes import number
 from widgets.views.curve_plot import CurvePlot
+from workbench.recompute import TrainingRun
 from workbench.training.commands import runs_folder
 
 if TYPE_CHECKING:
@@ -376,6 +377,8 @@ class TrainingPanel(Panel):
                 "settings": dict(self._request.settings if live else card.settings),
             },
         )
+        source = self._request if live else card
+        self.plot.recomputation = TrainingRun(self._chosen, source.recipe, dict(source.settings))
 
     # Training
 

@@ -14,6 +14,7 @@ from widgets.views.axes import number
 from widgets.views.effect_list import Effect, EffectList
 from workbench.jobs.unit_requests import ContributionsOnImage
 from workbench.models.layer import Unit
+from workbench.recompute import of_contributions
 
 if TYPE_CHECKING:
     from widgets.session import Session
@@ -42,7 +43,7 @@ class ContributionsSection(Section):
         self.rows.setAccessibleName("Contributions of earlier units")
         self.rows.picked.connect(self._follow)
         self.add(self.said, self.rows)
-        self._image: np.ndarray | None = None  # as the network was shown it
+        self._image: np.ndarray | None = None
         self._units: list[Unit | None] = []  # behind the rows
 
     def begin(self) -> None:
@@ -54,7 +55,7 @@ class ContributionsSection(Section):
         self._say(INVITATION)
 
     def show_image(self, image: np.ndarray | None) -> None:
-        """Ask for the table where the unit is most active on an image (uint8 ``y x 3``, as the network was shown it)."""
+        """Ask for the table where the unit is most active on the user's image (uint8 ``y x 3``); None while nothing is known of it."""
         self._image = image
         if image is None:
             self.begin()
@@ -118,6 +119,9 @@ class ContributionsSection(Section):
         self.rows.show_effects(
             effects, title=f"What {self.unit}{where} is made of{on}", label="share of the pre-activation", made_from=origin
         )
+        model, unit, image = self.session.model, self.unit, self.session.kept_image
+        if model is not None and unit is not None and image is not None:
+            self.rows.recomputation = of_contributions(model.ref, image, unit.layer, unit.index, position, self.variables())
         self.note.setText(f"{number(summary['pre_activation'])}{where}")
         self._say(
             f"Pre-activation {number(summary['pre_activation'])}{where}; the rows add up to it within {summary['relative_error']:.0e} of "

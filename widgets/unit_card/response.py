@@ -17,11 +17,13 @@ from widgets.views.bar_list import BarList
 from widgets.views.image_view import ImageView
 from workbench.jobs.requests import UnitOnImage
 from workbench.models.layer import Unit
+from workbench.recompute import of_image
 
 if TYPE_CHECKING:
     from widgets.session import Session
     from widgets.views.view import View
     from workbench.jobs.job import JobEvent
+    from workbench.recompute import Recomputation
 
 INVITATION = "Drop an image onto the window, paste one (Ctrl+V), or click a dataset example."
 
@@ -33,7 +35,7 @@ class Response(Section):
     """The unit's largest activation on the image (float), or None when there is no image."""
     failed = Signal()
     shown = Signal(object)
-    """The image as the network was shown it, uint8 ``y x 3``; None when there is none."""
+    """The user's image, once it is known what the unit does on it; None while there is none."""
     position_picked = Signal(object)
     """The position of the activation map that was clicked: row and column, or token, as a tuple."""
 
@@ -55,20 +57,31 @@ class Response(Section):
         self.forget.setToolTip("Put the image away")
         self.forget.setAccessibleName("Put the image away")
         self.forget.clicked.connect(lambda: session.drop_image(None))
+        self.rank = QToolButton(self)
+        self.rank.setText("Rank units")
+        self.rank.setAutoRaise(True)
+        self.rank.setAccessibleName("Order the grid by what the units do on this image")
+        self.rank.clicked.connect(session.ranking_wanted)
+        self.head.addWidget(self.rank)
         self.head.addWidget(self.opacity)
         self.head.addWidget(self.forget)
         self.add(self.image, self.classes)
         self._value: float | None = None  # of this unit on this image, once it is known
         self._values = np.empty(0)  # at every position
         self.image.cell_picked.connect(self._pick_cell)
+        self.image.takes_regions = True
+        self.image.region_marked.connect(session.look_at_region)
+        session.region_changed.connect(self._show_region)
+        self._show_region(session.region)
         session.reading_changed.connect(self._say_what_is_known)
 
     def begin(self) -> None:
         """Keep the image, but not what the last unit did on it."""
         self._value = None
         image = self.session.image
-        for widget in (self.opacity, self.forget):
+        for widget in (self.rank, self.opacity, self.forget):
             widget.setVisible(image is not None)
+        self._show_region(self.session.region)
         self._say_what_is_known()
         if image is None:
             self.image.setFixedHeight(64)
@@ -98,7 +111,7 @@ class Response(Section):
             self._value = event.result["value"]
             self._show(event.result)
             self.measured.emit(self._value)
-            self.shown.emit(event.result["input"])
+            self.shown.emit(self.session.image)
 
     def _show(self, found: Mapping[str, Any]) -> None:
         origin = self.made_from(image=self.session.image_name or "given by the user", **{k: found[k] for k in ("value", "percentile", "n")})
@@ -108,7 +121,22 @@ class Response(Section):
         self.image.show_image(found["input"], title=title)
         self.image.show_map(as_map(values), label=self.role, caption=self._caption(values, found), made_from=origin)
         self.classes.show_shares(found["top_classes"], title=f"Likeliest classes{on}", made_from=origin)
+        self.image.recomputation = self.classes.recomputation = self._recomputation()
         self._say_what_is_known()
+
+    def _show_region(self, region: tuple[float, float, float, float] | None) -> None:
+        self.image.show_region(region)
+        self.rank.setToolTip(
+            f"Order the grid by what the units do in the {'marked region' if region else 'image'}, as a percentile of the open images"
+            + (". Escape takes the region away" if region else ". Drag over the image to mark a region (zoomed: with Shift held)")
+        )
+
+    def _recomputation(self) -> Recomputation | None:
+        """What shows the image to the network again."""
+        model, unit, image = self.session.model, self.unit, self.session.kept_image
+        if model is None or unit is None or image is None:
+            return None
+        return of_image(model.ref, image, unit.layer, unit.index, self.variables())
 
     def _pick_cell(self, row: int, column: int) -> None:
         shape = as_map(self._values)

@@ -19,15 +19,23 @@ BAR = 62.0
 
 
 class ImageView(ViewWidget):
-    """An image with zoom (wheel, drag, double click to fit) and an activation map laid over it, with its colour scale."""
+    """An image with zoom (wheel, drag, double click to fit) and an activation map laid over it, with its colour scale.
+
+    Where `takes_regions` is on, a drag over the whole image, or one with Shift held, marks a region.
+    """
 
     opacity_changed = Signal(float)
+    region_marked = Signal(object)
+    """Top, left, bottom, right in fractions of the image; None when the region was taken away."""
     cell_picked = Signal(int, int)
     """Row and column of the map's cell that was clicked, without dragging, or chosen with Enter."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.message = ""
+        self.takes_regions = False
+        self._region: tuple[float, float, float, float] | None = None
+        self._drawn_from: QPointF | None = None  # of the image, while a region is drawn
         self._pixels: np.ndarray | None = None
         self._map: np.ndarray | None = None
         self._scale: ColourScale | None = None
@@ -59,6 +67,7 @@ class ImageView(ViewWidget):
             self._zoom, self._centre = 1.0, QPointF(0.5, 0.5)
         self._pixels = pixels
         self._map = self._scale = self._cell = None
+        self._drawn_from = None
         self.title, self._caption, self.made_from = title, caption, made_from or {}
         self._painted.clear()
         self.updateGeometry()
@@ -216,6 +225,8 @@ class ImageView(ViewWidget):
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.setPen(QPen(ink.marker, 2))
             painter.drawRect(QRectF(corner, side))
+        if self._region is not None:
+            self._paint_region(painter, whole)
         self._paint_scale_bar(painter, frame)
         painter.restore()
         painter.setPen(QPen(ink.line, 1))
@@ -239,6 +250,18 @@ class ImageView(ViewWidget):
             painter.drawText(
                 QPointF(frame.left(), frame.top() - 6), elided(self.title, rect.right() - frame.left() - 4, bold)
             )
+
+    def _paint_region(self, painter: QPainter, whole: QRectF) -> None:
+        """Frame the region so that it is seen on any image: dashes of two colours."""
+        assert self._region is not None
+        top, left, bottom, right = self._region
+        corner = QPointF(whole.left() + left * whole.width(), whole.top() + top * whole.height())
+        box = QRectF(corner, QSizeF((right - left) * whole.width(), (bottom - top) * whole.height()))
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.setPen(QPen(Qt.GlobalColor.white, 2))
+        painter.drawRect(box)
+        painter.setPen(QPen(self.ink.marker, 2, Qt.PenStyle.DashLine))
+        painter.drawRect(box)
 
     def _paint_scale_bar(self, painter: QPainter, frame: QRectF) -> None:
         """A bar of a round number of image pixels, about a fifth of the frame long."""
@@ -270,7 +293,8 @@ class ImageView(ViewWidget):
         scale = (
             {"low": self._scale.low, "high": self._scale.high, "quantity": self._scale.label} if self._scale else None
         )
-        return super().provenance() | {"caption": self._caption, "colour scale": scale, "map opacity": self._opacity}
+        region = {"region": list(self._region)} if self._region is not None else {}
+        return super().provenance() | {"caption": self._caption, "colour scale": scale, "map opacity": self._opacity} | region
 
     def fill_menu(self, menu: QMenu) -> None:
         """Offer interpolation and fitting."""
@@ -279,6 +303,8 @@ class ImageView(ViewWidget):
         toggle.setChecked(self._smooth)
         toggle.triggered.connect(lambda on: setattr(self, "smooth", on))
         menu.addAction("Fit the whole image").triggered.connect(lambda: self.zoom_to(1.0))
+        if self._region is not None and self.takes_regions:
+            menu.addAction("Take the region away").triggered.connect(lambda: self._mark(None))
         if self._pixels is not None:
             super().fill_menu(menu)
 
@@ -297,18 +323,31 @@ class ImageView(ViewWidget):
         """Begin to drag the zoomed image, or to click."""
         if event.button() == Qt.MouseButton.LeftButton:
             self._pressed = event.position()
-        if event.button() == Qt.MouseButton.LeftButton and self._zoom > 1:
+        if event.button() != Qt.MouseButton.LeftButton:
+            return
+        shift = event.modifiers() & Qt.KeyboardModifier.ShiftModifier
+        if self.takes_regions and self._pixels is not None and (shift or self._zoom == 1):
+            self._drawn_from = self._to_image(event.position(), self._areas(QRectF(self.rect()))[0])
+        elif self._zoom > 1:
             self._dragged = event.position()
             self.setCursor(Qt.CursorShape.ClosedHandCursor)
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
         """End the drag; without one it was a click on a cell of the map."""
         pressed, self._pressed, self._dragged = self._pressed, None, None
+        drawn, self._drawn_from = self._drawn_from, None
         self.unsetCursor()
-        if pressed is not None and (event.position() - pressed).manhattanLength() < QApplication.startDragDistance():
+        if drawn is not None and pressed is not None and self._is_drag(pressed, event.position()):
+            self.region_marked.emit(self._region)
+            return
+        if pressed is not None and not self._is_drag(pressed, event.position()):
             cell = self._cell_at(event.position())
             if cell is not None:
                 self.cell_picked.emit(*cell)
+
+    @staticmethod
+    def _is_drag(start: QPointF, end: QPointF) -> bool:
+        return (end - start).manhattanLength() >= QApplication.startDragDistance()
 
     def _cell_at(self, place: QPointF) -> tuple[int, int] | None:
         """Return row and column of the map's cell under a place of the widget."""
@@ -321,6 +360,15 @@ class ImageView(ViewWidget):
         on_image = self._to_image(place, frame)
         return min(rows - 1, int(on_image.y() * rows)), min(columns - 1, int(on_image.x() * columns))
 
+    def show_region(self, region: tuple[float, float, float, float] | None) -> None:
+        """Frame a region: top, left, bottom, right in fractions of the image; None for none."""
+        self._region = region
+        self.update()
+
+    def _mark(self, region: tuple[float, float, float, float] | None) -> None:
+        self.show_region(region)
+        self.region_marked.emit(region)
+
     def mark_cell(self, cell: tuple[int, int] | None) -> None:
         """Frame one cell of the map; None for none."""
         self._cell = cell
@@ -331,6 +379,9 @@ class ImageView(ViewWidget):
         if self._pixels is None:
             return
         frame, _ = self._areas(QRectF(self.rect()))
+        if self._drawn_from is not None and self._pressed is not None and self._is_drag(self._pressed, event.position()):
+            self.show_region(_between(self._drawn_from, self._to_image(event.position(), frame)))
+            return
         if self._dragged is not None:
             step = event.position() - self._dragged
             self._dragged = event.position()
@@ -355,7 +406,7 @@ class ImageView(ViewWidget):
             self.zoom_to(1.0 if self._zoom > 1 else 3.0, event.position())
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Plus, minus and zero zoom; arrows move a zoomed image."""
+        """Plus, minus and zero zoom; arrows move a zoomed image; Escape takes the region away."""
         step = 0.1 / self._zoom
         moves = {
             Qt.Key.Key_Left: QPointF(-step, 0),
@@ -363,7 +414,9 @@ class ImageView(ViewWidget):
             Qt.Key.Key_Up: QPointF(0, -step),
             Qt.Key.Key_Down: QPointF(0, step),
         }
-        if event.text() in ("+", "="):
+        if event.key() == Qt.Key.Key_Escape and self._region is not None and self.takes_regions:
+            self._mark(None)
+        elif event.text() in ("+", "="):
             self.zoom_to(self._zoom * 1.25)
         elif event.text() == "-":
             self.zoom_to(self._zoom / 1.25)
@@ -373,3 +426,10 @@ class ImageView(ViewWidget):
             self._look_at(self._centre + moves[Qt.Key(event.key())])
         else:
             super().keyPressEvent(event)
+
+
+def _between(one: QPointF, other: QPointF) -> tuple[float, float, float, float] | None:
+    """Return the rectangle between two places, inside the image; None where nothing of it is inside."""
+    left, right = (min(1.0, max(0.0, x)) for x in sorted((one.x(), other.x())))
+    top, bottom = (min(1.0, max(0.0, y)) for y in sorted((one.y(), other.y())))
+    return (top, left, bottom, right) if bottom > top and right > left else None

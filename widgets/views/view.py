@@ -28,7 +28,7 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QApplication, QMenu, QSizePolicy, QWidget
 
 if TYPE_CHECKING:
-    from workbench.recompute import Recomputation
+    from workbench.recompute import Recomputation, TrainingRun
 
 
 def blend(over: QColor, under: QColor, share: float) -> QColor:
@@ -102,7 +102,7 @@ class View:
     made_from: Mapping[str, object] = {}
     """Where the numbers came from (model, weights, layer, role, images, n) and its ``address``; the panel sets it."""
 
-    recomputation: Recomputation | None = None
+    recomputation: Recomputation | TrainingRun | None = None
     """What recomputes the numbers; None where that cannot be said. The panel sets it."""
 
     def paint(self, painter: QPainter, rect: QRectF) -> None:

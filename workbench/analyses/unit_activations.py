@@ -137,6 +137,40 @@ def _inside(arranged: Tensor, layer: Layer, size: tuple[int, int], box: Box) -> 
     return maps[(..., *slices(box, *maps.shape[2:]))].flatten(2)
 
 
+# One image
+
+
+@dataclass(frozen=True, eq=False)
+class OnImage:
+    """What a layer does on one image.
+
+    Attributes
+    ----------
+    activation
+        As it comes, a batch of one.
+    arranged
+        ``unit *position``.
+    classes
+        The likeliest classes with their probabilities, at most 5; none where the network does not classify.
+    input
+        uint8 ``y x 3``: the image as the network was shown it.
+    """
+
+    activation: Tensor
+    arranged: Tensor
+    classes: tuple[tuple[str, float], ...]
+    input: np.ndarray
+
+
+def on_image(model: TracedModel, layer: Layer, pixels: np.ndarray) -> OnImage:
+    """Show one image (uint8 ``y x 3``) to a network."""
+    with torch.inference_mode():
+        shown = model.preprocess(np.array(pixels[None]))
+        activation, output = model.forward_to([layer.name, model.graph.output])(shown)
+        probabilities = output[0].float().softmax(-1).cpu().numpy() if output.dim() == 2 else np.empty(0)
+        return OnImage(activation, layer.arrange(activation)[0], model.top_classes(probabilities), model.pixels(shown))
+
+
 # Reading
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -12,8 +13,9 @@ from jaxtyping import Float
 from pydantic import Field, PrivateAttr, field_validator
 
 from workbench.analyses.analysis import Result, register
-from workbench.analyses.unit_activations import WHOLE, Box, OverImages, as_map, of_images
+from workbench.analyses.unit_activations import WHOLE, Box, OverImages, as_map, of_images, on_image
 from workbench.images.array_set import ArraySet
+from workbench.images.image_set import load_images
 from workbench.input_error import InputError
 from workbench.task import Task
 
@@ -34,9 +36,9 @@ INK, ACCENT = "#30343a", "#c8442f"
 class UnitsOfImage(OverImages):
     """The units of a layer ranked by how much one image drives them, as a percentile of what all images of a set do.
 
-    The image is one of the set, or any other given with `of`. A region is compared with whole images (which is there at once when the
-    set was read before) or with the same region of each (which takes a pass over the set): a part of an image has fewer positions, so
-    against whole images its percentiles are low, but in the same order.
+    The image is one of the set, any file, or pixels given with `of`. A region is compared with whole images (which is there at once when
+    the set was read before) or with the same region of each (which takes a pass over the set): a part of an image has fewer positions,
+    so against whole images its percentiles are low, but in the same order.
 
     Arrays:
 
@@ -63,6 +65,7 @@ class UnitsOfImage(OverImages):
 
     layer: str = Field(description="Layer whose units are ranked.")
     image: int = Field(default=0, ge=0, description="Which image of the set, from 0.")
+    file: str = Field(default="", description="An image file to look at in place of one of the set.")
     region: Box | None = Field(
         default=None,
         description="Part of the image: top, left, bottom, right in fractions of its height and width; empty for all of it.",
@@ -96,18 +99,29 @@ class UnitsOfImage(OverImages):
         given._given = ArraySet(pixels)
         return given
 
+    def outside(self) -> ImageSet | None:
+        """Return the image that is none of the set, given by `of` or as a file.
+
+        Raises
+        ------
+        ImageSetError
+            When there is no such file.
+        """
+        return self._given or (load_images(f"files:{self.file}") if self.file else None)
+
     def key(self, model: TracedModel, images: ImageSet | None = None) -> str:
         """Content key of the result; that of the pixels is part of it when they were given."""
         key = super().key(model, images)
         return (
             key
-            if self._given is None
-            else hashlib.sha256(f"{key} {self._given.content_hash}".encode()).hexdigest()[:32]
+            if (given := self.outside()) is None
+            else hashlib.sha256(f"{key} {given.content_hash}".encode()).hexdigest()[:32]
         )
 
     def provenance(self, model: TracedModel, images: ImageSet | None) -> dict[str, Any]:
         """Say what the numbers were made from, the image given among it."""
-        image = {"image_hash": self._given.content_hash} if self._given is not None else {}
+        given = self.outside()
+        image = {"image_hash": given.content_hash} if given is not None else {}
         return super().provenance(model, images) | image
 
     def compute(
@@ -116,27 +130,21 @@ class UnitsOfImage(OverImages):
         """Run the network on the image, and compare with the set."""
         assert images is not None
         layer, size = model.layer(self.layer), model.preprocessing.size
-        if self._given is None and self.image >= len(images):
+        given = self.outside()
+        if given is None and self.image >= len(images):
             raise InputError(f"{images.name} has images 0 to {len(images) - 1}, not {self.image}")
-        pixels = self._given.image(0, size) if self._given is not None else images.image(self.image, size)
-        with torch.inference_mode():
-            shown = model.preprocess(np.array(pixels[None]))
-            activation, output = model.forward_to([layer.name, model.graph.output])(shown)
-            box = self.region or WHOLE
-            value = self.reduction(box)(layer, activation, size, np.zeros(1, np.int64))[0].float().cpu().numpy()
-            arranged = layer.arrange(activation)
-            folded = as_map(arranged, layer, size)
-            maps = (
-                arranged.flatten(2) if folded is None and arranged.dim() > 2 else arranged if folded is None else folded
-            )[0]
-            probabilities = output[0].float().softmax(-1).cpu().numpy() if output.dim() == 2 else np.empty(0)
-            seen = model.pixels(shown)
+        pixels = given.image(0, size) if given is not None else images.image(self.image, size)
+        seen = on_image(model, layer, pixels)
+        box = self.region or WHOLE
+        value = self.reduction(box)(layer, seen.activation, size, np.zeros(1, np.int64))[0].float().cpu().numpy()
+        folded = as_map(seen.arranged[None], layer, size)
+        maps = folded[0] if folded is not None else seen.arranged.flatten(1) if seen.arranged.dim() > 1 else seen.arranged
         asked = self.chosen(images)
         read = self.activations(
             model, [self.layer], images, asked, task, self.reduction(box if self.against == "region" else WHOLE)
         )
         values = read.values[self.layer]
-        if self._given is None:
+        if given is None:
             values = values[read.indices != self.image]
         if not len(values):
             raise InputError(f"{images.name} has no other image to compare with")
@@ -148,22 +156,21 @@ class UnitsOfImage(OverImages):
         first = order[: self.shown]
         strong = np.quantile(values, STRONG, axis=0)
         driven, of_set = int((value > strong).sum()), (values > strong).sum(1)
-        classes = model.top_classes(probabilities)
         arrays = {
             "units": order,
             "percentile": percentile.astype(np.float32),
             "value": value,
             "z": z.astype(np.float32),
             "maps": maps[torch.from_numpy(first.astype(np.int64))].float().cpu().numpy(),
-            "input": seen,
-            "class_names": np.array([name for name, _ in classes], dtype=np.str_),
-            "class_probabilities": np.array([share for _, share in classes], np.float32),
+            "input": seen.input,
+            "class_names": np.array([name for name, _ in seen.classes], dtype=np.str_),
+            "class_probabilities": np.array([share for _, share in seen.classes], np.float32),
             "strong_units": of_set.astype(np.int32),
         }
         return arrays, of_images(images, read, len(asked)) | {
             "layer": layer.name,
             "role": layer.role,
-            "image": images.ids[self.image] if self._given is None else "given",
+            "image": images.ids[self.image] if given is None else Path(self.file).name or "given",
             "response": self.response,
             "compared_with": "the same region of each image"
             if self.region and self.against == "region"
@@ -181,7 +188,7 @@ class UnitsOfImage(OverImages):
                 }
                 for unit in first
             ],
-            "classes": [list(pair) for pair in classes],
+            "classes": [list(pair) for pair in seen.classes],
         }
 
     @classmethod

@@ -630,23 +630,19 @@ class UnitOnImage(Request):
 
     def run(self, engine: Engine, task: Task) -> dict[str, Any]:
         """Run the network once, read the layer and the output."""
-        import torch
+        from workbench.analyses.activation_maps import ActivationMaps
+        from workbench.images.array_set import ArraySet
 
         model = engine.model(self.model, task=task)
-        layer = layer_of(model, Unit(self.layer, self.unit))
-        with torch.inference_mode():
-            shown = model.preprocess(np.array(self.image[None]))
-            activation, output = model.forward_to([layer.name, model.graph.output])(shown)
-            response = layer.arrange(activation)[0, self.unit].float().cpu().numpy()
-            probabilities = output[0].float().softmax(-1).cpu().numpy() if output.dim() == 2 else np.empty(0)
-            seen = model.pixels(shown)
-        value = float(response.max())
+        layer_of(model, Unit(self.layer, self.unit))
+        found = ActivationMaps(layer=self.layer, units=(self.unit,)).run(model, ArraySet(np.array(self.image)), task)
+        value = found.summary["units"][0]["value"]
         share, seen_by_sweep = self._percentile(engine, model, value)
         return {
-            "input": seen,
-            "map": np.array(response),
+            "input": found.arrays["input"],
+            "map": found.arrays["maps"][0],
             "value": value,
-            "top_classes": model.top_classes(probabilities),
+            "top_classes": tuple((name, probability) for name, probability in found.summary["classes"]),
             "percentile": share,
             "n": seen_by_sweep,
         }

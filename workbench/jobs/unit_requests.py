@@ -23,7 +23,7 @@ class ContributionsOnImage(Request):
     Attributes
     ----------
     image
-        uint8 ``y x 3``, as the network was shown it.
+        uint8 ``y x 3``, of any size.
     position
         Row and column, or token; empty for where the unit is most active.
     """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping
@@ -12,8 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from platformdirs import user_data_dir
-
+from workbench.data_folder import data_folder
 from workbench.input_error import InputError
 from workbench.task import Task
 
@@ -22,8 +20,8 @@ if TYPE_CHECKING:
 
 
 def runs_folder() -> Path:
-    """Return where runs are kept when no folder is given: ``WORKBENCH_DATA``, else the user's data folder."""
-    return Path(os.environ.get("WORKBENCH_DATA") or user_data_dir("circuit-workbench")) / "runs"
+    """Return where runs are kept when no folder is given."""
+    return data_folder("runs")
 
 
 class Patient(Task):

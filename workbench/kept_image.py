@@ -1,0 +1,45 @@
+"""An image that came from outside, written where lines that are copied can name it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from workbench.data_folder import data_folder
+
+
+@dataclass(frozen=True, eq=False)
+class KeptImage:
+    """An image that was dropped, pasted or drawn. It becomes a file once somebody asks for its path.
+
+    Attributes
+    ----------
+    pixels
+        uint8 ``[y, x, 3]``.
+    """
+
+    pixels: np.ndarray
+
+    @cached_property
+    def path(self) -> Path:
+        """The file, named after what is in it, and written unless it is there."""
+        from PIL import Image
+
+        content = hashlib.sha256(str(self.pixels.shape).encode() + np.ascontiguousarray(self.pixels).tobytes())
+        path = data_folder("pictures") / f"{content.hexdigest()[:16]}.png"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            beside = path.with_suffix(f".{os.getpid()}.part")
+            Image.fromarray(self.pixels).save(beside, "png")
+            os.replace(beside, path)
+        return path
+
+    @property
+    def ref(self) -> str:
+        """As `workbench.load_images` takes it."""
+        return f"files:{self.path}"
