@@ -356,6 +356,22 @@ class Session(QObject):
             self.selection, self.family = tuple(units), family
             self.selection_changed.emit(self.selection)
 
+    def look_at(self, index: int) -> None:
+        """Look at another of the units that are selected together; they stay selected.
+
+        Raises
+        ------
+        ValueError
+            When it is none of them.
+        """
+        if index not in self.selection:
+            raise ValueError(f"{Unit(self.layer, index)} is not among the selected units")
+        unit = Unit(self.layer, index)
+        if unit != self.unit:
+            self.unit = unit
+            self._record(unit=str(unit))
+            self.unit_changed.emit(unit)
+
     def select_family(self, layer: str, name: str) -> None:
         """Select the units of a family, and look at its first.
 

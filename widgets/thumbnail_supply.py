@@ -19,7 +19,8 @@ from PySide6.QtCore import QObject, QTimer, Signal
 from widgets.relay import Relay
 from widgets.views.thumbnail_grid import ThumbnailGrid
 from workbench.jobs.job import JobEvent
-from workbench.jobs.requests import BATCH, Level, Sweep, Thumbnails
+from workbench.jobs.requests import Sweep
+from workbench.jobs.unit_requests import BATCH, Level, Thumbnails
 
 
 @dataclass

@@ -18,7 +18,7 @@ import re
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -270,6 +270,22 @@ def of_image(model: str, image: KeptImage, layer: str, unit: int, names: Mapping
     picks = (Pick("image", "input"), Pick("activation", "maps", 0), Pick("names", "class_names"), Pick("shares", "class_probabilities"))
     step = Step("ActivationMaps", {"layer": layer, "units": [unit]}, picks=picks)
     return Recomputation(model, image, (step,), layer, names)
+
+
+def of_images(model: str, image: KeptImage, layer: str, units: Sequence[int], names: Mapping[int, str]) -> Recomputation:
+    """Return what recomputes what several units do on the user's image, as `MapsOnImage` finds it."""
+    picks = (Pick("image", "input"), Pick("activation", "maps"), Pick("largest", "value"))
+    return Recomputation(model, image, (Step("ActivationMaps", {"layer": layer, "units": list(units)}, picks=picks),), layer, names)
+
+
+def of_strongest(shown: Recomputation, images: str, sweep: Mapping[str, Any]) -> Recomputation:
+    """Return what also recomputes which images drive the units of the layer most, where it is known how the sweep was made."""
+    if not sweep.get("parameters"):
+        return shown
+    called = sweep["layer"]
+    picks = (Pick("strongest", f"{called}/top_index"), Pick("activations", f"{called}/top_values"))
+    step = Step("DatasetExamples", {**sweep["parameters"], "layers": [called]}, "examples", picks)
+    return replace(shown, images=images, steps=(*shown.steps, step))
 
 
 def of_contributions(

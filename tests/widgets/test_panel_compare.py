@@ -7,7 +7,8 @@ import pytest
 from PySide6.QtCore import Qt
 
 from widgets.panels.compare import MOST, ComparePanel
-from workbench.jobs.requests import LoadModel, Sweep, Thumbnails, UnitExamples, UnitOnImage
+from workbench.jobs.requests import LoadModel, Sweep
+from workbench.jobs.unit_requests import Thumbnails, UnitExamples, UnitOnImage
 from workbench.models.layer import Unit
 from workbench.project import Project
 

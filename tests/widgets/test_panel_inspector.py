@@ -18,7 +18,8 @@ from widgets.panels.inspector import InspectorPanel
 from widgets.unit_card.examples import short
 from widgets.unit_card.response import as_map
 from workbench.analyses.analysis import Result
-from workbench.jobs.requests import FetchImages, LoadModel, ReadImage, Sweep, Thumbnails, UnitExamples, UnitOnImage
+from workbench.jobs.requests import FetchImages, LoadModel, ReadImage, Sweep
+from workbench.jobs.unit_requests import Thumbnails, UnitExamples, UnitOnImage
 from workbench.labels import Label, put
 from workbench.models.layer import Layer, Unit
 

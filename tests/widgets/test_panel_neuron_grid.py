@@ -11,7 +11,8 @@ from PySide6.QtCore import Qt
 from widgets.grid_tools import SORTS
 from widgets.panels.neuron_grid import NeuronGridPanel
 from widgets.unit_names import units_matching
-from workbench.jobs.requests import LayerStatistics, LoadModel, OpenImages, Sweep, Thumbnails
+from workbench.jobs.requests import LoadModel, OpenImages, Sweep
+from workbench.jobs.unit_requests import LayerStatistics, Thumbnails
 from workbench.labels import Label
 from workbench.models.layer import Unit
 from workbench.unit_families import Family

@@ -16,9 +16,10 @@ from widgets.garbage import GarbageCollector
 from widgets.panels.training import NAME, STEP, TrainingPanel
 from widgets.relay import Relay
 from widgets.session import Session
-from workbench.jobs.requests import DescribeRecipes, ImageSetCard, ListRuns, LoadModel, RecipeCard, Train
+from workbench.jobs.requests import ImageSetCard, LoadModel
 from workbench.jobs.runner import Runner
 from workbench.jobs.runs import RunCard
+from workbench.jobs.training_requests import DescribeRecipes, ListRuns, RecipeCard, Train
 from workbench.training.trainer import Progress
 
 SCHEMA = {

@@ -10,7 +10,8 @@ import pytest
 from tests.widgets.conftest import CARD
 from widgets.unit_card.distribution import NULL, Distribution, rebinned
 from widgets.unit_card.visualizations import TWIN, Visualizations
-from workbench.jobs.requests import LoadModel, Sweep, Thumbnails, UnitExamples
+from workbench.jobs.requests import LoadModel, Sweep
+from workbench.jobs.unit_requests import Thumbnails, UnitExamples
 from workbench.models.layer import Unit
 
 UNIT = Unit("blocks.1.act", 9)

@@ -13,8 +13,9 @@ import pytest
 from tests.workbench.shelf import shelf_in
 from workbench.jobs import first_look
 from workbench.jobs.engine import Engine
-from workbench.jobs.requests import LayerStatistics, LoadModel, Thumbnails, UnitExamples, describe
+from workbench.jobs.requests import LoadModel, describe
 from workbench.jobs.store import Store
+from workbench.jobs.unit_requests import LayerStatistics, Thumbnails, UnitExamples
 from workbench.models.loading import LoadError
 from workbench.task import Cancelled, Task
 from workbench.training.recipe import recipe

@@ -18,9 +18,9 @@ from PIL import Image
 from workbench.analyses.analysis import find
 from workbench.cli import parse_settings
 from workbench.jobs.engine import Engine
-from workbench.jobs.requests import RunAnalysis, Sweep, Thumbnails, UnitExamples, UnitOnImage, UnitsOnImage
+from workbench.jobs.requests import RunAnalysis, Sweep
 from workbench.jobs.store import Store
-from workbench.jobs.unit_requests import ContributionsOnImage
+from workbench.jobs.unit_requests import ContributionsOnImage, Thumbnails, UnitExamples, UnitOnImage, UnitsOnImage
 from workbench.kept_image import KeptImage
 from workbench.recompute import (
     ROOT,

@@ -24,24 +24,26 @@ from workbench.jobs.job import JobEvent
 from workbench.jobs.requests import (
     DescribeAnalyses,
     FetchImages,
-    LayerStatistics,
     ListSources,
     LoadModel,
     OpenImages,
-    Part,
     ReadImage,
     RunAnalysis,
     Sweep,
+)
+from workbench.jobs.runner import Runner
+from workbench.jobs.store import Store
+from workbench.jobs.unit_requests import (
+    LayerStatistics,
+    StrongestImages,
     Thumbnails,
     UnitExamples,
     UnitOnImage,
     receptive_boxes,
 )
-from workbench.jobs.runner import Runner
-from workbench.jobs.store import Store
 from workbench.models.layer import Layer
 from workbench.models.traced_model import Preprocessing, TracedModel
-from workbench.task import Cancelled, Task
+from workbench.task import Cancelled, Part, Task
 
 
 class Planted(nn.Module):
@@ -170,7 +172,7 @@ def test_thumbnails_negative_and_seeds(engine: Engine, model: TracedModel) -> No
 
 
 def test_thumbnails_come_from_the_store_unit_by_unit(engine: Engine, model: TracedModel, monkeypatch: Any) -> None:
-    monkeypatch.setattr("workbench.jobs.requests.BATCH", 2)
+    monkeypatch.setattr("workbench.jobs.unit_requests.BATCH", 2)
     first = Thumbnails(model.ref, "colour", (0, 1)).run(engine, Task())
     task = Record()
     both = Thumbnails(model.ref, "colour", (2, 1, 0, 3)).run(engine, task)
@@ -187,7 +189,7 @@ def test_thumbnails_come_from_the_store_unit_by_unit(engine: Engine, model: Trac
 
 
 def test_a_superseded_range_keeps_what_was_finished(engine: Engine, model: TracedModel, monkeypatch: Any) -> None:
-    monkeypatch.setattr("workbench.jobs.requests.BATCH", 1)
+    monkeypatch.setattr("workbench.jobs.unit_requests.BATCH", 1)
     with pytest.raises(Cancelled):
         Thumbnails(model.ref, "colour", (0, 1, 2)).run(engine, Record(stop=20))
     task = Record()
@@ -417,6 +419,12 @@ def test_a_sweep_and_what_it_found_of_a_unit(engine: Engine, model: TracedModel)
     firsts = [next(iter(partial)) for _, _, partial, _ in partials.steps if isinstance(partial, dict)]
     assert firsts == ["top_images", "sample_images", "bottom_images"]
 
+    strongest = StrongestImages(model.ref, dots.ref, "colour", (0, 2)).run(engine, Task())
+    assert strongest is not None and strongest["names"][0] == "image 11" and strongest["n"] == 12
+    assert strongest["images"].shape == (2, 1, 1, 3) and strongest["images"][0, 0, 0].tolist() == [240, 0, 0]
+    np.testing.assert_array_equal(strongest["values"][0], answer["top_values"][0])
+    assert StrongestImages(model.ref, dots.ref, "head", (0, 1)).run(engine, Task()) is None
+
     answers = [UnitOnImage(model.ref, "colour", 0, dots.image(i), dots.ref).run(engine, Task()) for i in (1, 11)]
     low, high = (answer["percentile"] for answer in answers)
     assert [answer["n"] for answer in answers] == [12, 12]
@@ -565,7 +573,7 @@ def test_through_the_worker_a_click_is_answered_while_thumbnails_render(tmp_path
 
 def test_importing_the_requests_is_light() -> None:
     code = (
-        "import sys, workbench.jobs.requests, workbench.jobs.runner; "
+        "import sys, workbench.jobs.requests, workbench.jobs.unit_requests, workbench.jobs.training_requests, workbench.jobs.runner; "
         "heavy = {'torch', 'timm', 'pydantic', 'zarr', 'PySide6', 'matplotlib', 'PIL', 'scipy'} & set(sys.modules); "
         "assert not heavy, heavy"
     )

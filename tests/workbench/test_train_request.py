@@ -13,10 +13,11 @@ from PIL import Image
 
 from workbench.jobs.engine import Engine
 from workbench.jobs.job import JobEvent
-from workbench.jobs.requests import DescribeRecipes, FetchImages, ListRuns, RunAnalysis, Train
+from workbench.jobs.requests import FetchImages, RunAnalysis
 from workbench.jobs.runner import Runner
 from workbench.jobs.runs import RunCard, find_runs, read_run
 from workbench.jobs.store import Store
+from workbench.jobs.training_requests import DescribeRecipes, ListRuns, Train
 from workbench.task import Cancelled, Task
 from workbench.training.recipe import recipe
 from workbench.training.trainer import Progress

@@ -30,7 +30,8 @@ from widgets.unit_card.examples import short
 from widgets.views.axes import number
 from widgets.views.histogram import Histogram
 from widgets.views.image_strip import ImageStrip, Picture, Row
-from workbench.jobs.requests import Sweep, Thumbnails, UnitExamples, UnitOnImage
+from workbench.jobs.requests import Sweep
+from workbench.jobs.unit_requests import Thumbnails, UnitExamples, UnitOnImage
 from workbench.labels import variable_of
 from workbench.models.layer import Unit
 from workbench.recompute import of_sweep, of_visualizations

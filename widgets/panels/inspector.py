@@ -25,6 +25,7 @@ from widgets.unit_card.ablation import AblationSection
 from widgets.unit_card.contributions import ContributionsSection
 from widgets.unit_card.distribution import Distribution
 from widgets.unit_card.examples import Examples
+from widgets.unit_card.family import FamilySection
 from widgets.unit_card.labels import UnitLabels
 from widgets.unit_card.membership import Membership
 from widgets.unit_card.neighbours import NeighboursSection
@@ -55,6 +56,7 @@ class InspectorPanel(Panel):
         self._show_section = QTimer(self, singleShot=True, interval=0)  # once the sections have their new heights
         self._show_section.timeout.connect(self._scroll_to_section)
         self._settling = QTimer(self, singleShot=True)  # while it runs, what still grows is followed
+        self.family = FamilySection(session)
         self.visualizations = Visualizations(session)
         self.examples = Examples(session)
         self.distribution = Distribution(session)
@@ -64,6 +66,7 @@ class InspectorPanel(Panel):
         self.selectivity = SelectivitySection(session)
         self.neighbours = NeighboursSection(session)
         self.sections: dict[str, Section] = {
+            "family": self.family,
             "visualizations": self.visualizations,
             "examples": self.examples,
             "histogram": self.distribution,
@@ -87,9 +90,12 @@ class InspectorPanel(Panel):
         self.examples.picked.connect(session.drop_image)
         self.visualizations.picked.connect(session.drop_image)
         session.unit_changed.connect(self._on_unit)
+        session.selection_changed.connect(lambda _units: self._renew(self.family))
+        session.selection_changed.connect(lambda _units: self._renew(self.ablation))
+        session.images_changed.connect(lambda _card: self.family.forget_images())
         session.images_changed.connect(lambda _card: self._renew(self.examples))
         session.images_changed.connect(
-            lambda _card: [self._renew(s) for s in (self.distribution, self.selectivity, self.neighbours, self.ablation)]
+            lambda _card: [self._renew(s) for s in (self.family, self.distribution, self.selectivity, self.neighbours, self.ablation)]
         )
         session.image_changed.connect(self._on_image)
         session.reading_changed.connect(self._say_what_to_do)
@@ -224,6 +230,7 @@ class InspectorPanel(Panel):
         self._image_is_news = image is not None
         self._say_what_to_do()
         self._renew(self.response)
+        self._renew(self.family)
 
     def _on_measured(self, value: float | None) -> None:
         self.distribution.mark(value)

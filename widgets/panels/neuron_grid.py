@@ -24,7 +24,8 @@ from widgets.unit_names import UnitNames
 from widgets.views.axes import number
 from widgets.views.contact_sheet import ContactSheet
 from widgets.views.thumbnail_grid import ThumbnailGrid
-from workbench.jobs.requests import LayerStatistics, Sweep
+from workbench.jobs.requests import Sweep
+from workbench.jobs.unit_requests import LayerStatistics
 from workbench.labels import variable_names
 from workbench.models.layer import Unit
 from workbench.recompute import of_visualizations

@@ -44,8 +44,9 @@ from workbench.training.commands import runs_folder
 if TYPE_CHECKING:
     from widgets.views.view import View
     from workbench.jobs.job import JobEvent
-    from workbench.jobs.requests import ImageSetCard, RecipeCard, Train
+    from workbench.jobs.requests import ImageSetCard
     from workbench.jobs.runs import RunCard
+    from workbench.jobs.training_requests import RecipeCard, Train
     from workbench.training.trainer import Progress
 
 NAME, RECIPE, STEP, CHANGED = range(4)
@@ -166,7 +167,7 @@ class TrainingPanel(Panel):
         self.list_runs()
         self._preload = Preload(self)
         self._preload.ready.connect(self._fill_recipes)
-        from workbench.jobs.requests import DescribeRecipes
+        from workbench.jobs.training_requests import DescribeRecipes
 
         session.relay.submit(DescribeRecipes(), self._on_recipes)
 
@@ -314,7 +315,7 @@ class TrainingPanel(Panel):
 
     def list_runs(self) -> None:
         """List what the folder of runs holds."""
-        from workbench.jobs.requests import ListRuns
+        from workbench.jobs.training_requests import ListRuns
 
         self.session.relay.submit(ListRuns(Path(self.folder.text()).expanduser()), self._on_runs)
 
@@ -398,7 +399,7 @@ class TrainingPanel(Panel):
         """Train with the form's values, in a new folder."""
         if not self.start.isEnabled():
             return
-        from workbench.jobs.requests import Train
+        from workbench.jobs.training_requests import Train
 
         self._submit(Train(self.recipe.currentData(), self.form.values(), self.new_folder(), **self._where()))
         self.name.clear()
@@ -408,7 +409,7 @@ class TrainingPanel(Panel):
 
     def _resumable(self) -> Train | None:
         """Return what goes on with the chosen run: what was paused here, or what its folder says."""
-        from workbench.jobs.requests import Train
+        from workbench.jobs.training_requests import Train
 
         card = self._runs.get(self._chosen)
         if self._paused and self._is_request(self._chosen):

@@ -41,16 +41,22 @@ class AblationSection(Question):
         super().__init__(
             session,
             "Ablation",
-            "What the network's classes lose when this unit no longer tells images apart",
-            "Show images of the open set to the network with and without the unit",
+            "What the network's classes lose when this unit, or all that are selected together, no longer tell images apart",
+            "Show images of the open set to the network with and without it",
         )
         self.method = QComboBox(self)
         for name, meaning in METHODS.items():
             self.method.addItem(name, name)
-            self.method.setItemData(self.method.count() - 1, f"The unit becomes {meaning}", Qt.ItemDataRole.ToolTipRole)
+            self.method.setItemData(self.method.count() - 1, f"The activation becomes {meaning}", Qt.ItemDataRole.ToolTipRole)
         self.method.setToolTip("What the unit becomes: its mean over the images, zero, or what it is on another image")
         self.method.setAccessibleName("Method of ablation")
         self.method.currentIndexChanged.connect(lambda _index: self.show_known())
+        self.whom = QComboBox(self)
+        self.whom.addItems(["this unit", ""])
+        self.whom.setToolTip("Take out this unit alone, or all that are selected together")
+        self.whom.setAccessibleName("What is ablated")
+        self.whom.currentIndexChanged.connect(lambda _index: self.show_known())
+        self.head.addWidget(self.whom)
         self.head.addWidget(self.method)
         self.head.addWidget(self.start)
         self.classes = EffectList()
@@ -60,14 +66,40 @@ class AblationSection(Question):
         self.images.picked.connect(self._pick)
         self.add(self.said, self.classes, self.images)
 
+    def begin(self) -> None:
+        """Offer to take out the units that are selected together, where there are several."""
+        selected = self.session.selection
+        self.whom.setItemText(1, f"{self.session.family or 'all'} ({len(selected)} units)")
+        self.whom.setVisible(len(selected) > 1)
+        super().begin()
+
+    @property
+    def taken_out(self) -> tuple[int, ...]:
+        """The units that are ablated together."""
+        assert self.unit is not None
+        selected = self.session.selection
+        together = self.whom.currentIndex() == 1 and len(selected) > 1 and self.unit.layer == self.session.layer
+        return tuple(sorted(selected)) if together else (self.unit.index,)
+
+    @property
+    def who(self) -> str:
+        """What is ablated, in words."""
+        assert self.unit is not None
+        units = self.taken_out
+        if len(units) == 1:
+            return str(self.unit)
+        many = f"{len(units)} units of {self.unit.layer}"
+        return f"{self.session.family}, {many}" if self.session.family else many
+
     def about(self) -> Subject:
-        """One unit, one method."""
-        return str(self.unit), self.method.currentData()
+        """The units, one method."""
+        assert self.unit is not None
+        return self.unit.layer, self.taken_out, self.method.currentData()
 
     def parameters(self) -> dict[str, Any]:
-        """Take out this unit."""
+        """Take out these units."""
         assert self.unit is not None
-        return {"layer": self.unit.layer, "units": [self.unit.index], "method": self.method.currentData()}
+        return {"layer": self.unit.layer, "units": list(self.taken_out), "method": self.method.currentData()}
 
     def clear_result(self) -> None:
         """Show no classes and no images."""
@@ -85,6 +117,7 @@ class AblationSection(Question):
             n=summary["images"],
             measure=summary["measure"],
             seed=result.provenance["seed"],
+            ablated=list(self.taken_out),
         )
         interval = f" [{number(summary['change_low'])}, {number(summary['change_high'])}]" if summary["change_low"] is not None else ""
         null = ""
@@ -114,7 +147,7 @@ class AblationSection(Question):
                 chance = (float(np.quantile(falls, 0.025)), float(np.quantile(falls, 0.975)))
             self.classes.show_effects(
                 effects,
-                title=f"Classes that fall most without {self.unit}",
+                title=f"Classes that fall most without {self.who}",
                 label=f"change of log-probability in nats, 95 % over {summary['groups']}s",
                 null=chance,
                 null_name="largest falls with random units",
@@ -125,7 +158,7 @@ class AblationSection(Question):
             for place, entry in enumerate(summary["most_changed"])
         )
         self.images.show_rows(
-            [Row("change most", pictures, lines=1)], title=f"Images that change most without {self.unit}", made_from=origin
+            [Row("change most", pictures, lines=1)], title=f"Images that change most without {self.who}", made_from=origin
         )
 
     def _pick(self, row: int, place: int) -> None:

@@ -14,7 +14,8 @@ from widgets.unit_card.section import Section
 from widgets.unit_card.visualizations import TWIN as NULL
 from widgets.views.axes import number
 from widgets.views.histogram import Band, Histogram
-from workbench.jobs.requests import Sweep, UnitExamples
+from workbench.jobs.requests import Sweep
+from workbench.jobs.unit_requests import UnitExamples
 
 if TYPE_CHECKING:
     from widgets.session import Session

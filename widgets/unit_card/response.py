@@ -15,7 +15,7 @@ from widgets.unit_card.section import Section
 from widgets.views.axes import number
 from widgets.views.bar_list import BarList
 from widgets.views.image_view import ImageView
-from workbench.jobs.requests import UnitOnImage
+from workbench.jobs.unit_requests import UnitOnImage
 from workbench.models.layer import Unit
 from workbench.recompute import of_image
 
@@ -58,7 +58,7 @@ class Response(Section):
         self.forget.setAccessibleName("Put the image away")
         self.forget.clicked.connect(lambda: session.drop_image(None))
         self.rank = QToolButton(self)
-        self.rank.setText("Rank units")
+        set_icon(self.rank, "rank")
         self.rank.setAutoRaise(True)
         self.rank.setAccessibleName("Order the grid by what the units do on this image")
         self.rank.clicked.connect(session.ranking_wanted)

@@ -9,7 +9,7 @@ from PySide6.QtCore import QTimer, Signal
 
 from widgets.unit_card.section import Section
 from widgets.views.image_strip import ImageStrip, Picture, Row
-from workbench.jobs.requests import Thumbnails
+from workbench.jobs.unit_requests import Thumbnails
 from workbench.models.layer import Unit
 from workbench.recompute import Recomputation, of_visualizations
 

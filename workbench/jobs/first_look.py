@@ -208,7 +208,7 @@ def make(engine: Engine, name: str, task: Task) -> Path:
 
 def rendered(model: TracedModel, layer: str, units: Sequence[int]) -> np.ndarray:
     """Render units of a layer as the grid does at first, uint8 ``unit y x 3``."""
-    from workbench.jobs.requests import to_pixels
+    from workbench.jobs.unit_requests import to_pixels
 
     return to_pixels(_analysis(layer, tuple(units)).run(model).arrays["images"])[:, 0]
 
