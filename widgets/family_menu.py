@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QMenu, QWidget
 from widgets.commands import Command
 from widgets.family_dialog import FamilyDialog, edit_family
 from widgets.session import Session
+from workbench.models.published_families import PublishedFamily, published_families
 from workbench.unit_families import Family, find_family
 
 Pictures = Callable[[int], QPixmap | None]
@@ -58,6 +59,7 @@ class FamilyMenu(QMenu):
                 self._add(others, family, f"{family.layer}: {family.name}")
         if not self.families():
             self.addAction("No families yet").setEnabled(False)
+        self._add_published()
         self.addSeparator()
         for command in self.commands():
             action = self.addAction(command.title, command.run)
@@ -76,6 +78,26 @@ class FamilyMenu(QMenu):
         action.setCheckable(True)
         action.setChecked(family is self.current())
         action.setToolTip(", ".join(map(str, family.units)))
+
+    def _add_published(self) -> None:
+        """List what is published of the open network, the families of the layer first."""
+        model = self._session.model
+        families = published_families(model) if model is not None else ()
+        if not families:
+            return
+        menu = self.addMenu("In print")
+        menu.setToolTipsVisible(True)
+        for published in sorted(families, key=lambda one: one.layer != self._session.layer):
+            text = published.name if published.layer == self._session.layer else f"{published.layer}: {published.name}"
+            action = menu.addAction(f"{text} ({len(published.units)})", lambda published=published: self._take_over(published))
+            action.setToolTip(str(published.article))
+
+    def _take_over(self, published: PublishedFamily) -> None:
+        """Make a published family one of the investigation's, unless it is, and select it."""
+        known = find_family(self._session.project.families, self.model, published.layer, published.name)
+        if known is None:
+            edit_family(self._session, self.model, None, Family(published.name, published.layer, list(published.units)))
+        self._select(known or Family(published.name, published.layer, list(published.units)))
 
     def _select(self, family: Family) -> None:
         try:

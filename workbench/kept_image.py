@@ -7,10 +7,12 @@ import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from workbench.data_folder import data_folder
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +32,7 @@ class KeptImage:
         """The file, named after what is in it, and written unless it is there."""
         from PIL import Image
 
-        content = hashlib.sha256(str(self.pixels.shape).encode() + np.ascontiguousarray(self.pixels).tobytes())
+        content = hashlib.sha256(str(self.pixels.shape).encode() + self.pixels.tobytes())
         path = data_folder("pictures") / f"{content.hexdigest()[:16]}.png"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)

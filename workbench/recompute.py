@@ -245,7 +245,14 @@ def of_result(result: Result, layer: str = "", names: Mapping[int, str] | None =
 
 
 def of_visualizations(
-    model: str, layer: str, units: Sequence[int], level: str, seeds: int, signs: Mapping[str, bool], names: Mapping[int, str]
+    model: str,
+    layer: str,
+    units: Sequence[int],
+    level: str,
+    seeds: int,
+    signs: Mapping[str, bool],
+    names: Mapping[int, str],
+    diversity: float = 0.0,
 ) -> Recomputation:
     """Return what recomputes feature visualizations as `Thumbnails` has them rendered.
 
@@ -261,6 +268,8 @@ def of_visualizations(
     steps = []
     for variable, negative in signs.items():
         parameters = {"layer": layer, "units": list(units), "negative": negative, "seeds": seeds, **preset}
+        if diversity:
+            parameters["diversity"] = diversity
         steps.append(Step("FeatureVisualization", parameters, f"{variable}_result", (Pick(variable, "images", place, pixels=True),)))
     return Recomputation(model, None, tuple(steps), layer, names)
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QDialogButtonBox, QMenu, QPushButton
 
+from tests.widgets.conftest import CARD
 from widgets.family_dialog import ANGLE, FamilyDialog
 from widgets.panels.neuron_grid import NeuronGridPanel
 from widgets.unit_card.membership import Membership
+from workbench.jobs.requests import LoadModel
 from workbench.labels import Label
-from workbench.models.layer import Unit
+from workbench.models.layer import Layer, Unit
+from workbench.models.published_families import INCEPTION5H
 from workbench.unit_families import Family
 
 LAYER = "blocks.1.act"
@@ -196,3 +201,30 @@ def test_the_inspector_names_the_families_of_the_unit(panel, session, qtbot):
     assert [button.text() for button in lines.buttons] == ["curves"] and not lines.isHidden()
     session.select_unit(Unit(LAYER, 1))
     assert lines.buttons == [] and lines.isHidden()
+
+
+def test_a_family_in_print_is_taken_over_selected_and_undone(session, runner, qtbot):
+    layer = Layer("mixed3b", "cat", (480, 28, 28), 0)
+    runner.answers[LoadModel] = replace(CARD, origin=INCEPTION5H, layers=(layer, *CARD.layers))
+    panel = NeuronGridPanel(session)
+    qtbot.addWidget(panel)
+    session.open_model("test:small", layer="mixed3b")
+    qtbot.waitUntil(lambda: session.layer == "mixed3b")
+    panel.family_menu.fill()
+    shown = panel.family_menu.actions()
+    menu = next(action.menu() for action in shown if action.text() == "In print")
+    offered = menu.actions()
+    action = next(action for action in offered if action.text().startswith("Curves"))
+    assert "2020" in action.toolTip()
+    action.trigger()
+    (family,) = session.project.families["test:small"]
+    assert 379 in family.units and session.family == family.name and session.selection == tuple(family.units)
+    action.trigger()
+    assert len(session.project.families["test:small"]) == 1, "once is enough"
+    session.undo_stack.undo()
+    assert session.project.families == {}
+
+
+def test_other_networks_have_nothing_in_print(panel):
+    panel.family_menu.fill()
+    assert "In print" not in [action.text() for action in panel.family_menu.actions()]

@@ -9,9 +9,10 @@ import pytest
 
 from tests.widgets.conftest import CARD
 from widgets.unit_card.distribution import NULL, Distribution, rebinned
-from widgets.unit_card.visualizations import TWIN, Visualizations
+from widgets.unit_card.response import Response
+from widgets.unit_card.visualizations import DIVERSITY, TWIN, Visualizations
 from workbench.jobs.requests import LoadModel, Sweep
-from workbench.jobs.unit_requests import Thumbnails, UnitExamples
+from workbench.jobs.unit_requests import Thumbnails, UnitExamples, UnitOnImage
 from workbench.models.layer import Unit
 
 UNIT = Unit("blocks.1.act", 9)
@@ -109,3 +110,38 @@ def test_the_null_has_as_many_images_and_one_of_half_the_images_can_be_gone_on_w
     runner.tell(max(runner.requests), "done", result=half | {"finished": False})
     qtbot.waitUntil(lambda: "null_counts" in section.histogram.data())
     assert section.histogram.data()["null_counts"].sum() == pytest.approx(100) and section.sweep_twin.isVisible()
+
+
+def test_your_image_is_shown_to_the_twin_too(opened, runner, qtbot):
+    image = np.full((20, 30, 3), 90, np.uint8)
+    opened.drop_image(image)
+    runner.answers[UnitOnImage] = lambda request: {
+        "input": image, "map": np.zeros((4, 4), np.float32), "value": 0.5 if request.model == REF else 7.0, "top_classes": (),
+        "percentile": None, "n": 0,
+    }  # fmt: skip
+    section = shown(Response, opened, qtbot)
+    qtbot.waitUntil(lambda: section.image.provenance()["caption"].startswith("largest 7.00"))
+    assert "twin" not in section.image.provenance()["caption"]
+    opened.show_twin(True)
+    qtbot.waitUntil(lambda: section.image.provenance()["caption"].endswith("random-weight twin 0.500"))
+    opened.show_twin(False)
+    assert "twin" not in section.image.provenance()["caption"]
+
+
+def test_diverse_images_are_others_and_are_asked_for_once_more(opened, runner, qtbot):
+    section = shown(Visualizations, opened, qtbot)
+    qtbot.waitUntil(lambda: len(runner.asked(Thumbnails)) == 4)
+    plain = runner.asked(Thumbnails)[0]
+    section.diverse.click()
+    qtbot.waitUntil(lambda: len(runner.asked(Thumbnails)) == 8)
+    assert {request.diversity for request in runner.asked(Thumbnails)[4:]} == {DIVERSITY}
+    late = next(job for job, request in runner.requests.items() if request == plain)
+    runner.tell(late, "done", result={UNIT.index: np.zeros((4, 8, 8, 3), np.uint8)})
+    newest = max(job for job, request in runner.requests.items() if isinstance(request, Thumbnails) and not request.negative)
+    runner.tell(newest, "done", result={UNIT.index: np.full((4, 8, 8, 3), 77, np.uint8)})
+    qtbot.waitUntil(lambda: section.strip.rows[0].pictures[0].pixels is not None)
+    assert section.strip.rows[0].pictures[0].pixels[0, 0, 0] == 77, "what comes late of the plain ones is not shown"
+    assert f"diversity={DIVERSITY}" in section.strip.recomputation.python() and "Diverse" in section.strip.title
+    assert section.save_state() == {"diverse": True}
+    section.restore_state({})
+    assert section.diversity == 0

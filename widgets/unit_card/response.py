@@ -67,6 +67,8 @@ class Response(Section):
         self.head.addWidget(self.forget)
         self.add(self.image, self.classes)
         self._value: float | None = None  # of this unit on this image, once it is known
+        self._found: Mapping[str, Any] = {}
+        self._of_twin: float | None = None
         self._values = np.empty(0)  # at every position
         self.image.cell_picked.connect(self._pick_cell)
         self.image.takes_regions = True
@@ -74,10 +76,12 @@ class Response(Section):
         session.region_changed.connect(self._show_region)
         self._show_region(session.region)
         session.reading_changed.connect(self._say_what_is_known)
+        session.twin_changed.connect(self._on_twin)
 
     def begin(self) -> None:
         """Keep the image, but not what the last unit did on it."""
-        self._value = None
+        self._value = self._of_twin = None
+        self._found = {}
         image = self.session.image
         for widget in (self.rank, self.opacity, self.forget):
             widget.setVisible(image is not None)
@@ -98,6 +102,31 @@ class Response(Section):
         if model is not None and unit is not None and image is not None:
             images = self.session.images.ref if self.session.images is not None else None
             self.session.relay.submit(UnitOnImage(model.ref, unit.layer, unit.index, image, images), self._take)
+            self._ask_twin()
+
+    def _ask_twin(self) -> None:
+        """Ask what the same unit of the random-weight twin does, where that is wanted."""
+        unit, image = self.unit, self.session.image
+        if self.session.twin_ref and unit is not None and image is not None:
+            request = UnitOnImage(self.session.twin_ref, unit.layer, unit.index, image, purpose="inspector twin")
+            self.session.relay.submit(request, self._take_twin)
+
+    def _on_twin(self, on: bool) -> None:
+        self._of_twin = None
+        if self._found:
+            self._show(self._found)
+        if on and self.isVisible():
+            self._ask_twin()
+
+    def _take_twin(self, event: JobEvent) -> None:
+        request = event.request
+        assert isinstance(request, UnitOnImage)
+        if request.image is not self.session.image or request.model != self.session.twin_ref:
+            return
+        if event.state == "done" and Unit(request.layer, request.unit) == self.unit:
+            self._of_twin = event.result["value"]
+            if self._found:
+                self._show(self._found)
 
     def _take(self, event: JobEvent) -> None:
         request = event.request
@@ -109,6 +138,7 @@ class Response(Section):
             self.failed.emit()
         elif event.state == "done":
             self._value = event.result["value"]
+            self._found = event.result
             self._show(event.result)
             self.measured.emit(self._value)
             self.shown.emit(self.session.image)
@@ -171,6 +201,8 @@ class Response(Section):
         if values.ndim and np.isfinite(values).any():
             at = np.unravel_index(int(np.nanargmax(values)), values.shape)
             parts[0] += f" at ({', '.join(str(int(a)) for a in at)}) of {' × '.join(map(str, values.shape))}"
+        if self._of_twin is not None:
+            parts.append(f"random-weight twin {number(self._of_twin)}")
         images, share = self.session.images, found["percentile"]
         if images is not None and share is not None and math.isfinite(share):
             parts.append(f"above {100 * share:.1f} % of {images.name} (n = {found['n']:,})")

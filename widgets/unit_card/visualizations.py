@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from PySide6.QtCore import QTimer, Signal
+from PySide6.QtWidgets import QToolButton
 
 from widgets.unit_card.section import Section
 from widgets.views.image_strip import ImageStrip, Picture, Row
@@ -14,12 +15,16 @@ from workbench.models.layer import Unit
 from workbench.recompute import Recomputation, of_visualizations
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from widgets.session import Session
     from widgets.views.view import View
     from workbench.jobs.job import JobEvent
 
 SEEDS = 4
 TWIN = "random-weight twin"
+DIVERSITY = 0.5
+"""How much diverse images are pushed apart, against an activation of about one (see `FeatureVisualization.diversity`)."""
 SETTLE = 120  # ms that a unit must stay selected before images are rendered for it: arrow keys may be held down
 
 
@@ -38,6 +43,13 @@ class Visualizations(Section):
         self.strip = ImageStrip(smallest=48, largest=150)  # all seeds side by side in the narrowest card
         self.strip.setAccessibleName("Feature visualizations")
         self.strip.picked.connect(self._pick)
+        self.diverse = QToolButton(self)
+        self.diverse.setText("Diverse")
+        self.diverse.setCheckable(True)
+        self.diverse.setAutoRaise(True)
+        self.diverse.setToolTip("Let the images of a row differ from one another as much as they can: what else excites the unit?")
+        self.diverse.toggled.connect(self._renew)
+        self.head.addWidget(self.diverse)
         self.add(self.strip)
         self._found: dict[tuple[str, str], np.ndarray] = {}  # row, level -> seed y x 3
         self._settled = QTimer(self, singleShot=True, interval=SETTLE)
@@ -54,6 +66,17 @@ class Visualizations(Section):
         """Ask for all images once the unit stays selected."""
         self._settled.start()
 
+    def _renew(self) -> None:
+        """Render others."""
+        self.begin()
+        if self.isVisible():
+            self.ask()
+
+    @property
+    def diversity(self) -> float:
+        """How much the images of a row are pushed apart."""
+        return DIVERSITY if self.diverse.isChecked() else 0.0
+
     def _on_twin(self, on: bool) -> None:
         for level in ("coarse", "fine"):
             self._found.pop((TWIN, level), None)
@@ -68,12 +91,12 @@ class Visualizations(Section):
         for level in ("coarse", "fine"):
             for negative in (False, True):
                 request = Thumbnails(
-                    model.ref, unit.layer, (unit.index,), level, negative, seeds=SEEDS, purpose="inspector"
+                    model.ref, unit.layer, (unit.index,), level, negative, SEEDS, "inspector", self.diversity
                 )
                 self.session.relay.submit(request, self._take)
             if self.session.twin_ref:
                 request = Thumbnails(
-                    self.session.twin_ref, unit.layer, (unit.index,), level, seeds=SEEDS, purpose="inspector twin"
+                    self.session.twin_ref, unit.layer, (unit.index,), level, False, SEEDS, "inspector twin", self.diversity
                 )
                 self.session.relay.submit(request, self._take)
 
@@ -82,6 +105,8 @@ class Visualizations(Section):
         assert isinstance(request, Thumbnails)
         of_twin = bool(self.session.twin_ref) and request.model == self.session.twin_ref
         if not of_twin and not self.shows(request.model, Unit(request.layer, request.units[0])):
+            return
+        if request.diversity != self.diversity:
             return
         if of_twin and str(self.unit) != str(Unit(request.layer, request.units[0])):
             return
@@ -99,8 +124,9 @@ class Visualizations(Section):
         rows = [self._row("positive", "excites"), self._row("negative", "inhibits")]
         if self.session.twin_ref:
             rows.append(self._row(TWIN, "excites"))
-        title = f"Feature visualization of {self.unit} ({self.role})"
-        self.strip.show_rows(rows, title=title, made_from=self.made_from(method="feature visualization", seeds=SEEDS))
+        title = f"{'Diverse feature visualizations' if self.diversity else 'Feature visualization'} of {self.unit} ({self.role})"
+        apart = {"diversity": self.diversity} if self.diversity else {}
+        self.strip.show_rows(rows, title=title, made_from=self.made_from(method="feature visualization", seeds=SEEDS, **apart))
         self.strip.recomputation = self._recomputation()
 
     def _recomputation(self) -> Recomputation | None:
@@ -111,7 +137,8 @@ class Visualizations(Section):
         level = "fine" if any(level == "fine" for _, level in own) else "coarse"
         shown = {"positive": False, "negative": True}
         signs = {name: negative for name, negative in shown.items() if (name, level) in own}
-        return of_visualizations(self.session.model.ref, self.unit.layer, (self.unit.index,), level, SEEDS, signs, self.variables())
+        model, unit = self.session.model.ref, self.unit
+        return of_visualizations(model, unit.layer, (unit.index,), level, SEEDS, signs, self.variables(), self.diversity)
 
     def _row(self, name: str, does: str) -> Row:
         fine = self._found.get((name, "fine"))
@@ -138,3 +165,11 @@ class Visualizations(Section):
     def views(self) -> list[View]:
         """The strip, when there are images."""
         return [self.strip] if self._found else []
+
+    def save_state(self) -> dict[str, Any]:
+        """Keep whether they are diverse."""
+        return {"diverse": self.diverse.isChecked()}
+
+    def restore_state(self, state: dict[str, Any]) -> None:
+        """Take it back."""
+        self.diverse.setChecked(bool(state.get("diverse", False)))

@@ -53,6 +53,8 @@ class Thumbnails(Request):
         Images per unit, from different noise.
     purpose
         Only requests of the same purpose supersede one another: the grid has one, the inspector another.
+    diversity
+        How much the images of one unit are to differ from one another.
     """
 
     model: str
@@ -62,6 +64,7 @@ class Thumbnails(Request):
     negative: bool = False
     seeds: int = 1
     purpose: str = "grid"
+    diversity: float = 0.0
     rank: ClassVar[int] = 1
 
     @property
@@ -95,7 +98,7 @@ class Thumbnails(Request):
 
         def analysis(units: tuple[int, ...]) -> FeatureVisualization:
             return FeatureVisualization(
-                layer=self.layer, units=units, negative=self.negative, seeds=self.seeds, **parameters
+                layer=self.layer, units=units, negative=self.negative, seeds=self.seeds, diversity=self.diversity, **parameters
             )
 
         total = len(self.units)
