@@ -20,7 +20,10 @@ from widgets.relay import Relay
 from widgets.views.thumbnail_grid import ThumbnailGrid
 from workbench.jobs.job import JobEvent
 from workbench.jobs.requests import Sweep
-from workbench.jobs.unit_requests import BATCH, Level, Thumbnails
+from workbench.jobs.unit_requests import Level, Thumbnails
+
+PORTION = 8
+"""Fine images that are rendered in turn with other work."""
 
 
 @dataclass
@@ -93,7 +96,7 @@ class ThumbnailSupply(QObject):
         coarse = [unit for unit in (*visible, *self._around(visible)) if not grid.level(unit)]
         fine = [unit for unit in dict.fromkeys((*visible, *grid.selected_units())) if grid.level(unit) != "fine"]
         if self._work:
-            fine = [] if self._pause.isActive() else fine[:BATCH]
+            fine = [] if self._pause.isActive() else fine[:PORTION]
         elif not coarse and not fine and not self._asked:
             coarse = [unit for unit in grid.units if not grid.level(unit)]
         self._submit("coarse", coarse)
@@ -124,7 +127,7 @@ class ThumbnailSupply(QObject):
     @staticmethod
     def _is_still_wanted(left: Sequence[int], wanted: Sequence[int]) -> bool:
         """Whether most of it is, and what is rendered now is among what is wanted first."""
-        first = wanted[: max(BATCH, len(wanted) // 2)]
+        first = wanted[: max(PORTION, len(wanted) // 2)]
         return left[0] in first and 2 * len(set(wanted).intersection(left)) >= len(left)
 
     # ------------------------------------------------------------------------------------------------ what comes
@@ -165,7 +168,7 @@ class ThumbnailSupply(QObject):
         elif event.job not in self._work:
             self._work.add(event.job)
             fine = self._asked.get("fine")
-            if fine is not None and len(self._left("fine")) > BATCH:
+            if fine is not None and len(self._left("fine")) > PORTION:
                 del self._asked["fine"]
                 self._relay.cancel(fine.job)
                 self.hurry()

@@ -118,8 +118,9 @@ def measure() -> dict[str, float]:
             "XDG_CONFIG_HOME": f"{folder}/config",
             "XDG_DATA_HOME": f"{folder}/data",
         }
+        opened = ["--model", "bundled:efficientnet-lite0", "--images", f"folder:{photos}"]
         run = subprocess.run(
-            [sys.executable, "-c", SCRIPT, "--data", f"{folder}/kept", "--model", "bundled:efficientnet-lite0", "--images", str(photos)],
+            [sys.executable, "-c", SCRIPT, "--data", f"{folder}/kept", *opened],
             env=environment,
             stdout=subprocess.PIPE,
             text=True,

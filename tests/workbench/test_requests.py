@@ -172,7 +172,7 @@ def test_thumbnails_negative_and_seeds(engine: Engine, model: TracedModel) -> No
 
 
 def test_thumbnails_come_from_the_store_unit_by_unit(engine: Engine, model: TracedModel, monkeypatch: Any) -> None:
-    monkeypatch.setattr("workbench.jobs.unit_requests.BATCH", 2)
+    monkeypatch.setattr("workbench.jobs.unit_requests.BATCH", {"coarse": 2, "fine": 2})
     first = Thumbnails(model.ref, "colour", (0, 1)).run(engine, Task())
     task = Record()
     both = Thumbnails(model.ref, "colour", (2, 1, 0, 3)).run(engine, task)
@@ -189,7 +189,7 @@ def test_thumbnails_come_from_the_store_unit_by_unit(engine: Engine, model: Trac
 
 
 def test_a_superseded_range_keeps_what_was_finished(engine: Engine, model: TracedModel, monkeypatch: Any) -> None:
-    monkeypatch.setattr("workbench.jobs.unit_requests.BATCH", 1)
+    monkeypatch.setattr("workbench.jobs.unit_requests.BATCH", {"coarse": 1, "fine": 1})
     with pytest.raises(Cancelled):
         Thumbnails(model.ref, "colour", (0, 1, 2)).run(engine, Record(stop=20))
     task = Record()
@@ -416,8 +416,10 @@ def test_a_sweep_and_what_it_found_of_a_unit(engine: Engine, model: TracedModel)
 
     partials = Record()
     question.run(engine, partials)
-    firsts = [next(iter(partial)) for _, _, partial, _ in partials.steps if isinstance(partial, dict)]
-    assert firsts == ["top_images", "sample_images", "bottom_images"]
+    told = [[name for name in partial if name.endswith("_images")] for _, _, partial, _ in partials.steps if isinstance(partial, dict)]
+    numbers, *pictures = told
+    assert "active_images" in numbers and "top_images" not in numbers, "the numbers come first"
+    assert [name for names in pictures for name in names] == ["top_images", "sample_images", "bottom_images"]
 
     strongest = StrongestImages(model.ref, dots.ref, "colour", (0, 2)).run(engine, Task())
     assert strongest is not None and strongest["names"][0] == "image 11" and strongest["n"] == 12

@@ -48,6 +48,7 @@ class Examples(Section):
         self.strip.setAccessibleName("Dataset examples")
         self.add(self.sweep, self.strip)
         self._found: Mapping[str, Any] = {}
+        self._shown_job = 0  # whose partial results are shown
         self._sweeping: JobEvent | None = None
         self._rates: dict[str, float] = {}  # model -> images a second of its last sweep
         self._costs: dict[tuple[str, str, str], SweepCost] = {}  # of a sweep of a layer, by network, images, layer
@@ -89,11 +90,17 @@ class Examples(Section):
         if event.state == "failed":
             self.sweep.warn(event.error, "Try again")
         elif event.state == "done":
-            self._set(event.result or {})
-            self._show()
+            found = event.result or {}
+            if event.job != self._shown_job or found.keys() != self._found.keys():  # else the partial results have brought all of it
+                self._set(found)
+                self._show()
         elif event.partial is not None:
             self._found = {**self._found, **event.partial}
-            self._show()
+            if event.job != self._shown_job:
+                self._shown_job = event.job
+                self.found.emit(self._found)
+            if "top_images" in self._found:
+                self._show()
 
     def _set(self, found: Mapping[str, Any]) -> None:
         self._found = found
@@ -152,7 +159,7 @@ class Examples(Section):
             return Row(label, ())
         values = found[f"{end}_values"][part]
         order = range(len(values))[::-1] if strongest_first else range(len(values))
-        known = [place for place in order if not math.isnan(values[place])]
+        known = [place for place in order if place < len(found[f"{end}_images"][part]) and not math.isnan(values[place])]
         return Row(label, tuple(self._picture(end, (*part, place)) for place in known), note, lines)
 
     def _picture(self, end: str, place: tuple[int, ...]) -> Picture:

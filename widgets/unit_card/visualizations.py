@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QToolButton
 
 from widgets.unit_card.section import Section
 from widgets.views.image_strip import ImageStrip, Picture, Row
-from workbench.jobs.unit_requests import Thumbnails
+from workbench.jobs.unit_requests import KeptThumbnails, Thumbnails
 from workbench.models.layer import Unit
 from workbench.recompute import Recomputation, of_visualizations
 
@@ -63,7 +63,11 @@ class Visualizations(Section):
         self._show()
 
     def ask(self) -> None:
-        """Ask for all images once the unit stays selected."""
+        """Ask for what was rendered before, and for all images once the unit stays selected."""
+        model, unit = self.session.model, self.unit
+        if model is not None and unit is not None:
+            request = KeptThumbnails(model.ref, unit.layer, unit.index, SEEDS, self.diversity)
+            self.session.relay.submit(request, self._take_kept)
         self._settled.start()
 
     def _renew(self) -> None:
@@ -99,6 +103,14 @@ class Visualizations(Section):
                     self.session.twin_ref, unit.layer, (unit.index,), level, False, SEEDS, "inspector twin", self.diversity
                 )
                 self.session.relay.submit(request, self._take)
+
+    def _take_kept(self, event: JobEvent) -> None:
+        request = event.request
+        assert isinstance(request, KeptThumbnails)
+        current = self.shows(request.model, Unit(request.layer, request.unit)) and request.diversity == self.diversity
+        if event.state == "done" and event.result and current:
+            self._found |= {("negative" if negative else "positive", level): found for (negative, level), found in event.result.items()}
+            self._show()
 
     def _take(self, event: JobEvent) -> None:
         request = event.request

@@ -165,6 +165,10 @@ class Engine:
         self._models.move_to_end(ref)
         return self._models[ref]
 
+    def has_model(self, ref: str) -> bool:
+        """Whether a network is open."""
+        return ref in self._models
+
     def compute_on(self, device: str, arithmetic: Arithmetic) -> None:
         """Choose the device of all networks, ``auto`` for the fastest there is, and the numbers that may be multiplied.
 

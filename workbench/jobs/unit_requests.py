@@ -5,7 +5,7 @@ As in `requests`, nothing heavy is imported before `run`, in the worker thread.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -20,6 +20,7 @@ from workbench.task import Part, Task
 
 if TYPE_CHECKING:
     from workbench.analyses.analysis import Result
+    from workbench.analyses.feature_visualization import FeatureVisualization
     from workbench.images.image_set import ImageSet
     from workbench.jobs.engine import Engine
     from workbench.models.traced_model import TracedModel
@@ -27,11 +28,15 @@ if TYPE_CHECKING:
 Pixels = npt.NDArray[np.uint8]
 Level = Literal["coarse", "fine"]
 
-BATCH = 8
-"""Units rendered together."""
+BATCH: dict[Level, int] = {"coarse": 8, "fine": 2}
+"""Units rendered together: as many as let one step take no longer than a click may wait for its end."""
 ENDS = ("top", "sample", "bottom")
 """Which examples of a unit there are, the ones looked at first before the others."""
 GREY = 128
+WEAKEST = 8
+"""Of the images that drive a unit least, how many are shown."""
+READ = 8
+"""Images read together; each thread decodes so many at a time."""
 
 
 @dataclass(frozen=True)
@@ -91,18 +96,9 @@ class Thumbnails(Request):
         if shipped is not None:
             return shipped
         engine.warm_up()
-        from workbench.analyses.feature_visualization import COARSE, FINE, FeatureVisualization
-
         model = engine.model(self.model, task=task)
-        parameters = COARSE if self.level == "coarse" else FINE
-
-        def analysis(units: tuple[int, ...]) -> FeatureVisualization:
-            return FeatureVisualization(
-                layer=self.layer, units=units, negative=self.negative, seeds=self.seeds, diversity=self.diversity, **parameters
-            )
-
         total = len(self.units)
-        keys = {unit: analysis((unit,)).key(model) for unit in self.units}
+        keys = {unit: self.analysis((unit,)).key(model) for unit in self.units}
         finished: dict[int, Pixels] = {}
         for unit, key in keys.items():
             kept = engine.store.load_thumbnail(key, self.seeds)
@@ -110,9 +106,9 @@ class Thumbnails(Request):
                 finished[unit] = kept
                 task.step(len(finished), total, {unit: kept})
         missing = [unit for unit in keys if unit not in finished]
-        for start in range(0, len(missing), BATCH):
-            batch = tuple(missing[start : start + BATCH])
-            images = analysis(batch).run(model, task=Part(task, len(finished), len(batch), total)).arrays["images"]
+        for start in range(0, len(missing), BATCH[self.level]):
+            batch = tuple(missing[start : start + BATCH[self.level]])
+            images = self.analysis(batch).run(model, task=Part(task, len(finished), len(batch), total)).arrays["images"]
             new = dict(zip(batch, to_pixels(images), strict=True))
             for unit, pixels in new.items():
                 engine.store.save_thumbnail(keys[unit], pixels)
@@ -120,6 +116,15 @@ class Thumbnails(Request):
             task.step(len(finished), total, new)
         return finished
 
+
+    def analysis(self, units: tuple[int, ...]) -> FeatureVisualization:
+        """Return what renders some of the units."""
+        from workbench.analyses.feature_visualization import COARSE, FINE, FeatureVisualization
+
+        parameters = COARSE if self.level == "coarse" else FINE
+        return FeatureVisualization(
+            layer=self.layer, units=units, negative=self.negative, seeds=self.seeds, diversity=self.diversity, **parameters
+        )
 
     @property
     def _comes_with_network(self) -> bool:
@@ -139,22 +144,68 @@ class Thumbnails(Request):
 
 
 @dataclass(frozen=True)
+class KeptThumbnails(Request):
+    """Visualizations of a unit that were rendered before -> ``{(negative, level): uint8 [seed, y, x, 3]}``; nothing is rendered.
+
+    Attributes
+    ----------
+    seeds, diversity, purpose
+        As of `Thumbnails`.
+    """
+
+    model: str
+    layer: str
+    unit: int
+    seeds: int = 1
+    diversity: float = 0.0
+    purpose: str = "inspector"
+    lane: ClassVar[Lane] = "interactive"
+    precedence: ClassVar[float] = -1.5  # takes a moment: also inside what takes longer to answer
+
+    @property
+    def title(self) -> str:
+        """What the jobs panel calls it."""
+        return f"Look up visualizations of {self.layer}:{self.unit}"
+
+    @property
+    def key(self) -> str:
+        """The unit looked at now wins."""
+        return f"kept thumbnails {self.purpose}"
+
+    def run(self, engine: Engine, task: Task) -> dict[tuple[bool, Level], Pixels]:
+        """Read them from the store."""
+        if not engine.has_model(self.model):
+            return {}  # not to load a network before what the window waits for
+        model = engine.model(self.model)
+        found: dict[tuple[bool, Level], Pixels] = {}
+        levels: tuple[Level, ...] = ("coarse", "fine")
+        for negative in (False, True):
+            for level in levels:
+                asked = Thumbnails(self.model, self.layer, (self.unit,), level, negative, self.seeds, diversity=self.diversity)
+                kept = engine.store.load_thumbnail(asked.analysis((self.unit,)).key(model), self.seeds)
+                if kept is not None:
+                    found[negative, level] = kept
+        return found
+
+
+@dataclass(frozen=True)
 class UnitExamples(Request):
     """What a sweep found of one unit -> mapping, or None when no sweep of this layer has begun.
 
     The mapping has all arrays of `DatasetExamples` for this unit by their names (``top_values`` ``[k]``, ``sample_values``
     ``[range, samples]``, ``histogram``, ``mean`` …), and
 
-    * ``top_images`` uint8 ``[k, y, x, 3]``, ``bottom_images``, ``sample_images`` ``[range, samples, y, x, 3]``: what the unit saw where its
-      activation was largest, cut out of the image at the size of the receptive field; grey where there was no image;
+    * ``top_images`` uint8 ``[k, y, x, 3]``, ``sample_images`` ``[range, samples, y, x, 3]``, and ``bottom_images`` of the first
+      `WEAKEST`: what the unit saw where its activation was largest, cut out of the image at the size of the receptive field; grey where
+      there was none;
     * ``top_boxes`` int32 ``[k, 4]``, ``bottom_boxes``, ``sample_boxes``: top, left, bottom, right of that in pixels of ``size``;
     * ``top_names``, ``bottom_names``, ``sample_names``: tuples of the images' ids in the order of the flattened index;
     * ``size``: height and width of the image the network read;
     * ``finished``: whether the sweep has seen all images; those it could not read count as seen;
     * ``sweep``: what it was asked for: its ``parameters``, empty while they are not known, and the ``layer`` as it is called there.
 
-    Each of the three sets of images is a partial result as well, the top ones first. A sweep that is still running shows what it has
-    found so far.
+    The numbers are a partial result, then each of the three sets of images, the top ones first. A sweep that is still running shows what
+    it has found so far.
 
     Attributes
     ----------
@@ -192,22 +243,25 @@ class UnitExamples(Request):
         size = model.preprocessing.size
         field = engine.receptive_field(model, unit.layer)
         found["size"] = size
-        total = sum(int((found[f"{end}_index"] >= 0).sum()) for end in ENDS)
-        read = 0
-        for end in ENDS:
-            index = found[f"{end}_index"]
-            boxes = receptive_boxes(found[f"{end}_position"], layer.positions, field, size)
-            there = int((index >= 0).sum())
-            crops = cut_out(images, index, boxes, size, Part(task, read, there, total))
-            read += there
-            names = tuple(images.ids[image] if image >= 0 else "" for image in index.flat)
-            new = {
-                f"{end}_images": crops,
-                f"{end}_boxes": boxes,
-                f"{end}_names": names,
-            }
+        task.step(0, 1, dict(found))  # the numbers are there at once
+        indices = {end: found[f"{end}_index"][: WEAKEST if end == "bottom" else None] for end in ENDS}
+        index = np.concatenate([indices[end].ravel() for end in ENDS])
+        boxes = {end: receptive_boxes(found[f"{end}_position"][: len(indices[end])], layer.positions, field, size) for end in ENDS}
+        starts = np.cumsum([0, *(indices[end].size for end in ENDS)])
+        told: set[str] = set()
+        for crops, there in cut_out(images, index, np.concatenate([boxes[end].reshape(-1, 4) for end in ENDS]), size):
+            new: dict[str, Any] = {}
+            for end, start, stop in zip(ENDS, starts, starts[1:], strict=False):
+                if end not in told and there[start:stop].all():
+                    told.add(end)
+                    shape = indices[end].shape
+                    new |= {
+                        f"{end}_images": crops[start:stop].reshape(*shape, *crops.shape[1:]).copy(),
+                        f"{end}_boxes": boxes[end],
+                        f"{end}_names": tuple(images.ids[image] if image >= 0 else "" for image in index[start:stop]),
+                    }
             found |= new
-            task.step(read, total, {**new, f"{end}_values": found[f"{end}_values"], "size": size})
+            task.step(int(there.sum()), len(index), new or None)
         return found
 
 
@@ -373,8 +427,12 @@ class StrongestImages(Request):
         index = np.array([one["top_index"][0] for one in known])
         positions = np.array([one["top_position"][0] for one in known])
         boxes = receptive_boxes(positions, layer.positions, engine.receptive_field(model, self.layer), size)
+        crops = np.empty(0, np.uint8)
+        for so_far, there in cut_out(images, index, boxes, size):
+            crops = so_far
+            task.step(int(there.sum()), len(there))
         return {
-            "images": cut_out(images, index, boxes, size, task),
+            "images": crops,
             "values": np.array([one["top_values"][0] for one in known], np.float32),
             "names": tuple(images.ids[image] if image >= 0 else "" for image in index),
             "n": int(known[0]["max_histogram"].sum()),
@@ -479,33 +537,34 @@ def layer_of(model: TracedModel, unit: Unit) -> Layer:
 
 
 def cut_out(
-    images: ImageSet, index: npt.NDArray[np.integer[Any]], boxes: npt.NDArray[np.int32], size: tuple[int, int], task: Task
-) -> Pixels:
-    """Return the part of each image that lies in its box, ``*index y x 3``; grey where there is no image (a negative index).
+    images: ImageSet, index: npt.NDArray[np.integer[Any]], boxes: npt.NDArray[np.int32], size: tuple[int, int]
+) -> Iterator[tuple[Pixels, npt.NDArray[np.bool_]]]:
+    """Cut out the part of each image that lies in its box; grey where there is no image (a negative index) or it cannot be read.
+
+    Yields the parts (``n y x 3``) as far as they go, and which are there, every few images; in the end all are.
 
     Parameters
     ----------
-    boxes
-        ``*index 4``: top, left, bottom, right in pixels, all of one size.
+    index, boxes
+        ``n``, and ``n 4``: top, left, bottom, right in pixels, all of one size.
     size
         Height and width that images are read at.
     """
-    flat = boxes.reshape(-1, 4)
-    field = flat[0, 2:] - flat[0, :2]
-    crops = np.full((index.size, *field, 3), GREY, np.uint8)
+    field = boxes[0, 2:] - boxes[0, :2]
+    crops, there = np.full((len(index), *field, 3), GREY, np.uint8), index < 0
     places: dict[int, list[int]] = {}
-    for place, image in enumerate(index.flat):
-        if image >= 0:
-            places.setdefault(int(image), []).append(place)
-    read = 0
-    for batch in images.batches(size, 16, list(places)):
+    for place in np.flatnonzero(~there).tolist():
+        places.setdefault(int(index[place]), []).append(place)
+    order = list(places)
+    for batch in images.batches(size, READ, order):
         for image, pixels in zip(batch.indices.tolist(), batch.images, strict=True):
             for place in places[image]:
-                top, left, bottom, right = flat[place]
+                top, left, bottom, right = boxes[place]
                 crops[place] = pixels[top:bottom, left:right]
-        read += len(batch.indices)
-        task.step(read, len(places))
-    return crops.reshape(*index.shape, *field, 3)
+        at = order.index(int(batch.indices[-1]))
+        there[[place for image in order[: at + 1] for place in places[image]]] = True
+        yield crops, there
+    yield crops, np.ones_like(there)
 
 
 def to_pixels(images: npt.NDArray[np.float32]) -> Pixels:

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -148,7 +149,7 @@ def unit_examples(source: str | Path | Mapping[str, npt.NDArray[Any]], layer: st
     ----------
     source
         The arrays of a result, or the folder of a sweep (`DatasetExamples.kept_in`): finished, or still running; then it is what
-        the batches done so far have given. From a folder only this unit's part is read, in milliseconds.
+        the batches done so far have given. From a folder only this layer's part is read, in milliseconds, and remembered.
 
     Raises
     ------
@@ -171,15 +172,23 @@ def unit_examples(source: str | Path | Mapping[str, npt.NDArray[Any]], layer: st
     if not is_finished(folder):
         plan, state = read_unit(folder, layer, unit)
         return {name: array[0] for name, array in describe(state, plan).items()}
+    arrays = _of_layer(folder, (folder / FINISHED).stat().st_mtime_ns, layer)
+    units = len(arrays["mean"])
+    if not 0 <= unit < units:
+        raise InputError(f"{layer} has units 0 to {units - 1}, not {unit}")
+    return {name: np.array(array[unit]) for name, array in arrays.items()}
+
+
+@lru_cache(maxsize=2)
+def _of_layer(folder: Path, changed: int, layer: str) -> Arrays:
+    """Return the arrays of all units of a layer: whoever looks at one unit looks at its neighbours next."""
     import zarr
 
     group = zarr.open_group(folder / FINISHED, mode="r")
     start = 0
     for name, units in json.loads(str(group.attrs["layers"])).items():
         if name == layer:
-            if not 0 <= unit < units:
-                raise InputError(f"{layer} has units 0 to {units - 1}, not {unit}")
-            return {what: np.asarray(array[start + unit]) for what, array in _members(group).items()}
+            return {what: np.asarray(array[start : start + units]) for what, array in _members(group).items()}
         start += units
     raise InputError(f"layer {layer!r} is not part of the sweep in {folder}")
 

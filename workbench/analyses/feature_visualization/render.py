@@ -252,9 +252,9 @@ class Ascent:
         self,
         scene: Scene,
         parameterization: Parameterization,
-        step: Callable[[int], None] = lambda done: None,
+        step: Callable[[float], None] = lambda done: None,
     ) -> tuple[Float[Tensor, "step row"], Float[Tensor, "row y x"] | None]:
-        """Optimise the variables in place, calling `step` with the number of steps done after each.
+        """Optimise the variables in place, calling `step` with the number of steps done after each, and with a part more inside it.
 
         Returns
         -------
@@ -273,6 +273,7 @@ class Ascent:
             maps, noise = self._maps(done, scene, parameterization, generator)
             image = parameterization.image()
             value = _value(scene, image, maps, noise)
+            step(done - 0.5)  # who waits for the worker waits for half a step
             if isinstance(parameterization, Maco):
                 gradient, of_image = torch.autograd.grad(value, [variables, image], gain.factors)
                 seen = of_image.abs().sum(1) / gain.factors.view(-1, 1, 1)
@@ -282,6 +283,7 @@ class Ascent:
             if done == 1 and not (value.isfinite().all() and gradient.isfinite().all()):
                 raise InputError(f"{scene.objective} is not a finite number on noise; check the network's weights")
             if done <= REDIRECTED_STEPS:
+                step(done - 0.25)
                 gradient = _redirected(scene, parameterization, maps, noise, gain, gradient)
             optimiser.step(gain.settle(gradient))
             history.append(value.detach())
