@@ -70,6 +70,12 @@ class Made:
         for i in range(40):
             pixels = np.random.default_rng(i).integers(0, 256, (24, 24, 3), np.uint8)
             Image.fromarray(pixels).save(pictures / f"{i:03d}.png")
+        for i in range(24):
+            place = folder / "labelled" / ("left", "right")[i % 2]
+            place.mkdir(parents=True, exist_ok=True)
+            pixels = np.random.default_rng(100 + i).integers(0, 256, (24, 24, 3), np.uint8)
+            Image.fromarray(pixels).save(place / f"{i:03d}.png")
+        labelled = f"folder:{folder / 'labelled'}"
         model, images = f"python:{folder / 'my nets' / 'small net.py'}:make", f"folder:{pictures}"
         engine = Engine(Store(folder / "cache"))
         engine.model(model, allow_code=True)
@@ -103,6 +109,13 @@ class Made:
         ranking = UnitsOnImage(model, "1", pasted, images).run(engine, Task())
         ranked = Step("UnitsOfImage", {"layer": "1", "file": image}, "ranking", (Pick("percentile", "percentile"),))
 
+        asked = [
+            RunAnalysis("Ablation", {"layer": "1", "units": [3], "limit": 16, "null_images": 8}, model, images),
+            RunAnalysis("NearestUnits", {"layer": "1", "twins": 1}, model, images),
+            RunAnalysis("LabelSelectivity", {"layer": "1", "twins": 1}, model, labelled),
+        ]
+        answers = [request.run(engine, Task()) for request in asked]
+
         analysis = RunAnalysis("FeatureVisualization", {"layer": "1", "units": (1, 3), "steps": 8, "size": 24, "held_out": 2}, model)
         result = analysis.run(engine, Task())
         self.expected: list[tuple[Recomputation, dict[str, np.ndarray]]] = [
@@ -113,6 +126,7 @@ class Made:
             (of_image(model, image, "1", 3, names), on_image),
             (of_contributions(model, image, "4", 1, (), {}), {f"result:{name}": array for name, array in sums.arrays.items()}),
             (Recomputation(model, images, (ranked,)), {"percentile": ranking.arrays["percentile"]}),
+            *((of_result(answer), {f"result:{name}": array for name, array in answer.arrays.items()}) for answer in answers),
         ]
         self.result = result
 
