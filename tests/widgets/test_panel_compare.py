@@ -75,6 +75,7 @@ def test_histograms_share_their_axes_and_can_stop_doing_so(panel, runner, qtbot)
     sweep = {"layer": UNIT.layer, "parameters": {"k": 8}}
     answer(runner, qtbot, first, found(2.0) | {"sweep": sweep})
     assert all("test:small" in view.recomputation.python() for view in panel.views()), "every figure says how to make it again"
+    assert first.histogram.made_from["address"] == f"workbench:test:small#{UNIT}"
     assert 'arrays["blocks.1.act/max_histogram"][blocks_1_act_9]' in first.histogram.recomputation.python()
     answer(runner, qtbot, second, found(8.0, images=500))
     assert first.histogram._shared == second.histogram._shared == (0.0, 8.0, 499.0)

@@ -566,3 +566,11 @@ def test_times_and_names_are_short():
         "cat",
         "St. Bernard",
     ]
+
+
+def test_a_sweep_in_shorter_numbers_says_so_also_when_exact_ones_are_chosen_now(opened, runner, qtbot):
+    made = {"layer": UNIT.layer, "parameters": {}, "arithmetic": "bf16"}
+    answer(runner, UnitExamples, found(UnitExamples("", "", "")) | {"sweep": made})
+    qtbot.waitUntil(lambda: opened.examples.note.full_text == "Test images, n = 100 · bf16, not exact")
+    assert opened.examples.strip.made_from["arithmetic"] == "bf16"
+    assert opened.distribution.histogram.made_from["arithmetic"] == "bf16"

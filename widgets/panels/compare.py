@@ -30,6 +30,7 @@ from widgets.unit_card.examples import short
 from widgets.views.axes import number
 from widgets.views.histogram import Histogram
 from widgets.views.image_strip import ImageStrip, Picture, Row
+from workbench.address import Address
 from workbench.jobs.requests import Sweep
 from workbench.jobs.unit_requests import Thumbnails, UnitExamples, UnitOnImage
 from workbench.labels import variable_of
@@ -276,7 +277,10 @@ class Column(QObject):
     def _made_from(self, **more: object) -> dict[str, object]:
         opened = self.session.model
         badge = self.session.badge if opened is not None and opened.ref == self.model and "images" in more else ""
-        return {"model": self.model, "unit": str(self.unit), **({"badge": badge} if badge else {}), **more}
+        weights = opened.weight_hash if opened is not None and opened.ref == self.model else None
+        known = {"weights": weights} if weights else {}
+        address = str(Address(self.model, layer=self.unit.layer, units=(self.unit.index,)))
+        return {"model": self.model, **known, "unit": str(self.unit), "address": address, **({"badge": badge} if badge else {}), **more}
 
     def _say(self, text: str, wrong: bool = False) -> None:
         say(self.said, text, wrong)

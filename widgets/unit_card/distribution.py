@@ -140,6 +140,7 @@ class Distribution(Section):
                 images=images.ref,
                 images_hash=images.content_hash,
                 n=seen,
+                arithmetic=str(self._found.get("sweep", {}).get("arithmetic", "fp32")),
                 quantity=kind,
                 null_level=NULL if self._of_twin else "none: the random-weight twin is not shown",
             ),

@@ -111,6 +111,11 @@ class Examples(Section):
         """Images the examples were chosen from; 0 while unknown."""
         return int(np.sum(self._found.get("max_histogram", 0)))
 
+    @property
+    def arithmetic(self) -> str:
+        """Numbers that the sweep was computed with, which may be others than those chosen now."""
+        return str(self._found.get("sweep", {}).get("arithmetic", "fp32"))
+
     # ------------------------------------------------------------------------------------------------ the rows
 
     def _show(self) -> None:
@@ -141,7 +146,9 @@ class Examples(Section):
         """Return the provenance of a figure made from the open images."""
         images = self.session.images
         assert images is not None
-        return self.made_from(images=images.ref, images_hash=images.content_hash, n=self.seen, **more)
+        return self.made_from(
+            images=images.ref, images_hash=images.content_hash, n=self.seen, arithmetic=self.arithmetic, **more
+        )
 
     def _row(
         self,
@@ -273,7 +280,8 @@ class Examples(Section):
         images, model = self.session.images, self.session.model
         if images is None or model is None or self.unit is None:
             return
-        self.note.setText(f"{images.name}, n = {self.seen:,}" if self.seen else images.name)
+        rough = f" · {self.arithmetic}, not exact" if self.seen and self.arithmetic != "fp32" else ""
+        self.note.setText(f"{images.name}, n = {self.seen:,}{rough}" if self.seen else images.name)
         rate, cost = self._rates.get(model.ref), self._costs.get((model.ref, images.ref, self.unit.layer))
         missing = images.length - self.seen
         seconds = missing / rate if rate else cost.seconds * missing / images.length if cost is not None else None

@@ -260,26 +260,30 @@ class Engine:
         """Return what the newest sweep of the layer found of one unit (see `DatasetExamples`), or None when there is no sweep.
 
         A sweep that is still running gives what it has found so far; ``finished`` says whether it has seen all images. ``sweep`` has its
-        ``parameters``, empty while they are not known, and the ``layer`` as it is called there.
+        ``parameters``, empty while they are not known, the ``layer`` as it is called there, and the ``arithmetic`` it was computed with.
         """
         from workbench.analyses.dataset_examples import is_finished, unit_examples
 
         def read(folder: Path, name: str) -> dict[str, Any]:
             done = is_finished(folder)
-            sweep = {"layer": name, "parameters": self._sweep_parameters(folder, model, images) if done else {}}
+            parameters, arithmetic = self._sweep_made(folder, model, images) if done else ({}, model.arithmetic)
+            sweep = {"layer": name, "parameters": parameters, "arithmetic": arithmetic}
             return unit_examples(folder, name, unit) | {"finished": done, "sweep": sweep}
 
         return self._from_sweep(model, images, layer, read)
 
-    def _sweep_parameters(self, folder: Path, model: TracedModel, images: ImageSet) -> dict[str, Any]:
-        """Return the parameters of the finished sweep in a folder of the store: those of its result, else of one that came along."""
+    def _sweep_made(self, folder: Path, model: TracedModel, images: ImageSet) -> tuple[dict[str, Any], str]:
+        """Return the parameters of the finished sweep in a folder of the store, and the numbers it was computed with.
+
+        They are those of its result, else of a sweep that came along with a bundled network.
+        """
         from workbench.analyses.dataset_examples import DatasetExamples, swept_layers
 
         known = self.store.load(folder.name)
         if known is not None:
-            return dict(known.parameters)
+            return dict(known.parameters), str(known.provenance.get("arithmetic", "fp32"))
         shipped = DatasetExamples(layers=swept_layers(folder), **SWEEP)  # type: ignore[arg-type]
-        return shipped.model_dump(mode="json") if shipped.key(model, images) == folder.name else {}
+        return (shipped.model_dump(mode="json") if shipped.key(model, images) == folder.name else {}), "fp32"
 
     def layer_statistics(self, model: TracedModel, images: ImageSet, layer: str) -> dict[str, Any] | None:
         """Return mean, largest activation, sparsity … of all units of a layer and the images ``seen``, or None.

@@ -202,7 +202,8 @@ class UnitExamples(Request):
     * ``top_names``, ``bottom_names``, ``sample_names``: tuples of the images' ids in the order of the flattened index;
     * ``size``: height and width of the image the network read;
     * ``finished``: whether the sweep has seen all images; those it could not read count as seen;
-    * ``sweep``: what it was asked for: its ``parameters``, empty while they are not known, and the ``layer`` as it is called there.
+    * ``sweep``: what it was asked for: its ``parameters``, empty while they are not known, the ``layer`` as it is called there, and the
+      ``arithmetic`` it was computed with.
 
     The numbers are a partial result, then each of the three sets of images, the top ones first. A sweep that is still running shows what
     it has found so far.
