@@ -19,7 +19,7 @@ from widgets.unit_card.examples import short
 from widgets.unit_card.response import as_map
 from workbench.analyses.analysis import Result
 from workbench.jobs.requests import FetchImages, LoadModel, ReadImage, Sweep
-from workbench.jobs.unit_requests import Thumbnails, UnitExamples, UnitOnImage
+from workbench.jobs.unit_requests import PreActivation, Thumbnails, UnitExamples, UnitOnImage
 from workbench.labels import Label, put
 from workbench.models.layer import Layer, Unit
 
@@ -574,3 +574,30 @@ def test_a_sweep_in_shorter_numbers_says_so_also_when_exact_ones_are_chosen_now(
     qtbot.waitUntil(lambda: opened.examples.note.full_text == "Test images, n = 100 · bf16, not exact")
     assert opened.examples.strip.made_from["arithmetic"] == "bf16"
     assert opened.distribution.histogram.made_from["arithmetic"] == "bf16"
+
+
+def test_the_histogram_is_of_the_pre_activation_when_that_is_wanted(opened, runner, session, qtbot):
+    section = opened.distribution
+    answer(runner, UnitExamples, found(UnitExamples("", "", "")))
+    qtbot.waitUntil(lambda: bool(opened.views()) and section.views() == [section.histogram])
+    assert section.histogram.title == f"Histogram of {UNIT}"
+    section.counted.setCurrentText("pre: images")
+    (request,) = runner.asked(PreActivation)
+    assert (request.model, request.images, request.unit) == ("test:small", "test:images", str(UNIT)) and not section.views()
+    answer(runner, PreActivation, {"unit": "blocks.1.bn:9", "found": None})
+    qtbot.waitUntil(section.sweep_pre.isVisible)
+    assert section.sweep_pre.text() == "Sweep blocks.1.bn"
+    qtbot.mouseClick(section.sweep_pre, Qt.MouseButton.LeftButton)
+    assert runner.asked(Sweep)[-1].layers == ("blocks.1.bn",)
+    runner.tell(max(job for job, request in runner.requests.items() if isinstance(request, Sweep)), "done", result=Result("", {}, {}, {}))
+    qtbot.waitUntil(lambda: len(runner.asked(PreActivation)) == 2)
+    sweep = {"layer": "blocks.1.bn", "parameters": {"k": 16}}
+    answer(runner, PreActivation, {"unit": "blocks.1.bn:9", "found": found(UnitExamples("", "", "")) | {"sweep": sweep}})
+    qtbot.waitUntil(lambda: section.histogram.title == "Histogram of blocks.1.bn:9")
+    assert section.histogram.made_from["pre_activation"] == "blocks.1.bn:9" and not section.sweep_pre.isVisible()
+    assert "blocks.1.bn/max_histogram" in section.histogram.recomputation.python()
+    session.select_unit(OTHER)
+    assert not section.views() and len(runner.asked(PreActivation)) == 3
+    section.counted.setCurrentText("images")
+    answer(runner, UnitExamples, found(UnitExamples("", "", "")))
+    qtbot.waitUntil(lambda: section.histogram.title == f"Histogram of {OTHER}")

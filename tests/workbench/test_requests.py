@@ -35,6 +35,7 @@ from workbench.jobs.runner import Runner
 from workbench.jobs.store import Store
 from workbench.jobs.unit_requests import (
     LayerStatistics,
+    PreActivation,
     StrongestImages,
     Thumbnails,
     UnitExamples,
@@ -420,6 +421,11 @@ def test_a_sweep_and_what_it_found_of_a_unit(engine: Engine, model: TracedModel)
     numbers, *pictures = told
     assert "active_images" in numbers and "top_images" not in numbers, "the numbers come first"
     assert [name for names in pictures for name in names] == ["top_images", "sample_images", "bottom_images"]
+
+    before = PreActivation(model.ref, dots.ref, "act:0").run(engine, Task())
+    assert before is not None and before["unit"] == "colour:0"
+    np.testing.assert_array_equal(before["found"]["max_histogram"], answer["max_histogram"])
+    assert PreActivation(model.ref, dots.ref, "colour:0").run(engine, Task()) is None
 
     strongest = StrongestImages(model.ref, dots.ref, "colour", (0, 2)).run(engine, Task())
     assert strongest is not None and strongest["names"][0] == "image 11" and strongest["n"] == 12

@@ -15,7 +15,8 @@ from widgets.unit_card.visualizations import TWIN as NULL
 from widgets.views.axes import number
 from widgets.views.histogram import Band, Histogram
 from workbench.jobs.requests import Sweep
-from workbench.jobs.unit_requests import UnitExamples
+from workbench.jobs.unit_requests import PreActivation, UnitExamples
+from workbench.models.layer import Unit
 
 if TYPE_CHECKING:
     from widgets.session import Session
@@ -33,15 +34,24 @@ class Distribution(Section):
         self.counted = QComboBox(self)
         self.counted.addItem("images", "max_histogram")
         self.counted.addItem("positions", "histogram")
+        self.counted.addItem("pre: images", "pre max_histogram")
+        self.counted.addItem("pre: positions", "pre histogram")
         self.counted.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.counted.setMinimumContentsLength(6)
         self.counted.setToolTip(
-            "What is counted: the largest activation in each image, or the activation at some seeded positions of each"
+            "What is counted: the largest activation in each image, or the activation at some seeded positions of each;\n"
+            "pre: of the value that the non-linearity reads"
         )
         self.counted.setAccessibleName("What the histogram counts")
-        self.counted.currentIndexChanged.connect(lambda _index: self._show())
+        self.counted.currentIndexChanged.connect(lambda _index: self._turn())
         self.head.addWidget(self.counted)
         self.add(self.histogram)
+        self._pre: tuple[Unit, Mapping[str, Any]] | None = None  # the unit before the non-linearity, and what is known of it
+        self.sweep_pre = QPushButton(self)
+        self.sweep_pre.setToolTip("Show the images to the layer before the non-linearity; the answer is kept for every unit")
+        self.sweep_pre.clicked.connect(self._sweep_pre)
+        self.add(self.sweep_pre)
+        self.sweep_pre.hide()
         self._found: Mapping[str, Any] = {}
         self._value: float | None = None
         self._of_twin: Mapping[str, Any] | None = None  # None while nothing is known of it
@@ -57,11 +67,67 @@ class Distribution(Section):
         self._value = None
         self._of_twin = None
         self.sweep_twin.hide()
+        self._pre = None
+        self.sweep_pre.hide()
+        for index in (2, 3):
+            self.counted.model().item(index).setEnabled(self._has_pre)
         self.show_found({})
 
     def ask(self) -> None:
         """Ask for the twin's histogram, where it is to be shown; the unit's own comes with the examples."""
         self._ask_twin()
+        self._ask_pre()
+
+    # ------------------------------------------------------------------------------------------------ before the non-linearity
+
+    @property
+    def of_pre(self) -> bool:
+        """Whether the value before the non-linearity is what is counted."""
+        return self.counted.currentData().startswith("pre ") and self._has_pre
+
+    @property
+    def _has_pre(self) -> bool:
+        return self.unit is not None and (self.layer.role == "post" or self.layer.kind == "cat")
+
+    def _turn(self) -> None:
+        """Count the other one."""
+        self._show()
+        self._ask_pre()
+
+    def _ask_pre(self) -> None:
+        """Ask what a sweep has found of the unit before the non-linearity, if that is wanted and not known."""
+        model, images, unit = self.session.model, self.session.images, self.unit
+        if self.of_pre and self._pre is None and model is not None and images is not None and unit is not None and self.isVisible():
+            self.session.relay.submit(PreActivation(model.ref, images.ref, str(unit)), self._take_pre)
+
+    def _take_pre(self, event: JobEvent) -> None:
+        request, images = event.request, self.session.images
+        assert isinstance(request, PreActivation)
+        if images is None or request.images != images.ref or not self.shows(request.model, request.unit):
+            return
+        if event.state == "failed":
+            self.histogram.clear(event.error)
+        elif event.state == "done" and event.result is None:
+            self.histogram.clear("No non-linearity stands before this unit.")
+        elif event.state == "done":
+            self._pre = Unit.parse(event.result["unit"]), event.result["found"] or {}
+            self._show()
+
+    def _sweep_pre(self) -> None:
+        model, images = self.session.model, self.session.images
+        if self._pre is not None and model is not None and images is not None:
+            self.sweep_pre.setEnabled(False)
+            self.session.relay.submit(Sweep(model.ref, images.ref, (self._pre[0].layer,)), self._follow_pre)
+
+    def _follow_pre(self, event: JobEvent) -> None:
+        if event.state == "failed":
+            self.session.report(event.error, event.details)
+        if event.ended:
+            self.sweep_pre.setEnabled(True)
+            self._pre = None
+            self._ask_pre()
+
+    # ------------------------------------------------------------------------------------------------ the random-weight twin
 
     def _on_twin(self) -> None:
         self._of_twin = None
@@ -110,51 +176,62 @@ class Distribution(Section):
     def mark(self, value: float | None) -> None:
         """Mark the activation of the user's own image; None for no image."""
         self._value = value
+        value = value if not self.of_pre else None
         self.histogram.set_marker(value, f"your image {number(value)}" if value is not None else "")
 
     def _show(self) -> None:
-        kind, images = self.counted.currentData(), self.session.images
-        counts = self._found.get(kind)
-        self.counted.setVisible(counts is not None)
+        kind, images = self.counted.currentData().removeprefix("pre "), self.session.images
+        unit, found, missing = self.unit, self._found, "The histogram comes with the dataset examples."
+        if self.of_pre:
+            unit, found = self._pre or (None, {})
+            missing = f"{unit.layer} was not swept yet." if unit is not None else "Looking for what the non-linearity reads …"
+        self.sweep_pre.setVisible(self.of_pre and unit is not None and not found)
+        self.sweep_pre.setText(f"Sweep {unit.layer if unit is not None else ''}")
+        counts = found.get(kind)
+        self.counted.setVisible(counts is not None or self.of_pre)
         self.histogram.recomputation = None
         if counts is None or images is None or not np.any(counts):
-            self.histogram.clear("The histogram comes with the dataset examples.")
+            self.histogram.clear(missing)
             self.histogram.setFixedHeight(48)
             return
         self.histogram.setFixedHeight(220)
+        role = "pre-activation" if self.of_pre else self.role
         filled = np.flatnonzero(counts)
         part = slice(int(filled[0]), int(filled[-1]) + 1)
         of_images = kind == "max_histogram"
-        seen = int(np.sum(self._found["max_histogram"]))
-        active = float(self._found["active_images" if of_images else "sparsity"])
+        seen = int(np.sum(found["max_histogram"]))
+        active = float(found["active_images" if of_images else "sparsity"])
         note = f"n = {seen:,} images" + ("" if of_images else f", {int(counts.sum()):,} positions")
+        twin = self._of_twin if not self.of_pre else None
         self.histogram.show_counts(
-            self._found[f"{kind}_edges"][part.start : part.stop + 1],
+            found[f"{kind}_edges"][part.start : part.stop + 1],
             counts[part],
-            title=f"Histogram of {self.unit}",
-            label=f"largest {self.role} of an image" if of_images else self.role,
+            title=f"Histogram of {unit}",
+            label=f"largest {role} of an image" if of_images else role,
             counted="images" if of_images else "positions",
             note=note + (f" · {100 * active:.0f} % above 0" if math.isfinite(active) else ""),
-            bands=self._bands() if of_images else (),
+            bands=self._bands(found) if of_images else (),
             made_from=self.made_from(
                 images=images.ref,
                 images_hash=images.content_hash,
                 n=seen,
-                arithmetic=str(self._found.get("sweep", {}).get("arithmetic", "fp32")),
+                arithmetic=str(found.get("sweep", {}).get("arithmetic", "fp32")),
                 quantity=kind,
-                null_level=NULL if self._of_twin else "none: the random-weight twin is not shown",
+                null_level=NULL if twin else "none: the random-weight twin is not shown",
+                **({"pre_activation": str(unit), "role": role} if self.of_pre else {}),
             ),
         )
-        if self._of_twin:
-            shown = self._found[f"{kind}_edges"][part.start : part.stop + 1]
-            null = rebinned(self._of_twin[kind], self._of_twin[f"{kind}_edges"], shown)
+        if twin:
+            shown = found[f"{kind}_edges"][part.start : part.stop + 1]
+            null = rebinned(twin[kind], twin[f"{kind}_edges"], shown)
             self.histogram.set_null(NULL, null * (counts.sum() / max(1.0, null.sum())))
-        self.histogram.recomputation = self.sweep_recomputation(self._found, (kind, f"{kind}_edges", "range_edges"))
+        self.histogram.recomputation = self.sweep_recomputation(found, (kind, f"{kind}_edges", "range_edges"), unit)
         self.mark(self._value)
 
-    def _bands(self) -> list[Band]:
+    @staticmethod
+    def _bands(found: Mapping[str, Any]) -> list[Band]:
         """The ranges that the sampled examples come from."""
-        edges = self._found.get("range_edges")
+        edges = found.get("range_edges")
         if edges is None or not np.isfinite(edges).all():
             return []
         ranges = len(edges) - 1

@@ -126,12 +126,15 @@ class Section(QWidget):
         assert self.session.model is not None and self.unit is not None
         return {self.unit.index: variable_of(self.session.project.labels.get(self.session.model.ref, {}), self.unit)}
 
-    def sweep_recomputation(self, found: Mapping[str, Any], arrays: Sequence[str]) -> Recomputation | None:
-        """Return what finds arrays of the unit again that a sweep has found; None where it is not known how it was made."""
-        model, images, unit = self.session.model, self.session.images, self.unit
+    def sweep_recomputation(
+        self, found: Mapping[str, Any], arrays: Sequence[str], unit: Unit | None = None
+    ) -> Recomputation | None:
+        """Return what finds arrays of the unit, or of another, again that a sweep has found; None where it is not known how it was made."""
+        model, images, unit = self.session.model, self.session.images, unit or self.unit
         if model is None or images is None or unit is None or "sweep" not in found:
             return None
-        return of_sweep(model.ref, images.ref, found["sweep"], unit.index, arrays, unit.layer, self.variables())
+        names = self.variables() if unit == self.unit else {}
+        return of_sweep(model.ref, images.ref, found["sweep"], unit.index, arrays, unit.layer, names)
 
     def made_from(self, **more: object) -> dict[str, object]:
         """Return the provenance of a figure of this unit."""

@@ -267,6 +267,43 @@ class UnitExamples(Request):
 
 
 @dataclass(frozen=True)
+class PreActivation(Request):
+    """The unit whose value the non-linearity of a unit reads, and what a sweep found of it -> mapping, or None where there is none.
+
+    * ``unit``: its address, ``layer:index``;
+    * ``found``: all arrays of `DatasetExamples` for it, ``finished`` and ``sweep`` as of `UnitExamples`; None without a sweep.
+    """
+
+    model: str
+    images: str
+    unit: str
+    lane: ClassVar[Lane] = "interactive"
+
+    @property
+    def title(self) -> str:
+        """What the jobs panel calls it."""
+        return f"Pre-activation of {self.unit} in {self.images}"
+
+    @property
+    def key(self) -> str:
+        """The unit looked at now wins."""
+        return "pre-activation"
+
+    def run(self, engine: Engine, task: Task) -> dict[str, Any] | None:
+        """Go back to it in the graph, then read its part of the sweep."""
+        engine.warm_up()
+        from workbench.models.affine import before_activation
+
+        model, images = engine.model(self.model, task=task), engine.images(self.images, task)
+        unit = Unit.parse(self.unit)
+        unit = Unit(layer_of(model, unit).name, unit.index)
+        before = before_activation(model.graph, unit)
+        if before == unit:
+            return None
+        return {"unit": str(before), "found": engine.unit_examples(model, images, before.layer, before.index)}
+
+
+@dataclass(frozen=True)
 class LayerStatistics(Request):
     """Numbers to compare the units of a layer by -> mapping of name to ``[unit]``, or None when no sweep of it has finished.
 
