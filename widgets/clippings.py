@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from widgets.main_window import MainWindow
     from workbench.recompute import Recomputation, TrainingRun
 
-UNKNOWN = "It is not known what recomputes this view: it shows an image of yours, or what is still being computed"
+UNKNOWN = "It is not known what recomputes this view: it shows what is still being computed, or a sweep of an earlier session"
 PYTHON = "Lines that compute the arrays of this view again"
 COMMAND = "A line for the terminal, in the workbench's folder, that writes the arrays into a folder"
 

@@ -97,6 +97,8 @@ class FamilyMenu(QMenu):
         known = find_family(self._session.project.families, self.model, published.layer, published.name)
         if known is None:
             edit_family(self._session, self.model, None, Family(published.name, published.layer, list(published.units)))
+        elif set(known.units) != set(published.units):
+            self._session.inform(f"The family {known.name} of this investigation has other units than the one in print; it was selected.")
         self._select(known or Family(published.name, published.layer, list(published.units)))
 
     def _select(self, family: Family) -> None:

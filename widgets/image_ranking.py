@@ -40,6 +40,7 @@ class ImageRanking(QObject):
         self._request: UnitsOnImage | None = None
         self._job = 0
         self._ended = False
+        self._outdated = False  # the region has changed since
 
     @property
     def possible(self) -> bool:
@@ -50,12 +51,18 @@ class ImageRanking(QObject):
     def forget(self) -> None:
         """Let go of a ranking that is about something else by now."""
         self._session.relay.cancel(self._job)
+        self._outdated = False
         self._request, self.values, self.note = None, None, ""
 
     def forget_failure(self) -> None:
         """Let one that was cancelled or failed be asked for again."""
         if self._ended and self.values is None:
             self.forget()
+
+    def finishing(self) -> bool:
+        """Whether one is under way; then its end is waited for, and the region looked at by then is asked for."""
+        self._outdated = self._request is not None and not self._ended
+        return self._outdated
 
     def ask(self) -> None:
         """Ask for the ranking, unless it is there or on its way."""
@@ -80,7 +87,9 @@ class ImageRanking(QObject):
         if event.request is not self._request:
             return
         self._ended = event.ended
-        if event.state == "done":
+        if event.state == "done" and self._outdated:
+            self.forget()
+        elif event.state == "done":
             summary = event.result.summary
             self.values = 100 * event.result.arrays["percentile"]
             self.note = f"{'region ' if event.request.region else ''}against n = {summary['images']:,} images"

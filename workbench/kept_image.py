@@ -37,7 +37,7 @@ class KeptImage:
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             beside = path.with_suffix(f".{os.getpid()}.part")
-            Image.fromarray(self.pixels).save(beside, "png")
+            Image.fromarray(self.pixels).save(beside, "png", compress_level=1)  # the window waits for it
             os.replace(beside, path)
         return path
 

@@ -72,12 +72,15 @@ class Step:
         Variable that takes the result.
     picks
         What is taken from it.
+    sees
+        Whether the images are shown to it.
     """
 
     analysis: str
     parameters: Mapping[str, Any]
     result: str = "result"
     picks: tuple[Pick, ...] = ()
+    sees: bool = True
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,7 @@ class Recomputation:
             lines.append(f"images = workbench.load_images({quoted(images)})")
         lines += [f"{name} = {unit}  # {self.layer}:{unit}" for unit, name in names.items()]
         for step in self.steps:
-            shown = "model" if images is None else "model, images=images"
+            shown = "model, images=images" if images is not None and step.sees else "model"
             lines += _call(f"{step.result} = workbench.analyses.{step.analysis}(", self._parameters(step, names), f").run({shown})")
             lines += [self._picked(step, pick, names) for pick in step.picks]
         return "\n".join(lines) + "\n"
@@ -156,7 +159,7 @@ class Recomputation:
         yield from (*program(), "run", step.analysis, "--model", self.model)
         if self.model.startswith("python:"):
             yield "--allow-code"
-        images = reference(self.images)
+        images = reference(self.images) if step.sees else None
         if images is not None:
             yield from ("--images", images)
         for name, value in step.parameters.items():
@@ -270,8 +273,26 @@ def of_visualizations(
         parameters = {"layer": layer, "units": list(units), "negative": negative, "seeds": seeds, **preset}
         if diversity:
             parameters["diversity"] = diversity
-        steps.append(Step("FeatureVisualization", parameters, f"{variable}_result", (Pick(variable, "images", place, pixels=True),)))
+        pick = Pick(variable, "images", place, pixels=True)
+        steps.append(Step("FeatureVisualization", parameters, f"{variable}_result", (pick,), sees=False))
     return Recomputation(model, None, tuple(steps), layer, names)
+
+
+def of_pictures(model: str, layer: str, levels: Mapping[int, str], names: Mapping[int, str]) -> Recomputation | None:
+    """Return what recomputes one visualization of each of several units; those of two levels are two runs. None for no units.
+
+    Parameters
+    ----------
+    levels
+        Unit -> ``coarse`` or ``fine``, in the order shown; units of any other level are not there yet and left out.
+    """
+    runs = {level: [unit for unit, of_unit in levels.items() if of_unit == level] for level in ("coarse", "fine")}
+    filled = {level: units for level, units in runs.items() if units}
+    parts = [
+        of_visualizations(model, layer, units, level, 1, {"pictures" if len(filled) == 1 else f"{level}_pictures": False}, names)
+        for level, units in filled.items()
+    ]
+    return Recomputation(model, None, tuple(step for part in parts for step in part.steps), layer, names) if parts else None
 
 
 def of_image(model: str, image: KeptImage, layer: str, unit: int, names: Mapping[int, str]) -> Recomputation:

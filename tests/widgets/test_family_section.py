@@ -7,8 +7,9 @@ import pytest
 from PySide6.QtCore import Qt
 
 from widgets.panels.inspector import InspectorPanel
+from widgets.panels.neuron_grid import NeuronGridPanel
 from workbench.analyses.analysis import Result
-from workbench.jobs.requests import RunAnalysis
+from workbench.jobs.requests import RunAnalysis, Sweep
 from workbench.jobs.unit_requests import MapsOnImage, StrongestImages, Thumbnails
 from workbench.models.layer import Unit
 from workbench.unit_families import Family
@@ -19,7 +20,7 @@ PHOTO = np.full((30, 40, 3), 90, np.uint8)
 
 
 def pictures(request: Thumbnails) -> dict[int, np.ndarray]:
-    return {unit: np.full((request.seeds, 12, 12, 3), 10 * unit, np.uint8) for unit in request.units}
+    return {unit: np.full((request.seeds, 12, 12, 3), 10 * (unit % 20), np.uint8) for unit in request.units}
 
 
 def strongest(request: StrongestImages) -> dict[str, object]:
@@ -28,6 +29,7 @@ def strongest(request: StrongestImages) -> dict[str, object]:
         "values": np.array(request.units, np.float32),
         "names": tuple(f"{unit}.png" for unit in request.units),
         "n": 100,
+        "finished": True,
         "sweep": {"layer": LAYER, "parameters": {"k": 16}},
     }
 
@@ -36,7 +38,7 @@ def maps(request: MapsOnImage) -> Result:
     found = np.zeros((len(request.units), 4, 4), np.float32)
     for place, unit in enumerate(request.units):
         found[place, place % 4, unit % 4] = unit
-    return Result("ActivationMaps", {}, {"maps": found, "value": found.max((1, 2)), "input": PHOTO}, {})
+    return Result("ActivationMaps", {}, {"maps": found, "value": found.max((1, 2)), "input": PHOTO}, {"map": [4, 4]})
 
 
 @pytest.fixture
@@ -132,3 +134,46 @@ def test_a_family_is_ablated_as_one(panel, session, runner, qtbot):
     ablation.whom.setCurrentIndex(1)
     session.select_unit(Unit(LAYER, 1))
     assert ablation.parameters()["units"] == [1] and not ablation.whom.isVisibleTo(ablation)
+
+
+def test_another_selection_stops_what_is_rendered_of_the_last(panel, session, runner, qtbot):
+    runner.answers.pop(Thumbnails)
+    session.select_family(LAYER, "curves")
+
+    def under_way() -> set[tuple[int, ...]]:
+        return {
+            runner.requests[job].units
+            for job in runner.open
+            if isinstance(runner.requests[job], Thumbnails) and runner.requests[job].purpose == "inspector family"
+        }
+
+    assert under_way() == {UNITS}
+    asked = len(runner.asked(Thumbnails))
+    session.look_at(9)
+    assert under_way() == {UNITS}
+    assert [r for r in runner.asked(Thumbnails)[asked:] if r.purpose == "inspector family"] == [], "what is under way is not asked again"
+    session.select_unit(Unit(LAYER, 1))
+    assert under_way() == set()
+
+
+def test_a_layer_that_was_not_swept_says_so_until_it_is(panel, session, runner, qtbot):
+    runner.answers[StrongestImages] = None
+    session.select_family(LAYER, "curves")
+    qtbot.waitUntil(lambda: len(panel.family.strip.rows) == 2)
+    assert "not swept yet" in panel.family.strip.rows[1].note and not panel.family.strip.rows[1].pictures
+    runner.answers[StrongestImages] = strongest
+    job = session.relay.submit(Sweep("test:small", "test:images", (LAYER,)))
+    runner.tell(job, "done", result=Result("", {}, {}, {}))
+    qtbot.waitUntil(lambda: len(panel.family.strip.rows[1].pictures) == 3)
+
+
+def test_the_grid_keeps_the_family_marked_while_another_of_it_is_looked_at(panel, session, runner, qtbot):
+    grid = NeuronGridPanel(session)
+    qtbot.addWidget(grid)
+    grid.resize(700, 400)
+    grid.show()
+    session.select_family(LAYER, "curves")
+    assert set(grid.grid.selected_units()) == set(UNITS)
+    panel.family.strip.picked.emit(0, 1)
+    assert set(grid.grid.selected_units()) == set(UNITS) and grid.grid.current_unit() == 9
+    assert session.selection == UNITS

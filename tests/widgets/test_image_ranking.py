@@ -108,3 +108,24 @@ def test_another_image_has_no_region(session):
     session.look_at_region((0.0, 0.0, 0.5, 0.5))
     session.drop_image(PICTURE.copy())
     assert session.region is None
+
+
+def test_a_pass_under_way_is_finished_before_a_region_is_asked_for(panel, session, runner, qtbot):
+    session.drop_image(PICTURE)
+    session.ranking_wanted.emit()
+    (first,) = (job for job, request in runner.requests.items() if isinstance(request, UnitsOnImage))
+    session.look_at_region((0.0, 0.0, 0.5, 0.5))
+    assert first in runner.open and len(runner.asked(UnitsOnImage)) == 1
+    answer(runner, np.zeros(16, np.float32))
+    qtbot.waitUntil(lambda: len(runner.asked(UnitsOnImage)) == 2)
+    assert runner.asked(UnitsOnImage)[1].region == (0.0, 0.0, 0.5, 0.5)
+
+
+def test_the_button_asks_again_after_a_failure(panel, session, runner, qtbot):
+    session.drop_image(PICTURE)
+    session.ranking_wanted.emit()
+    job = max(job for job, request in runner.requests.items() if isinstance(request, UnitsOnImage))
+    runner.tell(job, "failed", error="out of memory")
+    qtbot.waitUntil(lambda: "out of memory" in panel.summary.full_text)
+    session.ranking_wanted.emit()
+    assert len(runner.asked(UnitsOnImage)) == 2

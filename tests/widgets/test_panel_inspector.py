@@ -601,3 +601,20 @@ def test_the_histogram_is_of_the_pre_activation_when_that_is_wanted(opened, runn
     section.counted.setCurrentText("images")
     answer(runner, UnitExamples, found(UnitExamples("", "", "")))
     qtbot.waitUntil(lambda: section.histogram.title == f"Histogram of {OTHER}")
+
+
+def test_numbers_that_come_first_are_not_shown_under_the_pictures_of_the_last_answer(opened, runner, session, qtbot):
+    answer(runner, UnitExamples, found(UnitExamples("", "", ""), seen=40))
+    qtbot.waitUntil(lambda: bool(opened.examples.strip.rows))
+    before = opened.examples.strip.rows
+    opened.examples.ask()
+    job = max(job for job, request in runner.requests.items() if isinstance(request, UnitExamples))
+    news = found(UnitExamples("", "", ""))
+    news["top_values"] = news["top_values"] + 500
+    pictures = {f"{end}_{what}" for end in ("top", "sample", "bottom") for what in ("images", "names", "boxes")}
+    numbers = {name: array for name, array in news.items() if name not in pictures}
+    with qtbot.waitSignal(opened.examples.found):
+        runner.tell(job, "progress", partial=numbers)
+    assert opened.examples.strip.rows == before
+    runner.tell(job, "done", result=news)
+    qtbot.waitUntil(lambda: opened.examples.strip.rows[0].pictures[0].value == 600)

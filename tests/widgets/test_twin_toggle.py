@@ -145,3 +145,10 @@ def test_diverse_images_are_others_and_are_asked_for_once_more(opened, runner, q
     assert section.save_state() == {"diverse": True}
     section.restore_state({})
     assert section.diversity == 0
+
+
+def test_that_they_are_diverse_is_taken_up_before_a_unit_is_there(session, qtbot):
+    section = Visualizations(session)
+    qtbot.addWidget(section)
+    section.restore_state({"diverse": True})
+    assert section.diversity == DIVERSITY

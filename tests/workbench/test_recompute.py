@@ -20,7 +20,14 @@ from workbench.cli import parse_settings
 from workbench.jobs.engine import Engine
 from workbench.jobs.requests import RunAnalysis, Sweep
 from workbench.jobs.store import Store
-from workbench.jobs.unit_requests import ContributionsOnImage, Thumbnails, UnitExamples, UnitOnImage, UnitsOnImage
+from workbench.jobs.unit_requests import (
+    ContributionsOnImage,
+    MapsOnImage,
+    Thumbnails,
+    UnitExamples,
+    UnitOnImage,
+    UnitsOnImage,
+)
 from workbench.kept_image import KeptImage
 from workbench.recompute import (
     ROOT,
@@ -30,7 +37,10 @@ from workbench.recompute import (
     TrainingRun,
     of_contributions,
     of_image,
+    of_images,
+    of_pictures,
     of_result,
+    of_strongest,
     of_sweep,
     of_visualizations,
     program,
@@ -107,6 +117,9 @@ class Made:
         }
         sums = ContributionsOnImage(model, "4", 1, pasted, ()).run(engine, Task())
         ranking = UnitsOnImage(model, "1", pasted, images).run(engine, Task())
+        together = MapsOnImage(model, "1", (3, 1), pasted).run(engine, Task())
+        mixed = of_pictures(model, "1", {1: "coarse", 3: "fine", 5: ""}, names)
+        assert mixed is not None
         ranked = Step("UnitsOfImage", {"layer": "1", "file": image}, "ranking", (Pick("percentile", "percentile"),))
 
         asked = [
@@ -125,7 +138,19 @@ class Made:
             (of_result(result, "1", names), {f"result:{name}": array for name, array in result.arrays.items()}),
             (of_image(model, image, "1", 3, names), on_image),
             (of_contributions(model, image, "4", 1, (), {}), {f"result:{name}": array for name, array in sums.arrays.items()}),
-            (Recomputation(model, images, (ranked,)), {"percentile": ranking.arrays["percentile"]}),
+            (
+                replace(mixed, images=images, steps=(*mixed.steps, ranked)),
+                {
+                    "percentile": ranking.arrays["percentile"],
+                    "coarse_pictures": pixels((1,), "coarse", False, 1)[0],
+                    "fine_pictures": pixels((3,), "fine", False, 1)[0],
+                },
+            ),
+            (
+                of_strongest(of_pictures(model, "1", {1: "coarse", 3: "coarse"}, names), images, examples["sweep"]),
+                {"pictures": pixels((1, 3), "coarse", False, 1)},
+            ),
+            (of_images(model, image, "1", (3, 1), names), {"largest": together.arrays["value"], "activation": together.arrays["maps"]}),
             *((of_result(answer), {f"result:{name}": array for name, array in answer.arrays.items()}) for answer in answers),
         ]
         self.result = result

@@ -184,9 +184,9 @@ class Column(QObject):
         title = f"Feature visualization of {self.unit} of {self.model}"
         self.images.show_rows([Row("", pictures)], title=title, made_from=self._made_from(seeds=SEEDS))
         level = "fine" if "fine" in self._pictures else "coarse"
-        self.images.recomputation = of_visualizations(
-            self.model, self.unit.layer, (self.unit.index,), level, SEEDS, {"pictures": False}, self._variables()
-        )
+        index = self.unit.index
+        again = of_visualizations(self.model, self.unit.layer, (index,), level, SEEDS, {"pictures": False}, self._variables())
+        self.images.recomputation = again if found is not None else None
 
     def _take_examples(self, event: JobEvent) -> None:
         images = self.session.images

@@ -28,7 +28,7 @@ from workbench.jobs.requests import Sweep
 from workbench.jobs.unit_requests import LayerStatistics
 from workbench.labels import variable_names
 from workbench.models.layer import Unit
-from workbench.recompute import of_visualizations
+from workbench.recompute import Recomputation, of_pictures
 
 if TYPE_CHECKING:
     from widgets.commands import Command
@@ -112,7 +112,7 @@ class NeuronGridPanel(Panel):
         session.images_changed.connect(lambda _card: self._ask_statistics())
         session.images_changed.connect(lambda _card: self._rank_anew())
         session.image_changed.connect(lambda _image: self._rank_anew())
-        session.region_changed.connect(lambda _region: self._rank_anew())
+        session.region_changed.connect(lambda _region: self._rank_region())
         session.ranking_wanted.connect(self._rank_on_image)
         self.ranking.changed.connect(self._arrange)
         session.selection_changed.connect(self._on_selection)
@@ -167,7 +167,8 @@ class NeuronGridPanel(Panel):
 
     def _on_unit(self, unit: Unit | None) -> None:
         if unit is not None and unit.layer == self.session.layer and not self._choosing:
-            self.grid.select_unit(unit.index)
+            together = len(self.session.selection) > 1 and unit.index in self.session.selection
+            self.grid.select_unit(unit.index, keep_others=together)
 
     def _on_selection(self, units: Sequence[int]) -> None:
         """Select several units that something else than the grid selected, and show those that the filter hides."""
@@ -221,12 +222,20 @@ class NeuronGridPanel(Panel):
             else:
                 self.sort.setCurrentIndex(0)
 
+    def _rank_region(self) -> None:
+        """Rank by another region; a pass over the images that is under way is finished first, for it serves every region."""
+        if not self.ranking.finishing():
+            self._rank_anew()
+
     def _rank_on_image(self) -> None:
         """Order by what the units do on the user's image."""
         if not self.ranking.possible:
             self.session.inform("Open images first: the units are ranked by what they do on those.")
             return
         self.session.panels_wanted.emit((self.id,))
+        self.ranking.forget_failure()
+        if self.sort.currentData() == PERCENTILE:
+            self._arrange()
         self.sort.setCurrentIndex(self.sort.findData(PERCENTILE))
 
     def _arrange(self) -> None:
@@ -415,12 +424,12 @@ class NeuronGridPanel(Panel):
         if set(sheet.units) != set(self.session.selection):
             selected = replace(selected, family="", units=sheet.units)
         sheet.made_from = {**sheet.made_from, "address": str(replace(selected, view=self.id))}
-        level = "fine" if all(self.grid.level(unit) == "fine" for unit in sheet.units) else "coarse"
         names = variable_names(self.session.project.labels.get(selected.model, {}), selected.layer)
-        again = of_visualizations(selected.model, selected.layer, sheet.units, level, 1, {"pictures": False}, names)
+        again = of_pictures(selected.model, selected.layer, {unit: self.grid.level(unit) for unit in sheet.units}, names)
         ranked = self.ranking.step() if self.sort.currentData() == PERCENTILE else None
         if ranked is not None and self.session.images is not None:
-            again = replace(again, images=self.session.images.ref, steps=(*again.steps, ranked))
+            steps = again.steps if again is not None else ()
+            again = Recomputation(selected.model, self.session.images.ref, (*steps, ranked), selected.layer, names)
         sheet.recomputation = again
         return sheet
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from PySide6.QtCore import QSignalBlocker
 from PySide6.QtWidgets import QComboBox, QPushButton
 
 from widgets.unit_card.examples import quantile_range
@@ -46,7 +47,8 @@ class Distribution(Section):
         self.counted.currentIndexChanged.connect(lambda _index: self._turn())
         self.head.addWidget(self.counted)
         self.add(self.histogram)
-        self._pre: tuple[Unit, Mapping[str, Any]] | None = None  # the unit before the non-linearity, and what is known of it
+        self._pre: tuple[Unit | None, Mapping[str, Any]] | None = None  # the unit before the non-linearity, and what is known of it
+        self._pre_problem = ""
         self.sweep_pre = QPushButton(self)
         self.sweep_pre.setToolTip("Show the images to the layer before the non-linearity; the answer is kept for every unit")
         self.sweep_pre.clicked.connect(self._sweep_pre)
@@ -61,16 +63,20 @@ class Distribution(Section):
         self.add(self.sweep_twin)
         self.sweep_twin.hide()
         session.twin_changed.connect(lambda _on: self._on_twin())
+        session.relay.event.connect(self._follow_sweeps)
 
     def begin(self) -> None:
         """Show nothing yet."""
         self._value = None
         self._of_twin = None
         self.sweep_twin.hide()
-        self._pre = None
+        self._forget_pre()
         self.sweep_pre.hide()
         for index in (2, 3):
             self.counted.model().item(index).setEnabled(self._has_pre)
+        if not self._has_pre and self.counted.currentIndex() > 1:
+            with QSignalBlocker(self.counted):
+                self.counted.setCurrentIndex(self.counted.currentIndex() - 2)
         self.show_found({})
 
     def ask(self) -> None:
@@ -97,7 +103,7 @@ class Distribution(Section):
     def _ask_pre(self) -> None:
         """Ask what a sweep has found of the unit before the non-linearity, if that is wanted and not known."""
         model, images, unit = self.session.model, self.session.images, self.unit
-        if self.of_pre and self._pre is None and model is not None and images is not None and unit is not None and self.isVisible():
+        if self.of_pre and self._pre is None and model is not None and images is not None and unit is not None:
             self.session.relay.submit(PreActivation(model.ref, images.ref, str(unit)), self._take_pre)
 
     def _take_pre(self, event: JobEvent) -> None:
@@ -106,16 +112,19 @@ class Distribution(Section):
         if images is None or request.images != images.ref or not self.shows(request.model, request.unit):
             return
         if event.state == "failed":
-            self.histogram.clear(event.error)
+            self._pre, self._pre_problem = (None, {}), event.error
         elif event.state == "done" and event.result is None:
-            self.histogram.clear("No non-linearity stands before this unit.")
+            self._pre, self._pre_problem = (None, {}), "No non-linearity stands before this unit."
         elif event.state == "done":
             self._pre = Unit.parse(event.result["unit"]), event.result["found"] or {}
-            self._show()
+        self._show()
+
+    def _forget_pre(self) -> None:
+        self._pre, self._pre_problem = None, ""
 
     def _sweep_pre(self) -> None:
         model, images = self.session.model, self.session.images
-        if self._pre is not None and model is not None and images is not None:
+        if self._pre is not None and self._pre[0] is not None and model is not None and images is not None:
             self.sweep_pre.setEnabled(False)
             self.session.relay.submit(Sweep(model.ref, images.ref, (self._pre[0].layer,)), self._follow_pre)
 
@@ -124,7 +133,12 @@ class Distribution(Section):
             self.session.report(event.error, event.details)
         if event.ended:
             self.sweep_pre.setEnabled(True)
-            self._pre = None
+
+    def _follow_sweeps(self, event: JobEvent) -> None:
+        """Look again when a sweep of the layer before the non-linearity has ended, whoever started it."""
+        unit = self._pre[0] if self._pre is not None else None
+        if isinstance(event.request, Sweep) and event.ended and unit is not None and unit.layer in event.request.layers:
+            self._forget_pre()
             self._ask_pre()
 
     # ------------------------------------------------------------------------------------------------ the random-weight twin
@@ -184,7 +198,8 @@ class Distribution(Section):
         unit, found, missing = self.unit, self._found, "The histogram comes with the dataset examples."
         if self.of_pre:
             unit, found = self._pre or (None, {})
-            missing = f"{unit.layer} was not swept yet." if unit is not None else "Looking for what the non-linearity reads …"
+            looking = self._pre_problem or "Looking for what the non-linearity reads …"
+            missing = f"{unit.layer} was not swept yet." if unit is not None else looking
         self.sweep_pre.setVisible(self.of_pre and unit is not None and not found)
         self.sweep_pre.setText(f"Sweep {unit.layer if unit is not None else ''}")
         counts = found.get(kind)
@@ -215,7 +230,7 @@ class Distribution(Section):
                 images=images.ref,
                 images_hash=images.content_hash,
                 n=seen,
-                arithmetic=str(found.get("sweep", {}).get("arithmetic", "fp32")),
+                arithmetic=str(found.get("sweep", {}).get("arithmetic", "")),
                 quantity=kind,
                 null_level=NULL if twin else "none: the random-weight twin is not shown",
                 **({"pre_activation": str(unit), "role": role} if self.of_pre else {}),

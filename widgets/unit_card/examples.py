@@ -48,7 +48,7 @@ class Examples(Section):
         self.strip.setAccessibleName("Dataset examples")
         self.add(self.sweep, self.strip)
         self._found: Mapping[str, Any] = {}
-        self._shown_job = 0  # whose partial results are shown
+        self._arriving: tuple[int, Mapping[str, Any]] = 0, {}  # job, and its partial results so far
         self._sweeping: JobEvent | None = None
         self._rates: dict[str, float] = {}  # model -> images a second of its last sweep
         self._costs: dict[tuple[str, str, str], SweepCost] = {}  # of a sweep of a layer, by network, images, layer
@@ -91,15 +91,17 @@ class Examples(Section):
             self.sweep.warn(event.error, "Try again")
         elif event.state == "done":
             found = event.result or {}
-            if event.job != self._shown_job or found.keys() != self._found.keys():  # else the partial results have brought all of it
+            if event.job != self._arriving[0] or found.keys() != self._arriving[1].keys():  # else partial results have brought all of it
                 self._set(found)
                 self._show()
         elif event.partial is not None:
-            self._found = {**self._found, **event.partial}
-            if event.job != self._shown_job:
-                self._shown_job = event.job
-                self.found.emit(self._found)
-            if "top_images" in self._found:
+            is_first = event.job != self._arriving[0]
+            arrived = event.partial if is_first else {**self._arriving[1], **event.partial}
+            self._arriving = event.job, arrived
+            if is_first:
+                self.found.emit(arrived)  # the numbers; the pictures stay those of the last answer until theirs are there
+            if "top_images" in arrived:
+                self._found = arrived
                 self._show()
 
     def _set(self, found: Mapping[str, Any]) -> None:
@@ -113,8 +115,8 @@ class Examples(Section):
 
     @property
     def arithmetic(self) -> str:
-        """Numbers that the sweep was computed with, which may be others than those chosen now."""
-        return str(self._found.get("sweep", {}).get("arithmetic", "fp32"))
+        """Numbers that the sweep was computed with, which may be others than those chosen now; empty while that is not known."""
+        return str(self._found.get("sweep", {}).get("arithmetic", ""))
 
     # ------------------------------------------------------------------------------------------------ the rows
 
@@ -280,7 +282,7 @@ class Examples(Section):
         images, model = self.session.images, self.session.model
         if images is None or model is None or self.unit is None:
             return
-        rough = f" · {self.arithmetic}, not exact" if self.seen and self.arithmetic != "fp32" else ""
+        rough = f" · {self.arithmetic}, not exact" if self.seen and self.arithmetic not in ("", "fp32") else ""
         self.note.setText(f"{images.name}, n = {self.seen:,}{rough}" if self.seen else images.name)
         rate, cost = self._rates.get(model.ref), self._costs.get((model.ref, images.ref, self.unit.layer))
         missing = images.length - self.seen

@@ -6,26 +6,25 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from widgets.unit_card.response import as_map
 from widgets.unit_card.section import Section
 from widgets.views.axes import number
 from widgets.views.effect_list import Effect, EffectList
 from widgets.views.image_strip import ImageStrip, Picture, Row
 from widgets.views.image_view import ImageView
-from workbench.jobs.unit_requests import MapsOnImage, StrongestImages, Thumbnails
+from workbench.jobs.requests import Sweep
+from workbench.jobs.unit_requests import Level, MapsOnImage, StrongestImages, Thumbnails
 from workbench.labels import variable_names
-from workbench.recompute import of_images, of_strongest, of_visualizations
+from workbench.recompute import of_images, of_pictures, of_strongest
 from workbench.unit_families import Family, find_family
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     from widgets.session import Session
     from widgets.views.view import View
     from workbench.analyses.analysis import Result
     from workbench.jobs.job import JobEvent
-    from workbench.models.layer import Unit
 
 MOST = 32
 """Units shown; of a larger selection the first."""
@@ -52,11 +51,15 @@ class FamilySection(Section):
         self.add(self.strip, self.response, self.map)
         self._subject: tuple[str, str, tuple[int, ...]] = ("", "", ())
         self._pictures: dict[int, tuple[str, np.ndarray]] = {}  # unit -> level, image
-        self._strongest: Mapping[str, Any] = {}
-        self._measured: np.ndarray | None = None  # image that is known what the units do on
+        self._strongest: Mapping[str, Any] | None = None  # empty where the layer was not swept, None while nothing is known
+        self._result: Result | None = None  # of the image
+        self._measured: np.ndarray | None = None  # image that is asked for, or known what the units do on
+        self._jobs: dict[str, int] = {}  # what is under way
+        self._called_last: tuple[object, ...] = ()
         session.selection_changed.connect(lambda _units: self._on_selection())
         session.project_changed.connect(self._on_selection)
-        session.touched.connect(self._name)
+        session.touched.connect(self._on_touched)
+        session.relay.event.connect(self._follow_sweeps)
         self._on_selection()
 
     # ------------------------------------------------------------------------------------------------ what is selected
@@ -71,23 +74,31 @@ class FamilySection(Section):
         several = session.selection[:MOST] if len(session.selection) > 1 and session.model is not None else ()
         subject = (session.model.ref if session.model is not None else "", session.layer, several)
         if subject != self._subject:
+            for job in self._jobs.values():
+                session.relay.cancel(job)
+            self._jobs.clear()
             self._subject = subject
             self._pictures.clear()
-            self._strongest = {}
+            self._strongest = None
             self._forget_response()
         self.setVisible(bool(several))
-        self._name()
+        self._on_touched()
 
     def _family(self) -> Family | None:
         session, (model, layer, _) = self.session, self._subject
         return find_family(session.project.families, model, layer, session.family) if session.family else None
 
-    def _name(self) -> None:
-        if self.units:
-            family, more = self._family(), len(self.session.selection) - len(self.units)
-            many = f"{len(self.session.selection)} units" + (f", the first {MOST} shown" if more else "")
-            self.note.setText(f"{family.name} · {many}" if family is not None else many)
+    def _on_touched(self) -> None:
+        """Show the units anew where something about their names has changed."""
+        family, many = self._family(), len(self.session.selection)
+        called = (self._subject, many, family.name if family is not None else "", tuple(map(self._called, self.units)))
+        if self.units and called != self._called_last:
+            more = f", the first {MOST} shown" if many > len(self.units) else ""
+            self.note.setText(f"{family.name} · {many} units{more}" if family is not None else f"{many} units{more}")
             self._show()
+            if self._result is not None:
+                self._show_response(self._result)
+        self._called_last = called
 
     def _called(self, unit: int) -> str:
         """Say the unit's angle in the family, else its number."""
@@ -104,98 +115,107 @@ class FamilySection(Section):
         if self.units:
             self._show()
 
-    def show_unit(self, unit: Unit) -> None:
-        """Turn to another of the units; the others stay."""
-        self.unit = unit
-        self.begin()
-
     # ------------------------------------------------------------------------------------------------ asking
 
     def ask(self) -> None:
-        """Ask for what is not there yet."""
+        """Ask for what is neither there nor under way."""
         model, layer, units = self._subject
-        relay, images, image = self.session.relay, self.session.images, self.session.image
+        images, image = self.session.images, self.session.image
         if not units:
             return
         missing = tuple(unit for unit in units if self._pictures.get(unit, ("",))[0] != "fine")
-        if missing:
-            for level in ("coarse", "fine"):
-                relay.submit(Thumbnails(model, layer, missing, level, purpose="inspector family"), self._take_pictures)
-        if images is not None and not self._strongest:
-            relay.submit(StrongestImages(model, images.ref, layer, units), self._take_strongest)
+        levels: tuple[Level, ...] = ("coarse", "fine")
+        for level in levels:
+            if missing and level not in self._jobs:
+                self._submit(level, Thumbnails(model, layer, missing, level, purpose="inspector family"), self._take_pictures)
+        if images is not None and self._strongest is None and "strongest" not in self._jobs:
+            self._submit("strongest", StrongestImages(model, images.ref, layer, units), self._take_strongest)
         if image is not self._measured:
             self._forget_response()
-        if image is not None and self._measured is None:
-            relay.submit(MapsOnImage(model, layer, units, image), self._take_response)
+            self._measured = image
+            if image is not None:
+                self._submit("maps", MapsOnImage(model, layer, units, image), self._take_response)
+
+    def _submit(self, what: str, request: Thumbnails | StrongestImages | MapsOnImage, take: Callable[[JobEvent], None]) -> None:
+        def follow(event: JobEvent) -> None:
+            if event.ended and self._jobs.get(what) == event.job:
+                del self._jobs[what]
+            if (request.model, request.layer) == self._subject[:2] and set(request.units) <= set(self.units):
+                take(event)
+
+        self._jobs[what] = self.session.relay.submit(request, follow)
 
     def forget_images(self) -> None:
         """Let go of what was found in other images."""
-        self._strongest = {}
+        self._strongest = None
+        self._jobs.pop("strongest", None)
         self.begin()
 
-    def _is_current(self, request: Thumbnails | StrongestImages | MapsOnImage) -> bool:
-        return (request.model, request.layer) == self._subject[:2] and set(request.units) <= set(self.units)
+    def _follow_sweeps(self, event: JobEvent) -> None:
+        """Look again when a sweep of the layer has ended, whoever started it."""
+        model, layer, units = self._subject
+        request = event.request
+        if units and isinstance(request, Sweep) and event.ended and request.model == model and layer in request.layers:
+            self._strongest = None
+            if self.isVisible():
+                self.ask()
 
     def _take_pictures(self, event: JobEvent) -> None:
-        request = event.request
-        assert isinstance(request, Thumbnails)
-        if not self._is_current(request):
-            return
         found = event.partial or event.result
         if event.state == "failed":
             self.strip.clear(event.error)
         elif found:
             for unit, images in found.items():
                 if self._pictures.get(unit, ("",))[0] != "fine":
-                    self._pictures[unit] = request.level, images[0]
+                    self._pictures[unit] = event.request.level, images[0]
             self._show()
 
     def _take_strongest(self, event: JobEvent) -> None:
-        request, images = event.request, self.session.images
-        assert isinstance(request, StrongestImages)
-        if event.state == "done" and images is not None and request.images == images.ref and request.units == self.units:
+        images = self.session.images
+        if event.state == "done" and images is not None and event.request.images == images.ref:
             self._strongest = event.result or {}
             self._show()
 
     def _take_response(self, event: JobEvent) -> None:
-        request = event.request
-        assert isinstance(request, MapsOnImage)
-        if request.image is not self.session.image or not self._is_current(request) or request.units != self.units:
+        if event.request.image is not self.session.image:
             return
         if event.state == "failed":
             self._forget_response()
-            self.note.setText(event.error)
+            self.session.report(event.error, event.details)
         elif event.state == "done":
+            self._result = event.result
             self._show_response(event.result)
 
     # ------------------------------------------------------------------------------------------------ showing
 
     def _show(self) -> None:
         model, layer, units = self._subject
-        level = "fine" if all(self._pictures.get(unit, ("",))[0] == "fine" for unit in units) else "coarse"
-        family = self._family()
+        family, images, found = self._family(), self.session.images, self._strongest
         name = f"family {family.name} of {layer}" if family is not None else f"{len(units)} units of {layer}"
         looked_at = self.unit.index if self.unit is not None and self.unit.layer == layer else -1
         rows = [Row("what excites each", tuple(self._picture(unit, looked_at) for unit in units), lines=MOST)]
-        if self._strongest:
-            found, images = self._strongest, self.session.images
-            examples = tuple(
-                Picture(
-                    found["images"][place],
-                    number(float(found["values"][place])),
-                    value=float(found["values"][place]),
-                    tip=f"{found['names'][place]}\nactivation {number(float(found['values'][place]))} of {layer}:{unit}",
-                )
-                for place, unit in enumerate(units)
-            )
-            rows.append(Row("what drives each most", examples, f"{images.name}, n = {found['n']:,}" if images else "", lines=MOST))
-        origin = {"images": self.session.images.ref} if self._strongest and self.session.images is not None else {}
+        origin: dict[str, object] = {}
+        if images is not None and found:
+            rows.append(Row("what drives each most", self._examples(found), f"{images.name}, n = {found['n']:,}", lines=MOST))
+            sweep = found["sweep"]
+            origin = {"images": images.ref, "images_hash": images.content_hash, "n": found["n"], "arithmetic": sweep.get("arithmetic", "")}
+        elif images is not None and found is not None:
+            rows.append(Row("what drives each most", (), "not swept yet: see Dataset examples"))
         self.strip.show_rows(rows, title=f"The {name} ({self._role})", made_from=self._origin(**origin))
         names = variable_names(self.session.project.labels.get(model, {}), layer)
-        again = of_visualizations(model, layer, units, level, 1, {"pictures": False}, names)
-        if self._strongest and self.session.images is not None:
-            again = of_strongest(again, self.session.images.ref, self._strongest["sweep"])
+        again = of_pictures(model, layer, {unit: self._pictures.get(unit, ("",))[0] for unit in units}, names)
+        if again is not None and images is not None and found:
+            again = of_strongest(again, images.ref, found["sweep"])
         self.strip.recomputation = again
+
+    def _examples(self, found: Mapping[str, Any]) -> tuple[Picture, ...]:
+        """Return the image that drives each unit most."""
+        pictures = []
+        for place, unit in enumerate(self.units):
+            value = float(found["values"][place])
+            tip = f"{found['names'][place]}\nactivation {number(value)} of {self._subject[1]}:{unit}"
+            pictures.append(Picture(found["images"][place], number(value), value=value, tip=tip))
+        return tuple(pictures)
 
     def _picture(self, unit: int, looked_at: int) -> Picture:
         _, pixels = self._pictures.get(unit, ("", None))
@@ -217,13 +237,12 @@ class FamilySection(Section):
         return {"model": model, "weights": weights, "layer": layer, "units": list(units), "address": address, **named, **badge, **more}
 
     def _forget_response(self) -> None:
-        self._measured = None
+        self._measured = self._result = None
         self.response.clear()
         self.map.clear()
         self.map.hide()
 
     def _show_response(self, result: Result) -> None:
-        self._measured = self.session.image
         model, layer, units = self._subject
         on = self.session.image_name or "your image"
         origin = self._origin(image=self.session.image_name or "given by the user")
@@ -233,9 +252,11 @@ class FamilySection(Section):
             for unit, value in zip(units, values, strict=True)
         ]
         self.response.show_effects(effects, title=f"{layer} on {on}", label=f"largest {self._role} on {on}", made_from=origin)
-        together = as_map(result.arrays["maps"].max(0))
-        self.map.setVisible(together is not None)
-        if together is not None:
+        shape = result.summary["map"]
+        self.map.setVisible(shape is not None)
+        if shape is not None:
+            patches = result.arrays["maps"].reshape(len(units), -1)[:, -shape[0] * shape[1] :]  # tokens before them have no place
+            together = patches.max(0).reshape(shape)
             self.map.show_image(result.arrays["input"], title=f"Largest of {len(units)} units of {layer} on {on}")
             strongest = self._called(units[int(values.argmax())])
             self.map.show_map(

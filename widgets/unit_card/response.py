@@ -82,6 +82,7 @@ class Response(Section):
         """Keep the image, but not what the last unit did on it."""
         self._value = self._of_twin = None
         self._found = {}
+        self.image.recomputation = self.classes.recomputation = None
         image = self.session.image
         for widget in (self.rank, self.opacity, self.forget):
             widget.setVisible(image is not None)
@@ -113,8 +114,7 @@ class Response(Section):
 
     def _on_twin(self, on: bool) -> None:
         self._of_twin = None
-        if self._found:
-            self._show(self._found)
+        self._show_caption()
         if on and self.isVisible():
             self._ask_twin()
 
@@ -125,8 +125,11 @@ class Response(Section):
             return
         if event.state == "done" and Unit(request.layer, request.unit) == self.unit:
             self._of_twin = event.result["value"]
-            if self._found:
-                self._show(self._found)
+            self._show_caption()
+
+    def _show_caption(self) -> None:
+        if self._found:
+            self.image.set_caption(self._caption(np.asarray(self._found["map"]), self._found))
 
     def _take(self, event: JobEvent) -> None:
         request = event.request

@@ -72,9 +72,10 @@ class Visualizations(Section):
 
     def _renew(self) -> None:
         """Render others."""
-        self.begin()
-        if self.isVisible():
-            self.ask()
+        if self.unit is not None:
+            self.begin()
+            if self.isVisible():
+                self.ask()
 
     @property
     def diversity(self) -> float:

@@ -84,10 +84,11 @@ class ImageStrip(ViewWidget):
 
     def show_rows(self, rows: Sequence[Row], *, title: str = "", made_from: Mapping[str, object] | None = None) -> None:
         """Show these rows; an empty sequence shows the message."""
+        if [len(row.pictures) for row in rows] != [len(row.pictures) for row in self._rows]:
+            self._focused = (0, 0)
         self._rows = tuple(rows)
         self.title = title
         self.made_from = made_from or {}
-        self._focused = (0, 0)
         described = "; ".join(f"{row.label}: {len(row.pictures)} images" for row in rows)
         self.setAccessibleDescription(described)
         self._fit_height()

@@ -36,6 +36,7 @@ class ImageView(ViewWidget):
         self.takes_regions = False
         self._region: tuple[float, float, float, float] | None = None
         self._drawn_from: QPointF | None = None  # of the image, while a region is drawn
+        self._drawn: tuple[float, float, float, float] | None = None
         self._pixels: np.ndarray | None = None
         self._map: np.ndarray | None = None
         self._scale: ColourScale | None = None
@@ -67,7 +68,7 @@ class ImageView(ViewWidget):
             self._zoom, self._centre = 1.0, QPointF(0.5, 0.5)
         self._pixels = pixels
         self._map = self._scale = self._cell = None
-        self._drawn_from = None
+        self._drawn_from = self._drawn = None
         self.title, self._caption, self.made_from = title, caption, made_from or {}
         self._painted.clear()
         self.updateGeometry()
@@ -102,6 +103,11 @@ class ImageView(ViewWidget):
         self._caption = caption
         self.made_from = made_from or self.made_from
         self._painted.clear()
+        self.update()
+
+    def set_caption(self, caption: str) -> None:
+        """Write another line below the image."""
+        self._caption = caption
         self.update()
 
     def clear(self, message: str = "") -> None:
@@ -225,8 +231,9 @@ class ImageView(ViewWidget):
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.setPen(QPen(ink.marker, 2))
             painter.drawRect(QRectF(corner, side))
-        if self._region is not None:
-            self._paint_region(painter, whole)
+        region = self._drawn or self._region
+        if region is not None:
+            self._paint_region(painter, whole, region)
         self._paint_scale_bar(painter, frame)
         painter.restore()
         painter.setPen(QPen(ink.line, 1))
@@ -251,10 +258,9 @@ class ImageView(ViewWidget):
                 QPointF(frame.left(), frame.top() - 6), elided(self.title, rect.right() - frame.left() - 4, bold)
             )
 
-    def _paint_region(self, painter: QPainter, whole: QRectF) -> None:
-        """Frame the region so that it is seen on any image: dashes of two colours."""
-        assert self._region is not None
-        top, left, bottom, right = self._region
+    def _paint_region(self, painter: QPainter, whole: QRectF, region: tuple[float, float, float, float]) -> None:
+        """Frame a region so that it is seen on any image: dashes of two colours."""
+        top, left, bottom, right = region
         corner = QPointF(whole.left() + left * whole.width(), whole.top() + top * whole.height())
         box = QRectF(corner, QSizeF((right - left) * whole.width(), (bottom - top) * whole.height()))
         painter.setBrush(Qt.BrushStyle.NoBrush)
@@ -335,10 +341,11 @@ class ImageView(ViewWidget):
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
         """End the drag; without one it was a click on a cell of the map."""
         pressed, self._pressed, self._dragged = self._pressed, None, None
-        drawn, self._drawn_from = self._drawn_from, None
+        drawn, self._drawn_from, self._drawn = self._drawn, None, None
         self.unsetCursor()
+        self.update()
         if drawn is not None and pressed is not None and self._is_drag(pressed, event.position()):
-            self.region_marked.emit(self._region)
+            self._mark(drawn)
             return
         if pressed is not None and not self._is_drag(pressed, event.position()):
             cell = self._cell_at(event.position())
@@ -380,7 +387,8 @@ class ImageView(ViewWidget):
             return
         frame, _ = self._areas(QRectF(self.rect()))
         if self._drawn_from is not None and self._pressed is not None and self._is_drag(self._pressed, event.position()):
-            self.show_region(_between(self._drawn_from, self._to_image(event.position(), frame)))
+            self._drawn = _between(self._drawn_from, self._to_image(event.position(), frame))
+            self.update()
             return
         if self._dragged is not None:
             step = event.position() - self._dragged

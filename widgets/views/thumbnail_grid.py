@@ -235,14 +235,15 @@ class ThumbnailGrid(QListView):
         row = self.currentIndex().row()
         return self.units[row] if 0 <= row < len(self.units) else None
 
-    def select_unit(self, unit: int) -> None:
-        """Select a unit and scroll to it, without the signal; nothing happens when it is not shown."""
+    def select_unit(self, unit: int, keep_others: bool = False) -> None:
+        """Select a unit, in place of others or beside them, and scroll to it, without the signal; nothing happens when it is not shown."""
         if unit not in self._row or (unit == self.current_unit() and self._row[unit] in self._tiles.selected):
             return
+        flag = QItemSelectionModel.SelectionFlag
         index = self._model.index(self._row[unit])
         self._moving_in_code = True
         # Not `setCurrentIndex`: with Ctrl held down, as in the shortcut of the next unit, it would keep the old selection.
-        self.selectionModel().setCurrentIndex(index, QItemSelectionModel.SelectionFlag.ClearAndSelect)
+        self.selectionModel().setCurrentIndex(index, flag.Select if keep_others else flag.ClearAndSelect)
         self._moving_in_code = False
         self.scrollTo(index)
 

@@ -260,13 +260,14 @@ class Engine:
         """Return what the newest sweep of the layer found of one unit (see `DatasetExamples`), or None when there is no sweep.
 
         A sweep that is still running gives what it has found so far; ``finished`` says whether it has seen all images. ``sweep`` has its
-        ``parameters``, empty while they are not known, the ``layer`` as it is called there, and the ``arithmetic`` it was computed with.
+        ``parameters``, empty while they are not known, the ``layer`` as it is called there, and the ``arithmetic`` it was computed
+        with, empty while that is not known.
         """
         from workbench.analyses.dataset_examples import is_finished, unit_examples
 
         def read(folder: Path, name: str) -> dict[str, Any]:
             done = is_finished(folder)
-            parameters, arithmetic = self._sweep_made(folder, model, images) if done else ({}, model.arithmetic)
+            parameters, arithmetic = self._sweep_made(folder, model, images) if done else ({}, "")
             sweep = {"layer": name, "parameters": parameters, "arithmetic": arithmetic}
             return unit_examples(folder, name, unit) | {"finished": done, "sweep": sweep}
 
@@ -283,7 +284,8 @@ class Engine:
         if known is not None:
             return dict(known.parameters), str(known.provenance.get("arithmetic", "fp32"))
         shipped = DatasetExamples(layers=swept_layers(folder), **SWEEP)  # type: ignore[arg-type]
-        return (shipped.model_dump(mode="json") if shipped.key(model, images) == folder.name else {}), "fp32"
+        came_along = shipped.key(model, images) == folder.name
+        return (shipped.model_dump(mode="json"), "fp32") if came_along else ({}, "")
 
     def layer_statistics(self, model: TracedModel, images: ImageSet, layer: str) -> dict[str, Any] | None:
         """Return mean, largest activation, sparsity … of all units of a layer and the images ``seen``, or None.

@@ -88,7 +88,8 @@ class Thumbnails(Request):
         """What is there at once, then coarse before fine and inside it, what the inspector asks for before what the grid does."""
         if self._comes_with_network:
             return -2  # before answers to gestures, and inside them while they wait for the network
-        return self.rank + 0.5 * (self.level == "fine") + 0.25 * (self.purpose == "grid")
+        waits = {"grid": 0.25, "inspector family": 0.1}.get(self.purpose, 0.0)
+        return self.rank + 0.5 * (self.level == "fine") + waits
 
     def run(self, engine: Engine, task: Task) -> dict[int, Pixels]:
         """Read what comes with a bundled network, or what the store has, then render the rest, `BATCH` units at a time."""
@@ -108,6 +109,11 @@ class Thumbnails(Request):
         missing = [unit for unit in keys if unit not in finished]
         for start in range(0, len(missing), BATCH[self.level]):
             batch = tuple(missing[start : start + BATCH[self.level]])
+            known = {unit: kept for unit in batch if (kept := engine.store.load_thumbnail(keys[unit], self.seeds)) is not None}
+            if len(known) == len(batch):  # rendered meanwhile, for another panel
+                finished |= known
+                task.step(len(finished), total, known)
+                continue
             images = self.analysis(batch).run(model, task=Part(task, len(finished), len(batch), total)).arrays["images"]
             new = dict(zip(batch, to_pixels(images), strict=True))
             for unit, pixels in new.items():
@@ -203,7 +209,7 @@ class UnitExamples(Request):
     * ``size``: height and width of the image the network read;
     * ``finished``: whether the sweep has seen all images; those it could not read count as seen;
     * ``sweep``: what it was asked for: its ``parameters``, empty while they are not known, the ``layer`` as it is called there, and the
-      ``arithmetic`` it was computed with.
+      ``arithmetic`` it was computed with, empty while that is not known.
 
     The numbers are a partial result, then each of the three sets of images, the top ones first. A sweep that is still running shows what
     it has found so far.
@@ -298,7 +304,7 @@ class PreActivation(Request):
         unit = Unit.parse(self.unit)
         unit = Unit(layer_of(model, unit).name, unit.index)
         before = before_activation(model.graph, unit)
-        if before == unit:
+        if before == unit or layer_of(model, before).role != "pre":
             return None
         return {"unit": str(before), "found": engine.unit_examples(model, images, before.layer, before.index)}
 
@@ -337,7 +343,7 @@ class LayerStatistics(Request):
 class UnitOnImage(Request):
     """What one unit does on one image -> mapping, see below.
 
-    * ``input`` uint8 ``[y, x, 3]``: what the network was shown, the image scaled and cropped as the network wants it;
+    * ``input`` uint8 ``[y, x, 3]``: what the network was shown: the image scaled and cut to its input's size, as images of a set are;
     * ``map`` float32: the unit's activation at every position, ``[y, x]``, ``[token]`` or ``[]``;
     * ``value``: the largest of it;
     * ``top_classes``: up to five pairs of label and probability, the likeliest first; empty when the network does not classify;
@@ -433,7 +439,7 @@ class StrongestImages(Request):
 
     * ``images`` uint8 ``[unit, y, x, 3]``, cut out at the size of the receptive field; grey where there was none;
     * ``values`` float32 ``[unit]``; ``names``: the images' ids; ``n``: how many images were seen;
-    * ``sweep``: as of `UnitExamples`.
+    * ``finished``, ``sweep``: as of `UnitExamples`.
     """
 
     model: str
@@ -474,6 +480,7 @@ class StrongestImages(Request):
             "values": np.array([one["top_values"][0] for one in known], np.float32),
             "names": tuple(images.ids[image] if image >= 0 else "" for image in index),
             "n": int(known[0]["max_histogram"].sum()),
+            "finished": known[0]["finished"],
             "sweep": known[0]["sweep"],
         }
 
@@ -492,7 +499,7 @@ class UnitsOnImage(Request):
     image
         uint8 ``y x 3``, of any size.
     region
-        Top, left, bottom, right in fractions of its height and width; None for all of it.
+        Top, left, bottom, right in fractions of what the network is shown of it (see `UnitOnImage`); None for all of it.
     parameters
         Further ones of `UnitsOfImage`, by name.
     """

@@ -6,6 +6,7 @@ Read backwards from a layer it ends at the values that layer is built from, each
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 
 import torch
@@ -114,12 +115,17 @@ def is_affine(node: fx.Node, moving: set[fx.Node]) -> bool:
     return len(operands) == 1 and (operation in _PRODUCTS or operands[0] is node.args[0])
 
 
-def affine_sources(graph: ModelGraph, layer: str) -> list[str]:
+def affine_sources(graph: ModelGraph, layer: str, until: Sequence[str] = ()) -> list[str]:
     """Name the nearest layers that `layer` is an affine function of, in the order they are computed.
 
     Each ends the way back from `layer` through affine operations: the output of a non-linearity, of a max-pooling, of a normalisation
     that divides by what it reads, of a product of two such values; or an input. Branches of a sum or a concatenation are followed each.
     Where `layer` itself is no affine function, it is what its operands are affine functions of.
+
+    Parameters
+    ----------
+    until
+        Layers that also end the way back.
 
     Raises
     ------
@@ -128,6 +134,7 @@ def affine_sources(graph: ModelGraph, layer: str) -> list[str]:
     """
     moving = varying(graph)
     target = graph.node(layer)
+    stops = {graph.node(name) for name in until}
     ends: set[fx.Node] = set()
     seen: set[fx.Node] = set()
     waiting = _operands(target, moving)
@@ -138,7 +145,9 @@ def affine_sources(graph: ModelGraph, layer: str) -> list[str]:
         seen.add(node)
         operands = _operands(node, moving)
         whole = all(is_real(read) if is_tensor(read) else is_affine(read, moving) for read in operands)
-        if operands and is_affine(node, moving) and whole:
+        if node in stops:
+            ends.add(node)
+        elif operands and is_affine(node, moving) and whole:
             waiting.extend(operands)
         elif is_tensor(node):
             ends.add(node)

@@ -197,7 +197,7 @@ class FeatureVisualization(Analysis):
         every = max(1, self.steps // PREVIEWS)
 
         def step(done: float) -> None:
-            shown = done % every == 0 and done > 0
+            shown = done % every == 0
             partial = _previews(units, self.seeds, parameterization) if shown else None
             task.step(index * self.steps + done, len(batches) * self.steps, partial)
 

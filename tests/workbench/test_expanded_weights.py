@@ -1,0 +1,204 @@
+"""Expanded weights against impulses through random linear networks, and on networks whose weights are known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+import workbench
+from workbench.analyses.expanded_weights import ExpandedWeights
+from workbench.images.array_set import ArraySet
+from workbench.input_error import InputError
+from workbench.models.layer import Unit
+from workbench.models.traced_model import Preprocessing, TracedModel
+
+SIDE = 12
+
+
+def noise(number: int = 6, side: int = SIDE) -> ArraySet:
+    return ArraySet(np.random.default_rng(0).integers(0, 256, (number, side, side, 3), np.uint8))
+
+
+class Linear(nn.Module):
+    """Convolutions without anything between them: grouped, strided, dilated, with a residual sum or a concatenation."""
+
+    def __init__(self, groups: int, stride: int, dilation: int, shape: str, seed: int) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.shape = shape
+        self.first = nn.Conv2d(3, 4, 3, padding=1)
+        self.second = nn.Conv2d(4, 4, 3, padding=dilation, dilation=dilation, groups=groups)
+        self.norm = nn.BatchNorm2d(4)
+        self.side = nn.Conv2d(4, 4, 1)
+        self.last = nn.Conv2d(8 if shape == "cat" else 4, 5, 3, stride=stride, padding=1)
+        for values in (self.norm.weight, self.norm.bias, self.norm.running_mean):
+            nn.init.normal_(values)
+        self.norm.running_var.uniform_(0.5, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        first = self.first(x)
+        second = self.norm(self.second(first))
+        if self.shape == "residual":
+            second = second + first
+        elif self.shape == "cat":
+            second = torch.cat([second, self.side(first)], 1)
+        return self.last(second)
+
+
+def traced(module: nn.Module, side: int = SIDE) -> TracedModel:
+    return TracedModel.from_module(module.eval(), torch.randn(2, 3, side, side), preprocessing=Preprocessing((side, side)))
+
+
+@settings(max_examples=5)
+@given(
+    groups=st.sampled_from([1, 2, 4]),
+    stride=st.sampled_from([1, 2]),
+    dilation=st.sampled_from([1, 2]),
+    shape=st.sampled_from(["plain", "residual", "cat"]),
+    seed=st.integers(0, 99),
+)
+def test_in_a_linear_network_they_are_what_an_impulse_does(groups: int, stride: int, dilation: int, shape: str, seed: int) -> None:
+    module = Linear(groups, stride, dilation, shape, seed)
+    model = traced(module)
+    result = ExpandedWeights(source="first", target="last", images=4).run(model, noise())
+    kernels, start = result.arrays["kernels"], result.summary["window_start"]
+    np.testing.assert_allclose(result.arrays["r2"], 1, atol=1e-5)
+
+    first = torch.randn(1, 4, SIDE, SIDE, dtype=torch.float64)
+    doubled = module.double()
+
+    def last(value: Tensor) -> Tensor:
+        handle = doubled.first.register_forward_hook(lambda *_: value)
+        try:
+            return doubled(torch.zeros(1, 3, SIDE, SIDE, dtype=torch.float64))
+        finally:
+            handle.remove()
+
+    with torch.no_grad():
+        before = last(first)
+        centre = [size // 2 for size in before.shape[2:]]
+        expected = np.zeros(kernels.shape)
+        for unit, y, x in np.ndindex(*kernels.shape[1:]):
+            hit = first.clone()
+            hit[0, unit, start[0] + y, start[1] + x] += 1
+            expected[:, unit, y, x] = (last(hit) - before)[0, :, centre[0], centre[1]]
+    assert np.abs(kernels - expected).max() <= 1e-5 * np.abs(expected).max()
+    np.testing.assert_allclose(result.arrays["sum"], expected.sum((2, 3)), atol=1e-4)
+    np.testing.assert_allclose(result.arrays["norm"], np.sqrt((expected**2).sum((2, 3))), rtol=1e-4)
+    np.testing.assert_allclose(result.arrays["positive"] + result.arrays["negative"], result.arrays["sum"], atol=1e-5)
+
+
+class Residual(nn.Module):
+    """A stream that a block with a non-linearity adds to, then a layer that reads it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(3)
+        self.stem = nn.Conv2d(3, 4, 1)
+        self.up = nn.Conv2d(4, 6, 1)
+        self.down = nn.Conv2d(6, 4, 1)
+        self.read = nn.Conv2d(4, 5, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        stem = self.stem(x)
+        return self.read(stem + self.down(torch.relu(self.up(stem))))
+
+
+def test_direct_and_indirect_paths_stand_apart_and_add_up() -> None:
+    module = Residual()
+    model, images = traced(module), noise()
+    paths = ("all", "direct", "indirect")
+    found = {path: ExpandedWeights(source="stem", target="read", path=path, images=6).run(model, images) for path in paths}
+    read, up, down = (getattr(module, name).weight.detach()[:, :, 0, 0] for name in ("read", "up", "down"))
+    direct = found["direct"].arrays["kernels"][:, :, 0, 0]
+    np.testing.assert_allclose(direct, read, atol=1e-6)
+    total = found["all"].arrays["kernels"][:, :, 0, 0]
+    np.testing.assert_allclose(found["indirect"].arrays["kernels"][:, :, 0, 0], total - direct, atol=1e-6)
+    with torch.no_grad():  # the gate: how often each hidden unit is open at the centre, on the images
+        pixels = torch.from_numpy(np.stack([images.image(i, (SIDE, SIDE)) for i in range(6)])).permute(0, 3, 1, 2).float() / 127.5 - 1
+        gate = (module.up(module.stem(pixels)) > 0).float().mean(0)[:, SIDE // 2, SIDE // 2]
+    expected = read + read @ down @ torch.diag(gate) @ up
+    np.testing.assert_allclose(total, expected.numpy(), atol=1e-5)
+    linear = ExpandedWeights(source="stem", target="read", gate="linear", images=6).run(model, images)
+    np.testing.assert_allclose(linear.arrays["kernels"][:, :, 0, 0], (read + read @ down @ up).numpy(), atol=1e-5)
+
+
+def test_without_a_direct_path_that_is_said_and_all_of_it_is_indirect() -> None:
+    model, images = traced(Residual()), noise()
+    with pytest.raises(InputError, match="no direct path"):
+        ExpandedWeights(source="up", target="read", path="direct", images=4).run(model, images)
+    whole, indirect = (ExpandedWeights(source="up", target="read", path=path, images=4).run(model, images) for path in ("all", "indirect"))
+    np.testing.assert_array_equal(whole.arrays["kernels"], indirect.arrays["kernels"])
+
+
+class Branches(nn.Module):
+    """Two branches of different reach behind non-linearities, set side by side; one source unit is dead."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(5)
+        self.stem = nn.Conv2d(3, 3, 1)
+        self.small, self.large = nn.Conv2d(3, 2, 1), nn.Conv2d(3, 2, 5, padding=2)
+        with torch.no_grad():
+            self.stem.weight[2] = 0
+            self.stem.bias[2] = -1
+
+    def forward(self, x: Tensor) -> Tensor:
+        stem = torch.relu(self.stem(x))
+        return torch.cat([torch.relu(self.small(stem)), torch.relu(self.large(stem))], 1)
+
+
+def test_units_of_a_concatenation_are_those_of_their_branches_and_a_dead_source_is_named() -> None:
+    module = Branches()
+    model = traced(module)
+    stem = next(name for name, layer in model.layers.items() if layer.role == "post" and layer.units == 3)
+    result = ExpandedWeights(source=stem, target=model.graph.output, units=(3, 0), images=6).run(model, noise())
+    kernels = result.arrays["kernels"]
+    assert kernels.shape == (2, 3, 5, 5) and set(result.summary["pre"]) == {"small", "large"}
+    np.testing.assert_allclose(kernels[0], module.large.weight.detach()[1], atol=1e-6)
+    np.testing.assert_allclose(kernels[1, :, 2, 2], module.small.weight.detach()[0, :, 0, 0], atol=1e-6)
+    assert np.count_nonzero(kernels[1].sum(0)) == 1
+    assert result.summary["dead_sources"] == {"units": 1, "first": [2]}
+    assert np.isnan(result.arrays["contribution"][:, 2]).all() and np.isfinite(result.arrays["contribution"][:, :2]).all()
+    np.testing.assert_allclose(result.arrays["r2"], 1, atol=1e-5)
+    assert [entry["unit"] for entry in result.summary["strongest"][0]["inputs"]] != [] and all(
+        entry["unit"] != 2 for entry in result.summary["strongest"][0]["inputs"]
+    )
+
+
+def test_a_unit_whose_linear_path_cancels_is_flagged() -> None:
+    model = workbench.load("bundled:planted/cancelling_path_net")
+    circuit = model.circuit
+    assert circuit is not None
+    cancelling = {Unit.parse(address).index for address in circuit.facts["cancelling"]}
+    result = ExpandedWeights(source="features", target="sums", images=64).run(model, workbench.load_images("emoji"))
+    assert set(result.summary["r2_below"]["first"]) == cancelling and result.summary["r2_below"]["units"] == len(cancelling)
+    fits = result.arrays["r2"]
+    linear = [unit for unit in range(len(fits)) if unit not in cancelling]
+    assert fits[linear].min() > 0.999 and fits[sorted(cancelling)].max() < 0.5
+    assert np.abs(result.arrays["sum"][np.ix_(linear, linear)] - np.eye(len(linear))).max() < 1e-5
+
+
+@pytest.mark.parametrize("name", [f"timm:test_{kind}?pretrained=false" for kind in ("vit", "convnext", "resnet")])
+def test_other_kinds_of_networks_have_them_too(name: str, tmp_path: Any) -> None:
+    model = workbench.load(name)
+    post = [layer for layer in model.layers.values() if layer.role == "pre"]
+    source, target = post[0], post[-1]
+    images = ArraySet(np.random.default_rng(1).integers(0, 256, (3, 40, 40, 3), np.uint8))
+    result = ExpandedWeights(source=source.name, target=target.name, units=(0, 1), images=3).run(model, images)
+    assert result.arrays["norm"].shape == (2, source.units) and np.isfinite(result.arrays["norm"]).all() and result.arrays["norm"].max() > 0
+    assert {path.suffix for path in (result.save(tmp_path / "out") / "figures").iterdir()} == {".png", ".pdf"}
+
+
+def test_what_does_not_fit_is_said() -> None:
+    model = traced(Residual())
+    with pytest.raises(InputError, match="read does not feed stem; choose a source before it"):
+        ExpandedWeights(source="read", target="stem").run(model, noise())
+    with pytest.raises(InputError, match="read has units 0 to 4, not 7"):
+        ExpandedWeights(source="stem", target="read", units=(7,)).run(model, noise())

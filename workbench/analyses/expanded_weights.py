@@ -1,0 +1,355 @@
+"""How the units of a layer are built from those of an earlier one: expanded weights, and how far they can be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from workbench.analyses.analysis import Analysis, Result, register
+from workbench.input_error import InputError
+from workbench.models.affine import affine_sources, before_activation, layer_of
+from workbench.models.expanded import MeanGates, Window, joined, kernels_of, mean_gates, several
+from workbench.models.layer import Layer, Unit
+from workbench.task import Task
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from workbench.images.image_set import ImageSet
+    from workbench.models.linearise import Gate, LinearCut
+    from workbench.models.traced_model import TracedModel
+
+TOGETHER = 32
+"""Units whose gradients are taken in one pass."""
+NAMED = 10
+"""Inputs named in the summary for each unit, and units that cannot be trusted."""
+TRUSTED = 0.5
+"""R2 below which a linear account is called not to be trusted."""
+INK, POSITIVE = "#30343a", "#b2182b"
+
+
+@register
+class ExpandedWeights(Analysis):
+    """The weights between two layers, however many layers lie in between (Olah et al., "Visualizing Weights", Distill 2021).
+
+    The weight of a source unit for a target unit is the gradient of the target's pre-activation, at one position, with respect to the
+    source, with every non-linearity in between held at a gate. Gates are the mean derivative over `images` images, or 1 ("linear", the
+    article's); max-pooling is average-pooling; normalisations are divided by their mean deviation; attention reads with its mean pattern.
+
+    ``path`` chooses which ways through the network count. *direct*: those that meet no further non-linearity (through the residual stream,
+    or from one layer to the next); *indirect*: all others; *all*: their sum. What reaches the target beside the source is held at its mean.
+
+    ``r2`` says for each target unit what part of the variance of its true pre-activation, over images and positions, the linear account
+    by this source explains: 1 - SSE / SST, negative where it does worse than the mean. Below .5 a kernel is a picture and no explanation.
+
+    Arrays; t is a target unit in the order asked for, s a source unit:
+
+    ``kernels``
+        float32 ``t s *position``: cut to where any of them is not zero; ``y x`` for maps, ``token`` for sequences, none for vectors.
+    ``norm`` ``sum`` ``positive`` ``negative``
+        float32 ``t s``: L2 norm of the kernel, sum of its entries, of the positive and of the negative ones.
+    ``contribution``
+        float32 ``t s``: norm times the standard deviation of the source's activation, over images and positions.
+    ``std`` ``mean``
+        float32 ``s``: of the source's activation; a unit whose ``std`` is 0 is dead on these images, and its contributions are NaN.
+    ``r2``
+        float32 ``t``; NaN where the target does not vary.
+    ``units``
+        int32 ``t``.
+    """
+
+    title: ClassVar[str] = "Expanded weights"
+    version: ClassVar[int] = 1
+    needs_images: ClassVar[bool] = True
+
+    source: str = Field(description="Earlier layer.")
+    target: str = Field(description="Later layer; before its non-linearity where it stands behind one.")
+    units: tuple[int, ...] = Field(default=(), description="Target units; none: all.")
+    path: Literal["all", "direct", "indirect"] = Field(default="all", description="Which ways from source to target count.")
+    gate: Literal["mean", "linear"] = Field(
+        default="mean", description="How non-linearities in between are held: mean derivative over the images, or 1."
+    )
+    images: int = Field(default=64, ge=2, description="Images that gates, R2 and standard deviations are taken over.")
+    batch: int = Field(default=16, ge=1, le=1024, description="Images computed at once.")
+    seed: int = Field(default=0, ge=0, lt=2**31, description="Of the choice of images.")
+
+    def compute(
+        self, model: TracedModel, images: ImageSet | None, task: Task
+    ) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
+        """Take gradients through the linearised piece, branch by branch, then run it beside the network."""
+        assert images is not None
+        graph, source, asked = model.graph, model.layer(self.source), model.layer(self.target)
+        units = self.units or tuple(range(asked.units))
+        if wrong := [unit for unit in units if not 0 <= unit < asked.units]:
+            raise InputError(f"{asked.name} has units 0 to {asked.units - 1}, not {wrong[0]}")
+        if graph.node(asked.name) not in graph.downstream([source.name]):
+            raise InputError(f"{source.name} does not feed {asked.name}; choose a source before it")
+        order = np.sort(np.random.default_rng(self.seed).permutation(len(images))[: self.images])
+        pixels = [batch.images for batch in images.batches(model.preprocessing.size, self.batch, order)]
+        if not pixels:
+            raise InputError(f"no image of {images.name} could be read")
+        inputs = [model.inputs(model.preprocess(part)) for part in pixels]
+        seen = sum(len(part) for part in pixels)
+        parts = _parts(model, asked, units)
+        statistics, windows, fits = _Moments(), list[Window](), np.full(len(units), np.nan)
+        done, total = 0, len(units)
+        for part in parts:
+            whole, direct = self._pieces(model, source, part.layer, inputs)
+            for start in range(0, len(part.units), TOGETHER):
+                chunk = part.units[start : start + TOGETHER]
+                windows.append(Window.of(_difference(whole, direct, chunk).float().cpu()))
+                done += len(chunk)
+                task.step(done, total, note=f"weights from {source.name} to {part.layer.name}")
+            fitted = whole or direct
+            assert fitted is not None
+            fits[part.rows] = fitted.r2(model, inputs, part.units, statistics if part is parts[0] else None)
+        window = joined(windows)
+        back = np.argsort(np.concatenate([part.rows for part in parts]), kind="stable")
+        kernels = window.kernels.numpy()[back]
+        flat = kernels.reshape(len(kernels), source.units, -1)
+        std = statistics.std
+        norm = np.sqrt(np.square(flat, dtype=np.float64).sum(2)).astype(np.float32)
+        contribution = norm * np.where(std > 0, std, np.nan)[None]
+        arrays = {
+            "kernels": kernels,
+            "norm": norm,
+            "sum": flat.sum(2),
+            "positive": flat.clip(min=0).sum(2),
+            "negative": flat.clip(max=0).sum(2),
+            "contribution": contribution.astype(np.float32),
+            "std": std.astype(np.float32),
+            "mean": statistics.mean.astype(np.float32),
+            "r2": fits.astype(np.float32),
+            "units": np.array(units, np.int32),
+        }
+        dead = np.flatnonzero(std == 0)
+        doubtful = [int(unit) for unit, fit in zip(units, fits, strict=True) if not fit >= TRUSTED]
+        return arrays, {
+            "source": source.name,
+            "target": asked.name,
+            "pre": [part.layer.name for part in parts],
+            "path": self.path,
+            "gate": self.gate,
+            "images": seen,
+            "window": list(kernels.shape[2:]),
+            "window_start": list(window.start),
+            "source_positions": list(source.positions),
+            "r2_median": _number(np.nanmedian(fits)) if np.isfinite(fits).any() else None,
+            "r2_below": {"bar": TRUSTED, "units": len(doubtful), "first": doubtful[:NAMED]},
+            "dead_sources": {"units": len(dead), "first": dead[:NAMED].tolist()},
+            "strongest": [_strongest(unit, row, contribution, flat, std) for row, unit in enumerate(units[:NAMED])],
+        }
+
+    def _pieces(
+        self, model: TracedModel, source: Layer, target: Layer, inputs: Sequence[tuple[Tensor, ...]]
+    ) -> tuple[_Piece | None, _Piece | None]:
+        """Linearise what lies between, whole and only the ways without a further non-linearity, as far as either is needed."""
+        nearest = affine_sources(model.graph, target.name, until=[source.name])
+        beside = [name for name in nearest if name != source.name]
+        if source.name not in nearest and self.path == "direct":
+            raise InputError(f"every way from {source.name} to {target.name} meets a further non-linearity; there is no direct path")
+        gate: Gate = "one" if self.gate == "linear" else "derivative"
+        whole = _Piece.of(model, [source.name], target, gate, inputs) if self.path != "direct" else None
+        direct = source.name in nearest and self.path != "all"
+        return whole, _Piece.of(model, [source.name, *beside], target, gate, inputs) if direct else None
+
+    @classmethod
+    def draw(cls, result: Result) -> dict[str, Figure]:
+        """Draw the strongest kernels of the first units, and the matrix of norms."""
+        return {"kernels": _kernels(result), "matrix": _matrix(result)}
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """Target units that stand in one layer before their non-linearity, and their places in the order asked for."""
+
+    layer: Layer
+    units: list[int]
+    rows: list[int]
+
+
+def _parts(model: TracedModel, asked: Layer, units: Sequence[int]) -> list[_Part]:
+    found: dict[str, _Part] = {}
+    for row, unit in enumerate(units):
+        before = before_activation(model.graph, Unit(asked.name, unit))
+        part = found.setdefault(before.layer, _Part(layer_of(model.graph, model.graph.node(before.layer)), [], []))
+        part.units.append(before.index)
+        part.rows.append(row)
+    return list(found.values())
+
+
+@dataclass(frozen=True, eq=False)
+class _Piece:
+    """A linearised piece of the network with mean gates, and the mean activation of each of its sources for one example."""
+
+    cut: LinearCut
+    gates: MeanGates
+    values: list[Tensor]
+    layers: list[Layer]
+    target: Layer
+
+    @classmethod
+    def of(
+        cls, model: TracedModel, sources: Sequence[str], target: Layer, gate: Gate, inputs: Sequence[tuple[Tensor, ...]]
+    ) -> _Piece:
+        graph = model.graph
+        cut = graph.linearise(list(sources), [target.name], gate=gate)
+        layers = [layer_of(graph, graph.node(name)) for name in cut.sources]
+        with torch.no_grad():
+            gates = mean_gates(cut, inputs)
+            total: list[Tensor] = []
+            number = 0
+            for part in inputs:
+                clean = model.activations(part, cut.sources)
+                sums = [_over_examples(clean[name], layer) for name, layer in zip(cut.sources, layers, strict=True)]
+                total = [a + b for a, b in zip(total, sums, strict=True)] if total else sums
+                number += len(part[0])
+        return cls(cut, gates, [(value / number).float() for value in total], layers, target)
+
+    def kernels(self, units: Sequence[int]) -> Tensor:
+        """Return the gradients of some units at the centre, ``unit source *position``."""
+        position = [size // 2 for size in self.target.positions]
+        return kernels_of(self.cut, self.gates, self.values, self.layers, self.target, units, position)
+
+    @torch.no_grad()
+    def r2(
+        self, model: TracedModel, inputs: Sequence[tuple[Tensor, ...]], units: Sequence[int], statistics: _Moments | None
+    ) -> npt.NDArray[np.float64]:
+        """Return how much of each unit's variance the piece explains, and let `statistics` see the source."""
+        name = self.cut.sources[0]
+        error, moments = np.zeros(len(units)), _Moments()
+        for part in inputs:
+            clean = model.activations(part, [name, self.target.name])
+            many = len(part[0])
+            values = [clean[name], *(several(value, layer, many) for value, layer in zip(self.values[1:], self.layers[1:], strict=True))]
+            linear = self.target.arrange(self.cut(values, self.gates.of(many))[0])[:, list(units)]
+            actual = self.target.arrange(clean[self.target.name])[:, list(units)]
+            error += (linear - actual).double().square().transpose(0, 1).flatten(1).sum(1).cpu().numpy()
+            moments.see(actual)
+            if statistics is not None:
+                statistics.see(self.layers[0].arrange(clean[name]))
+        spread = moments.std**2 * moments.number
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.where(spread > 0, 1 - error / spread, np.nan)
+
+
+def _over_examples(value: Tensor, layer: Layer) -> Tensor:
+    """Return the sum over the examples of an activation, as an activation for one example."""
+    rows: Tensor = value.double().movedim(layer.batch_axis, 0).unflatten(0, (-1, layer.rows)).sum(0)
+    return rows.movedim(0, layer.batch_axis)
+
+
+def _difference(whole: _Piece | None, direct: _Piece | None, units: Sequence[int]) -> Tensor:
+    """Return the kernels of one of them, or of what the whole has beyond the direct way."""
+    if whole is None:
+        assert direct is not None
+        return direct.kernels(units)
+    return whole.kernels(units) - (direct.kernels(units) if direct is not None else 0)
+
+
+class _Moments:
+    """Mean and standard deviation of each unit, over images and positions."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self._mean: Any = 0.0
+        self._squares: Any = 0.0
+
+    def see(self, arranged: Tensor) -> None:
+        """Take another batch into account, ``image unit *position``, as Chan et al. (1983) combine two parts."""
+        values = arranged.double().transpose(0, 1).flatten(1).cpu().numpy()
+        number, mean = values.shape[1], values.mean(1)
+        whole = self.number + number
+        apart = mean - self._mean
+        self._squares = self._squares + np.square(values - mean[:, None]).sum(1) + apart**2 * self.number * number / whole
+        self._mean = self._mean + apart * number / whole
+        self.number = whole
+
+    @property
+    def mean(self) -> npt.NDArray[np.float64]:
+        return np.asarray(self._mean)
+
+    @property
+    def std(self) -> npt.NDArray[np.float64]:
+        return np.asarray(np.sqrt(self._squares / max(1, self.number)))
+
+
+def _strongest(
+    unit: int, row: int, contribution: npt.NDArray[Any], flat: npt.NDArray[Any], std: npt.NDArray[Any]
+) -> dict[str, Any]:
+    """Name a unit's inputs that contribute most."""
+    order = np.argsort(-np.nan_to_num(contribution[row], nan=-1.0), kind="stable")[:NAMED]
+    inputs = [
+        {"unit": int(s), "contribution": float(contribution[row, s]), "sum": float(flat[row, s].sum())} for s in order if std[s] > 0
+    ]
+    return {"unit": int(unit), "inputs": inputs}
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _kernels(result: Result) -> Figure:
+    """Draw the strongest inputs of the first units as kernels, red excites and blue inhibits; maps only."""
+    from matplotlib.figure import Figure
+
+    summary, kernels = result.summary, result.arrays["kernels"]
+    shown = summary["strongest"] if kernels.ndim in (3, 4) else []
+    figure = Figure(figsize=(10, 1.1 * max(1, len(shown)) + 0.5), layout="constrained")
+    title = f"Expanded weights from {summary['source']} to {summary['target']}, {summary['path']} paths"
+    figure.suptitle(title, fontsize=9, parse_math=False)
+    if not shown:
+        return figure
+    axes = figure.subplots(len(shown), NAMED, squeeze=False)
+    for row, of_unit in enumerate(shown):
+        for axis in axes[row]:
+            axis.set_axis_off()
+        inputs = [entry["unit"] for entry in of_unit["inputs"]]
+        largest = max((float(np.abs(kernels[row, s]).max()) for s in inputs), default=0.0) or 1e-12
+        seen = _where(np.abs(kernels[row]).max(0) > 0)
+        for axis, entry in zip(axes[row], of_unit["inputs"], strict=False):
+            kernel = kernels[row, entry["unit"]][seen]
+            kernel = kernel if kernel.ndim == 2 else kernel[None]
+            axis.imshow(kernel, cmap="RdBu_r", vmin=-largest, vmax=largest, aspect="auto" if kernels.ndim == 3 else "equal")
+            axis.set_title(f"{entry['unit']}: {entry['contribution']:.2g}", fontsize=6)
+        axes[row, 0].text(-0.4, 0.5, f"unit {of_unit['unit']}", transform=axes[row, 0].transAxes, fontsize=7, ha="right", va="center")
+    return figure
+
+
+def _where(there: npt.NDArray[np.bool_]) -> tuple[slice, ...]:
+    """Return the smallest window that holds all places that are true."""
+    found = []
+    for axis in range(there.ndim):
+        places = np.flatnonzero(there.any(tuple(other for other in range(there.ndim) if other != axis)))
+        found.append(slice(int(places[0]), int(places[-1]) + 1) if len(places) else slice(None))
+    return tuple(found)
+
+
+def _matrix(result: Result) -> Figure:
+    """Draw sums of kernels, target by source, beside R2."""
+    from matplotlib.figure import Figure
+
+    summary, arrays = result.summary, result.arrays
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    matrix, fits = figure.subplots(1, 2, width_ratios=(5, 1))
+    values = arrays["sum"] * np.where(arrays["std"] > 0, arrays["std"], 0)[None]
+    largest = float(np.quantile(np.abs(values), 0.995)) or float(np.abs(values).max()) or 1.0
+    drawn = matrix.imshow(values, cmap="RdBu_r", vmin=-largest, vmax=largest, aspect="auto", interpolation="nearest")
+    matrix.set_xlabel(f"unit of {summary['source']}", fontsize=8, parse_math=False)
+    matrix.set_ylabel(f"unit of {summary['target']}, in the order asked for", fontsize=8, parse_math=False)
+    matrix.tick_params(labelsize=7)
+    figure.colorbar(drawn, ax=matrix, label="sum of the kernel x standard deviation of the source")
+    fits.barh(np.arange(len(arrays["r2"])), np.nan_to_num(arrays["r2"]).clip(-1, 1), color=INK, height=1.0)
+    fits.axvline(TRUSTED, color=POSITIVE, linewidth=0.8)
+    fits.set_ylim(len(arrays["r2"]) - 0.5, -0.5)
+    fits.set_xlim(min(0.0, float(np.nanmin([0, *arrays["r2"]]))), 1)
+    fits.set_xlabel(f"R2, n = {summary['images']} images", fontsize=8)
+    fits.tick_params(labelsize=7)
+    return figure
