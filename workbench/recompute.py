@@ -122,6 +122,10 @@ class Recomputation:
         """Return a line for the shell for each step; it writes the result into a folder named after it."""
         return "".join(f"{' '.join(shlex.quote(word) for word in self._words(step))}\n" for step in self.steps)
 
+    def with_steps(self, steps: Sequence[Step]) -> Recomputation:
+        """Return the same with more runs behind its own."""
+        return replace(self, steps=(*self.steps, *steps))
+
     def _names(self) -> dict[int, str]:
         """Return the names of the units that occur, none of which is that of something else in the lines."""
         occur = {pick.index for step in self.steps for pick in step.picks if pick.is_unit}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import workbench
-from workbench.analyses.expanded_weights import ExpandedWeights
+from workbench.analyses.expanded_weights import ExpandedWeights, alike
 from workbench.images.array_set import ArraySet
 from workbench.input_error import InputError
 from workbench.models.layer import Unit
@@ -194,6 +194,14 @@ def test_other_kinds_of_networks_have_them_too(name: str, tmp_path: Any) -> None
     result = ExpandedWeights(source=source.name, target=target.name, units=(0, 1), images=3).run(model, images)
     assert result.arrays["norm"].shape == (2, source.units) and np.isfinite(result.arrays["norm"]).all() and result.arrays["norm"].max() > 0
     assert {path.suffix for path in (result.save(tmp_path / "out") / "figures").iterdir()} == {".png", ".pdf"}
+
+
+def test_units_with_like_weights_stand_together() -> None:
+    first, second = np.array([1.0, 0, 0, 1]), np.array([0, 1.0, -1, 0])
+    rows = np.stack([first, second, 3 * first, np.zeros(4), 0.5 * second + 0.01])
+    order = alike(rows).tolist()
+    assert order[-1] == 3, "what has no weights comes last"
+    assert {tuple(sorted(order[:2])), tuple(sorted(order[2:4]))} == {(0, 2), (1, 4)}
 
 
 def test_what_does_not_fit_is_said() -> None:

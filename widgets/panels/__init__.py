@@ -83,5 +83,11 @@ PANELS: dict[str, Entry] = {
         "centre",
         "Up to six pinned units side by side on the same scales: different ones, or one in several networks or checkpoints.",
     ),
+    "weights": Entry(
+        "weights:WeightsPanel",
+        "Weights",
+        "centre",
+        "How units are built from those of an earlier layer: the matrix of weights, and each unit's strongest inputs as kernels.",
+    ),
 }
-"""Panel id -> entry. The order gives the shortcuts Ctrl+1, Ctrl+2 ... and the order of the tabs."""
+"""Panel id -> entry. The order gives the shortcuts Ctrl+1 to Ctrl+9, Ctrl+0, and the order of the tabs."""

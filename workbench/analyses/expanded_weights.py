@@ -63,6 +63,9 @@ class ExpandedWeights(Analysis):
         float32 ``t``; NaN where the target does not vary.
     ``units``
         int32 ``t``.
+    ``similar_targets`` ``similar_sources``
+        int32 ``t``, ``s``: an order in which units with like weights stand together (average linkage of the cosines of rows and columns of
+        ``sum``).
     """
 
     title: ClassVar[str] = "Expanded weights"
@@ -128,6 +131,8 @@ class ExpandedWeights(Analysis):
             "mean": statistics.mean.astype(np.float32),
             "r2": fits.astype(np.float32),
             "units": np.array(units, np.int32),
+            "similar_targets": alike(flat.sum(2)),
+            "similar_sources": alike(flat.sum(2).T),
         }
         dead = np.flatnonzero(std == 0)
         doubtful = [int(unit) for unit, fit in zip(units, fits, strict=True) if not fit >= TRUSTED]
@@ -290,6 +295,18 @@ def _strongest(
         {"unit": int(s), "contribution": float(contribution[row, s]), "sum": float(flat[row, s].sum())} for s in order if std[s] > 0
     ]
     return {"unit": int(unit), "inputs": inputs}
+
+
+def alike(rows: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
+    """Return an order of rows in which those that point the same way stand together; rows of nothing come last."""
+    from scipy.cluster.hierarchy import leaves_list, linkage
+
+    length = np.linalg.norm(rows, axis=1)
+    there, empty = np.flatnonzero(length > 0), np.flatnonzero(~(length > 0))
+    if len(there) < 3:
+        return np.concatenate([there, empty]).astype(np.int32)
+    unit = rows[there] / length[there, None]
+    return np.concatenate([there[leaves_list(linkage(unit, "average", "cosine"))], empty]).astype(np.int32)
 
 
 def _number(value: float) -> float | None:

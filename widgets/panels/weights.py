@@ -1,0 +1,444 @@
+"""How units are built from earlier ones: the matrix of expanded weights between two layers, and one unit's inputs as kernels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QScrollArea,
+    QSplitter,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from widgets.badge import Badge
+from widgets.docks import Panel
+from widgets.elided_combo_box import ElidedComboBox
+from widgets.theme import say
+from widgets.views.axes import number
+from widgets.views.colour_scale import ColourScale
+from widgets.views.image_strip import ImageStrip, Picture, Row
+from widgets.views.matrix_view import MatrixView
+from workbench.jobs.requests import RunAnalysis
+from workbench.jobs.unit_requests import Thumbnails
+from workbench.labels import variable_names
+from workbench.models.layer import Layer, Unit
+from workbench.recompute import of_pictures, of_result
+
+if TYPE_CHECKING:
+    from widgets.session import Session
+    from widgets.views.view import View
+    from workbench.analyses.analysis import Result
+    from workbench.jobs.job import JobEvent
+
+PATHS = {
+    "all": "Every way from the source to the layer",
+    "direct": "Only ways that meet no further non-linearity: from layer to layer, or along the residual stream",
+    "indirect": "All ways but the direct ones",
+}
+MEASURES = {
+    "signed": ("sum × std", "Sum of the kernel times the standard deviation of the source: what excites (red) and what inhibits (blue)"),
+    "contribution": ("norm × std", "Norm of the kernel times the standard deviation of the source: how much of the unit comes from there"),
+    "sum": ("sum", "Sum of the kernel's entries"),
+    "norm": ("norm", "Norm of the kernel"),
+}
+ORDERS = {
+    "number": "Units in the order of their numbers",
+    "similar": "Units with like weights together",
+    "unit": "The strongest for the selected unit first",
+}
+SHOWN = 16
+"""Inputs of a unit that are shown as kernels."""
+TRUSTED = 0.5
+KERNEL = 48
+"""Pixels of a kernel's side, at least."""
+INVITATION = "Open a network and images, and choose a layer: here stands how its units are built from those of an earlier layer."
+
+
+class WeightsPanel(Panel):
+    """The matrix follows the selected layer, the kernels the selected unit; a click on an input follows it upstream."""
+
+    id: ClassVar[str] = "weights"
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._result: Result | None = None
+        self._wanted: tuple[str, str, str, str, str] | None = None  # network, images, source, target, path that were asked for
+        self._job = 0
+        self._pictures: dict[int, np.ndarray] = {}  # of units of the source
+        self._levels: dict[int, str] = {}
+        self._row = -1  # unit whose inputs are shown
+        self._shown: list[int] = []  # source units behind the pictures
+        self._been: list[Unit] = []
+        self._at = -1
+        self._build()
+        session.model_changed.connect(lambda _card: self._on_layer(""))
+        session.images_changed.connect(lambda _card: self._renew())
+        session.layer_changed.connect(self._on_layer)
+        session.unit_changed.connect(self._on_unit)
+        self._on_layer(session.layer)
+
+    def _build(self) -> None:
+        self.back, self.forth = QToolButton(self), QToolButton(self)
+        for button, arrow, tip, step in (
+            (self.back, Qt.ArrowType.LeftArrow, "Back to the unit looked at before", -1),
+            (self.forth, Qt.ArrowType.RightArrow, "Forward again", 1),
+        ):
+            button.setArrowType(arrow)
+            button.setAutoRaise(True)
+            button.setToolTip(tip)
+            button.setAccessibleName(tip)
+            button.clicked.connect(lambda _checked, step=step: self._travel(step))
+        self.source = ElidedComboBox(12, self)
+        self.source.setToolTip("The earlier layer, whose units are the inputs")
+        self.source.setAccessibleName("Source layer")
+        self.source.activated.connect(lambda _index: self._renew())
+        self.target = QLabel(self)
+        self.path = self._choice({name: (name, tip) for name, tip in PATHS.items()}, "Ways that count", self._renew)
+        self.measure = self._choice(MEASURES, "What the matrix shows", self._show)
+        self.order = self._choice({name: (f"by {name}", tip) for name, tip in ORDERS.items()}, "Order of rows and columns", self._show)
+        self.linear = QCheckBox("linear gates", self)
+        self.linear.setToolTip("Leave non-linearities out, as in Visualizing Weights, in place of their mean slope on the images")
+        self.linear.toggled.connect(lambda _on: self._renew())
+        self.cancel = QPushButton("Cancel", self)
+        self.cancel.setToolTip("Stop computing the weights")
+        self.cancel.clicked.connect(lambda: self.session.relay.cancel(self._job))
+        self.cancel.hide()
+        bar = QHBoxLayout()
+        bar.setContentsMargins(6, 4, 6, 2)
+        for widget in (self.back, self.forth, self.source, self.target, self.path, self.measure, self.order, self.linear, self.cancel):
+            bar.addWidget(widget, 1 if widget is self.source else 0)
+        self.said = QLabel(self, wordWrap=True)
+        self.said.setMargin(4)
+        self.matrix = MatrixView(self)
+        self.matrix.picked.connect(self._pick)
+        self.strip = ImageStrip(smallest=52, largest=84)
+        self.strip.setAccessibleName("Strongest inputs of the unit")
+        self.strip.picked.connect(self._follow)
+        content = QWidget()
+        column = QVBoxLayout(content)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.strip)
+        column.addStretch(1)
+        scroll = QScrollArea(self)
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QScrollArea.Shape.NoFrame)
+        scroll.setWidget(content)
+        self.splitter = QSplitter(Qt.Orientation.Vertical, self)
+        self.splitter.addWidget(self.matrix)
+        self.splitter.addWidget(scroll)
+        self.splitter.setSizes([300, 220])
+        whole = QVBoxLayout(self)
+        whole.setContentsMargins(0, 0, 0, 0)
+        whole.setSpacing(2)
+        whole.addLayout(bar)
+        whole.addWidget(Badge(self.session, self))
+        whole.addWidget(self.said)
+        whole.addWidget(self.splitter, 1)
+
+    def _choice(self, choices: dict[str, tuple[str, str]], name: str, changed: Any) -> QComboBox:
+        box = QComboBox(self)
+        for data, (text, tip) in choices.items():
+            box.addItem(text, data)
+            box.setItemData(box.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
+        box.setAccessibleName(name)
+        box.setToolTip(name)
+        box.currentIndexChanged.connect(lambda _index: changed())
+        return box
+
+    # ------------------------------------------------------------------------------------------------ what is asked for
+
+    def _on_layer(self, _name: str) -> None:
+        """Offer the layers before the selected one, the nearest sensible one first chosen."""
+        layers = list(self.session.layers.values())
+        target = self.session.layers.get(self.session.layer)
+        before = sources_of(layers, target) if target is not None else []
+        chosen = self.source.currentText()
+        self.source.clear()
+        self.source.addItems([layer.name for layer in before])
+        if before:
+            kept = self.source.findText(chosen) if self._result is not None and chosen != self.session.layer else -1
+            self.source.setCurrentIndex(kept if kept >= 0 else self.source.findText(sensible_source(before, target).name))
+        self.target.setText(f"→ {self.session.layer}" if self.session.layer else "")
+        self._row = -1
+        self._renew()
+        self._on_unit(self.session.unit)
+
+    def _renew(self) -> None:
+        """Compute for the chosen layers, if somebody is looking."""
+        session = self.session
+        model, images = session.model, session.images
+        if model is None or images is None or not self.source.currentText():
+            self._forget(INVITATION if model is None or images is None else f"No layer comes before {session.layer}.")
+            return
+        gate = "linear" if self.linear.isChecked() else "mean"
+        wanted = (model.ref, images.ref, self.source.currentText(), session.layer, f"{self.path.currentData()} {gate}")
+        if wanted == self._wanted or not self.isVisible():
+            return
+        session.relay.cancel(self._job)
+        self._forget("")
+        self._wanted = wanted
+        parameters = {"source": wanted[2], "target": wanted[3], "path": self.path.currentData(), "gate": gate}
+        request = RunAnalysis("ExpandedWeights", parameters, model.ref, images.ref)
+        self._job = session.relay.submit(request, lambda event, wanted=wanted: self._take(event, wanted))
+        self.cancel.show()
+        self._say("Taking gradients …")
+
+    def _take(self, event: JobEvent, wanted: tuple[str, str, str, str, str]) -> None:
+        if wanted != self._wanted:
+            return
+        if event.ended:
+            self.cancel.hide()
+        if event.state == "failed":
+            self._say(event.error, wrong=True)
+        elif event.state == "cancelled":
+            self._wanted = None
+            self._say("Cancelled; choose a layer or a way again.")
+        elif event.state == "done":
+            self._result = event.result
+            self._show()
+            self._show_inputs()
+        elif event.total:
+            self._say(f"{event.note or 'Taking gradients'}: {event.done / event.total:.0%}")
+
+    def _forget(self, message: str) -> None:
+        self._result, self._wanted = None, None
+        self._pictures.clear()
+        self._levels.clear()
+        self.cancel.hide()
+        self.matrix.clear(message)
+        self.strip.clear()
+        self._say("")
+
+    # ------------------------------------------------------------------------------------------------ the matrix
+
+    def _values(self) -> np.ndarray:
+        assert self._result is not None
+        arrays, kind = self._result.arrays, self.measure.currentData()
+        if kind == "signed":
+            return arrays["sum"] * np.where(arrays["std"] > 0, arrays["std"], np.nan)[None]
+        return arrays[kind]
+
+    def _show(self) -> None:
+        result = self._result
+        if result is None:
+            return
+        values, summary = self._values(), result.summary
+        rows, columns = np.arange(values.shape[0]), np.arange(values.shape[1])
+        if self.order.currentData() == "similar":
+            rows, columns = result.arrays["similar_targets"], result.arrays["similar_sources"]
+        elif self.order.currentData() == "unit" and self._row >= 0:
+            columns = np.argsort(-np.nan_to_num(np.abs(values[self._row]), nan=-1.0), kind="stable")
+        name = self.measure.currentText()
+        self.matrix.show_matrix(
+            values,
+            rows,
+            columns,
+            label=name,
+            title=f"Weights from {summary['source']} to {summary['target']}",
+            caption=f"rows: units of {summary['target']} · columns: units of {summary['source']}",
+            tell=self._told,
+            made_from=self._origin(measure=name),
+        )
+        self.matrix.recomputation = of_result(result, summary["target"], self._names(summary["target"]))
+        self._mark()
+        below, dead = summary["r2_below"], summary["dead_sources"]
+        parts = [f"n = {summary['images']} images"]
+        if summary["r2_median"] is not None:
+            parts.append(f"median R² of the linear account {summary['r2_median']:.2f}")
+        if below["units"]:
+            parts.append(f"{below['units']} of {len(values)} units below {TRUSTED}: their kernels explain little")
+        if dead["units"]:
+            parts.append(f"{dead['units']} of {values.shape[1]} units of {summary['source']} dead on these images (grey)")
+        self._say(" · ".join(parts) + ".")
+
+    def _told(self, row: int, column: int) -> str:
+        """Return the tooltip of a pair."""
+        assert self._result is not None
+        summary, arrays = self._result.summary, self._result.arrays
+        fit = float(arrays["r2"][row])
+        value = number(float(self.matrix.values[row, column]))
+        account = number(fit) if np.isfinite(fit) else "unknown: it does not vary"
+        pair = f"{summary['source']}:{column} → {summary['target']}:{row}"
+        return f"{pair}\n{self.measure.currentText()} {value}\nR² of the unit {account}"
+
+    def _names(self, layer: str) -> dict[int, str]:
+        model = self.session.model
+        return variable_names(self.session.project.labels.get(model.ref, {}), layer) if model is not None else {}
+
+    def _origin(self, **more: object) -> dict[str, object]:
+        """Return the provenance of a figure."""
+        assert self._result is not None
+        session, summary, given = self.session, self._result.summary, self._result.provenance
+        badge = {"badge": session.badge} if session.badge else {}
+        made = {name: given[name] for name in ("model", "weights", "images")}
+        told = {name: summary[name] for name in ("source", "target", "path", "gate")}
+        return {**made, "n": summary["images"], **told, "address": str(session.addresses.selected()), **badge, **more}
+
+    def _mark(self) -> None:
+        self.matrix.mark(self._row if self._row >= 0 else None, None)
+
+    def _pick(self, row: int, column: int) -> None:
+        """Look at the target unit of a cell."""
+        self.session.select_unit(Unit(self.session.layer, row))
+        self.matrix.mark(row, column)
+
+    # ------------------------------------------------------------------------------------------------ one unit's inputs
+
+    def _on_unit(self, unit: Unit | None) -> None:
+        if unit is not None and (not self._been or self._been[self._at] != unit):
+            self._been = [*self._been[: self._at + 1], unit]
+            self._at = len(self._been) - 1
+        self.back.setEnabled(self._at > 0)
+        self.forth.setEnabled(self._at + 1 < len(self._been))
+        self._row = unit.index if unit is not None and unit.layer == self.session.layer else -1
+        self._mark()
+        if self._result is not None and self.order.currentData() == "unit":
+            self._show()
+        self._show_inputs()
+
+    def _travel(self, step: int) -> None:
+        """Go to the unit looked at before, or forward again."""
+        if 0 <= self._at + step < len(self._been):
+            self._at += step
+            unit = self._been[self._at]
+            try:
+                self.session.select_unit(unit)
+            except ValueError as error:  # of another network
+                self.session.report(str(error))
+
+    def _show_inputs(self) -> None:
+        result = self._result
+        if result is None:
+            return
+        if self._row < 0:
+            self.strip.clear("Click a row of the matrix, or a unit in the panel Neurons: its strongest inputs stand here as kernels.")
+            return
+        contribution = np.nan_to_num(result.arrays["contribution"][self._row], nan=-1.0)
+        self._shown = [int(s) for s in np.argsort(-contribution, kind="stable")[:SHOWN] if contribution[s] > 0]
+        self._ask_pictures()
+        self._draw_inputs()
+
+    def _draw_inputs(self) -> None:
+        assert self._result is not None
+        arrays, summary = self._result.arrays, self._result.summary
+        kernels = cropped(arrays["kernels"][self._row])
+        most = float(np.abs(kernels[self._shown]).max()) if self._shown else 0.0
+        scale = ColourScale(-(most or 1.0), most or 1.0)
+        drawn, named = [], []
+        for s in self._shown:
+            value = float(arrays["contribution"][self._row, s])
+            total = number(float(arrays["sum"][self._row, s]))
+            tip = f"{summary['source']}:{s}\nnorm × std {number(value)}, sum {total}\nClick to follow it"
+            drawn.append(Picture(kernel_pixels(kernels[s], scale), number(value), value=value, tip=tip))
+            named.append(Picture(self._pictures.get(s), str(s), tip=tip))
+        fit = float(arrays["r2"][self._row])
+        account = "does not vary on these images"
+        if np.isfinite(fit):
+            account = f"R² {fit:.2f}" + ("" if fit >= TRUSTED else ": the linear account explains little of it")
+        unit = Unit(summary["target"], self._row)
+        self.strip.show_rows(
+            [Row(f"inputs of {unit}", tuple(named), account, lines=1), Row("kernels", tuple(drawn), "red excites, blue inhibits", lines=1)],
+            title=f"Strongest inputs of {unit} from {summary['source']} ({summary['path']} ways)",
+            made_from=self._origin(unit=str(unit), r2=fit),
+        )
+        again = of_result(self._result, summary["target"], self._names(summary["target"]))
+        pictures = of_pictures(again.model, summary["source"], {s: self._levels.get(s, "") for s in self._shown}, {})
+        self.strip.recomputation = again if pictures is None else again.with_steps(pictures.steps)
+
+    def _ask_pictures(self) -> None:
+        """Ask for the visualizations of the inputs: their names."""
+        model, missing = self.session.model, tuple(s for s in self._shown if self._levels.get(s) != "fine")
+        if model is not None and missing and self._result is not None:
+            for level in ("coarse", "fine"):
+                self.session.relay.submit(
+                    Thumbnails(model.ref, self._result.summary["source"], missing, level, purpose="weights"), self._take_pictures
+                )
+
+    def _take_pictures(self, event: JobEvent) -> None:
+        request, found = event.request, event.partial or event.result
+        assert isinstance(request, Thumbnails)
+        result, model = self._result, self.session.model
+        if result is None or model is None or (request.model, request.layer) != (model.ref, result.summary["source"]) or not found:
+            return
+        for unit, images in found.items():
+            if self._levels.get(unit) != "fine":
+                self._levels[unit], self._pictures[unit] = request.level, images[0]
+        if self._row >= 0:
+            self._draw_inputs()
+
+    def _follow(self, _row: int, place: int) -> None:
+        """Go upstream: look at the input that was clicked."""
+        if self._result is not None and place < len(self._shown):
+            self.session.select_unit(Unit(self._result.summary["source"], self._shown[place]))
+
+    def _say(self, text: str, wrong: bool = False) -> None:
+        say(self.said, text, wrong)
+        self.said.setVisible(bool(text))
+
+    # ------------------------------------------------------------------------------------------------ the panel's contract
+
+    def showEvent(self, event: Any) -> None:
+        """Compute what was not while nobody looked."""
+        super().showEvent(event)
+        self._renew()
+
+    def save_state(self) -> dict[str, Any]:
+        """Keep what is shown and how."""
+        boxes = {name: box.currentData() for name, box in (("path", self.path), ("measure", self.measure), ("order", self.order))}
+        return {**boxes, "linear": self.linear.isChecked(), "sizes": self.splitter.sizes()}
+
+    def restore_state(self, state: dict[str, Any]) -> None:
+        """Take it back."""
+        for name, box in (("path", self.path), ("measure", self.measure), ("order", self.order)):
+            box.setCurrentIndex(max(0, box.findData(state.get(name))))
+        self.linear.setChecked(bool(state.get("linear", False)))
+        sizes = state.get("sizes")
+        if isinstance(sizes, list) and len(sizes) == self.splitter.count():
+            self.splitter.setSizes(sizes)
+
+    def views(self) -> list[View]:
+        """The matrix, and the inputs of the unit."""
+        if self._result is None:
+            return []
+        return [self.matrix, *([self.strip] if self.strip.rows else [])]
+
+
+def sources_of(layers: list[Layer], target: Layer) -> list[Layer]:
+    """Return the layers before one that are worth reading it from: what stands behind a non-linearity, a sum or a concatenation."""
+    place = layers.index(target)
+    return [layer for layer in layers[:place] if layer.role != "pre" and layer.units > 1]
+
+
+def sensible_source(before: list[Layer], target: Layer | None) -> Layer:
+    """Return the nearest of them that is not part of the same module as the target."""
+    assert target is not None
+    own = target.name.rpartition(".")[0]
+    inside = {f"{target.name}.", f"{target.name}:", *({f"{own}."} if own else ())}
+    outside = [layer for layer in before if not any(layer.name.startswith(prefix) for prefix in inside)]
+    return (outside or before)[-1]
+
+
+def cropped(kernels: np.ndarray) -> np.ndarray:
+    """Cut kernels ``source *position`` to the smallest window that holds all that is not zero."""
+    there = (kernels != 0).any(0)
+    window: list[slice] = []
+    for axis in range(there.ndim):
+        places = np.flatnonzero(there.any(tuple(other for other in range(there.ndim) if other != axis)))
+        window.append(slice(int(places[0]), int(places[-1]) + 1) if len(places) else slice(None))
+    return kernels[(slice(None), *window)]
+
+
+def kernel_pixels(kernel: np.ndarray, scale: ColourScale) -> np.ndarray:
+    """Colour a kernel (``y x``, ``token``, or one number), each entry a square of at least a pixel."""
+    flat = np.atleast_2d(kernel) if kernel.ndim < 2 else kernel
+    side = max(1, KERNEL // max(flat.shape))
+    return scale.colours(flat).repeat(side, 0).repeat(side, 1)
