@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from pydantic import Field
-from torch import Tensor
 
 from workbench.analyses.analysis import Analysis, Result, register
 from workbench.input_error import InputError
-from workbench.models.affine import affine_sources, before_activation, layer_of
-from workbench.models.expanded import MeanGates, Window, joined, kernels_of, mean_gates, several
-from workbench.models.layer import Layer, Unit
+from workbench.models.expanded import Moments, Path, Window, difference, joined, parts_of, pieces_of
 from workbench.task import Task
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from workbench.images.image_set import ImageSet
-    from workbench.models.linearise import Gate, LinearCut
     from workbench.models.traced_model import TracedModel
 
 TOGETHER = 32
@@ -75,7 +68,7 @@ class ExpandedWeights(Analysis):
     source: str = Field(description="Earlier layer.")
     target: str = Field(description="Later layer; before its non-linearity where it stands behind one.")
     units: tuple[int, ...] = Field(default=(), description="Target units; none: all.")
-    path: Literal["all", "direct", "indirect"] = Field(default="all", description="Which ways from source to target count.")
+    path: Path = Field(default="all", description="Which ways from source to target count.")
     gate: Literal["mean", "linear"] = Field(
         default="mean", description="How non-linearities in between are held: mean derivative over the images, or 1."
     )
@@ -100,14 +93,14 @@ class ExpandedWeights(Analysis):
             raise InputError(f"no image of {images.name} could be read")
         inputs = [model.inputs(model.preprocess(part)) for part in pixels]
         seen = sum(len(part) for part in pixels)
-        parts = _parts(model, asked, units)
-        statistics, windows, fits = _Moments(), list[Window](), np.full(len(units), np.nan)
+        parts = parts_of(model, asked, units)
+        statistics, windows, fits = Moments(), list[Window](), np.full(len(units), np.nan)
         done, total = 0, len(units)
         for part in parts:
-            whole, direct = self._pieces(model, source, part.layer, inputs)
+            whole, direct = pieces_of(model, source, part.layer, inputs, self.path, "one" if self.gate == "linear" else "derivative")
             for start in range(0, len(part.units), TOGETHER):
                 chunk = part.units[start : start + TOGETHER]
-                windows.append(Window.of(_difference(whole, direct, chunk).float().cpu()))
+                windows.append(Window.of(difference(whole, direct, chunk).float().cpu()))
                 done += len(chunk)
                 task.step(done, total, note=f"weights from {source.name} to {part.layer.name}")
             fitted = whole or direct
@@ -152,138 +145,10 @@ class ExpandedWeights(Analysis):
             "strongest": [_strongest(unit, row, contribution, flat, std) for row, unit in enumerate(units[:NAMED])],
         }
 
-    def _pieces(
-        self, model: TracedModel, source: Layer, target: Layer, inputs: Sequence[tuple[Tensor, ...]]
-    ) -> tuple[_Piece | None, _Piece | None]:
-        """Linearise what lies between, whole and only the ways without a further non-linearity, as far as either is needed."""
-        nearest = affine_sources(model.graph, target.name, until=[source.name])
-        beside = [name for name in nearest if name != source.name]
-        if source.name not in nearest and self.path == "direct":
-            raise InputError(f"every way from {source.name} to {target.name} meets a further non-linearity; there is no direct path")
-        gate: Gate = "one" if self.gate == "linear" else "derivative"
-        whole = _Piece.of(model, [source.name], target, gate, inputs) if self.path != "direct" else None
-        direct = source.name in nearest and self.path != "all"
-        return whole, _Piece.of(model, [source.name, *beside], target, gate, inputs) if direct else None
-
     @classmethod
     def draw(cls, result: Result) -> dict[str, Figure]:
         """Draw the strongest kernels of the first units, and the matrix of norms."""
         return {"kernels": _kernels(result), "matrix": _matrix(result)}
-
-
-@dataclass(frozen=True, eq=False)
-class _Part:
-    """Target units that stand in one layer before their non-linearity, and their places in the order asked for."""
-
-    layer: Layer
-    units: list[int]
-    rows: list[int]
-
-
-def _parts(model: TracedModel, asked: Layer, units: Sequence[int]) -> list[_Part]:
-    found: dict[str, _Part] = {}
-    for row, unit in enumerate(units):
-        before = before_activation(model.graph, Unit(asked.name, unit))
-        part = found.setdefault(before.layer, _Part(layer_of(model.graph, model.graph.node(before.layer)), [], []))
-        part.units.append(before.index)
-        part.rows.append(row)
-    return list(found.values())
-
-
-@dataclass(frozen=True, eq=False)
-class _Piece:
-    """A linearised piece of the network with mean gates, and the mean activation of each of its sources for one example."""
-
-    cut: LinearCut
-    gates: MeanGates
-    values: list[Tensor]
-    layers: list[Layer]
-    target: Layer
-
-    @classmethod
-    def of(
-        cls, model: TracedModel, sources: Sequence[str], target: Layer, gate: Gate, inputs: Sequence[tuple[Tensor, ...]]
-    ) -> _Piece:
-        graph = model.graph
-        cut = graph.linearise(list(sources), [target.name], gate=gate)
-        layers = [layer_of(graph, graph.node(name)) for name in cut.sources]
-        with torch.no_grad():
-            gates = mean_gates(cut, inputs)
-            total: list[Tensor] = []
-            number = 0
-            for part in inputs:
-                clean = model.activations(part, cut.sources)
-                sums = [_over_examples(clean[name], layer) for name, layer in zip(cut.sources, layers, strict=True)]
-                total = [a + b for a, b in zip(total, sums, strict=True)] if total else sums
-                number += len(part[0])
-        return cls(cut, gates, [(value / number).float() for value in total], layers, target)
-
-    def kernels(self, units: Sequence[int]) -> Tensor:
-        """Return the gradients of some units at the centre, ``unit source *position``."""
-        position = [size // 2 for size in self.target.positions]
-        return kernels_of(self.cut, self.gates, self.values, self.layers, self.target, units, position)
-
-    @torch.no_grad()
-    def r2(
-        self, model: TracedModel, inputs: Sequence[tuple[Tensor, ...]], units: Sequence[int], statistics: _Moments | None
-    ) -> npt.NDArray[np.float64]:
-        """Return how much of each unit's variance the piece explains, and let `statistics` see the source."""
-        name = self.cut.sources[0]
-        error, moments = np.zeros(len(units)), _Moments()
-        for part in inputs:
-            clean = model.activations(part, [name, self.target.name])
-            many = len(part[0])
-            values = [clean[name], *(several(value, layer, many) for value, layer in zip(self.values[1:], self.layers[1:], strict=True))]
-            linear = self.target.arrange(self.cut(values, self.gates.of(many))[0])[:, list(units)]
-            actual = self.target.arrange(clean[self.target.name])[:, list(units)]
-            error += (linear - actual).double().square().transpose(0, 1).flatten(1).sum(1).cpu().numpy()
-            moments.see(actual)
-            if statistics is not None:
-                statistics.see(self.layers[0].arrange(clean[name]))
-        spread = moments.std**2 * moments.number
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where(spread > 0, 1 - error / spread, np.nan)
-
-
-def _over_examples(value: Tensor, layer: Layer) -> Tensor:
-    """Return the sum over the examples of an activation, as an activation for one example."""
-    rows: Tensor = value.double().movedim(layer.batch_axis, 0).unflatten(0, (-1, layer.rows)).sum(0)
-    return rows.movedim(0, layer.batch_axis)
-
-
-def _difference(whole: _Piece | None, direct: _Piece | None, units: Sequence[int]) -> Tensor:
-    """Return the kernels of one of them, or of what the whole has beyond the direct way."""
-    if whole is None:
-        assert direct is not None
-        return direct.kernels(units)
-    return whole.kernels(units) - (direct.kernels(units) if direct is not None else 0)
-
-
-class _Moments:
-    """Mean and standard deviation of each unit, over images and positions."""
-
-    def __init__(self) -> None:
-        self.number = 0
-        self._mean: Any = 0.0
-        self._squares: Any = 0.0
-
-    def see(self, arranged: Tensor) -> None:
-        """Take another batch into account, ``image unit *position``, as Chan et al. (1983) combine two parts."""
-        values = arranged.double().transpose(0, 1).flatten(1).cpu().numpy()
-        number, mean = values.shape[1], values.mean(1)
-        whole = self.number + number
-        apart = mean - self._mean
-        self._squares = self._squares + np.square(values - mean[:, None]).sum(1) + apart**2 * self.number * number / whole
-        self._mean = self._mean + apart * number / whole
-        self.number = whole
-
-    @property
-    def mean(self) -> npt.NDArray[np.float64]:
-        return np.asarray(self._mean)
-
-    @property
-    def std(self) -> npt.NDArray[np.float64]:
-        return np.asarray(np.sqrt(self._squares / max(1, self.number)))
 
 
 def _strongest(
