@@ -382,6 +382,8 @@ def _figure(result: Result) -> Figure:
             drawn = measures.violinplot(values, [place], showmedians=True, widths=0.8)
             for body in drawn["bodies"]:
                 body.set_facecolor(colour)
+            for line in ("cbars", "cmins", "cmaxes", "cmedians"):
+                drawn[line].set_color(INK)
         else:
             measures.plot([place] * len(values), values, ".", color=colour)
     measures.set_xticks(range(3), ["units", "null: gaussian", "null: shuffled"], fontsize=8)
