@@ -518,13 +518,27 @@ def test_a_diffusion_network_is_judged_by_what_it_draws(monkeypatch: pytest.Monk
     assert drawn.shape == (1, 3, 32, 32) and drawn.abs().max() <= 1
 
 
-def test_a_batch_of_a_clip_has_every_concept_in_several_styles() -> None:
-    course = recipe("clip-rn", {"batch": 12, "drawings": 3}).prepare(torch.device("cpu"), Task())
+def test_a_batch_of_a_clip_has_every_concept_once_and_its_words_in_another_style() -> None:
+    course = recipe("clip-rn", {"batch": 12}).prepare(torch.device("cpu"), Task())
     columns = course.images.columns
-    for step in (0, 400):
+    for step in (0, 40):
         chosen = course._chosen(step, generator(0, step)).tolist()
         concepts = [columns["concept"][index] for index in chosen]
-        assert len(set(chosen)) == 12 and [concepts.count(name) for name in dict.fromkeys(concepts)] == [3] * 4
-        assert all(name not in held_out_concepts() for name in concepts)
-        for name in set(concepts):
-            assert len({columns["style"][index] for index in chosen if columns["concept"][index] == name}) == 3
+        assert len(set(concepts)) == 12 and all(name not in held_out_concepts() for name in concepts)
+        for index in chosen:
+            told, rival = course.captions.draw_with_rival(index, course.styles, generator(0, index))
+            (words, _, style), (others, _, other) = told.rpartition(", "), rival.rpartition(", ")
+            assert words == others and style == f"{columns['style'][index].replace('_', ' ')} style" and other != style
+            assert other.removesuffix(" style").replace(" ", "_") in course.styles
+            assert told == course.captions.draw(index, generator(0, index)), "the caption is the one without a rival"
+
+
+def test_rivals_are_never_the_right_caption_and_are_learned_from() -> None:
+    losses = {}
+    for rivals in (True, False):
+        course = recipe("clip-rn", {"batch": 4, "rivals": rivals}).prepare(torch.device("cpu"), Task())
+        course.module.eval()
+        loss, figures = course.loss(0)
+        losses[rivals] = float(loss.detach())
+        assert 0 <= float(figures["accuracy"]) <= 1
+    assert losses[True] > losses[False], "more to be told apart from"

@@ -35,13 +35,18 @@ def caption(name: str, style: str, keywords: Sequence[str] = ()) -> str:
 
 def drawn_caption(name: str, style: str, keywords: Sequence[str], random: torch.Generator) -> str:
     """Draw a caption: half of them begin with an article, and up to three keywords are added, or stand for the name."""
+    name, chosen = _drawn_words(name, keywords, random)
+    return caption(name, style, chosen)
+
+
+def _drawn_words(name: str, keywords: Sequence[str], random: torch.Generator) -> tuple[str, list[str]]:
     count = int(torch.randint(0, 4, (), generator=random))
     chosen = [keywords[int(i)] for i in torch.randperm(len(keywords), generator=random)[:count]]
     kind = float(torch.rand((), generator=random))
     if kind < 0.15 and chosen:
         name, chosen = chosen[0], chosen[1:]
     article = "" if kind > 0.5 or name[:2] in ("a ", "an") else "an " if name[:1].lower() in "aeiou" else "a "
-    return caption(article + name, style, chosen)
+    return article + name, chosen
 
 
 class Captions:
@@ -67,6 +72,15 @@ class Captions:
     def draw(self, index: int, random: torch.Generator) -> str:
         """Draw a caption of a drawing; see `drawn_caption`."""
         return drawn_caption(*self._rows[index], random)
+
+
+    def draw_with_rival(self, index: int, styles: Sequence[str], random: torch.Generator) -> tuple[str, str]:
+        """Draw a caption of a drawing, and the same words in another of the styles."""
+        name, style, keywords = self._rows[index]
+        name, chosen = _drawn_words(name, keywords, random)
+        others = [one for one in styles if one != style]
+        rival = others[int(torch.randint(len(others), (), generator=random))]
+        return caption(name, style, chosen), caption(name, rival, chosen)
 
 
 class Dictionary:

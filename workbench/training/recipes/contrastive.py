@@ -29,21 +29,22 @@ from workbench.training.recipe import Course, Figures, Recipe, register
 
 
 @register(
-    clip={"tower": "vit", "steps": 3_500, "learning_rate": 1e-3, "average": 0.998},
-    clip_rn={"tower": "resnet", "steps": 3_500, "average": 0.998},
+    clip={"tower": "vit", "steps": 4_000, "learning_rate": 1e-3, "average": 0.998},
+    clip_rn={"tower": "resnet", "steps": 4_000, "average": 0.998},
 )
 class Contrastive(Recipe):
     """Train an image tower and a text tower to find each other's output among a batch (Radford et al. 2021).
 
-    Captions are made anew each time an image is shown, from its name, up to three keywords and the drawing style. A batch has several
-    drawings of each of its concepts: what tells their captions apart is the style, which would hardly be learned otherwise.
+    Captions are made anew each time an image is shown, from its name, up to three keywords and the drawing style. In a batch of different
+    things the style is hardly needed to find one's caption, so every image also sees each caption's words in another style, which is
+    never the right one (hard negatives, as Yuksekgonul et al. 2023 make them of swapped words).
     """
 
     title: ClassVar[str] = "Image and text towers (CLIP)"
 
     tower: Tower = Field("vit", description="kind of the image tower: vision transformer, or CLIP's modified ResNet")
     batch: int = Field(192, ge=2, description="pairs an update")
-    drawings: int = Field(2, ge=1, le=5, description="drawings of each concept in a batch, in different styles")
+    rivals: bool = Field(True, description="show each image the captions' words in another style, too")
     weight_decay: float = Field(0.1, ge=0, description="of matrices and kernels (AdamW)")
     move: float = Field(1.0, ge=0, le=4, description="how far images are shifted, turned, scaled and recoloured")
 
@@ -59,6 +60,7 @@ class _Pairing(Course):
         self.train, self.test = split_emoji(self.images)
         names = [self.images.columns["concept"][index] for index in self.train.tolist()]
         self.concepts = [self.train[[place for place, known in enumerate(names) if known == name]] for name in dict.fromkeys(names)]
+        self.styles = list(dict.fromkeys(self.images.columns["style"]))
         self.captions = Captions(self.images)
         self.data = emoji_data(self.images)
         torch.manual_seed(recipe.seed)
@@ -74,20 +76,19 @@ class _Pairing(Course):
             self._drawings = Drawings(self.images, self.device)
         indices = self._chosen(step, random)
         shown = self._drawings.batch(indices, random, strength=recipe.move)
-        texts = [self.captions.draw(index, random) for index in indices.tolist()]
-        seen, read, scale = self.module(network_input(shown), self.tokenize(texts).to(self.device))
+        texts, rivals = zip(*(self.captions.draw_with_rival(index, self.styles, random) for index in indices.tolist()), strict=True)
+        told = [*texts, *(rivals if recipe.rivals else ())]
+        seen, read, scale = self.module(network_input(shown), self.tokenize(told).to(self.device))
         logits = scale.clamp(max=100) * seen.float() @ read.float().T
         wanted = torch.arange(len(indices), device=self.device)
-        loss = (cross_entropy(logits, wanted) + cross_entropy(logits.T, wanted)) / 2
+        loss = (cross_entropy(logits, wanted) + cross_entropy(logits[:, : len(indices)].T, wanted)) / 2
         return loss, {"accuracy": (logits.detach().argmax(1) == wanted).float().mean()}
 
     def _chosen(self, step: int, random: torch.Generator) -> Int64[Tensor, " batch"]:
-        """Return the drawings of one update: all of a series of shuffled concepts, several of each."""
-        recipe = self.recipe
-        count = -(-recipe.batch // recipe.drawings)
-        concepts = [self.concepts[place] for place in order(len(self.concepts), recipe.seed, step * count, count).tolist()]
-        several = [known[torch.randperm(len(known), generator=random)[: recipe.drawings]] for known in concepts]
-        return torch.cat(several)[: recipe.batch]
+        """Return the drawings of one update: one of each of a series of shuffled concepts."""
+        batch = self.recipe.batch
+        concepts = [self.concepts[place] for place in order(len(self.concepts), self.recipe.seed, step * batch, batch).tolist()]
+        return torch.stack([known[int(torch.randint(len(known), (), generator=random))] for known in concepts])
 
     def evaluate(self, module: nn.Module, task: Task) -> Figures:
         """Measure on drawings of held-out concepts, on random grounds none of which was used in training.
