@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from PySide6.QtCore import Qt
 
-from widgets.panels.weights import WeightsPanel, cropped, kernel_pixels, sensible_source, sources_of
+from widgets.panels.weights import (
+    WeightsPanel,
+    cropped,
+    kernel_pixels,
+    sensible_source,
+    sensible_target,
+    sources_of,
+    targets_of,
+)
 from widgets.views.colour_scale import ColourScale
 from workbench.analyses.analysis import Result
 from workbench.jobs.requests import RunAnalysis
@@ -106,9 +114,9 @@ def test_rows_and_columns_stand_in_the_order_chosen(panel, session, qtbot):
 
 def test_inputs_of_the_unit_are_kernels_with_names_and_lead_upstream_and_back(panel, session, runner, qtbot):
     qtbot.waitUntil(lambda: bool(panel.views()))
-    assert "Click a row" in panel.strip.message
+    assert "Click the matrix" in panel.strip.message
     session.select_unit(Unit("blocks.1.act", 1))
-    qtbot.waitUntil(lambda: panel.strip.rows and panel.strip.rows[0].pictures[0].pixels is not None)
+    qtbot.waitUntil(lambda: bool(panel.strip.rows) and panel.strip.rows[0].pictures[0].pixels is not None)
     named, drawn = panel.strip.rows
     assert [picture.caption for picture in named.pictures] == ["4", "2"] and named.pictures[0].pixels[0, 0, 0] == 40
     assert named.note == "R² 0.80" and drawn.pictures[0].value == pytest.approx(2.0)
@@ -125,6 +133,26 @@ def test_inputs_of_the_unit_are_kernels_with_names_and_lead_upstream_and_back(pa
     assert runner.asked(RunAnalysis)[-1].parameters["target"] == SOURCE
     qtbot.mouseClick(panel.back, Qt.MouseButton.LeftButton)
     assert session.unit == Unit("blocks.1.act", 1)
+
+
+def test_outputs_are_what_reads_the_layer_and_lead_downstream(panel, session, runner, qtbot):
+    session.select_layer(SOURCE)
+    session.select_unit(Unit(SOURCE, 2))
+    panel.direction.setCurrentIndex(1)
+    request = runner.asked(RunAnalysis)[-1]
+    assert request.parameters["source"] == SOURCE and request.parameters["target"] == panel.other.currentText() != SOURCE
+    qtbot.waitUntil(lambda: bool(panel.strip.rows) and panel.strip.rows[0].pictures[0].pixels is not None)
+    named, drawn = panel.strip.rows
+    assert named.label == f"outputs of {SOURCE}:2" and [picture.caption for picture in named.pictures] == ["1"]
+    assert drawn.pictures[0].value == pytest.approx(np.sqrt(0.75)) and "R²" in named.pictures[0].tip
+    panel.order.setCurrentIndex(panel.order.findData("unit"))
+    assert panel.matrix.data()["rows"].tolist()[0] == 1
+    panel.matrix.cell_picked.emit(0, 4)
+    assert session.unit == Unit(SOURCE, 4)
+    later = panel.other.currentText()
+    qtbot.waitUntil(lambda: [picture.caption for picture in panel.strip.rows[0].pictures] == ["1"])
+    panel.strip.picked.emit(0, 0)
+    assert session.unit == Unit(later, 1) and panel.layer.text() == later
 
 
 def test_a_hidden_panel_computes_nothing_and_a_failure_is_said(session, runner, qtbot):
@@ -160,8 +188,9 @@ def test_what_is_chosen_is_kept(panel):
     panel.order.setCurrentIndex(1)
     panel.linear.setChecked(True)
     state = panel.save_state()
+    panel.direction.setCurrentIndex(1)
     panel.restore_state({})
-    assert panel.path.currentIndex() == 0 and not panel.linear.isChecked()
+    assert panel.inputs and panel.path.currentIndex() == 0 and not panel.linear.isChecked()
     panel.restore_state(state)
     assert (panel.path.currentData(), panel.order.currentData(), panel.linear.isChecked()) == ("direct", "similar", True)
 
@@ -174,6 +203,8 @@ def test_the_source_is_the_nearest_layer_outside_the_targets_own_module():
     assert "mixed3b.1x1/bn" not in [layer.name for layer in before]
     assert sensible_source(before, layers[-1]).name == "mixed3a"
     assert sensible_source(sources_of(layers, layers[4]), layers[4]).name == "mixed3a"
+    assert sensible_target(targets_of(layers, layers[2]), layers[2]).name == "mixed3b"
+    assert sensible_target(targets_of(layers, layers[0]), layers[0]).name == "mixed3a"
 
 
 def test_kernels_of_any_shape_become_pictures():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -39,6 +40,10 @@ if TYPE_CHECKING:
     from workbench.analyses.analysis import Result
     from workbench.jobs.job import JobEvent
 
+DIRECTIONS = {
+    "inputs": ("built from", "How the units of the layer are built from those of an earlier one"),
+    "outputs": ("read by", "Which units of a later layer read those of the layer"),
+}
 PATHS = {
     "all": "Every way from the source to the layer",
     "direct": "Only ways that meet no further non-linearity: from layer to layer, or along the residual stream",
@@ -75,8 +80,8 @@ class WeightsPanel(Panel):
         self._job = 0
         self._pictures: dict[int, np.ndarray] = {}  # of units of the source
         self._levels: dict[int, str] = {}
-        self._row = -1  # unit whose inputs are shown
-        self._shown: list[int] = []  # source units behind the pictures
+        self._unit = -1  # number of the selected unit, where it is of the layer
+        self._shown: list[int] = []  # units of the other layer behind the pictures
         self._been: list[Unit] = []
         self._at = -1
         self._build()
@@ -97,11 +102,12 @@ class WeightsPanel(Panel):
             button.setToolTip(tip)
             button.setAccessibleName(tip)
             button.clicked.connect(lambda _checked, step=step: self._travel(step))
-        self.source = ElidedComboBox(12, self)
-        self.source.setToolTip("The earlier layer, whose units are the inputs")
-        self.source.setAccessibleName("Source layer")
-        self.source.activated.connect(lambda _index: self._renew())
-        self.target = QLabel(self)
+        self.layer = QLabel(self)
+        self.direction = self._choice(DIRECTIONS, "Inputs or outputs of the layer", lambda: self._on_layer(""))
+        self.other = ElidedComboBox(12, self)
+        self.other.setToolTip("The layer that is read, or that reads")
+        self.other.setAccessibleName("Other layer")
+        self.other.activated.connect(lambda _index: self._renew())
         self.path = self._choice({name: (name, tip) for name, tip in PATHS.items()}, "Ways that count", self._renew)
         self.measure = self._choice(MEASURES, "What the matrix shows", self._show)
         self.order = self._choice({name: (f"by {name}", tip) for name, tip in ORDERS.items()}, "Order of rows and columns", self._show)
@@ -114,14 +120,15 @@ class WeightsPanel(Panel):
         self.cancel.hide()
         bar = QHBoxLayout()
         bar.setContentsMargins(6, 4, 6, 2)
-        for widget in (self.back, self.forth, self.source, self.target, self.path, self.measure, self.order, self.linear, self.cancel):
-            bar.addWidget(widget, 1 if widget is self.source else 0)
+        shown = (self.layer, self.direction, self.other, self.path, self.measure, self.order, self.linear, self.cancel)
+        for widget in (self.back, self.forth, *shown):
+            bar.addWidget(widget, 1 if widget is self.other else 0)
         self.said = QLabel(self, wordWrap=True)
         self.said.setMargin(4)
         self.matrix = MatrixView(self)
         self.matrix.picked.connect(self._pick)
         self.strip = ImageStrip(smallest=52, largest=84)
-        self.strip.setAccessibleName("Strongest inputs of the unit")
+        self.strip.setAccessibleName("Strongest inputs or outputs of the unit")
         self.strip.picked.connect(self._follow)
         content = QWidget()
         column = QVBoxLayout(content)
@@ -156,19 +163,22 @@ class WeightsPanel(Panel):
 
     # ------------------------------------------------------------------------------------------------ what is asked for
 
+    @property
+    def inputs(self) -> bool:
+        """Whether the layer is what is built, and not what is read."""
+        return self.direction.currentData() == "inputs"
+
     def _on_layer(self, _name: str) -> None:
-        """Offer the layers before the selected one, the nearest sensible one first chosen."""
-        layers = list(self.session.layers.values())
-        target = self.session.layers.get(self.session.layer)
-        before = sources_of(layers, target) if target is not None else []
-        chosen = self.source.currentText()
-        self.source.clear()
-        self.source.addItems([layer.name for layer in before])
-        if before:
-            kept = self.source.findText(chosen) if self._result is not None and chosen != self.session.layer else -1
-            self.source.setCurrentIndex(kept if kept >= 0 else self.source.findText(sensible_source(before, target).name))
-        self.target.setText(f"→ {self.session.layer}" if self.session.layer else "")
-        self._row = -1
+        """Offer the layers before the selected one, or behind it, and choose the nearest sensible one."""
+        layers, layer = list(self.session.layers.values()), self.session.layers.get(self.session.layer)
+        found = [] if layer is None else sources_of(layers, layer) if self.inputs else targets_of(layers, layer)
+        self.other.clear()
+        self.other.addItems([other.name for other in found])
+        if layer is not None and found:
+            nearest = sensible_source(found, layer) if self.inputs else sensible_target(found, layer)
+            self.other.setCurrentIndex(self.other.findText(nearest.name))
+        self.layer.setText(self.session.layer)
+        self._unit = -1
         self._renew()
         self._on_unit(self.session.unit)
 
@@ -176,17 +186,20 @@ class WeightsPanel(Panel):
         """Compute for the chosen layers, if somebody is looking."""
         session = self.session
         model, images = session.model, session.images
-        if model is None or images is None or not self.source.currentText():
-            self._forget(INVITATION if model is None or images is None else f"No layer comes before {session.layer}.")
+        other = self.other.currentText()
+        if model is None or images is None or not other:
+            nothing = f"No layer comes {'before' if self.inputs else 'behind'} {session.layer}."
+            self._forget(INVITATION if model is None or images is None else nothing)
             return
+        source, target = (other, session.layer) if self.inputs else (session.layer, other)
         gate = "linear" if self.linear.isChecked() else "mean"
-        wanted = (model.ref, images.ref, self.source.currentText(), session.layer, f"{self.path.currentData()} {gate}")
+        wanted = (model.ref, images.ref, source, target, f"{self.path.currentData()} {gate}")
         if wanted == self._wanted or not self.isVisible():
             return
         session.relay.cancel(self._job)
         self._forget("")
         self._wanted = wanted
-        parameters = {"source": wanted[2], "target": wanted[3], "path": self.path.currentData(), "gate": gate}
+        parameters = {"source": source, "target": target, "path": self.path.currentData(), "gate": gate}
         request = RunAnalysis("ExpandedWeights", parameters, model.ref, images.ref)
         self._job = session.relay.submit(request, lambda event, wanted=wanted: self._take(event, wanted))
         self.cancel.show()
@@ -205,7 +218,7 @@ class WeightsPanel(Panel):
         elif event.state == "done":
             self._result = event.result
             self._show()
-            self._show_inputs()
+            self._show_unit()
         elif event.total:
             self._say(f"{event.note or 'Taking gradients'}: {event.done / event.total:.0%}")
 
@@ -235,8 +248,10 @@ class WeightsPanel(Panel):
         rows, columns = np.arange(values.shape[0]), np.arange(values.shape[1])
         if self.order.currentData() == "similar":
             rows, columns = result.arrays["similar_targets"], result.arrays["similar_sources"]
-        elif self.order.currentData() == "unit" and self._row >= 0:
-            columns = np.argsort(-np.nan_to_num(np.abs(values[self._row]), nan=-1.0), kind="stable")
+        elif self.order.currentData() == "unit" and self._unit >= 0:
+            of_unit = values[self._unit] if self.inputs else values[:, self._unit]
+            strongest = np.argsort(-np.nan_to_num(np.abs(of_unit), nan=-1.0), kind="stable")
+            rows, columns = (rows, strongest) if self.inputs else (strongest, columns)
         name = self.measure.currentText()
         self.matrix.show_matrix(
             values,
@@ -281,14 +296,16 @@ class WeightsPanel(Panel):
         badge = {"badge": session.badge} if session.badge else {}
         made = {name: given[name] for name in ("model", "weights", "images")}
         told = {name: summary[name] for name in ("source", "target", "path", "gate")}
-        return {**made, "n": summary["images"], **told, "address": str(session.addresses.selected()), **badge, **more}
+        address = replace(session.addresses.selected(), view=self.id)
+        return {**made, "n": summary["images"], **told, "address": str(address), **badge, **more}
 
     def _mark(self) -> None:
-        self.matrix.mark(self._row if self._row >= 0 else None, None)
+        unit = self._unit if self._unit >= 0 else None
+        self.matrix.mark(*((unit, None) if self.inputs else (None, unit)))
 
     def _pick(self, row: int, column: int) -> None:
-        """Look at the target unit of a cell."""
-        self.session.select_unit(Unit(self.session.layer, row))
+        """Look at the layer's unit of a cell."""
+        self.session.select_unit(Unit(self.session.layer, row if self.inputs else column))
         self.matrix.mark(row, column)
 
     # ------------------------------------------------------------------------------------------------ one unit's inputs
@@ -299,11 +316,11 @@ class WeightsPanel(Panel):
             self._at = len(self._been) - 1
         self.back.setEnabled(self._at > 0)
         self.forth.setEnabled(self._at + 1 < len(self._been))
-        self._row = unit.index if unit is not None and unit.layer == self.session.layer else -1
+        self._unit = unit.index if unit is not None and unit.layer == self.session.layer else -1
         self._mark()
         if self._result is not None and self.order.currentData() == "unit":
             self._show()
-        self._show_inputs()
+        self._show_unit()
 
     def _travel(self, step: int) -> None:
         """Go to the unit looked at before, or forward again."""
@@ -315,70 +332,87 @@ class WeightsPanel(Panel):
             except ValueError as error:  # of another network
                 self.session.report(str(error))
 
-    def _show_inputs(self) -> None:
+    @property
+    def _others(self) -> str:
+        """Name of the other layer of what is shown."""
+        assert self._result is not None
+        return str(self._result.summary["source" if self.inputs else "target"])
+
+    def _show_unit(self) -> None:
         result = self._result
         if result is None:
             return
-        if self._row < 0:
-            self.strip.clear("Click a row of the matrix, or a unit in the panel Neurons: its strongest inputs stand here as kernels.")
+        if self._unit < 0:
+            what = "inputs" if self.inputs else "outputs"
+            self.strip.clear(f"Click the matrix, or a unit in the panel Neurons: its strongest {what} stand here as kernels.")
             return
-        contribution = np.nan_to_num(result.arrays["contribution"][self._row], nan=-1.0)
-        self._shown = [int(s) for s in np.argsort(-contribution, kind="stable")[:SHOWN] if contribution[s] > 0]
+        contribution = result.arrays["contribution"]
+        of_unit = np.nan_to_num(contribution[self._unit] if self.inputs else contribution[:, self._unit], nan=-1.0)
+        self._shown = [int(other) for other in np.argsort(-of_unit, kind="stable")[:SHOWN] if of_unit[other] > 0]
         self._ask_pictures()
-        self._draw_inputs()
+        self._draw_unit()
 
-    def _draw_inputs(self) -> None:
+    def _draw_unit(self) -> None:
+        """Draw the unit's strongest inputs or outputs: their pictures, and the kernels between them and the unit."""
         assert self._result is not None
-        arrays, summary = self._result.arrays, self._result.summary
-        kernels = cropped(arrays["kernels"][self._row])
+        arrays, summary, fits = self._result.arrays, self._result.summary, self._result.arrays["r2"]
+        kernels = cropped(arrays["kernels"][self._unit] if self.inputs else arrays["kernels"][:, self._unit])
         most = float(np.abs(kernels[self._shown]).max()) if self._shown else 0.0
         scale = ColourScale(-(most or 1.0), most or 1.0)
         drawn, named = [], []
-        for s in self._shown:
-            value = float(arrays["contribution"][self._row, s])
-            total = number(float(arrays["sum"][self._row, s]))
-            tip = f"{summary['source']}:{s}\nnorm × std {number(value)}, sum {total}\nClick to follow it"
-            drawn.append(Picture(kernel_pixels(kernels[s], scale), number(value), value=value, tip=tip))
-            named.append(Picture(self._pictures.get(s), str(s), tip=tip))
-        fit = float(arrays["r2"][self._row])
-        account = "does not vary on these images"
-        if np.isfinite(fit):
-            account = f"R² {fit:.2f}" + ("" if fit >= TRUSTED else ": the linear account explains little of it")
-        unit = Unit(summary["target"], self._row)
+        for other in self._shown:
+            pair = (self._unit, other) if self.inputs else (other, self._unit)
+            value, total = float(arrays["contribution"][pair]), number(float(arrays["sum"][pair]))
+            account = "" if self.inputs else f"\nR² of {self._others}:{other} {number(float(fits[other]))}"
+            tip = f"{self._others}:{other}\nnorm × std {number(value)}, sum {total}{account}\nClick to follow it"
+            drawn.append(Picture(kernel_pixels(kernels[other], scale), number(value), value=value, tip=tip))
+            named.append(Picture(self._pictures.get(other), str(other), tip=tip))
+        unit, what = Unit(self.session.layer, self._unit), "inputs" if self.inputs else "outputs"
         self.strip.show_rows(
-            [Row(f"inputs of {unit}", tuple(named), account, lines=1), Row("kernels", tuple(drawn), "red excites, blue inhibits", lines=1)],
-            title=f"Strongest inputs of {unit} from {summary['source']} ({summary['path']} ways)",
-            made_from=self._origin(unit=str(unit), r2=fit),
+            [
+                Row(f"{what} of {unit}", tuple(named), self._account() if self.inputs else "", lines=1),
+                Row("kernels", tuple(drawn), "red excites, blue inhibits", lines=1),
+            ],
+            title=f"Strongest {what} of {unit} in {self._others} ({summary['path']} ways)",
+            made_from=self._origin(unit=str(unit), r2=[float(fits[other]) for other in ([self._unit] if self.inputs else self._shown)]),
         )
         again = of_result(self._result, summary["target"], self._names(summary["target"]))
-        pictures = of_pictures(again.model, summary["source"], {s: self._levels.get(s, "") for s in self._shown}, {})
+        pictures = of_pictures(again.model, self._others, {other: self._levels.get(other, "") for other in self._shown}, {})
         self.strip.recomputation = again if pictures is None else again.with_steps(pictures.steps)
 
+    def _account(self) -> str:
+        """Say how much of the unit the linear account explains."""
+        assert self._result is not None
+        fit = float(self._result.arrays["r2"][self._unit])
+        if not np.isfinite(fit):
+            return "does not vary on these images"
+        return f"R² {fit:.2f}" + ("" if fit >= TRUSTED else ": the linear account explains little of it")
+
     def _ask_pictures(self) -> None:
-        """Ask for the visualizations of the inputs: their names."""
+        """Ask for the visualizations of the others: their names."""
         model, missing = self.session.model, tuple(s for s in self._shown if self._levels.get(s) != "fine")
         if model is not None and missing and self._result is not None:
             for level in ("coarse", "fine"):
                 self.session.relay.submit(
-                    Thumbnails(model.ref, self._result.summary["source"], missing, level, purpose="weights"), self._take_pictures
+                    Thumbnails(model.ref, self._others, missing, level, purpose="weights"), self._take_pictures
                 )
 
     def _take_pictures(self, event: JobEvent) -> None:
         request, found = event.request, event.partial or event.result
         assert isinstance(request, Thumbnails)
         result, model = self._result, self.session.model
-        if result is None or model is None or (request.model, request.layer) != (model.ref, result.summary["source"]) or not found:
+        if result is None or model is None or (request.model, request.layer) != (model.ref, self._others) or not found:
             return
         for unit, images in found.items():
             if self._levels.get(unit) != "fine":
                 self._levels[unit], self._pictures[unit] = request.level, images[0]
-        if self._row >= 0:
-            self._draw_inputs()
+        if self._unit >= 0:
+            self._draw_unit()
 
     def _follow(self, _row: int, place: int) -> None:
-        """Go upstream: look at the input that was clicked."""
+        """Go upstream or downstream: look at the unit that was clicked."""
         if self._result is not None and place < len(self._shown):
-            self.session.select_unit(Unit(self._result.summary["source"], self._shown[place]))
+            self.session.select_unit(Unit(self._others, self._shown[place]))
 
     def _say(self, text: str, wrong: bool = False) -> None:
         say(self.said, text, wrong)
@@ -391,14 +425,18 @@ class WeightsPanel(Panel):
         super().showEvent(event)
         self._renew()
 
+    @property
+    def _boxes(self) -> tuple[tuple[str, QComboBox], ...]:
+        return ("direction", self.direction), ("path", self.path), ("measure", self.measure), ("order", self.order)
+
     def save_state(self) -> dict[str, Any]:
         """Keep what is shown and how."""
-        boxes = {name: box.currentData() for name, box in (("path", self.path), ("measure", self.measure), ("order", self.order))}
+        boxes = {name: box.currentData() for name, box in self._boxes}
         return {**boxes, "linear": self.linear.isChecked(), "sizes": self.splitter.sizes()}
 
     def restore_state(self, state: dict[str, Any]) -> None:
         """Take it back."""
-        for name, box in (("path", self.path), ("measure", self.measure), ("order", self.order)):
+        for name, box in self._boxes:
             box.setCurrentIndex(max(0, box.findData(state.get(name))))
         self.linear.setChecked(bool(state.get("linear", False)))
         sizes = state.get("sizes")
@@ -418,9 +456,21 @@ def sources_of(layers: list[Layer], target: Layer) -> list[Layer]:
     return [layer for layer in layers[:place] if layer.role != "pre" and layer.units > 1]
 
 
-def sensible_source(before: list[Layer], target: Layer | None) -> Layer:
+def targets_of(layers: list[Layer], source: Layer) -> list[Layer]:
+    """Return the layers behind one that read it with weights of their own, or are made of such."""
+    place = layers.index(source)
+    return [layer for layer in layers[place + 1 :] if layer.role != "pre" and layer.units > 1 and "pool" not in layer.kind]
+
+
+def sensible_target(behind: list[Layer], source: Layer) -> Layer:
+    """Return the nearest of them that is not part of the source's own module, and no deeper inside a module than it."""
+    depth, own = source.name.count("."), f"{source.name}."
+    outside = [layer for layer in behind if not layer.name.startswith(own) and layer.name.count(".") <= depth]
+    return (outside or behind)[0]
+
+
+def sensible_source(before: list[Layer], target: Layer) -> Layer:
     """Return the nearest of them that is not part of the same module as the target."""
-    assert target is not None
     own = target.name.rpartition(".")[0]
     inside = {f"{target.name}.", f"{target.name}:", *({f"{own}."} if own else ())}
     outside = [layer for layer in before if not any(layer.name.startswith(prefix) for prefix in inside)]
