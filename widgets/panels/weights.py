@@ -56,9 +56,9 @@ MEASURES = {
     "norm": ("norm", "Norm of the kernel"),
 }
 ORDERS = {
-    "number": "Units in the order of their numbers",
-    "similar": "Units with like weights together",
-    "unit": "The strongest for the selected unit first",
+    "number": ("by number", "Units in the order of their numbers"),
+    "similar": ("by likeness", "Units with like weights together"),
+    "unit": ("for the unit", "The strongest for the selected unit first"),
 }
 SHOWN = 16
 """Inputs of a unit that are shown as kernels."""
@@ -110,7 +110,7 @@ class WeightsPanel(Panel):
         self.other.activated.connect(lambda _index: self._renew())
         self.path = self._choice({name: (name, tip) for name, tip in PATHS.items()}, "Ways that count", self._renew)
         self.measure = self._choice(MEASURES, "What the matrix shows", self._show)
-        self.order = self._choice({name: (f"by {name}", tip) for name, tip in ORDERS.items()}, "Order of rows and columns", self._show)
+        self.order = self._choice(ORDERS, "Order of rows and columns", self._show)
         self.linear = QCheckBox("linear gates", self)
         self.linear.setToolTip("Leave non-linearities out, as in Visualizing Weights, in place of their mean slope on the images")
         self.linear.toggled.connect(lambda _on: self._renew())
