@@ -125,6 +125,8 @@ class Made:
         asked = [
             RunAnalysis("Ablation", {"layer": "1", "units": [3], "limit": 16, "null_images": 8}, model, images),
             RunAnalysis("NearestUnits", {"layer": "1", "twins": 1}, model, images),
+            RunAnalysis("ExpandedWeights", {"source": "1", "target": "4", "images": 8}, model, images),
+            RunAnalysis("Sparsity", {"source": "1", "target": "4", "images": 16}, model, images),
             RunAnalysis("LabelSelectivity", {"layer": "1", "twins": 1}, model, labelled),
         ]
         answers = [request.run(engine, Task()) for request in asked]
