@@ -50,6 +50,7 @@ def result(request: RunAnalysis) -> Result:
         "images": 64,
         "r2_median": 0.75,
         "r2_below": {"bar": 0.5, "units": 1, "first": [3]},
+        "r2_unknown": {"units": 0, "first": []},
         "dead_sources": {"units": 1, "first": [5]},
     }
     provenance = {"model": request.model, "weights": "abc", "images": request.images}
@@ -179,8 +180,47 @@ def test_cancelling_stops_it_and_it_can_be_asked_again(session, runner, qtbot):
     qtbot.waitUntil(lambda: bool(runner.asked(RunAnalysis)))
     qtbot.mouseClick(panel.cancel, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: "Cancelled" in panel.said.text())
+    qtbot.mouseClick(panel.compute, Qt.MouseButton.LeftButton)
+    assert len(runner.asked(RunAnalysis)) == 1, "what is shown is what was cancelled"
     panel.path.setCurrentIndex(2)
     assert len(runner.asked(RunAnalysis)) == 2
+
+
+def test_what_was_asked_for_before_does_not_answer_for_what_is_asked_now(session, runner, qtbot):
+    panel = WeightsPanel(session)
+    qtbot.addWidget(panel)
+    panel.show()
+    session.open_model("test:small", layer="blocks.1.act")
+    session.open_images("test:images")
+    qtbot.waitUntil(lambda: bool(runner.asked(RunAnalysis)))
+    panel.linear.click()
+    panel.linear.click()
+    first, _, last = (job for job, request in runner.requests.items() if isinstance(request, RunAnalysis))
+    assert first not in runner.open and last in runner.open
+    assert panel.said.text() == "Waiting for its turn …" and panel.cancel.isVisible()
+    runner.tell(last, "done", result=result(runner.requests[last]))
+    qtbot.waitUntil(lambda: bool(panel.views()))
+
+
+def test_a_panel_behind_others_forgets_what_is_not_shown_any_more(panel, session, runner, qtbot):
+    qtbot.waitUntil(lambda: bool(panel.views()))
+    panel.hide()
+    wide = next(layer for layer in reversed(session.layers.values()) if layer.units > TARGETS and layer.name != "blocks.1.act")
+    session.select_unit(Unit(wide.name, wide.units - 1))
+    assert panel.views() == [] and panel.matrix.data() == {}
+    asked = len(runner.asked(RunAnalysis))
+    session.select_unit(Unit(wide.name, 1))
+    panel.show()
+    qtbot.waitUntil(lambda: len(runner.asked(RunAnalysis)) == asked + 1)
+
+
+def test_many_pairs_are_computed_when_that_is_wanted(panel, runner, qtbot, monkeypatch):
+    qtbot.waitUntil(lambda: bool(panel.views()))
+    monkeypatch.setattr("widgets.panels.weights.AT_ONCE", 10)
+    panel.path.setCurrentIndex(1)
+    assert len(runner.asked(RunAnalysis)) == 1 and panel.compute.isVisible() and "pairs of units" in panel.said.text()
+    qtbot.mouseClick(panel.compute, Qt.MouseButton.LeftButton)
+    assert len(runner.asked(RunAnalysis)) == 2 and not panel.compute.isVisible()
 
 
 def test_what_is_chosen_is_kept(panel):
@@ -205,13 +245,19 @@ def test_the_source_is_the_nearest_layer_outside_the_targets_own_module():
     assert sensible_source(sources_of(layers, layers[4]), layers[4]).name == "mixed3a"
     assert sensible_target(targets_of(layers, layers[2]), layers[2]).name == "mixed3b"
     assert sensible_target(targets_of(layers, layers[0]), layers[0]).name == "mixed3a"
+    assert sensible_target(targets_of(layers, layers[1]), layers[1]).name == "mixed3b.1x1", "not what is set side by side with it"
+    blocks = [Layer(name, "add", (8,), 0, "") for name in ("patch_embed", "blocks.0.mlp.act", "blocks.0", "blocks.1.mlp.act", "blocks.1")]
+    assert sensible_source(blocks[:4], blocks[4]).name == "blocks.0" and sensible_source(blocks[:3], blocks[3]).name == "blocks.0"
+    assert sensible_target(blocks[3:], blocks[2]).name == "blocks.1"
 
 
 def test_kernels_of_any_shape_become_pictures():
     scale = ColourScale(-1.0, 1.0)
     assert kernel_pixels(np.array(0.5), scale).shape == (48, 48, 3)
     assert kernel_pixels(np.zeros((5, 3)), scale).shape == (45, 27, 3)
-    assert kernel_pixels(np.zeros(10), scale).shape == (4, 40, 3)
+    assert kernel_pixels(np.zeros(3), scale).shape == (16, 48, 3)
+    assert kernel_pixels(np.zeros(65), scale).shape == (48, 48, 3), "8 x 8 patches behind a class token"
+    assert kernel_pixels(np.zeros((2, 3, 4)), scale).shape == (48, 32, 3)
     kernels = np.zeros((2, 5, 5))
     assert cropped(kernels).shape == kernels.shape
     kernels[1, 1:3, 4] = 1

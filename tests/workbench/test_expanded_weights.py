@@ -119,12 +119,12 @@ def test_direct_and_indirect_paths_stand_apart_and_add_up() -> None:
     direct = found["direct"].arrays["kernels"][:, :, 0, 0]
     np.testing.assert_allclose(direct, read, atol=1e-6)
     total = found["all"].arrays["kernels"][:, :, 0, 0]
-    np.testing.assert_allclose(found["indirect"].arrays["kernels"][:, :, 0, 0], total - direct, atol=1e-6)
     with torch.no_grad():  # the gate: how often each hidden unit is open at the centre, on the images
         pixels = torch.from_numpy(np.stack([images.image(i, (SIDE, SIDE)) for i in range(6)])).permute(0, 3, 1, 2).float() / 127.5 - 1
         gate = (module.up(module.stem(pixels)) > 0).float().mean(0)[:, SIDE // 2, SIDE // 2]
     expected = read + read @ down @ torch.diag(gate) @ up
     np.testing.assert_allclose(total, expected.numpy(), atol=1e-5)
+    np.testing.assert_allclose(found["indirect"].arrays["kernels"][:, :, 0, 0], (expected - read).numpy(), atol=1e-5)
     linear = ExpandedWeights(source="stem", target="read", gate="linear", images=6).run(model, images)
     np.testing.assert_allclose(linear.arrays["kernels"][:, :, 0, 0], (read + read @ down @ up).numpy(), atol=1e-5)
 
@@ -135,6 +135,40 @@ def test_without_a_direct_path_that_is_said_and_all_of_it_is_indirect() -> None:
         ExpandedWeights(source="up", target="read", path="direct", images=4).run(model, images)
     whole, indirect = (ExpandedWeights(source="up", target="read", path=path, images=4).run(model, images) for path in ("all", "indirect"))
     np.testing.assert_array_equal(whole.arrays["kernels"], indirect.arrays["kernels"])
+
+
+class Stream(nn.Module):
+    """Tokens whose stream a block adds to, read behind a LayerNorm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(7)
+        self.embed = nn.Conv2d(3, 6, 4, stride=4)
+        self.up, self.down = nn.Linear(6, 9), nn.Linear(9, 6)
+        self.norm, self.read = nn.LayerNorm(6), nn.Linear(6, 5)
+        nn.init.normal_(self.norm.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        stream = self.embed(x).flatten(2).transpose(1, 2)
+        wrote = torch.relu(self.up(stream))
+        return self.read(self.norm(stream + self.down(wrote)))
+
+
+def test_the_direct_way_along_the_stream_passes_a_layer_norm_and_is_read_in_the_middle_of_the_image() -> None:
+    module = Stream()
+    model, images = traced(module), noise()
+    wrote = next(name for name, layer in model.layers.items() if layer.units == 9 and layer.role == "post")
+    result = ExpandedWeights(source=wrote, target="read", path="direct", images=6).run(model, images)
+    kernels = result.arrays["kernels"]
+    assert kernels.shape == (5, 9, 1) and result.summary["window_start"] == [4], "the middle one of 3 x 3 patches"
+    with torch.no_grad():
+        pixels = torch.from_numpy(np.stack([images.image(i, (SIDE, SIDE)) for i in range(6)])).permute(0, 3, 1, 2).float() / 127.5 - 1
+        stream = module.embed(pixels).flatten(2).transpose(1, 2)
+        summed = stream + module.down(torch.relu(module.up(stream)))
+        gain = (summed.var(2, unbiased=False) + 1e-5).rsqrt().mean(0)[4]
+        centred = torch.eye(6) - 1 / 6
+        expected = module.read.weight @ torch.diag(module.norm.weight) @ centred @ module.down.weight * gain
+    np.testing.assert_allclose(kernels[:, :, 0], expected.numpy(), atol=1e-5)
 
 
 class Branches(nn.Module):
@@ -170,6 +204,38 @@ def test_units_of_a_concatenation_are_those_of_their_branches_and_a_dead_source_
     assert [entry["unit"] for entry in result.summary["strongest"][0]["inputs"]] != [] and all(
         entry["unit"] != 2 for entry in result.summary["strongest"][0]["inputs"]
     )
+
+
+class Bottleneck(nn.Module):
+    """A branch of two layers beside one of one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(6)
+        self.stem = nn.Conv2d(3, 4, 1)
+        self.narrow, self.large, self.small = nn.Conv2d(4, 3, 1), nn.Conv2d(3, 2, 3, padding=1), nn.Conv2d(4, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        stem = torch.relu(self.stem(x))
+        return torch.cat([torch.relu(self.small(stem)), torch.relu(self.large(torch.relu(self.narrow(stem))))], 1)
+
+
+def test_branches_that_the_source_does_not_reach_have_no_weights_and_are_told() -> None:
+    module = Bottleneck()
+    model = traced(module)
+    output = model.graph.output
+    narrow = next(name for name, layer in model.layers.items() if layer.role == "post" and layer.units == 3)
+    for path in ("all", "direct"):
+        result = ExpandedWeights(source=narrow, target=output, path=path, images=4).run(model, noise())
+        np.testing.assert_allclose(result.arrays["kernels"][2:], module.large.weight.detach(), atol=1e-6)
+        assert not result.arrays["kernels"][:2].any() and np.isnan(result.arrays["r2"][:2]).all()
+        assert result.summary["r2_unknown"] == {"units": 2, "first": [0, 1]} and result.summary["r2_below"]["units"] == 0
+    stem = next(name for name, layer in model.layers.items() if layer.role == "post" and layer.units == 4)
+    direct = ExpandedWeights(source=stem, target=output, path="direct", images=4).run(model, noise()).arrays["norm"]
+    assert direct[:2].min() > 0 and not direct[2:].any(), "the branch of one layer has a direct way, the other none"
+    last = next(name for name, layer in model.layers.items() if layer.role == "post" and layer.units == 2)
+    with pytest.raises(InputError, match="is a part of"):
+        ExpandedWeights(source=last, target=output, images=4).run(model, noise())
 
 
 def test_a_unit_whose_linear_path_cancels_is_flagged() -> None:

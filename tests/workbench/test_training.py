@@ -533,12 +533,24 @@ def test_a_batch_of_a_clip_has_every_concept_once_and_its_words_in_another_style
             assert told == course.captions.draw(index, generator(0, index)), "the caption is the one without a rival"
 
 
-def test_rivals_are_never_the_right_caption_and_are_learned_from() -> None:
-    losses = {}
-    for rivals in (True, False):
-        course = recipe("clip-rn", {"batch": 4, "rivals": rivals}).prepare(torch.device("cpu"), Task())
-        course.module.eval()
-        loss, figures = course.loss(0)
-        losses[rivals] = float(loss.detach())
-        assert 0 <= float(figures["accuracy"]) <= 1
-    assert losses[True] > losses[False], "more to be told apart from"
+def test_a_rival_is_no_images_caption_and_pushes_its_own_image_away() -> None:
+    course = recipe("clip-rn", {"batch": 64}).prepare(torch.device("cpu"), Task())
+    random = generator(0, 0)
+    chosen = course._chosen(0, random).tolist()
+    told, rivals = zip(*(course.captions.draw_with_rival(index, course.styles, random) for index in chosen), strict=True)
+    assert not set(told) & set(rivals)
+    small = recipe("clip-rn", {"batch": 4}).prepare(torch.device("cpu"), Task())
+    kept = []
+
+    def keep(_module: torch.nn.Module, _given: object, found: tuple[torch.Tensor, ...]) -> None:
+        for value in found[:2]:
+            value.retain_grad()
+        kept.append(found)
+
+    small.module.register_forward_hook(keep)
+    small.module.eval()
+    small.loss(0)[0].backward()
+    seen, read, _ = kept[0]
+    assert read.shape[0] == 8
+    away = (seen.detach() * -read.grad[4:]).sum(1)
+    assert (away < 0).all(), "a step against the gradient turns a rival away from its image"

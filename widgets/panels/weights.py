@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -60,6 +61,8 @@ ORDERS = {
     "similar": ("by likeness", "Units with like weights together"),
     "unit": ("for the unit", "The strongest for the selected unit first"),
 }
+AT_ONCE = 400_000
+"""Pairs of units that are computed without being asked for."""
 SHOWN = 16
 """Inputs of a unit that are shown as kernels."""
 TRUSTED = 0.5
@@ -77,6 +80,8 @@ class WeightsPanel(Panel):
         super().__init__(session)
         self._result: Result | None = None
         self._wanted: tuple[str, str, str, str, str] | None = None  # network, images, source, target, path that were asked for
+        self._agreed: tuple[str, str, str, str, str] | None = None  # that much was agreed to
+        self._request: RunAnalysis | None = None
         self._job = 0
         self._pictures: dict[int, np.ndarray] = {}  # of units of the source
         self._levels: dict[int, str] = {}
@@ -118,9 +123,13 @@ class WeightsPanel(Panel):
         self.cancel.setToolTip("Stop computing the weights")
         self.cancel.clicked.connect(lambda: self.session.relay.cancel(self._job))
         self.cancel.hide()
+        self.compute = QPushButton("Compute", self)
+        self.compute.setToolTip("Compute the weights between these two layers")
+        self.compute.clicked.connect(self._agree)
+        self.compute.hide()
         bar = QHBoxLayout()
         bar.setContentsMargins(6, 4, 6, 2)
-        shown = (self.layer, self.direction, self.other, self.path, self.measure, self.order, self.linear, self.cancel)
+        shown = (self.layer, self.direction, self.other, self.path, self.measure, self.order, self.linear, self.compute, self.cancel)
         for widget in (self.back, self.forth, *shown):
             bar.addWidget(widget, 1 if widget is self.other else 0)
         self.said = QLabel(self, wordWrap=True)
@@ -194,36 +203,54 @@ class WeightsPanel(Panel):
         source, target = (other, session.layer) if self.inputs else (session.layer, other)
         gate = "linear" if self.linear.isChecked() else "mean"
         wanted = (model.ref, images.ref, source, target, f"{self.path.currentData()} {gate}")
-        if wanted == self._wanted or not self.isVisible():
+        if wanted == self._wanted:
             return
-        session.relay.cancel(self._job)
         self._forget("")
+        size = self.session.layers[source].units * self.session.layers[target].units
+        large = size > AT_ONCE and wanted != self._agreed
+        self.compute.setVisible(large)
+        if large:
+            self._say(f"{size:,} pairs of units take a while and much memory.")
+        if large or not self.isVisible():
+            return
         self._wanted = wanted
         parameters = {"source": source, "target": target, "path": self.path.currentData(), "gate": gate}
         request = RunAnalysis("ExpandedWeights", parameters, model.ref, images.ref)
-        self._job = session.relay.submit(request, lambda event, wanted=wanted: self._take(event, wanted))
+        self._request = request
         self.cancel.show()
-        self._say("Taking gradients …")
+        self._say("Waiting for its turn …")
+        self._job = session.relay.submit(request, self._take)
 
-    def _take(self, event: JobEvent, wanted: tuple[str, str, str, str, str]) -> None:
-        if wanted != self._wanted:
+    def _agree(self) -> None:
+        """Compute although it is much."""
+        model, images, other = self.session.model, self.session.images, self.other.currentText()
+        if model is not None and images is not None and other:
+            source, target = (other, self.session.layer) if self.inputs else (self.session.layer, other)
+            gate = "linear" if self.linear.isChecked() else "mean"
+            self._agreed = (model.ref, images.ref, source, target, f"{self.path.currentData()} {gate}")
+            self._renew()
+
+    def _take(self, event: JobEvent) -> None:
+        if event.request is not self._request:  # of what was asked for before
             return
         if event.ended:
             self.cancel.hide()
         if event.state == "failed":
             self._say(event.error, wrong=True)
         elif event.state == "cancelled":
-            self._wanted = None
-            self._say("Cancelled; choose a layer or a way again.")
+            self._say("Cancelled.")
+            self.compute.show()
         elif event.state == "done":
             self._result = event.result
             self._show()
             self._show_unit()
-        elif event.total:
+        elif event.state == "progress" and event.total:
             self._say(f"{event.note or 'Taking gradients'}: {event.done / event.total:.0%}")
 
     def _forget(self, message: str) -> None:
-        self._result, self._wanted = None, None
+        self.session.relay.cancel(self._job)
+        self._result, self._wanted, self._request = None, None, None
+        self.compute.hide()
         self._pictures.clear()
         self._levels.clear()
         self.cancel.hide()
@@ -269,6 +296,11 @@ class WeightsPanel(Panel):
         parts = [f"n = {summary['images']} images"]
         if summary["r2_median"] is not None:
             parts.append(f"median R² of the linear account {summary['r2_median']:.2f}")
+        unknown = summary["r2_unknown"]
+        if summary["path"] == "indirect":
+            parts.append("R² is that of all ways")
+        if unknown["units"]:
+            parts.append(f"{unknown['units']} of {len(values)} units are not reached or do not vary")
         if below["units"]:
             parts.append(f"{below['units']} of {len(values)} units below {TRUSTED}: their kernels explain little")
         if dead["units"]:
@@ -349,6 +381,9 @@ class WeightsPanel(Panel):
         contribution = result.arrays["contribution"]
         of_unit = np.nan_to_num(contribution[self._unit] if self.inputs else contribution[:, self._unit], nan=-1.0)
         self._shown = [int(other) for other in np.argsort(-of_unit, kind="stable")[:SHOWN] if of_unit[other] > 0]
+        if not self._shown:
+            self.strip.clear("No weights: nothing leads from one to the other, or the unit is dead on these images.")
+            return
         self._ask_pictures()
         self._draw_unit()
 
@@ -356,7 +391,8 @@ class WeightsPanel(Panel):
         """Draw the unit's strongest inputs or outputs: their pictures, and the kernels between them and the unit."""
         assert self._result is not None
         arrays, summary, fits = self._result.arrays, self._result.summary, self._result.arrays["r2"]
-        kernels = cropped(arrays["kernels"][self._unit] if self.inputs else arrays["kernels"][:, self._unit])
+        kernels = arrays["kernels"][self._unit] if self.inputs else arrays["kernels"][:, self._unit]
+        kernels = cropped(kernels) if kernels.ndim == 3 else kernels  # tokens are laid out over the image, so none may be missing
         most = float(np.abs(kernels[self._shown]).max()) if self._shown else 0.0
         scale = ColourScale(-(most or 1.0), most or 1.0)
         drawn, named = [], []
@@ -385,7 +421,7 @@ class WeightsPanel(Panel):
         assert self._result is not None
         fit = float(self._result.arrays["r2"][self._unit])
         if not np.isfinite(fit):
-            return "does not vary on these images"
+            return "not reached from there, or does not vary on these images"
         return f"R² {fit:.2f}" + ("" if fit >= TRUSTED else ": the linear account explains little of it")
 
     def _ask_pictures(self) -> None:
@@ -463,18 +499,31 @@ def targets_of(layers: list[Layer], source: Layer) -> list[Layer]:
 
 
 def sensible_target(behind: list[Layer], source: Layer) -> Layer:
-    """Return the nearest of them that is not part of the source's own module, and no deeper inside a module than it."""
-    depth, own = source.name.count("."), f"{source.name}."
-    outside = [layer for layer in behind if not layer.name.startswith(own) and layer.name.count(".") <= depth]
+    """Return the nearest of them outside the source's own module, and no deeper inside a module than it."""
+    own = module_of(source.name)
+    outside = [layer for layer in behind if not inside(layer.name, own) and layer.name.count(".") <= source.name.count(".")]
     return (outside or behind)[0]
 
 
 def sensible_source(before: list[Layer], target: Layer) -> Layer:
-    """Return the nearest of them that is not part of the same module as the target."""
-    own = target.name.rpartition(".")[0]
-    inside = {f"{target.name}.", f"{target.name}:", *({f"{own}."} if own else ())}
-    outside = [layer for layer in before if not any(layer.name.startswith(prefix) for prefix in inside)]
+    """Return the nearest of them outside the target's own module."""
+    own = module_of(target.name)
+    outside = [layer for layer in before if not inside(layer.name, own)]
     return (outside or before)[-1]
+
+
+def module_of(name: str) -> str:
+    """Return the block that a layer is in, or is: ``mixed3a`` for ``mixed3a.1x1``, ``blocks.3`` for itself and what is in it."""
+    parts = name.replace(":", ".").replace("/", ".").split(".")
+    for length in range(len(parts), 0, -1):  # the innermost part that is counted, such as blocks.3
+        if parts[length - 1].isdigit() and length > 1:
+            return ".".join(parts[:length])
+    return parts[0]
+
+
+def inside(name: str, module: str) -> bool:
+    """Whether a layer is a module's output or in it."""
+    return name == module or name.startswith((f"{module}.", f"{module}:", f"{module}/"))
 
 
 def cropped(kernels: np.ndarray) -> np.ndarray:
@@ -488,7 +537,16 @@ def cropped(kernels: np.ndarray) -> np.ndarray:
 
 
 def kernel_pixels(kernel: np.ndarray, scale: ColourScale) -> np.ndarray:
-    """Colour a kernel (``y x``, ``token``, or one number), each entry a square of at least a pixel."""
-    flat = np.atleast_2d(kernel) if kernel.ndim < 2 else kernel
+    """Colour a kernel (``y x``, ``token``, or one number), each entry a square of at least a pixel; patches lie as they do in the image."""
+    flat = kernel.reshape(-1, kernel.shape[-1]) if kernel.ndim > 1 else folded(np.atleast_1d(kernel))
     side = max(1, KERNEL // max(flat.shape))
     return scale.colours(flat).repeat(side, 0).repeat(side, 1)
+
+
+def folded(tokens: np.ndarray) -> np.ndarray:
+    """Lay tokens out over the image where they are a square number, without up to eight that stand before the patches; else in a row."""
+    for prefix in range(9):
+        side = math.isqrt(max(0, len(tokens) - prefix))
+        if side > 1 and side * side == len(tokens) - prefix:
+            return tokens[prefix:].reshape(side, side)
+    return tokens[None]

@@ -10,17 +10,26 @@ from pydantic import Field
 
 from workbench.analyses.analysis import Analysis, Result, register
 from workbench.input_error import InputError
-from workbench.models.expanded import Moments, Path, Window, difference, joined, parts_of, pieces_of
+from workbench.models.expanded import (
+    Ways,
+    Window,
+    asked_of,
+    joined,
+    moments_of,
+    nothing,
+    parts_of,
+    pieces_of,
+    windows_of,
+)
 from workbench.task import Task
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from workbench.images.image_set import ImageSet
+    from workbench.models.linearise import Gate
     from workbench.models.traced_model import TracedModel
 
-TOGETHER = 32
-"""Units whose gradients are taken in one pass."""
 NAMED = 10
 """Inputs named in the summary for each unit, and units that cannot be trusted."""
 TRUSTED = 0.5
@@ -36,11 +45,13 @@ class ExpandedWeights(Analysis):
     source, with every non-linearity in between held at a gate. Gates are the mean derivative over `images` images, or 1 ("linear", the
     article's); max-pooling is average-pooling; normalisations are divided by their mean deviation; attention reads with its mean pattern.
 
-    ``path`` chooses which ways through the network count. *direct*: those that meet no further non-linearity (through the residual stream,
-    or from one layer to the next); *indirect*: all others; *all*: their sum. What reaches the target beside the source is held at its mean.
+    ``path`` chooses which ways through the network count. *direct*: those that meet no further non-linearity (through the residual stream
+    and normalisations, or from one layer to the next); *indirect*: all others; *all*: their sum. What reaches the target beside the source
+    is held at its mean. Units of a concatenation whose branch the source does not reach have no weights, and an ``r2`` of NaN.
 
     ``r2`` says for each target unit what part of the variance of its true pre-activation, over images and positions, the linear account
-    by this source explains: 1 - SSE / SST, negative where it does worse than the mean. Below .5 a kernel is a picture and no explanation.
+    by this source explains: 1 - SSE / SST, negative where it does worse than the mean. Below .5 a kernel is a picture and no
+    explanation. For *indirect* it is that of all ways together.
 
     Arrays; t is a target unit in the order asked for, s a source unit:
 
@@ -68,7 +79,7 @@ class ExpandedWeights(Analysis):
     source: str = Field(description="Earlier layer.")
     target: str = Field(description="Later layer; before its non-linearity where it stands behind one.")
     units: tuple[int, ...] = Field(default=(), description="Target units; none: all.")
-    path: Path = Field(default="all", description="Which ways from source to target count.")
+    path: Ways = Field(default="all", description="Which ways from source to target count.")
     gate: Literal["mean", "linear"] = Field(
         default="mean", description="How non-linearities in between are held: mean derivative over the images, or 1."
     )
@@ -81,37 +92,41 @@ class ExpandedWeights(Analysis):
     ) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
         """Take gradients through the linearised piece, branch by branch, then run it beside the network."""
         assert images is not None
-        graph, source, asked = model.graph, model.layer(self.source), model.layer(self.target)
-        units = self.units or tuple(range(asked.units))
-        if wrong := [unit for unit in units if not 0 <= unit < asked.units]:
-            raise InputError(f"{asked.name} has units 0 to {asked.units - 1}, not {wrong[0]}")
-        if graph.node(asked.name) not in graph.downstream([source.name]):
-            raise InputError(f"{source.name} does not feed {asked.name}; choose a source before it")
+        source, asked, units = asked_of(model, self.source, self.target, self.units)
         order = np.sort(np.random.default_rng(self.seed).permutation(len(images))[: self.images])
-        pixels = [batch.images for batch in images.batches(model.preprocessing.size, self.batch, order)]
-        if not pixels:
+        inputs = [model.inputs(model.preprocess(part.images)) for part in images.batches(model.preprocessing.size, self.batch, order)]
+        if not inputs:
             raise InputError(f"no image of {images.name} could be read")
-        inputs = [model.inputs(model.preprocess(part)) for part in pixels]
-        seen = sum(len(part) for part in pixels)
         parts = parts_of(model, asked, units)
-        statistics, windows, fits = Moments(), list[Window](), np.full(len(units), np.nan)
-        done, total = 0, len(units)
+        windows, fits, done = list[Window](), np.full(len(units), np.nan), 0
+
+        def tell(more: int = 0) -> None:
+            task.step(done + more, len(units), note=f"weights from {source.name} to {asked.name}")
+
+        tell()
+        statistics = moments_of(model, source, inputs, tell)
+        reached = False
         for part in parts:
-            whole, direct = pieces_of(model, source, part.layer, inputs, self.path, "one" if self.gate == "linear" else "derivative")
-            for start in range(0, len(part.units), TOGETHER):
-                chunk = part.units[start : start + TOGETHER]
-                windows.append(Window.of(difference(whole, direct, chunk).float().cpu()))
-                done += len(chunk)
-                task.step(done, total, note=f"weights from {source.name} to {part.layer.name}")
+            gate: Gate = "one" if self.gate == "linear" else "derivative"
+            whole, direct = pieces_of(model, source, part.layer, inputs, self.path, gate, tell)
             fitted = whole or direct
-            assert fitted is not None
-            fits[part.rows] = fitted.r2(model, inputs, part.units, statistics if part is parts[0] else None)
+            reached = reached or fitted is not None
+            if fitted is None:
+                windows.append(nothing(source, len(part.units)))
+            else:
+                windows.append(windows_of(whole, direct, part.units, tell))
+                fits[part.rows] = fitted.r2(model, inputs, part.units, tell)
+            done += len(part.units)
+        if not reached and self.path == "direct":
+            raise InputError(f"every way from {source.name} to {asked.name} meets a further non-linearity; there is no direct path")
+        if not reached:
+            raise InputError(f"{source.name} is a part of {asked.name}, not what it is built from; choose a source before it")
         window = joined(windows)
         back = np.argsort(np.concatenate([part.rows for part in parts]), kind="stable")
-        kernels = window.kernels.numpy()[back]
+        kernels = window.kernels.numpy()[back] if len(parts) > 1 else window.kernels.numpy()
         flat = kernels.reshape(len(kernels), source.units, -1)
         std = statistics.std
-        norm = np.sqrt(np.square(flat, dtype=np.float64).sum(2)).astype(np.float32)
+        norm = np.sqrt(np.einsum("tsp,tsp->ts", flat, flat))
         contribution = norm * np.where(std > 0, std, np.nan)[None]
         arrays = {
             "kernels": kernels,
@@ -128,19 +143,21 @@ class ExpandedWeights(Analysis):
             "similar_sources": alike(flat.sum(2).T),
         }
         dead = np.flatnonzero(std == 0)
-        doubtful = [int(unit) for unit, fit in zip(units, fits, strict=True) if not fit >= TRUSTED]
+        doubtful = [int(unit) for unit, fit in zip(units, fits, strict=True) if fit < TRUSTED]
+        unknown = [int(unit) for unit, fit in zip(units, fits, strict=True) if not np.isfinite(fit)]
         return arrays, {
             "source": source.name,
             "target": asked.name,
             "pre": [part.layer.name for part in parts],
             "path": self.path,
             "gate": self.gate,
-            "images": seen,
+            "images": sum(len(part[0]) for part in inputs),
             "window": list(kernels.shape[2:]),
             "window_start": list(window.start),
             "source_positions": list(source.positions),
             "r2_median": _number(np.nanmedian(fits)) if np.isfinite(fits).any() else None,
             "r2_below": {"bar": TRUSTED, "units": len(doubtful), "first": doubtful[:NAMED]},
+            "r2_unknown": {"units": len(unknown), "first": unknown[:NAMED]},
             "dead_sources": {"units": len(dead), "first": dead[:NAMED].tolist()},
             "strongest": [_strongest(unit, row, contribution, flat, std) for row, unit in enumerate(units[:NAMED])],
         }
@@ -228,10 +245,10 @@ def _matrix(result: Result) -> Figure:
     matrix.set_ylabel(f"unit of {summary['target']}, in the order asked for", fontsize=8, parse_math=False)
     matrix.tick_params(labelsize=7)
     figure.colorbar(drawn, ax=matrix, label="sum of the kernel x standard deviation of the source")
-    fits.barh(np.arange(len(arrays["r2"])), np.nan_to_num(arrays["r2"]).clip(-1, 1), color=INK, height=1.0)
+    fits.barh(np.arange(len(arrays["r2"])), arrays["r2"].clip(-1, 1), color=INK, height=1.0)
     fits.axvline(TRUSTED, color=POSITIVE, linewidth=0.8)
     fits.set_ylim(len(arrays["r2"]) - 0.5, -0.5)
-    fits.set_xlim(min(0.0, float(np.nanmin([0, *arrays["r2"]]))), 1)
-    fits.set_xlabel(f"R2, n = {summary['images']} images", fontsize=8)
+    fits.set_xlim(min(0.0, float(np.nanmin([0, *arrays["r2"].clip(-1)]))), 1)
+    fits.set_xlabel(f"R2 (cut at -1), n = {summary['images']} images", fontsize=8)
     fits.tick_params(labelsize=7)
     return figure

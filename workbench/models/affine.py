@@ -115,7 +115,7 @@ def is_affine(node: fx.Node, moving: set[fx.Node]) -> bool:
     return len(operands) == 1 and (operation in _PRODUCTS or operands[0] is node.args[0])
 
 
-def affine_sources(graph: ModelGraph, layer: str, until: Sequence[str] = ()) -> list[str]:
+def affine_sources(graph: ModelGraph, layer: str, until: Sequence[str] = (), through: AbstractSet[str] = frozenset()) -> list[str]:
     """Name the nearest layers that `layer` is an affine function of, in the order they are computed.
 
     Each ends the way back from `layer` through affine operations: the output of a non-linearity, of a max-pooling, of a normalisation
@@ -126,6 +126,8 @@ def affine_sources(graph: ModelGraph, layer: str, until: Sequence[str] = ()) -> 
     ----------
     until
         Layers that also end the way back.
+    through
+        Operations that do not end it although they are not affine, such as normalisations whose deviation is held still.
 
     Raises
     ------
@@ -147,7 +149,7 @@ def affine_sources(graph: ModelGraph, layer: str, until: Sequence[str] = ()) -> 
         whole = all(is_real(read) if is_tensor(read) else is_affine(read, moving) for read in operands)
         if node in stops:
             ends.add(node)
-        elif operands and is_affine(node, moving) and whole:
+        elif operands and (is_affine(node, moving) or kind(node) in through) and whole:
             waiting.extend(operands)
         elif is_tensor(node):
             ends.add(node)

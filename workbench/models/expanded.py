@@ -5,7 +5,8 @@ Olah et al., "Visualizing Weights" (Distill 2021). The gates are those of a clea
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,13 +19,17 @@ from torch import Tensor
 from workbench.input_error import InputError
 from workbench.models.affine import affine_sources, before_activation, layer_of
 from workbench.models.layer import Layer, Unit
-from workbench.models.linearise import Gate, LinearCut
+from workbench.models.linearise import NORMS, Gate, LinearCut
 
 if TYPE_CHECKING:
     from workbench.models.traced_model import TracedModel
 
-Path = Literal["all", "direct", "indirect"]
+Ways = Literal["all", "direct", "indirect"]
 """Which ways between two layers count: all, those that meet no further non-linearity, or the others."""
+BYTES = 64 << 20
+"""Of a source's activation for the units whose gradients are taken in one pass, at most."""
+MOST_PREFIX_TOKENS = 8
+"""Tokens before the patches: a class token, registers."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,13 +55,13 @@ class MeanGates:
         )
 
 
-def mean_gates(cut: LinearCut, batches: Iterable[tuple[Tensor, ...]]) -> MeanGates:
-    """Average the gates over batches of the network's inputs.
+def mean_gates(cut: LinearCut, batches: Iterable[tuple[Tensor, ...]], pulse: Callable[[], None] = lambda: None) -> MeanGates:
+    """Average the gates over batches of the network's inputs, calling `pulse` after each.
 
     Raises
     ------
     ValueError
-        When there is no batch.
+        When there is no batch, or a value that would be averaged is no real number, such as the places of an adaptive max-pooling.
     """
     total: list[Tensor] = []
     axes: list[int | None] = []
@@ -67,11 +72,14 @@ def mean_gates(cut: LinearCut, batches: Iterable[tuple[Tensor, ...]]) -> MeanGat
         if not total:
             one, two = (cut.freeze(cut.clean_run(*(value[:1].repeat_interleave(n, 0) for value in inputs))) for n in (1, 2))
             axes = [_example_axis(single, double) for single, double in zip(one, two, strict=True)]
+            if whole := [value.name for value, single in zip(cut.frozen, one, strict=True) if not single.is_floating_point()]:
+                raise InputError(f"{whole[0]} cannot be averaged over images: it is made of whole numbers")
             total = [torch.zeros_like(value, dtype=torch.float64) for value in one]
         for place, (value, axis) in enumerate(zip(frozen, axes, strict=True)):
             each = value.double()
             total[place] += number * each if axis is None else each.unflatten(axis, (number, -1)).sum(axis)
         images += number
+        pulse()
     if not images:
         raise ValueError("gates are averaged over at least one image")
     return MeanGates(tuple((value / images).float() for value in total), tuple(axes))
@@ -174,6 +182,23 @@ class Part:
     rows: list[int]
 
 
+def asked_of(model: TracedModel, source: str, target: str, units: Sequence[int]) -> tuple[Layer, Layer, tuple[int, ...]]:
+    """Return the two layers and the target's units that are asked for: all where none is.
+
+    Raises
+    ------
+    InputError
+        When the first does not feed the second, or there is no such unit.
+    """
+    first, last = model.layer(source), model.layer(target)
+    chosen = tuple(units) or tuple(range(last.units))
+    if wrong := [unit for unit in chosen if not 0 <= unit < last.units]:
+        raise InputError(f"{last.name} has units 0 to {last.units - 1}, not {wrong[0]}")
+    if model.graph.node(last.name) not in model.graph.downstream([first.name]):
+        raise InputError(f"{first.name} does not feed {last.name}; choose a source before it")
+    return first, last, chosen
+
+
 def parts_of(model: TracedModel, asked: Layer, units: Sequence[int]) -> list[Part]:
     """Return where units of a layer stand before their non-linearity, layer by layer: those of a concatenation in its branches."""
     found: dict[str, Part] = {}
@@ -197,14 +222,20 @@ class Piece:
 
     @classmethod
     def of(
-        cls, model: TracedModel, sources: Sequence[str], target: Layer, gate: Gate, inputs: Sequence[tuple[Tensor, ...]]
+        cls,
+        model: TracedModel,
+        sources: Sequence[str],
+        target: Layer,
+        gate: Gate,
+        inputs: Sequence[tuple[Tensor, ...]],
+        pulse: Callable[[], None],
     ) -> Piece:
-        """Linearise what lies between some layers and a target, over batches of the network's inputs."""
+        """Linearise what lies between some layers and a target, over batches of the network's inputs; `pulse` is called after each."""
         graph = model.graph
         cut = graph.linearise(list(sources), [target.name], gate=gate)
         layers = [layer_of(graph, graph.node(name)) for name in cut.sources]
         with torch.no_grad():
-            gates = mean_gates(cut, inputs)
+            gates = mean_gates(cut, inputs, pulse)
             total: list[Tensor] = []
             number = 0
             for part in inputs:
@@ -212,18 +243,25 @@ class Piece:
                 sums = [_over_examples(clean[name], layer) for name, layer in zip(cut.sources, layers, strict=True)]
                 total = [a + b for a, b in zip(total, sums, strict=True)] if total else sums
                 number += len(part[0])
+                pulse()
         return cls(cut, gates, [(value / number).float() for value in total], layers, target)
 
     def kernels(self, units: Sequence[int]) -> Tensor:
         """Return the gradients of some units at the centre, ``unit source *position``."""
-        position = [size // 2 for size in self.target.positions]
+        position = centre(self.target)
         return kernels_of(self.cut, self.gates, self.values, self.layers, self.target, units, position)
+
+    @property
+    def together(self) -> int:
+        """Units whose gradients are taken in one pass."""
+        value = self.values[0]
+        return max(1, min(32, BYTES // max(1, value.numel() * value.element_size())))
 
     @torch.no_grad()
     def r2(
-        self, model: TracedModel, inputs: Sequence[tuple[Tensor, ...]], units: Sequence[int], statistics: Moments | None
+        self, model: TracedModel, inputs: Sequence[tuple[Tensor, ...]], units: Sequence[int], pulse: Callable[[], None]
     ) -> npt.NDArray[np.float64]:
-        """Return how much of each unit's variance the piece explains, and let `statistics` see the source."""
+        """Return how much of each unit's variance the piece explains; `pulse` is called after each batch."""
         name = self.cut.sources[0]
         error, moments = np.zeros(len(units)), Moments()
         for part in inputs:
@@ -234,8 +272,7 @@ class Piece:
             actual = self.target.arrange(clean[self.target.name])[:, list(units)]
             error += (linear - actual).double().square().transpose(0, 1).flatten(1).sum(1).cpu().numpy()
             moments.see(actual)
-            if statistics is not None:
-                statistics.see(self.layers[0].arrange(clean[name]))
+            pulse()
         spread = moments.std**2 * moments.number
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.where(spread > 0, 1 - error / spread, np.nan)
@@ -247,12 +284,50 @@ def _over_examples(value: Tensor, layer: Layer) -> Tensor:
     return rows.movedim(0, layer.batch_axis)
 
 
-def difference(whole: Piece | None, direct: Piece | None, units: Sequence[int]) -> Tensor:
-    """Return the kernels of one of them, or of what the whole has beyond the direct way."""
-    if whole is None:
-        assert direct is not None
-        return direct.kernels(units)
-    return whole.kernels(units) - (direct.kernels(units) if direct is not None else 0)
+def windows_of(whole: Piece | None, direct: Piece | None, units: Sequence[int], tell: Callable[[int], None]) -> Window:
+    """Return the kernels of one of two pieces, or of what the whole has beyond the direct ways, a few units at a time.
+
+    `tell` is called with the number of units done.
+    """
+    first = whole or direct
+    assert first is not None
+    found = []
+    for start in range(0, len(units), first.together):
+        chunk = list(units[start : start + first.together])
+        kernels = first.kernels(chunk)
+        if whole is not None and direct is not None:
+            kernels = kernels - direct.kernels(chunk)
+        found.append(Window.of(kernels.float().cpu()))
+        tell(start + len(chunk))
+    return joined(found)
+
+
+def nothing(source: Layer, units: int) -> Window:
+    """Return kernels of units that a source does not reach."""
+    middle = tuple(size // 2 for size in source.positions)
+    return Window(torch.zeros(units, source.units, *(1 for _ in middle)), middle)
+
+
+def centre(layer: Layer) -> tuple[int, ...]:
+    """Return the position in the middle of the image: of a sequence of patches that of the middle row and column."""
+    if len(layer.positions) == 1:
+        for prefix in range(MOST_PREFIX_TOKENS + 1):
+            side = math.isqrt(max(0, layer.positions[0] - prefix))
+            if side > 1 and side * side == layer.positions[0] - prefix:
+                return (prefix + side // 2 * side + side // 2,)
+    return tuple(size // 2 for size in layer.positions)
+
+
+def moments_of(
+    model: TracedModel, layer: Layer, inputs: Sequence[tuple[Tensor, ...]], pulse: Callable[[], None]
+) -> Moments:
+    """Return mean and standard deviation of a layer's units over batches of the network's inputs."""
+    moments = Moments()
+    with torch.no_grad():
+        for part in inputs:
+            moments.see(layer.arrange(model.activations(part, [layer.name])[layer.name]))
+            pulse()
+    return moments
 
 
 class Moments:
@@ -285,19 +360,23 @@ class Moments:
 
 
 def pieces_of(
-    model: TracedModel, source: Layer, target: Layer, inputs: Sequence[tuple[Tensor, ...]], path: Path, gate: Gate
+    model: TracedModel,
+    source: Layer,
+    target: Layer,
+    inputs: Sequence[tuple[Tensor, ...]],
+    ways: Ways,
+    gate: Gate,
+    pulse: Callable[[], None],
 ) -> tuple[Piece | None, Piece | None]:
-    """Linearise what lies between, whole and only the ways without a further non-linearity, as far as a path needs either.
+    """Linearise what lies between, whole and only the direct ways, as far as either is needed; None where there is no such way.
 
-    Raises
-    ------
-    InputError
-        When only the direct way is asked for and there is none.
+    Direct ways may pass normalisations, whose deviation is held at its mean.
     """
-    nearest = affine_sources(model.graph, target.name, until=[source.name])
+    graph = model.graph
+    if graph.node(target.name) not in graph.downstream([source.name]):
+        return None, None
+    nearest = affine_sources(graph, target.name, until=[source.name], through=NORMS)
     beside = [name for name in nearest if name != source.name]
-    if source.name not in nearest and path == "direct":
-        raise InputError(f"every way from {source.name} to {target.name} meets a further non-linearity; there is no direct path")
-    whole = Piece.of(model, [source.name], target, gate, inputs) if path != "direct" else None
-    direct = source.name in nearest and path != "all"
-    return whole, Piece.of(model, [source.name, *beside], target, gate, inputs) if direct else None
+    whole = Piece.of(model, [source.name], target, gate, inputs, pulse) if ways != "direct" else None
+    direct = source.name in nearest and ways != "all"
+    return whole, Piece.of(model, [source.name, *beside], target, gate, inputs, pulse) if direct else None

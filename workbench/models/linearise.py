@@ -37,7 +37,8 @@ LINEAR = frozenset(
 """Operations that are affine in what varies, as long as only one factor of a product does."""
 
 _POOLS = frozenset("max_pool2d max_pool2d_with_indices adaptive_max_pool2d".split())
-_NORMS = frozenset("layer_norm group_norm rms_norm instance_norm".split())
+NORMS = frozenset("layer_norm group_norm rms_norm instance_norm".split())
+"""Normalisations, affine once the deviation they divide by is held still."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,7 @@ def _plan(
         )
     if operation in ("softmax", "_softmax", "log_softmax"):
         return "constant", freeze(name, [node], _same)
-    if operation in _NORMS:
+    if operation in NORMS:
         return "norm", freeze(f"deviation of {name}", [moving[0]], _deviation(node))
     if operation in _POOLS:
         if gate == "ratio" or operation == "adaptive_max_pool2d":

@@ -73,7 +73,6 @@ class Captions:
         """Draw a caption of a drawing; see `drawn_caption`."""
         return drawn_caption(*self._rows[index], random)
 
-
     def draw_with_rival(self, index: int, styles: Sequence[str], random: torch.Generator) -> tuple[str, str]:
         """Draw a caption of a drawing, and the same words in another of the styles."""
         name, style, keywords = self._rows[index]
