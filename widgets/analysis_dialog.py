@@ -130,7 +130,8 @@ class AnalysisDialog(QDialog):
         if card is None:
             return
         self.about.setText(" ".join(card.help.partition("\n\n")[0].split()))
-        self.form = Form(card.schema, {"layer": list(self._session.layers)}, self._first_values(card))
+        layers = list(self._session.layers)
+        self.form = Form(card.schema, dict.fromkeys(("layer", "source", "target"), layers), self._first_values(card))
         self.form.changed.connect(self._refresh)
         self._place.addWidget(self.form)
         self._refresh()
@@ -139,7 +140,9 @@ class AnalysisDialog(QDialog):
         """Begin with what is selected in the window."""
         session = self._session
         units = [session.unit.index] if session.unit is not None else list(range(min(8, self._units_of_layer())))
-        selected = {"layer": session.layer, "layers": [session.layer], "units": units}
+        names = list(session.layers)
+        earlier = names[max(0, names.index(session.layer) - 1)] if session.layer in names else session.layer
+        selected = {"layer": session.layer, "layers": [session.layer], "units": units, "source": earlier, "target": session.layer}
         return {name: value for name, value in selected.items() if name in card.schema.get("properties", {})}
 
     def _units_of_layer(self) -> int:

@@ -142,7 +142,8 @@ def test_forms_of_all_analyses_can_be_made(qtbot):
     from workbench.analyses.analysis import discover
 
     for kind in discover().values():
-        form = Form(kind.model_json_schema(), {"layer": ["stem"]}, {"layer": "stem", "layers": ["stem"], "units": [0], "unit": 0})
+        first = {"layer": "stem", "layers": ["stem"], "units": [0], "unit": 0, "source": "stem", "target": "stem"}
+        form = Form(kind.model_json_schema(), {key: ["stem"] for key in ("layer", "source", "target")}, first)
         qtbot.addWidget(form)
         assert form.errors == {}, kind
         kind(**form.values())

@@ -41,7 +41,7 @@ def test_a_network_does_what_its_card_says(card: Card) -> None:
 def test_every_network_that_sees_has_a_first_look() -> None:
     seeing = {name for name, card in published().items() if card.recipe != "CaptionModel" and not name.startswith("judge")}
     assert set(SHIPPED) == seeing
-    assert sum(path.stat().st_size for path in first_look.FOLDER.glob("*.zip")) <= 10e6
+    assert sum(path.stat().st_size for path in first_look.FOLDER.glob("*.zip")) <= 16e6
 
 
 @pytest.mark.parametrize("name", SHIPPED)
