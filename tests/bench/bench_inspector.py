@@ -9,7 +9,6 @@ all ranges, and the histogram. How late a 2 ms timer of the event loop comes mea
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -18,7 +17,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.bench.bench_window import surroundings
+
 IMAGES, SIDE = 512, 256
 BARS = {
     "click_longest_ms": ("<=", 300.0),
@@ -110,18 +110,10 @@ def measure() -> dict[str, float]:
         for index in range(IMAGES):
             coarse = Image.fromarray(random.integers(0, 256, (16, 16, 3), dtype=np.uint8))
             coarse.resize((SIDE, SIDE), Image.Resampling.BICUBIC).save(photos / f"{index:04}.jpg")
-        environment = os.environ | {
-            "QT_QPA_PLATFORM": "offscreen",
-            "PYQTGRAPH_QT_LIB": "PySide6",
-            "PYTHONPATH": str(ROOT),
-            "WORKBENCH_CACHE": f"{folder}/cache",
-            "XDG_CONFIG_HOME": f"{folder}/config",
-            "XDG_DATA_HOME": f"{folder}/data",
-        }
         opened = ["--model", "bundled:efficientnet-lite0", "--images", f"folder:{photos}"]
         run = subprocess.run(
             [sys.executable, "-c", SCRIPT, "--data", f"{folder}/kept", *opened],
-            env=environment,
+            env=surroundings(folder),
             stdout=subprocess.PIPE,
             text=True,
             timeout=1200,

@@ -122,17 +122,22 @@ print(json.dumps({"late": late, "seen": seen}))
 """
 
 
+def surroundings(folder: str) -> dict[str, str]:
+    """Return the environment of a window without a screen that keeps everything in a folder."""
+    return os.environ | {
+        "QT_QPA_PLATFORM": "offscreen",
+        "PYQTGRAPH_QT_LIB": "PySide6",
+        "PYTHONPATH": str(ROOT),
+        "WORKBENCH_CACHE": f"{folder}/cache",
+        "XDG_CONFIG_HOME": f"{folder}/config",
+        "XDG_DATA_HOME": f"{folder}/data",
+    }
+
+
 def measure() -> dict[str, float]:
     """Return the start ratio, and the lateness of the event loop in milliseconds in both phases."""
     with tempfile.TemporaryDirectory() as folder:
-        environment = os.environ | {
-            "QT_QPA_PLATFORM": "offscreen",
-            "PYQTGRAPH_QT_LIB": "PySide6",
-            "PYTHONPATH": str(ROOT),
-            "WORKBENCH_CACHE": f"{folder}/cache",
-            "XDG_CONFIG_HOME": f"{folder}/config",
-            "XDG_DATA_HOME": f"{folder}/data",
-        }
+        environment = surroundings(folder)
         environment.pop("PYTHONDONTWRITEBYTECODE", None)  # a program that is installed is compiled once, not at every start
         bare, ours = [], []
         for _ in range(PAIRS + 1):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -29,10 +28,11 @@ from widgets.views.axes import number
 from widgets.views.colour_scale import ColourScale
 from widgets.views.image_strip import ImageStrip, Picture, Row
 from widgets.views.matrix_view import MatrixView
+from workbench.extent import extent
 from workbench.jobs.requests import RunAnalysis
 from workbench.jobs.unit_requests import Thumbnails
 from workbench.labels import variable_names
-from workbench.models.layer import Layer, Unit
+from workbench.models.layer import Layer, Unit, patch_grid
 from workbench.recompute import of_pictures, of_result
 
 if TYPE_CHECKING:
@@ -79,9 +79,8 @@ class WeightsPanel(Panel):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self._result: Result | None = None
-        self._wanted: tuple[str, str, str, str, str] | None = None  # network, images, source, target, path that were asked for
-        self._agreed: tuple[str, str, str, str, str] | None = None  # that much was agreed to
-        self._request: RunAnalysis | None = None
+        self._request: RunAnalysis | None = None  # what was asked for
+        self._agreed: RunAnalysis | None = None  # what may take long
         self._job = 0
         self._pictures: dict[int, np.ndarray] = {}  # of units of the source
         self._levels: dict[int, str] = {}
@@ -191,44 +190,42 @@ class WeightsPanel(Panel):
         self._renew()
         self._on_unit(self.session.unit)
 
+    def _wanted(self) -> RunAnalysis | None:
+        """Return what computes the weights between the chosen layers; None while there is nothing to choose."""
+        model, images, other = self.session.model, self.session.images, self.other.currentText()
+        if model is None or images is None or not other:
+            return None
+        source, target = (other, self.session.layer) if self.inputs else (self.session.layer, other)
+        gate = "linear" if self.linear.isChecked() else "mean"
+        parameters = {"source": source, "target": target, "path": self.path.currentData(), "gate": gate}
+        return RunAnalysis("ExpandedWeights", parameters, model.ref, images.ref)
+
     def _renew(self) -> None:
         """Compute for the chosen layers, if somebody is looking."""
-        session = self.session
-        model, images = session.model, session.images
-        other = self.other.currentText()
-        if model is None or images is None or not other:
+        session, wanted = self.session, self._wanted()
+        if wanted is None:
             nothing = f"No layer comes {'before' if self.inputs else 'behind'} {session.layer}."
-            self._forget(INVITATION if model is None or images is None else nothing)
+            self._forget(INVITATION if session.model is None or session.images is None else nothing)
             return
-        source, target = (other, session.layer) if self.inputs else (session.layer, other)
-        gate = "linear" if self.linear.isChecked() else "mean"
-        wanted = (model.ref, images.ref, source, target, f"{self.path.currentData()} {gate}")
-        if wanted == self._wanted:
+        if wanted == self._request:
             return
         self._forget("")
-        size = self.session.layers[source].units * self.session.layers[target].units
+        size = session.layers[wanted.parameters["source"]].units * session.layers[wanted.parameters["target"]].units
         large = size > AT_ONCE and wanted != self._agreed
         self.compute.setVisible(large)
         if large:
             self._say(f"{size:,} pairs of units take a while and much memory.")
         if large or not self.isVisible():
             return
-        self._wanted = wanted
-        parameters = {"source": source, "target": target, "path": self.path.currentData(), "gate": gate}
-        request = RunAnalysis("ExpandedWeights", parameters, model.ref, images.ref)
-        self._request = request
+        self._request = wanted
         self.cancel.show()
         self._say("Waiting for its turn …")
-        self._job = session.relay.submit(request, self._take)
+        self._job = session.relay.submit(wanted, self._take)
 
     def _agree(self) -> None:
         """Compute although it is much."""
-        model, images, other = self.session.model, self.session.images, self.other.currentText()
-        if model is not None and images is not None and other:
-            source, target = (other, self.session.layer) if self.inputs else (self.session.layer, other)
-            gate = "linear" if self.linear.isChecked() else "mean"
-            self._agreed = (model.ref, images.ref, source, target, f"{self.path.currentData()} {gate}")
-            self._renew()
+        self._agreed = self._wanted()
+        self._renew()
 
     def _take(self, event: JobEvent) -> None:
         if event.request is not self._request:  # of what was asked for before
@@ -249,7 +246,7 @@ class WeightsPanel(Panel):
 
     def _forget(self, message: str) -> None:
         self.session.relay.cancel(self._job)
-        self._result, self._wanted, self._request = None, None, None
+        self._result, self._request = None, None
         self.compute.hide()
         self._pictures.clear()
         self._levels.clear()
@@ -528,12 +525,8 @@ def inside(name: str, module: str) -> bool:
 
 def cropped(kernels: np.ndarray) -> np.ndarray:
     """Cut kernels ``source *position`` to the smallest window that holds all that is not zero."""
-    there = (kernels != 0).any(0)
-    window: list[slice] = []
-    for axis in range(there.ndim):
-        places = np.flatnonzero(there.any(tuple(other for other in range(there.ndim) if other != axis)))
-        window.append(slice(int(places[0]), int(places[-1]) + 1) if len(places) else slice(None))
-    return kernels[(slice(None), *window)]
+    window = extent((kernels != 0).any(0))
+    return kernels if window is None else kernels[(slice(None), *window)]
 
 
 def kernel_pixels(kernel: np.ndarray, scale: ColourScale) -> np.ndarray:
@@ -545,8 +538,5 @@ def kernel_pixels(kernel: np.ndarray, scale: ColourScale) -> np.ndarray:
 
 def folded(tokens: np.ndarray) -> np.ndarray:
     """Lay tokens out over the image where they are a square number, without up to eight that stand before the patches; else in a row."""
-    for prefix in range(9):
-        side = math.isqrt(max(0, len(tokens) - prefix))
-        if side > 1 and side * side == len(tokens) - prefix:
-            return tokens[prefix:].reshape(side, side)
-    return tokens[None]
+    grid = patch_grid(len(tokens))
+    return tokens[None] if grid is None else tokens[grid[0] :].reshape(grid[1:])

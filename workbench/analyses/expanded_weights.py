@@ -9,6 +9,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from workbench.analyses.analysis import Analysis, Result, register
+from workbench.extent import extent
 from workbench.input_error import InputError
 from workbench.models.expanded import (
     Ways,
@@ -212,7 +213,7 @@ def _kernels(result: Result) -> Figure:
             axis.set_axis_off()
         inputs = [entry["unit"] for entry in of_unit["inputs"]]
         largest = max((float(np.abs(kernels[row, s]).max()) for s in inputs), default=0.0) or 1e-12
-        seen = _where(np.abs(kernels[row]).max(0) > 0)
+        seen = extent(np.abs(kernels[row]).max(0) > 0) or ...
         for axis, entry in zip(axes[row], of_unit["inputs"], strict=False):
             kernel = kernels[row, entry["unit"]][seen]
             kernel = kernel if kernel.ndim == 2 else kernel[None]
@@ -220,15 +221,6 @@ def _kernels(result: Result) -> Figure:
             axis.set_title(f"{entry['unit']}: {entry['contribution']:.2g}", fontsize=6)
         axes[row, 0].text(-0.4, 0.5, f"unit {of_unit['unit']}", transform=axes[row, 0].transAxes, fontsize=7, ha="right", va="center")
     return figure
-
-
-def _where(there: npt.NDArray[np.bool_]) -> tuple[slice, ...]:
-    """Return the smallest window that holds all places that are true."""
-    found = []
-    for axis in range(there.ndim):
-        places = np.flatnonzero(there.any(tuple(other for other in range(there.ndim) if other != axis)))
-        found.append(slice(int(places[0]), int(places[-1]) + 1) if len(places) else slice(None))
-    return tuple(found)
 
 
 def _matrix(result: Result) -> Figure:

@@ -26,6 +26,7 @@ from torch import Tensor
 from workbench.analyses.analysis import Analysis
 from workbench.images.image_set import UnreadableImage
 from workbench.input_error import InputError
+from workbench.models.layer import patch_grid
 from workbench.task import Task
 
 if TYPE_CHECKING:
@@ -40,8 +41,6 @@ Indices = Int64[np.ndarray, "_"]
 WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
 BATCH, BATCH_ON_GPU = 8, 64
 """Images computed at once; on a processor larger batches are no faster, and a click waits for the end of one."""
-MOST_PREFIX_TOKENS = 8
-"""Tokens before the patches: a class token, registers."""
 
 logger = logging.getLogger(__name__)
 
@@ -106,13 +105,12 @@ def as_map(arranged: Tensor, layer: Layer, size: tuple[int, int]) -> Tensor | No
         return arranged
     if arranged.dim() != 3:
         return None
-    for prefix in range(MOST_PREFIX_TOKENS + 1):
-        patches = arranged.shape[2] - prefix
-        columns = round(math.sqrt(max(patches, 0) * size[1] / size[0]))
-        if columns > 1 and patches % columns == 0 and patches // columns == round(columns * size[0] / size[1]):
-            folded: Tensor = arranged[:, :, prefix:].unflatten(2, (-1, columns))
-            return folded
-    return None
+    grid = patch_grid(arranged.shape[2], size)
+    if grid is None:
+        return None
+    prefix, _, columns = grid
+    folded: Tensor = arranged[:, :, prefix:].unflatten(2, (-1, columns))
+    return folded
 
 
 def slices(box: Box, rows: int, columns: int) -> tuple[slice, slice]:

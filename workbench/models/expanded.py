@@ -5,7 +5,6 @@ Olah et al., "Visualizing Weights" (Distill 2021). The gates are those of a clea
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,9 +15,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from workbench.extent import extent
 from workbench.input_error import InputError
 from workbench.models.affine import affine_sources, before_activation, layer_of
-from workbench.models.layer import Layer, Unit
+from workbench.models.layer import Layer, Unit, patch_grid
 from workbench.models.linearise import NORMS, Gate, LinearCut
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ Ways = Literal["all", "direct", "indirect"]
 """Which ways between two layers count: all, those that meet no further non-linearity, or the others."""
 BYTES = 64 << 20
 """Of a source's activation for the units whose gradients are taken in one pass, at most."""
-MOST_PREFIX_TOKENS = 8
-"""Tokens before the patches: a class token, registers."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +53,7 @@ class MeanGates:
         )
 
 
-def mean_gates(cut: LinearCut, batches: Iterable[tuple[Tensor, ...]], pulse: Callable[[], None] = lambda: None) -> MeanGates:
+def mean_gates(cut: LinearCut, batches: Iterable[tuple[Tensor, ...]], pulse: Callable[[], None]) -> MeanGates:
     """Average the gates over batches of the network's inputs, calling `pulse` after each.
 
     Raises
@@ -108,14 +106,9 @@ class Window:
     @classmethod
     def of(cls, kernels: Tensor) -> Window:
         """Cut whole kernels; where all are zero one position is left."""
-        start, parts = [], []
-        for axis in range(2, kernels.dim()):
-            others = [a for a in range(kernels.dim()) if a != axis]
-            there = (kernels != 0).sum(others).nonzero().flatten()
-            first, last = (int(there[0]), int(there[-1])) if len(there) else (kernels.shape[axis] // 2,) * 2
-            start.append(first)
-            parts.append(slice(first, last + 1))
-        return cls(kernels[(slice(None), slice(None), *parts)].clone(), tuple(start))
+        there = (kernels != 0).flatten(0, 1).any(0).cpu().numpy()
+        window = extent(there) or tuple(slice(size // 2, size // 2 + 1) for size in there.shape)
+        return cls(kernels[(slice(None), slice(None), *window)].clone(), tuple(part.start for part in window))
 
 
 def joined(windows: Sequence[Window]) -> Window:
@@ -212,7 +205,13 @@ def parts_of(model: TracedModel, asked: Layer, units: Sequence[int]) -> list[Par
 
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """A linearised piece of the network with mean gates, and the mean activation of each of its sources for one example."""
+    """A linearised piece of the network with mean gates.
+
+    Attributes
+    ----------
+    values
+        Activations of its sources for one example: that of the first only has the right shape, the others are means.
+    """
 
     cut: LinearCut
     gates: MeanGates
@@ -236,15 +235,16 @@ class Piece:
         layers = [layer_of(graph, graph.node(name)) for name in cut.sources]
         with torch.no_grad():
             gates = mean_gates(cut, inputs, pulse)
+            first = model.activations(tuple(value[:1] for value in inputs[0]), cut.sources[:1])[cut.sources[0]]
             total: list[Tensor] = []
             number = 0
-            for part in inputs:
-                clean = model.activations(part, cut.sources)
-                sums = [_over_examples(clean[name], layer) for name, layer in zip(cut.sources, layers, strict=True)]
+            for part in inputs if len(layers) > 1 else ():
+                clean = model.activations(part, cut.sources[1:])
+                sums = [_over_examples(clean[name], layer) for name, layer in zip(cut.sources[1:], layers[1:], strict=True)]
                 total = [a + b for a, b in zip(total, sums, strict=True)] if total else sums
                 number += len(part[0])
                 pulse()
-        return cls(cut, gates, [(value / number).float() for value in total], layers, target)
+        return cls(cut, gates, [first, *((value / number).float() for value in total)], layers, target)
 
     def kernels(self, units: Sequence[int]) -> Tensor:
         """Return the gradients of some units at the centre, ``unit source *position``."""
@@ -310,11 +310,10 @@ def nothing(source: Layer, units: int) -> Window:
 
 def centre(layer: Layer) -> tuple[int, ...]:
     """Return the position in the middle of the image: of a sequence of patches that of the middle row and column."""
-    if len(layer.positions) == 1:
-        for prefix in range(MOST_PREFIX_TOKENS + 1):
-            side = math.isqrt(max(0, layer.positions[0] - prefix))
-            if side > 1 and side * side == layer.positions[0] - prefix:
-                return (prefix + side // 2 * side + side // 2,)
+    grid = patch_grid(layer.positions[0]) if len(layer.positions) == 1 else None
+    if grid is not None:
+        prefix, rows, columns = grid
+        return (prefix + rows // 2 * columns + columns // 2,)
     return tuple(size // 2 for size in layer.positions)
 
 

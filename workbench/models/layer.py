@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -11,6 +12,24 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Role = Literal["pre", "post", ""]
+MOST_PREFIX_TOKENS = 8
+"""Tokens before the patches: a class token, registers."""
+
+
+def patch_grid(tokens: int, size: tuple[int, int] = (1, 1)) -> tuple[int, int, int] | None:
+    """Return how many tokens stand before the patches, and the patches' rows and columns; None for a sequence of no such patches.
+
+    Parameters
+    ----------
+    size
+        Height and width of the image that is cut into patches; only their proportion counts.
+    """
+    for prefix in range(MOST_PREFIX_TOKENS + 1):
+        patches = tokens - prefix
+        columns = round(math.sqrt(max(patches, 0) * size[1] / size[0]))
+        if columns > 1 and patches % columns == 0 and patches // columns == round(columns * size[0] / size[1]):
+            return prefix, patches // columns, columns
+    return None
 
 
 @dataclass(frozen=True)
