@@ -223,8 +223,8 @@ class WeightsPanel(Panel):
         self._job = session.relay.submit(wanted, self._take)
 
     def _agree(self) -> None:
-        """Compute although it is much."""
-        self._agreed = self._wanted()
+        """Compute although it is much, or once more after it was cancelled or has failed."""
+        self._request, self._agreed = None, self._wanted()
         self._renew()
 
     def _take(self, event: JobEvent) -> None:
@@ -234,6 +234,7 @@ class WeightsPanel(Panel):
             self.cancel.hide()
         if event.state == "failed":
             self._say(event.error, wrong=True)
+            self.compute.show()
         elif event.state == "cancelled":
             self._say("Cancelled.")
             self.compute.show()
