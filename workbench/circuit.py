@@ -1,0 +1,188 @@
+"""A circuit as plain data: units of a network, the edges between them, and the figures that say how much it explains.
+
+It is what a trace ends with, what the circuit graph shows and edits, what a project keeps and what is exported as JSON. Nothing here
+needs torch; units are given by their addresses (``layer:index``, ``layer:1,2`` for a family taken as one).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from workbench.input_error import InputError
+from workbench.models.layer import Unit
+
+FORMAT = 1
+"""Version of the JSON that is written."""
+MEASURED = ("weight", "attribution", "effect")
+"""What may be known of an edge beside its ends."""
+
+
+@dataclass(frozen=True)
+class Edge:
+    """One unit read by another.
+
+    Attributes
+    ----------
+    source, target
+        Addresses.
+    weight
+        Sum of the expanded kernel from the one to the other; NaN where it has not been computed.
+    attribution
+        First-order estimate of what is lost without the edge (attribution patching), in units of the metric; NaN where not computed.
+    effect
+        What is really lost of the metric when this edge alone is patched; NaN where not computed.
+    """
+
+    source: str
+    target: str
+    weight: float = math.nan
+    attribution: float = math.nan
+    effect: float = math.nan
+
+    @property
+    def ends(self) -> tuple[str, str]:
+        """Source and target."""
+        return self.source, self.target
+
+
+@dataclass(frozen=True)
+class Circuit:
+    """Units and edges between them; edges only between units of the circuit.
+
+    Attributes
+    ----------
+    name
+        What the user calls it.
+    model, images
+        References of the network and of the images it was traced on; empty where nothing was traced.
+    units
+        Addresses, in the order they came in.
+    edges
+        At most one from a unit to another.
+    figures
+        What was measured of it as it is now: ``faithfulness``, ``completeness``, ``minimality`` and what a trace adds; empty after an
+        edit, until it is measured again.
+    """
+
+    name: str = ""
+    model: str = ""
+    images: str = ""
+    units: tuple[str, ...] = ()
+    edges: tuple[Edge, ...] = ()
+    figures: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if len(set(self.units)) < len(self.units):
+            raise InputError("a unit can be in a circuit only once")
+        if len({edge.ends for edge in self.edges}) < len(self.edges):
+            raise InputError("there can be only one edge from a unit to another")
+        if loose := [end for edge in self.edges for end in edge.ends if end not in self.units]:
+            raise InputError(f"{loose[0]} is the end of an edge, but not in the circuit")
+
+    @property
+    def layers(self) -> dict[str, list[str]]:
+        """Units by their layer, layers in the order they came in; who knows the network sorts them."""
+        found: dict[str, list[str]] = {}
+        for unit in self.units:
+            found.setdefault(layer_of(unit), []).append(unit)
+        return found
+
+    def with_units(self, units: Iterable[str]) -> Circuit:
+        """Add units; those that are there already are left."""
+        return replace(self, units=tuple(dict.fromkeys((*self.units, *units))), figures={})
+
+    def without_units(self, units: Iterable[str]) -> Circuit:
+        """Remove units and every edge from or to them."""
+        gone = set(units)
+        kept = tuple(edge for edge in self.edges if gone.isdisjoint(edge.ends))
+        return replace(self, units=tuple(unit for unit in self.units if unit not in gone), edges=kept, figures={})
+
+    def with_edges(self, edges: Iterable[Edge]) -> Circuit:
+        """Add edges with their units; an edge between the same units is replaced."""
+        edges = tuple(edges)
+        merged = {edge.ends: edge for edge in (*self.edges, *edges)}
+        units = dict.fromkeys((*self.units, *(end for edge in edges for end in edge.ends)))
+        return replace(self, units=tuple(units), edges=tuple(merged.values()), figures={})
+
+    def without_edges(self, ends: Iterable[tuple[str, str]]) -> Circuit:
+        """Remove edges, given by source and target; units stay."""
+        gone = set(ends)
+        return replace(self, edges=tuple(edge for edge in self.edges if edge.ends not in gone), figures={})
+
+    def to_json(self) -> str:
+        """Write it as JSON that `from_json` reads; figures that are no number become null."""
+        document = {
+            "circuit": FORMAT,
+            "name": self.name,
+            "model": self.model,
+            "images": self.images,
+            "units": list(self.units),
+            "edges": [{key: _plain(value) for key, value in vars(edge).items()} for edge in self.edges],
+            "figures": _plain(self.figures),
+        }
+        return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Circuit:
+        """Read what `to_json` wrote.
+
+        Raises
+        ------
+        InputError
+            When it is not a circuit, or of a later version; the message says what is wrong.
+        """
+        try:
+            document = json.loads(text)
+            if not isinstance(document, dict) or "circuit" not in document:
+                raise InputError("this file does not hold a circuit")
+            if document["circuit"] != FORMAT:
+                raise InputError(f"this circuit is of version {document['circuit']}, this program reads version {FORMAT}")
+            known = document["edges"]
+            edges = [Edge(str(edge["source"]), str(edge["target"]), *(_number(edge[key]) for key in MEASURED)) for edge in known]
+            units = tuple(str(unit) for unit in document["units"])
+            for unit in units:
+                layer_of(unit)
+            names = {key: str(document[key]) for key in ("name", "model", "images")}
+            return cls(**names, units=units, edges=tuple(edges), figures=document["figures"])
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"this file does not hold a circuit that can be read: {error}") from None
+
+
+def layer_of(address: str) -> str:
+    """Return the layer of a unit's address (or of a family's).
+
+    Raises
+    ------
+    InputError
+        When it is no such address.
+    """
+    layer, _, units = address.rpartition(":")
+    if not layer or not all(part.isdigit() for part in units.split(",")):
+        raise InputError(f"{address!r} is not the address of a unit, such as mixed3b:12, or of several, such as mixed3b:12,40")
+    return layer
+
+
+def units_of(address: str) -> tuple[Unit, ...]:
+    """Return the units an address names: one, or those of a family."""
+    layer = layer_of(address)
+    return tuple(Unit(layer, int(part)) for part in address.rpartition(":")[2].split(","))
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return value
