@@ -12,6 +12,7 @@ from workbench.analyses.analysis import Analysis, Result, register
 from workbench.extent import extent
 from workbench.input_error import InputError
 from workbench.models.expanded import (
+    Fit,
     Ways,
     Window,
     asked_of,
@@ -99,29 +100,36 @@ class ExpandedWeights(Analysis):
         if not inputs:
             raise InputError(f"no image of {images.name} could be read")
         parts = parts_of(model, asked, units)
-        windows, fits, done = list[Window](), np.full(len(units), np.nan), 0
+        windows, fits, measured = list[Window](), list[Fit](), list[int]()
+        done = 0
 
         def tell(more: int = 0) -> None:
-            task.step(done + more, len(units), note=f"weights from {source.name} to {asked.name}")
+            task.step(done + more, len(units) + len(inputs), note=f"weights from {source.name} to {asked.name}")
+
+        def look() -> None:
+            nonlocal done
+            done += 1
+            task.step(done, len(units) + len(inputs), note=f"{source.name} and {asked.name} on images")
 
         tell()
-        statistics = moments_of(model, source, inputs, tell)
-        reached = False
         for part in parts:
             gate: Gate = "one" if self.gate == "linear" else "derivative"
             whole, direct = pieces_of(model, source, part.layer, inputs, self.path, gate, tell)
             fitted = whole or direct
-            reached = reached or fitted is not None
             if fitted is None:
                 windows.append(nothing(source, len(part.units)))
             else:
                 windows.append(windows_of(whole, direct, part.units, tell))
-                fits[part.rows] = fitted.r2(model, inputs, part.units, tell)
+                fits.append(Fit(fitted, part.units))
+                measured += part.rows
             done += len(part.units)
-        if not reached and self.path == "direct":
+        if not fits and self.path == "direct":
             raise InputError(f"every way from {source.name} to {asked.name} meets a further non-linearity; there is no direct path")
-        if not reached:
+        if not fits:
             raise InputError(f"{source.name} is a part of {asked.name}, not what it is built from; choose a source before it")
+        statistics = moments_of(model, source, inputs, look, fits)
+        r2 = np.full(len(units), np.nan)
+        r2[measured] = np.concatenate([fit.r2 for fit in fits])
         window = joined(windows)
         back = np.argsort(np.concatenate([part.rows for part in parts]), kind="stable")
         kernels = window.kernels.numpy()[back] if len(parts) > 1 else window.kernels.numpy()
@@ -138,14 +146,14 @@ class ExpandedWeights(Analysis):
             "contribution": contribution.astype(np.float32),
             "std": std.astype(np.float32),
             "mean": statistics.mean.astype(np.float32),
-            "r2": fits.astype(np.float32),
+            "r2": r2.astype(np.float32),
             "units": np.array(units, np.int32),
             "similar_targets": alike(flat.sum(2)),
             "similar_sources": alike(flat.sum(2).T),
         }
         dead = np.flatnonzero(std == 0)
-        doubtful = [int(unit) for unit, fit in zip(units, fits, strict=True) if fit < TRUSTED]
-        unknown = [int(unit) for unit, fit in zip(units, fits, strict=True) if not np.isfinite(fit)]
+        doubtful = [int(unit) for unit, fit in zip(units, r2, strict=True) if fit < TRUSTED]
+        unknown = [int(unit) for unit, fit in zip(units, r2, strict=True) if not np.isfinite(fit)]
         return arrays, {
             "source": source.name,
             "target": asked.name,
@@ -156,7 +164,7 @@ class ExpandedWeights(Analysis):
             "window": list(kernels.shape[2:]),
             "window_start": list(window.start),
             "source_positions": list(source.positions),
-            "r2_median": _number(np.nanmedian(fits)) if np.isfinite(fits).any() else None,
+            "r2_median": _number(np.nanmedian(r2)) if np.isfinite(r2).any() else None,
             "r2_below": {"bar": TRUSTED, "units": len(doubtful), "first": doubtful[:NAMED]},
             "r2_unknown": {"units": len(unknown), "first": unknown[:NAMED]},
             "dead_sources": {"units": len(dead), "first": dead[:NAMED].tolist()},

@@ -5,8 +5,10 @@ Olah et al., "Visualizing Weights" (Distill 2021). The gates are those of a clea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -18,6 +20,7 @@ from torch import Tensor
 from workbench.extent import extent
 from workbench.input_error import InputError
 from workbench.models.affine import affine_sources, before_activation, layer_of
+from workbench.models.crop import Crop, crop
 from workbench.models.layer import Layer, Unit, patch_grid
 from workbench.models.linearise import NORMS, Gate, LinearCut
 
@@ -27,7 +30,9 @@ if TYPE_CHECKING:
 Ways = Literal["all", "direct", "indirect"]
 """Which ways between two layers count: all, those that meet no further non-linearity, or the others."""
 BYTES = 64 << 20
-"""Of a source's activation for the units whose gradients are taken in one pass, at most."""
+"""Of what is seen of a source for the units whose gradients are taken in one pass, at most."""
+TOGETHER = 128
+"""Units whose gradients are taken in one pass, at most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,12 +108,19 @@ class Window:
     kernels: Float[Tensor, "unit source *position"]
     start: tuple[int, ...]
 
+    def without(self, other: Window) -> Window:
+        """Return what these kernels have beyond others of the same units."""
+        both = joined([self, other])
+        kernels, others = both.kernels.split(len(self.kernels))
+        return Window.of(kernels - others, both.start)
+
     @classmethod
-    def of(cls, kernels: Tensor) -> Window:
-        """Cut whole kernels; where all are zero one position is left."""
+    def of(cls, kernels: Tensor, start: Sequence[int]) -> Window:
+        """Cut kernels that begin at `start`; where all are zero one position is left."""
         there = (kernels != 0).flatten(0, 1).any(0).cpu().numpy()
         window = extent(there) or tuple(slice(size // 2, size // 2 + 1) for size in there.shape)
-        return cls(kernels[(slice(None), slice(None), *window)].clone(), tuple(part.start for part in window))
+        places = tuple(first + part.start for first, part in zip(start, window, strict=True))
+        return cls(kernels[(slice(None), slice(None), *window)].float().cpu().clone(), places)
 
 
 def joined(windows: Sequence[Window]) -> Window:
@@ -130,32 +142,12 @@ def joined(windows: Sequence[Window]) -> Window:
     return Window(whole, start)
 
 
-def kernels_of(
-    cut: LinearCut,
-    gates: MeanGates,
-    values: Sequence[Tensor],
-    sources: Sequence[Layer],
-    target: Layer,
-    units: Sequence[int],
-    position: Sequence[int],
-) -> Float[Tensor, "unit source *position"]:
-    """Return the gradients of some units of the cut's target, at one position, with respect to its first source.
-
-    Parameters
-    ----------
-    values
-        Of each source of the cut, for one example; an affine function's gradient does not depend on that of the first.
-    sources, target
-        The layers of the cut's sources and of its target.
-    """
-    many = [several(value.detach(), layer, len(units)) for value, layer in zip(values, sources, strict=True)]
-    moving = many[0].requires_grad_()
-    with torch.enable_grad():
-        reached = target.arrange(cut(many, gates.of(len(units)))[0])
-        each = torch.stack([reached[(row, unit, *position)] for row, unit in enumerate(units)])
-        (gradient,) = torch.autograd.grad(each.sum(), moving)
-    arranged: Tensor = sources[0].arrange(gradient)
-    return arranged
+def position_axes(layer: Layer) -> list[int]:
+    """Return the axes of an activation that count positions inside a row: not the examples', not the units'."""
+    axes = [axis for axis in range(len(layer.shape) + 1) if axis != layer.batch_axis]
+    if axes:
+        axes.pop(layer.unit_axis % len(axes))
+    return axes
 
 
 def several(value: Tensor, layer: Layer, examples: int) -> Tensor:
@@ -246,36 +238,68 @@ class Piece:
                 pulse()
         return cls(cut, gates, [first, *((value / number).float() for value in total)], layers, target)
 
-    def kernels(self, units: Sequence[int]) -> Tensor:
-        """Return the gradients of some units at the centre, ``unit source *position``."""
-        position = centre(self.target)
-        return kernels_of(self.cut, self.gates, self.values, self.layers, self.target, units, position)
+    @cached_property
+    def crop(self) -> Crop:
+        """What the unit at the centre sees of the piece."""
+        place, size = position_axes(self.target), self.target.shape
+        whole = self.target.rows > 1  # of windows, which lie among the examples
+        shape = [*size[: self.target.batch_axis], self.target.rows, *size[self.target.batch_axis :]]
+        wanted = [(0, length) for length in shape]
+        for axis, at in () if whole else zip(place, centre(self.target), strict=True):
+            wanted[axis] = (at, at + 1)
+        return crop(self.cut, [*self.values, *self.gates.of(1)], tuple(wanted))
+
+    def kernels(self, units: Sequence[int]) -> Window:
+        """Return the gradients of some units at the centre with respect to the first source; it does not depend on the source's value."""
+        number = len(self.values)
+        seen = self.crop.of([*self.values, *self.gates.of(1)])
+        many = [several(value.detach(), layer, len(units)) for value, layer in zip(seen[:number], self.layers, strict=True)]
+        moving = many[0].requires_grad_()
+        with torch.enable_grad():
+            reached = self.target.arrange(self.crop([*many, *MeanGates(tuple(seen[number:]), self.gates.axes).of(len(units))]))
+            position = centre(self.target) if self.target.rows > 1 else (0,) * (reached.dim() - 2)
+            each = torch.stack([reached[(row, unit, *position)] for row, unit in enumerate(units)])
+            (gradient,) = torch.autograd.grad(each.sum(), moving)
+        source = self.layers[0]
+        start = tuple(self.crop.windows[0][axis][0] for axis in position_axes(source))
+        return Window.of(source.arrange(gradient), (0, *start) if source.rows > 1 else start)
 
     @property
     def together(self) -> int:
         """Units whose gradients are taken in one pass."""
-        value = self.values[0]
-        return max(1, min(32, BYTES // max(1, value.numel() * value.element_size())))
+        seen = math.prod(high - low for low, high in self.crop.windows[0])
+        return max(1, min(TOGETHER, BYTES // (4 * max(1, seen))))
+
+
+class Fit:
+    """How much of the variance of some units of a piece's target the piece explains, over images and positions."""
+
+    def __init__(self, piece: Piece, units: Sequence[int]) -> None:
+        self.piece, self.units = piece, list(units)
+        self._error, self._moments = np.zeros(len(units)), Moments()
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Layers of a clean run that it is measured with."""
+        return self.piece.cut.sources[0], self.piece.target.name
 
     @torch.no_grad()
-    def r2(
-        self, model: TracedModel, inputs: Sequence[tuple[Tensor, ...]], units: Sequence[int], pulse: Callable[[], None]
-    ) -> npt.NDArray[np.float64]:
-        """Return how much of each unit's variance the piece explains; `pulse` is called after each batch."""
-        name = self.cut.sources[0]
-        error, moments = np.zeros(len(units)), Moments()
-        for part in inputs:
-            clean = model.activations(part, [name, self.target.name])
-            many = len(part[0])
-            values = [clean[name], *(several(value, layer, many) for value, layer in zip(self.values[1:], self.layers[1:], strict=True))]
-            linear = self.target.arrange(self.cut(values, self.gates.of(many))[0])[:, list(units)]
-            actual = self.target.arrange(clean[self.target.name])[:, list(units)]
-            error += (linear - actual).double().square().transpose(0, 1).flatten(1).sum(1).cpu().numpy()
-            moments.see(actual)
-            pulse()
-        spread = moments.std**2 * moments.number
+    def see(self, clean: Mapping[str, Tensor], images: int) -> None:
+        """Take another batch into account."""
+        piece = self.piece
+        first, name = self.reads
+        values = [clean[first], *(several(value, layer, images) for value, layer in zip(piece.values[1:], piece.layers[1:], strict=True))]
+        linear = piece.target.arrange(piece.cut(values, piece.gates.of(images))[0])[:, self.units]
+        actual = piece.target.arrange(clean[name])[:, self.units]
+        self._error += (linear - actual).double().square().transpose(0, 1).flatten(1).sum(1).cpu().numpy()
+        self._moments.see(actual)
+
+    @property
+    def r2(self) -> npt.NDArray[np.float64]:
+        """1 - SSE / SST of each unit; NaN where the unit does not vary."""
+        spread = self._moments.std**2 * self._moments.number
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where(spread > 0, 1 - error / spread, np.nan)
+            return np.where(spread > 0, 1 - self._error / spread, np.nan)
 
 
 def _over_examples(value: Tensor, layer: Layer) -> Tensor:
@@ -295,9 +319,7 @@ def windows_of(whole: Piece | None, direct: Piece | None, units: Sequence[int], 
     for start in range(0, len(units), first.together):
         chunk = list(units[start : start + first.together])
         kernels = first.kernels(chunk)
-        if whole is not None and direct is not None:
-            kernels = kernels - direct.kernels(chunk)
-        found.append(Window.of(kernels.float().cpu()))
+        found.append(kernels.without(direct.kernels(chunk)) if whole is not None and direct is not None else kernels)
         tell(start + len(chunk))
     return joined(found)
 
@@ -318,13 +340,17 @@ def centre(layer: Layer) -> tuple[int, ...]:
 
 
 def moments_of(
-    model: TracedModel, layer: Layer, inputs: Sequence[tuple[Tensor, ...]], pulse: Callable[[], None]
+    model: TracedModel, layer: Layer, inputs: Sequence[tuple[Tensor, ...]], pulse: Callable[[], None], fits: Sequence[Fit] = ()
 ) -> Moments:
-    """Return mean and standard deviation of a layer's units over batches of the network's inputs."""
+    """Return mean and standard deviation of a layer's units over batches of the network's inputs; fits are measured on the same run."""
     moments = Moments()
+    names = list(dict.fromkeys([layer.name, *(name for fit in fits for name in fit.reads)]))
     with torch.no_grad():
         for part in inputs:
-            moments.see(layer.arrange(model.activations(part, [layer.name])[layer.name]))
+            clean = model.activations(part, names)
+            moments.see(layer.arrange(clean[layer.name]))
+            for fit in fits:
+                fit.see(clean, len(part[0]))
             pulse()
     return moments
 
