@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Any
 
 import numpy as np
@@ -276,3 +277,16 @@ def test_what_does_not_fit_is_said() -> None:
         ExpandedWeights(source="read", target="stem").run(model, noise())
     with pytest.raises(InputError, match="read has units 0 to 4, not 7"):
         ExpandedWeights(source="stem", target="read", units=(7,)).run(model, noise())
+
+
+def test_kernels_are_given_back_by_factors_that_group_the_sources() -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(OrderedDict(first=nn.Conv2d(3, 12, 3, padding=1), last=nn.Conv2d(12, 7, 3, padding=1)))
+    patterns, group = torch.randn(7, 2, 3, 3), torch.arange(12) % 2
+    with torch.no_grad():
+        module.last.weight.copy_(patterns[:, group] * (1 + torch.rand(12))[None, :, None, None])
+    result = ExpandedWeights(source="first", target="last", factors=2, images=4).run(traced(module), noise())
+    sources, kernels = result.arrays["factor_sources"], result.arrays["factor_kernels"]
+    assert result.summary["factors_explain"] > 0.999
+    assert set(sources.argmax(1)[::2]) != set(sources.argmax(1)[1::2]) and len(set(sources.argmax(1)[::2])) == 1
+    np.testing.assert_allclose(np.einsum("sf,tfyx->tsyx", sources, kernels), result.arrays["kernels"], atol=0.02)

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from workbench.analyses.analysis import Analysis, Result, register
 from workbench.extent import extent
+from workbench.factors import factors_of
 from workbench.input_error import InputError
 from workbench.models.expanded import (
     Fit,
@@ -72,10 +73,14 @@ class ExpandedWeights(Analysis):
     ``similar_targets`` ``similar_sources``
         int32 ``t``, ``s``: an order in which units with like weights stand together (average linkage of the cosines of rows and columns of
         ``sum``).
+    ``factor_sources`` ``factor_kernels``
+        float32 ``s factor``, ``t factor *position``: groups of sources, and what stands in place of the kernels of each group's sources
+        (`workbench.factors`, one-sided NMF); the one that explains most first. The summary's ``factors_explain`` is the part of the
+        squared weights they give back together.
     """
 
     title: ClassVar[str] = "Expanded weights"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     needs_images: ClassVar[bool] = True
 
     source: str = Field(description="Earlier layer.")
@@ -85,6 +90,7 @@ class ExpandedWeights(Analysis):
     gate: Literal["mean", "linear"] = Field(
         default="mean", description="How non-linearities in between are held: mean derivative over the images, or 1."
     )
+    factors: int = Field(default=3, ge=0, le=16, description="Groups of sources that the weights are written with, at most.")
     images: int = Field(default=64, ge=2, description="Images that gates, R2 and standard deviations are taken over.")
     batch: int = Field(default=16, ge=1, le=1024, description="Images computed at once.")
     seed: int = Field(default=0, ge=0, lt=2**31, description="Of the choice of images.")
@@ -134,6 +140,8 @@ class ExpandedWeights(Analysis):
         back = np.argsort(np.concatenate([part.rows for part in parts]), kind="stable")
         kernels = window.kernels.numpy()[back] if len(parts) > 1 else window.kernels.numpy()
         flat = kernels.reshape(len(kernels), source.units, -1)
+        grouped = factors_of(flat.transpose(0, 2, 1).reshape(-1, source.units), self.factors)
+        per_target = grouped.kernels.reshape(len(kernels), -1, grouped.kernels.shape[1]).transpose(0, 2, 1)
         std = statistics.std
         norm = np.sqrt(np.einsum("tsp,tsp->ts", flat, flat))
         contribution = norm * np.where(std > 0, std, np.nan)[None]
@@ -150,6 +158,8 @@ class ExpandedWeights(Analysis):
             "units": np.array(units, np.int32),
             "similar_targets": alike(flat.sum(2)),
             "similar_sources": alike(flat.sum(2).T),
+            "factor_sources": grouped.sources.astype(np.float32),
+            "factor_kernels": per_target.reshape(len(kernels), -1, *kernels.shape[2:]).astype(np.float32),
         }
         dead = np.flatnonzero(std == 0)
         doubtful = [int(unit) for unit, fit in zip(units, r2, strict=True) if fit < TRUSTED]
@@ -167,6 +177,7 @@ class ExpandedWeights(Analysis):
             "r2_median": _number(np.nanmedian(r2)) if np.isfinite(r2).any() else None,
             "r2_below": {"bar": TRUSTED, "units": len(doubtful), "first": doubtful[:NAMED]},
             "r2_unknown": {"units": len(unknown), "first": unknown[:NAMED]},
+            "factors_explain": _number(grouped.explained),
             "dead_sources": {"units": len(dead), "first": dead[:NAMED].tolist()},
             "strongest": [_strongest(unit, row, contribution, flat, std) for row, unit in enumerate(units[:NAMED])],
         }

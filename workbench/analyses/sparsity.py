@@ -68,7 +68,7 @@ class Sparsity(Analysis):
     ``gini`` ``participation``
         float32 ``t``, NaN for a unit without weights.
     ``gini_gaussian`` ``gini_shuffled`` ``participation_gaussian`` ``participation_shuffled``
-        float32 ``t 2``: smallest and largest of the draws.
+        float32 ``t 2``: smallest and largest of the draws; shuffled NaN for kernels of one entry, whose norms no shuffling changes.
     ``numbers`` ``energy``
         int32 ``k``, float32 ``t k``: part of the energy in so many of the strongest.
     ``support``
@@ -84,7 +84,7 @@ class Sparsity(Analysis):
     """
 
     title: ClassVar[str] = "Sparsity"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     needs_images: ClassVar[bool] = True
 
     source: str = Field(description="Earlier layer.")
@@ -149,7 +149,7 @@ class Sparsity(Analysis):
             "halves": [int(half.sum()), int((~half).sum())],
             "sources": source.units,
             "gini": _described(arrays["gini"]),
-            "gini_above_nulls": int((arrays["gini"] > np.maximum(arrays["gini_gaussian"][:, 1], arrays["gini_shuffled"][:, 1])).sum()),
+            "gini_above_nulls": int((arrays["gini"] > np.fmax(arrays["gini_gaussian"][:, 1], arrays["gini_shuffled"][:, 1])).sum()),
             "gini_above_nulls_by_chance": len(units) / (1 + self.draws),
             "gini_gaussian": _described(arrays["gini_gaussian"].mean(1)),
             "gini_shuffled": _described(arrays["gini_shuffled"].mean(1)),
@@ -191,7 +191,8 @@ class Sparsity(Analysis):
         gaussian = nulls[reached]
         random = np.random.default_rng([self.seed, SHUFFLE, unit])
         entries = kernel[:, (kernel != 0).any(0)]
-        shuffled = np.stack(
+        none = np.full((self.draws, 2), np.nan)
+        shuffled = none if reached == 1 else np.stack(
             [
                 [gini(one), participation(one)]
                 for one in (
