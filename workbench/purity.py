@@ -82,6 +82,14 @@ def activation_bins(values: Floats, bins: int = 8) -> npt.NDArray[np.float64]:
     return edges
 
 
+def drawn_edges(edges: Floats) -> npt.NDArray[np.float64]:
+    """Return where edges are drawn: the lowest bin no wider than the others, however far down it reaches."""
+    drawn: npt.NDArray[np.float64] = np.array(edges, np.float64)
+    if len(drawn) > 3:
+        drawn[0] = max(drawn[0], 2 * drawn[1] - drawn[2])
+    return drawn
+
+
 def bin_of(values: Floats, edges: Floats) -> npt.NDArray[np.int64]:
     """Return which bin each value lies in: ``[edge, next edge)``, the last one closed."""
     found: npt.NDArray[np.int64] = np.clip(np.searchsorted(edges, values, "right") - 1, 0, len(edges) - 2).astype(np.int64)

@@ -40,7 +40,8 @@ def result(request: RunAnalysis) -> Result:
         "figures": {},
     }
     arrays = {"edges": np.array([-1.0, 0, 2, 4]), "density": np.array([0.9, 0.09, 0.01]), "expected": np.array([-0.4, 0.1, 0.03])}
-    return Result("Evidence", dict(request.parameters), arrays, summary, {"model": request.model, "images": request.images, "weights": "ab"})
+    origin = {"model": request.model, "images": request.images, "weights": "ab"}
+    return Result("Evidence", dict(request.parameters), arrays, summary, origin)
 
 
 def pictures(request: PrepareLabelling) -> tuple[Labelling, np.ndarray]:
@@ -52,9 +53,8 @@ def pictures(request: PrepareLabelling) -> tuple[Labelling, np.ndarray]:
     card = {"weights": "0123456789abcdef" * 4, "images_hash": "fedcba9876543210"}
     found = Labelling(**about, **card, wanted=request.count, seed=0, bins=bins, pictures=shown)
     kept = place_of(found.key)
-    return Labelling.load(kept) if kept.exists() else found, np.arange(PICTURES, dtype=np.uint8)[:, None, None, None].repeat(3, 3) + np.zeros(
-        (1, 12, 12, 1), np.uint8
-    )
+    numbers = np.arange(PICTURES, dtype=np.uint8)[:, None, None, None]  # every pixel is the picture's number
+    return Labelling.load(kept) if kept.exists() else found, np.broadcast_to(numbers, (PICTURES, 12, 12, 3)).copy()
 
 
 @pytest.fixture

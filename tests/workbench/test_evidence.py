@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +18,8 @@ from workbench.evidence_card import HAND_CODING, PURITY, QUESTIONS, page, pieces
 from workbench.images.array_set import ArraySet
 from workbench.images.stimulus import FAMILIES
 from workbench.input_error import InputError
+from workbench.jobs.engine import Engine
+from workbench.jobs.evidence_requests import PrepareLabelling
 from workbench.jobs.store import Store
 from workbench.models.layer import Unit
 from workbench.models.traced_model import Preprocessing, TracedModel
@@ -214,3 +217,30 @@ def test_the_page_is_whole_and_survives_the_store(found, tmp_path):
     assert "<script" not in written and "url(" not in written.replace("url(#", "")
     assert not re.findall(r'(?:src|(?:xlink:)?href)="(?!data:|#)', written)
     assert "workbench.analyses.Evidence(" in written
+
+
+class Worker(Engine):
+    """Has the network and the images open."""
+
+    def __init__(self, model: TracedModel, folder: Path) -> None:
+        super().__init__(Store(folder))
+        self._models["test:bars"], self._images["test:pictures"] = model, pictures()
+
+
+def test_the_worker_cuts_out_the_pictures_and_finds_what_was_begun(bars, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORKBENCH_DATA", str(tmp_path / "data"))
+    engine = Worker(bars, tmp_path / "store")
+    asked = PrepareLabelling("test:bars", "test:pictures", "act:2", 30, limit=40)
+    labelling, crops = asked.run(engine, Task())
+    field = engine.receptive_field(bars, "conv")
+    assert crops.dtype == np.uint8 and crops.shape == (30, *field, 3) and labelling.done == 0
+    whole = pictures().image(labelling.pictures[0].image, (SIDE, SIDE))
+    y, x = labelling.pictures[0].position
+    top, left = (int(np.clip(round(at + 0.5 - field[0] / 2), 0, SIDE - field[0])) for at in (y, x))
+    assert np.array_equal(crops[0], whole[top : top + field[0], left : left + field[1]])
+    labelling.say(1, "ada")
+    labelling.save()
+    again, same = asked.run(engine, Task())
+    assert again == labelling and again.done == 1 and np.array_equal(same, crops)
+    with pytest.raises(InputError, match="units 0 to 23"):
+        PrepareLabelling("test:bars", "test:pictures", "act:24", 30).run(engine, Task())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from workbench.purity import activation_bins, bin_of, draw, in_bins, labels_needed, weighted, wilson
+from workbench.purity import activation_bins, bin_of, draw, drawn_edges, in_bins, labels_needed, weighted, wilson
 
 DENSITY = np.array([0.30, 0.22, 0.16, 0.12, 0.08, 0.06, 0.04, 0.02])
 TRUTH = np.array([0.59, 0.647, 0.70, 0.76, 0.82, 0.90, 0.95, 0.99])
@@ -103,6 +103,7 @@ def test_bins_are_of_one_width_with_an_edge_at_zero():
     edges = activation_bins(np.array([-30.0, -1.0, 0.0, 3.0, 16.0]), 8)
     assert edges.tolist() == [-30, -2, 0, 2, 4, 6, 8, 10, 12, 14, 16]
     assert bin_of(np.array([-30.0, -2.0, 0.0, 1.99, 2.0, 16.0]), edges).tolist() == [0, 1, 2, 2, 3, 9]
+    assert drawn_edges(edges).tolist() == [-4, *edges[1:]] and edges[0] == -30
     assert activation_bins(np.array([0.0, 8.0]), 4).tolist() == [0, 2, 4, 6, 8]
     assert activation_bins(np.array([-4.0, -2.0]), 2).tolist() == [-4, -3, -2]
 

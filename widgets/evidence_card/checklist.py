@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QFrame, QGridLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtWidgets import QGridLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from widgets.theme import signal_colour
 from workbench.evidence_card import QUESTIONS, Piece
@@ -20,7 +20,15 @@ class Way:
     tip: str
 
 
-class Checklist(QFrame):
+class Flowing(QWidget):
+    """As high as its text needs at the width it has, and not as it would need at the narrowest."""
+
+    def minimumSizeHint(self) -> QSize:
+        """Leave the height to `heightForWidth`."""
+        return QSize(super().minimumSizeHint().width(), 0)
+
+
+class Checklist(Flowing):
     """Seven rows; `wanted` names the piece whose button was pressed.
 
     Parameters
@@ -33,7 +41,6 @@ class Checklist(QFrame):
 
     def __init__(self, ways: Mapping[str, Way], parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setFrameShape(QFrame.Shape.NoFrame)
         self._rows: dict[str, tuple[QLabel, QLabel, QLabel]] = {}
         self.buttons: dict[str, QPushButton] = {}
         grid = QGridLayout(self)

@@ -24,7 +24,7 @@ from widgets.badge import Badge
 from widgets.clippings import copy_text
 from widgets.commands import Command
 from widgets.docks import Panel
-from widgets.evidence_card.checklist import Checklist, Way
+from widgets.evidence_card.checklist import Checklist, Flowing, Way
 from widgets.evidence_card.labelling import LabellingView
 from widgets.theme import say
 from widgets.views.bin_plot import BinPlot
@@ -32,6 +32,7 @@ from workbench.blind_labels import Labelling, labelling_key, place_of
 from workbench.evidence_card import pieces_of, purity_piece, with_labels
 from workbench.jobs.evidence_requests import PrepareLabelling, WriteEvidencePage
 from workbench.jobs.requests import RunAnalysis
+from workbench.purity import drawn_edges
 from workbench.recompute import of_result
 from workbench.unit_families import families_with, find_family
 
@@ -102,7 +103,7 @@ class EvidencePanel(Panel):
         side.setContentsMargins(6, 0, 6, 6)
         for plot in (self.stack, self.density, self.expected):
             side.addWidget(plot)
-        content = QWidget()
+        content = Flowing()
         column = QVBoxLayout(content)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.checklist)
@@ -306,17 +307,17 @@ class EvidencePanel(Panel):
         self.plots.setVisible(not self.stack.isHidden() or result is not None)
         if result is not None:
             arrays, summary = result.arrays, result.summary
-            edges = (arrays["edges"] - summary["mean"]) / summary["std"]
+            edges = (drawn_edges(arrays["edges"]) - summary["mean"]) / summary["std"]
             common = {
                 "label": f"activation of {summary['measured']}, SD above the mean",
-                "note": f"n = {summary['images']:,} images",
+                "note": f"n = {summary['images']:,} images, lowest bin open",
                 "made_from": self._origin(result),
             }
             self.density.show_bins(edges, arrays["density"], title="Density", value_label="share of positions", logarithmic=True, **common)
             self.expected.show_bins(edges, arrays["expected"], title="Expected value", value_label="activation × density", **common)
         if labels is not None:
             bins = labels.bins
-            edges = (np.array(bins.edges) - bins.mean) / (bins.std or 1.0)
+            edges = (drawn_edges(np.array(bins.edges)) - bins.mean) / (bins.std or 1.0)
             note = f"{labels.done} of {len(labels.pictures)} labels"
             origin = {"model": labels.model, "images": labels.images, "unit": labels.unit, "measured": labels.measured, "n": labels.done}
             shown = {"value_label": "p(label | activation)", "names": labels.classes, "note": note}

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from workbench.purity import drawn_edges
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -26,7 +28,7 @@ def captions(summary: Mapping[str, Any], arrays: Arrays) -> dict[str, str]:
     role = " (pre-activation)" if measured != unit else ""
     told = {
         "density": f"Density and expected value of {measured}{role} over {summary['positions']:,} positions of {n:,} images; "
-        f"SD {summary['std']:.3g}",
+        f"SD {summary['std']:.3g}; the lowest bin reaches down to the smallest activation",
         "labels": f"What blind labels say at each activation of {measured}{role}; bars are Wilson's 95 % intervals over concepts",
         "visualizations": f"Images made for {measured}{role}, and how they compare in SD of the activation on images",
         "stimuli": f"Largest activation of {measured}{role} on synthetic stimuli, and the preference of each twin's best unit",
@@ -55,7 +57,7 @@ def all_of(result: Result) -> dict[str, Figure]:
 
 
 def _density(figure: Figure, arrays: Arrays, summary: Mapping[str, Any]) -> None:
-    edges = (arrays["edges"] - summary["mean"]) / summary["std"]
+    edges = (drawn_edges(arrays["edges"]) - summary["mean"]) / summary["std"]
     middle, width = (edges[1:] + edges[:-1]) / 2, np.diff(edges)
     left, right = figure.subplots(1, 2)
     density = arrays["density"]
@@ -70,7 +72,7 @@ def _density(figure: Figure, arrays: Arrays, summary: Mapping[str, Any]) -> None
 
 
 def _labels(figure: Figure, arrays: Arrays, summary: Mapping[str, Any]) -> None:
-    edges = (arrays["label_edges"] - summary["mean"]) / summary["std"]
+    edges = (drawn_edges(arrays["label_edges"]) - summary["mean"]) / summary["std"]
     middle, width = (edges[1:] + edges[:-1]) / 2, np.diff(edges)
     shares, counts, names = arrays["label_shares"], arrays["label_counts"], arrays["class_names"]
     left, right = figure.subplots(1, 2)
