@@ -4,26 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
-from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 
-import workbench
 from workbench.project import Figure, Note, Project
-
-STYLE = """
-:root { color-scheme: light dark; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 52rem; margin: 2rem auto; padding: 0 1rem; }
-article { border-top: 1px solid color-mix(in srgb, currentColor 25%, transparent); padding: .5rem 0 1.5rem; }
-h2 { margin-bottom: .2rem; }
-.about, figcaption, footer { font-size: .85rem; opacity: .75; }
-code { font-family: ui-monospace, monospace; overflow-wrap: anywhere; }
-p { white-space: pre-wrap; }
-figure { margin: 1rem 0; }
-img { max-width: 100%; background: #fff; border-radius: 4px; }
-pre { overflow: auto; font-size: .8rem; }
-nav a { display: block; }
-"""
+from workbench.report_page import whole_page
 
 
 def notes_page(project: Project, title: str = "Notes") -> str:
@@ -31,14 +16,7 @@ def notes_page(project: Project, title: str = "Notes") -> str:
     written = [_article(number, note, project) for number, note in enumerate(project.notes, 1)]
     contents = "".join(f'<a href="#note-{i}">{escape(_title(note))}</a>' for i, note in enumerate(project.notes, 1))
     opened = " · ".join(f"<code>{escape(ref)}</code>" for ref in (project.model, project.images) if ref)
-    now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body>\n<h1>{escape(title)}</h1>\n"
-        f'<p class="about">{opened}</p>\n<nav>{contents}</nav>\n'
-        + "\n".join(written)
-        + f"\n<footer>Circuit Workbench {escape(workbench.__version__)}, {now}</footer></body></html>\n"
-    )
+    return whole_page(title, f'<p class="about">{opened}</p>\n<nav>{contents}</nav>\n' + "\n".join(written))
 
 
 def write_notes_page(project: Project, path: str | Path, title: str = "Notes") -> Path:

@@ -89,5 +89,11 @@ PANELS: dict[str, Entry] = {
         "centre",
         "How units are built from those of an earlier layer: the matrix of weights, and each unit's strongest inputs as kernels.",
     ),
+    "evidence": Entry(
+        "evidence:EvidencePanel",
+        "Evidence",
+        "centre",
+        "What is known of a unit as a detector: seven pieces of evidence beside their nulls, and a screen to label pictures blind.",
+    ),
 }
 """Panel id -> entry. The order gives the shortcuts Ctrl+1 to Ctrl+9, Ctrl+0, and the order of the tabs."""

@@ -1,0 +1,1 @@
+"""Parts of the panel Evidence: the checklist, and the screen on which pictures are labelled blind."""
