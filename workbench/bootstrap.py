@@ -86,8 +86,9 @@ def redrawn(
 
 
 def bounds(drawn: npt.NDArray[np.floating]) -> tuple[float, float]:
-    """Return the 95 % interval of what was computed from each draw."""
-    low, high = np.quantile(drawn, ((1 - COVERAGE) / 2, (1 + COVERAGE) / 2))
+    """Return the 95 % interval of what was computed from each draw; an end may be infinite."""
+    ends = ((1 - COVERAGE) / 2, (1 + COVERAGE) / 2)
+    low, high = np.quantile(drawn, ends) if np.isfinite(drawn).all() else np.quantile(drawn, ends, method="nearest")
     return float(low), float(high)
 
 

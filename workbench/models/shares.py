@@ -149,7 +149,8 @@ class MovedKernels(Shares):
         if not self.positions:
             result: Tensor = F.linear(read.flatten(1), masked.flatten(1))
             return result
-        convolved: Tensor = CONVOLUTIONS[len(self.positions)](read.flatten(1, 2), masked.flatten(1, 2), stride=self.stride)
+        convolve = CONVOLUTIONS[len(self.positions)]
+        convolved: Tensor = convolve(read.flatten(1, 2), masked.flatten(1, 2), stride=self.stride)
         return convolved
 
     def strength(self) -> Float[Tensor, "unit source"]:
@@ -179,7 +180,8 @@ class Pushed(Shares):
     def _one(self, values: Tensor, unit: int) -> Float[Tensor, "image unit *position"]:
         alone = torch.zeros_like(values)
         alone[:, unit] = values[:, unit]
-        return self.target.arrange(self.piece(self._laid_out(alone)))
+        reached: Tensor = self.target.arrange(self.piece(self._laid_out(alone)))
+        return reached
 
     def _laid_out(self, arranged: Tensor) -> Tensor:
         layer = self.source

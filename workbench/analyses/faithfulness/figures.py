@@ -79,6 +79,9 @@ def _layer(axis: Axes, result: Result, place: int, layer: dict[str, Any]) -> Non
     lost = layer["dead"]["units"] + layer["not_finite"]["units"]
     note = f"{layer['scored']} units" + (f", {lost} left out" if lost else "")
     enough = f"; 90 % with {layer['k_90']:.0f}" if layer.get("k_90") is not None else ""
+    if layer.get("task", {}).get("within_noise"):
+        says = "task: without all inputs no worse than noise"
+        axis.text(0.97, 0.03, says, transform=axis.transAxes, fontsize=6, color=TASK, ha="right")
     axis.set_title(f"{layer['layer']}\n{note}{enough}", fontsize=7.5, parse_math=False)
 
 

@@ -56,7 +56,7 @@ def area(curves: Float64[np.ndarray, "*any number"], numbers: Sequence[int]) -> 
     logs = np.log(np.array(numbers[1:], float))
     if len(logs) < 2:
         return np.full(curves.shape[:-1], np.nan)
-    result: npt.NDArray[np.float64] = np.trapezoid(curves[..., 1:], logs, axis=-1) / logs[-1]
+    result: npt.NDArray[np.float64] = np.asarray(np.trapezoid(curves[..., 1:], logs, axis=-1) / logs[-1])
     return result
 
 

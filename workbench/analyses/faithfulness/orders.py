@@ -34,12 +34,12 @@ def left_out(order: Int64[np.ndarray, "unit input"], numbers: list[int]) -> Bool
 def greedy(
     shares: Float64[np.ndarray, "sample input"], wanted: Float64[np.ndarray, "sample"], first: Int64[np.ndarray, "input"], among: int
 ) -> npt.NDArray[np.int64]:
-    """Return an order in which each next input is the one with which the sum comes nearest to what is wanted.
+    """Return an order in which each next input is the one that brings the sum nearest to what is wanted, as long as any does.
 
     Parameters
     ----------
     first
-        The inputs by strength: only the first `among` compete, the others follow in this order.
+        The inputs by strength: only the first `among` compete, and what is not chosen follows in this order.
     """
     candidates = first[:among]
     columns = shares[:, candidates]
@@ -50,6 +50,8 @@ def greedy(
         gain = 2 * match - lengths
         gain[chosen] = -np.inf
         best = int(gain.argmax())
+        if not gain[best] > 0:
+            break
         chosen.append(best)
         match -= products[:, best]
-    return np.concatenate([candidates[chosen], first[among:]])
+    return np.concatenate([candidates[chosen], first[~np.isin(first, candidates[chosen])]])

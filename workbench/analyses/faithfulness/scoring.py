@@ -163,7 +163,8 @@ class Layerwise:
         for source, mean in zip(self.asked.sources, self.means, strict=True):
             arranged = source.arrange(clean[source.name])
             other = arranged.roll(1, 0) if self.method == "resample" else mean.reshape(1, -1, *[1] * (arranged.dim() - 2))
-            found.append(arranged - other)
+            # An input that is not finite, and yet leaves the layer finite, is read by none of its units.
+            found.append((arranged - other).nan_to_num(0.0, 0.0, 0.0))
         return found
 
     def read(self, parts: Sequence[Shown]) -> Iterator[tuple[Shown, Values]]:

@@ -19,6 +19,8 @@ from workbench.models.traced_model import TracedModel
 
 MIXES = frozenset("conv1d conv2d conv3d conv_transpose2d linear addmm matmul bmm einsum".split())
 """Operations that make a layer more than a rearrangement of earlier ones."""
+TURNS = frozenset("permute transpose movedim".split())
+"""Operations that put the same values in another order, as before a normalisation of the last axis."""
 FEWEST = 8
 """Inputs below which a layer is not worth a curve, unless it is asked for."""
 
@@ -87,7 +89,7 @@ def _summed(graph: ModelGraph) -> Iterator[Layer]:
     readers = [node for node in graph.graph.nodes if node in moving and kind(node) in NONLINEAR | NORMS]
     ends = [node.args[0] for node in readers] + [node for node in graph.outputs[:1] if node is not None]
     for node in ends:
-        while isinstance(node, fx.Node) and kind(node) in SAME_VALUES:
+        while isinstance(node, fx.Node) and kind(node) in SAME_VALUES | TURNS:
             node = node.args[0]
         if not isinstance(node, fx.Node) or node in seen or not is_tensor(node) or not is_real(node) or node not in moving:
             continue
