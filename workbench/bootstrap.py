@@ -1,4 +1,8 @@
-"""How sure a mean is, when what was measured comes in groups that are not independent inside: five drawings of one concept."""
+"""How sure a mean is, when what was measured comes in groups that are not independent inside: five drawings of one concept.
+
+`ratio_of_means` gives one figure with its interval; `redrawn` the weights behind it, for figures that are no ratio of two means (a median
+over units); `first_half` splits items so that no group stands on both sides.
+"""
 
 from __future__ import annotations
 
@@ -55,13 +59,46 @@ def ratio_of_means(
     if not len(numerator):
         return Interval(np.nan, np.nan, np.nan, np.nan, 0)
     below = np.ones(len(numerator)) if denominator is None else denominator
-    names, place = np.unique(np.asarray(groups), return_inverse=True)
-    sums = np.stack([np.bincount(place, weights, len(names)) for weights in (numerator, below)], 1)
+    place, weights = redrawn(groups, seed)
+    number = weights.shape[1]
+    sums = np.stack([np.bincount(place, values, number) for values in (numerator, below)], 1)
     with np.errstate(invalid="ignore", divide="ignore"):
         value = float(np.divide(*sums.sum(0)))
-        if len(names) < 2:
-            return Interval(value, np.nan, np.nan, np.nan, len(names))
-        drawn = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), DRAWS) @ sums
+        if number < 2:
+            return Interval(value, np.nan, np.nan, np.nan, number)
+        drawn = weights @ sums
         ratios = drawn[:, 0] / drawn[:, 1]
-    low, high = np.quantile(ratios, ((1 - COVERAGE) / 2, (1 + COVERAGE) / 2))
-    return Interval(value, float(low), float(high), float(POWER * ratios.std()), len(names))
+    return Interval(value, *bounds(ratios), detectable(ratios), number)
+
+
+def redrawn(
+    groups: Sequence[str] | npt.NDArray[np.integer], seed: int | Sequence[int]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Draw whole groups again with replacement.
+
+    Returns
+    -------
+    tuple
+        The number of each item's group, ``item``, and how often each group came in each draw, ``draw group``.
+    """
+    names, place = np.unique(np.asarray(groups), return_inverse=True)
+    return place, np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), DRAWS)
+
+
+def bounds(drawn: npt.NDArray[np.floating]) -> tuple[float, float]:
+    """Return the 95 % interval of what was computed from each draw; an end may be infinite."""
+    ends = ((1 - COVERAGE) / 2, (1 + COVERAGE) / 2)
+    low, high = np.quantile(drawn, ends) if np.isfinite(drawn).all() else np.quantile(drawn, ends, method="nearest")
+    return float(low), float(high)
+
+
+def detectable(drawn: npt.NDArray[np.floating]) -> float:
+    """Return the smallest effect that a figure as uncertain as these draws would have found with a power of 80 %."""
+    return float(POWER * drawn.std())
+
+
+def first_half(groups: Sequence[str] | npt.NDArray[np.integer], seed: int | Sequence[int]) -> npt.NDArray[np.bool_]:
+    """Tell which items stand in the first half of the groups, in a random order: all of a group, or none."""
+    known, place = np.unique(np.asarray(groups), return_inverse=True)
+    first: npt.NDArray[np.bool_] = np.random.default_rng(seed).permutation(len(known)) < len(known) // 2
+    return first[place]

@@ -13,6 +13,7 @@ from pydantic import Field
 from torch import Tensor
 
 from workbench.analyses.analysis import Analysis, Result, register
+from workbench.bootstrap import first_half
 from workbench.input_error import InputError
 from workbench.models.expanded import (
     Part,
@@ -115,7 +116,8 @@ class Sparsity(Analysis):
         seen = np.concatenate([part.indices for part in read]) if read else np.empty(0, np.int64)
         if len(seen) < 8:
             raise InputError(f"{len(seen)} images of {images.name} could be read; at least 8 are needed")
-        half = _half(images, seen, self.seed)
+        concepts = images.columns.get("concept")
+        half = first_half(seen if concepts is None else [concepts[index] for index in seen.tolist()], [self.seed, HALVES])
         rows: dict[int, dict[str, npt.NDArray[Any]]] = {}
         numbers = _numbers(source.units)
         nulls: dict[int, npt.NDArray[np.float64]] = {}
@@ -303,16 +305,6 @@ def keep_best(columns: Float64[np.ndarray, "n source"], wanted: Float64[np.ndarr
             break
         left = left - columns[:, best]
         chosen.append(best)
-    return chosen
-
-
-def _half(images: ImageSet, seen: npt.NDArray[np.int64], seed: int) -> npt.NDArray[np.bool_]:
-    """Return which images stand in the first half: all of a concept, where the set says which that is, or none."""
-    names = images.columns.get("concept")
-    groups = np.array([names[index] for index in seen]) if names is not None else seen
-    known, of_image = np.unique(groups, return_inverse=True)
-    first = np.random.default_rng([seed, HALVES]).permutation(len(known)) < len(known) // 2
-    chosen: npt.NDArray[np.bool_] = first[of_image]
     return chosen
 
 

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from workbench.analyses.ablation import figures
 from workbench.analyses.ablation.findings import by_class, overall
-from workbench.analyses.ablation.labels import classes_of, has_classes
 from workbench.analyses.ablation.outcome import Outcome
 from workbench.analyses.ablation.replacement import Replacement, other_units
 from workbench.analyses.analysis import Analysis, Result, register
+from workbench.classes import classes_of, has_classes
 from workbench.images.scaling import cover_all
 from workbench.input_error import InputError
 from workbench.task import Task
