@@ -89,5 +89,11 @@ PANELS: dict[str, Entry] = {
         "centre",
         "How units are built from those of an earlier layer: the matrix of weights, and each unit's strongest inputs as kernels.",
     ),
+    "motifs": Entry(
+        "motifs:MotifsPanel",
+        "Motifs",
+        "centre",
+        "Patterns of weights that return in the whole network, beside how many shuffled weights have. Open one as a circuit.",
+    ),
 }
 """Panel id -> entry. The order gives the shortcuts Ctrl+1 to Ctrl+9, Ctrl+0, and the order of the tabs."""

@@ -143,7 +143,7 @@ def _surrogate(kernels: Kernels, random: np.random.Generator) -> Kernels:
     phase[..., 0, 0] = np.sign(random.normal(size=(units, 1))) if height * width > 1 else 1
     turned = np.fft.irfft2(np.fft.rfft2(kernels) * phase, s=(height, width)).astype(np.float32)
     order = random.permuted(np.tile(np.arange(sources), (units, 1)), axis=1)
-    surrogate: Kernels = turned[np.arange(units)[:, None], order]
+    surrogate: npt.NDArray[np.float32] = turned[np.arange(units)[:, None], order]
     return surrogate
 
 

@@ -24,7 +24,7 @@ SMALLEST = 1e-30
 
 def shuffled(rows: Rows, random: np.random.Generator) -> Rows:
     """Return a layer's kernels with every entry in a random place."""
-    entries: Rows = random.permutation(rows.ravel()).reshape(rows.shape)
+    entries: npt.NDArray[np.float32] = random.permutation(rows.ravel()).reshape(rows.shape)
     return entries
 
 
@@ -32,7 +32,8 @@ def dealt(rows: Rows, random: np.random.Generator) -> Rows:
     """Return a layer's kernels, each unit's given to other inputs."""
     units, sources = rows.shape[:2]
     order = random.permuted(np.tile(np.arange(sources), (units, 1)), axis=1)
-    return rows[np.arange(units)[:, None], order]
+    given: npt.NDArray[np.float32] = rows[np.arange(units)[:, None], order]
+    return given
 
 
 def mixed(rows: Rows, random: np.random.Generator) -> Rows:
