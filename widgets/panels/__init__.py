@@ -89,6 +89,12 @@ PANELS: dict[str, Entry] = {
         "centre",
         "How units are built from those of an earlier layer: the matrix of weights, and each unit's strongest inputs as kernels.",
     ),
+    "motifs": Entry(
+        "motifs:MotifsPanel",
+        "Motifs",
+        "centre",
+        "Patterns of weights that return in the whole network, beside how many shuffled weights have. Open one as a circuit.",
+    ),
     "evidence": Entry(
         "evidence:EvidencePanel",
         "Evidence",
