@@ -1,0 +1,114 @@
+"""The question: which few units, reading which of each other, make a unit what it is?"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+from torch import Tensor
+
+from workbench.analyses.analysis import Analysis, Result, register
+from workbench.analyses.trace import attribution, candidates, circuits, figures, patching
+from workbench.analyses.trace.experiment import Pictures, chosen, halves, means, runs
+from workbench.analyses.trace.paths import Paths
+from workbench.analyses.trace.pruning import Pruned, prune
+from workbench.analyses.trace.runs import Ablation, Runs
+from workbench.analyses.trace.scores import Scale
+from workbench.analyses.trace.target import At, Target
+from workbench.analyses.trace.wiring import Wiring
+from workbench.circuit import Circuit, Edge
+from workbench.task import Part, Task
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from workbench.images.image_set import ImageSet
+    from workbench.models.traced_model import TracedModel
+
+STAGES = {"read": 2, "units": 10, "edges": 4, "prune": 12, "score": 8}
+"""Stages, and how long each takes of the whole, roughly."""
+
+
+@register
+class Trace(Analysis):
+    """Find a circuit: attribution patching of all units, exact patching of the best, and pruning of the edges between them.
+
+    The circuit's nodes are units of a few `layers` and the target. An edge is what one reads from another directly, past all other nodes'
+    layers; all that is not an edge of the circuit is ablated (edge-level ablation, as in ACDC). What bypasses the layers (a residual stream
+    beside them) stays clean: the summary names it (`bypassing`).
+
+    First each unit's effect is estimated by gradients at the clean run, at the ablated run and between; those that any estimate puts first
+    are patched exactly, alone ablated and alone restored, and the `candidates` best of each layer kept. Then the edges between candidates,
+    the least important first, are removed while the score stays above the `threshold`, measuring what is left each time.
+
+    Images are parted by concept: the circuit is chosen on one half, everything in the summary is measured on the other. *Faithfulness* is
+    (m(circuit) - m(ablated)) / (m(full) - m(ablated)) with m the mean of the target over images, each in the direction in which ablation
+    changes it; *explained* is 1 - sum (circuit - full)^2 / sum (ablated - full)^2, which also sees errors that cancel in the mean. The
+    score is the smaller of explained and 1 - |1 - faithfulness|. *Completeness* is 1 - the faithfulness of the whole network without
+    the circuit's units; *incompleteness* the largest disagreement of circuit and network when random halves of the units are taken out
+    of both (Wang et al., "Interpretability in the wild", 2023); *minimality* the smallest drop of the score when one edge is removed.
+    The null is circuits of the same form made of random other units. Intervals are of 95 %, by bootstrap over concepts.
+
+    The circuit is in the summary as plain data: `workbench.analyses.trace.circuit_of` gives it as a `workbench.circuit.Circuit`.
+
+    Arrays; i is an image of the second half, e an edge in the order of the circuit, s a step of the pruning, the largest circuit first:
+
+    ``image`` ``full`` ``empty`` ``circuit``
+        int64, float64 ``i``: index in the set; target in the whole network, with everything ablated, in the circuit.
+    ``curve_edges`` ``curve_units``
+        int64 ``s``: size.
+    ``curve_faithfulness`` ``curve_explained`` ``choosing_faithfulness`` ``choosing_explained``
+        float64 ``s``: on the second half, and on the half it was chosen on.
+    ``edge_drop`` ``edge_attribution`` ``edge_effect``
+        float64 ``e``: drop of the score without the edge; first-order estimate, and exact effect on m, of ablating it alone in the whole network.
+    ``null_faithfulness`` ``null_explained``
+        float64 ``draw``.
+    ``unit_layer`` ``unit`` ``unit_kept`` ``unit_clean`` ``unit_ablated`` ``unit_path`` ``unit_alone_ablated`` ``unit_alone_restored``
+        One a unit that was patched exactly: place of its layer in the summary's ``layers``, index, whether it became a candidate, the
+        three estimates, and its exact effects, as root mean squares over the images of the first half.
+    """
+
+    title: ClassVar[str] = "Trace a circuit"
+    version: ClassVar[int] = 1
+    needs_images: ClassVar[bool] = True
+
+    target: str = Field(description="What is explained: a unit (layer:index), a family (layer:1,2), or class:NAME.")
+    at: At = Field(default="strongest", description="Where it is read: where it is strongest on each image, at the centre, or the mean.")
+    layers: tuple[str, ...] = Field(default=(), description="Layers of the circuit's units; none: the last three everything flows through.")
+    candidates: int = Field(default=12, ge=1, le=512, description="Units of each layer that are kept for pruning.")
+    ablation: Ablation = Field(default="mean", description="What ablated units become: their mean, or what they are on an image of another concept.")
+    threshold: float = Field(default=0.8, gt=0, le=1, description="Score the circuit must keep, on the images it is chosen on.")
+    limit: int = Field(default=96, ge=0, description="Images, chosen by the seed; 0: all of the set.")
+    null_draws: int = Field(default=20, ge=20, le=1000, description="Random circuits of the same form.")
+    seed: int = Field(default=0, ge=0, lt=2**31, description="Of the images, the halves, the null and the bootstrap.")
+
+    def compute(
+        self, model: TracedModel, images: ImageSet | None, task: Task
+    ) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
+        """Choose on the first half, score on the second."""
+        assert images is not None
+        parts = _parts(task)
+        target = Target.of(model, self.target, self.at)
+        paths = Paths(model, target, self.layers)
+        first, second = halves(images, chosen(images, self.limit, self.seed), self.seed)
+        half = Pictures(model, images, first, parts["read"])
+        mean = means(model, paths.layers, half.x)
+        choosing, scale = runs(paths, half, self.ablation, mean, self.seed)
+        slopes: dict[str, list[Tensor]] = {}
+        found = candidates.find(choosing, self.candidates, slopes, parts["units"])
+        nodes = [node for each in found for node in each.nodes]
+        estimates = attribution.of_edges(choosing, nodes, slopes, parts["edges"])
+        sizes = {edge: candidates.largest(list(each.values())) for edge, each in estimates.items()}
+        pruned = prune(choosing, scale, Wiring(target.address, frozenset(sizes)).useful(), sizes, self.threshold, parts["prune"])
+        del slopes
+        curve = {
+            "curve_edges": np.array([len(wiring.edges) for wiring in pruned.way]),
+            "curve_units": np.array([len(wiring.nodes) for wiring in pruned.way]),
+        }
+        for name, on, ruler in (("choosing", choosing, scale), ("curve", *runs(paths, (other := Pictures(model, images, second, parts["read"])), self.ablation, mean, self.seed, 1))):
+            values = on.evaluate(pruned.way).cpu().numpy()
+            curve |= {f"{name}_faithfulness": ruler.faithfulness(values), f"{name}_explained": ruler.explained(values)}
+        raise NotImplementedError
