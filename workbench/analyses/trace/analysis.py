@@ -18,7 +18,7 @@ from workbench.analyses.trace.pruning import Pruned, prune
 from workbench.analyses.trace.runs import Ablation, Runs
 from workbench.analyses.trace.scores import Scale
 from workbench.analyses.trace.target import At, Target
-from workbench.analyses.trace.wiring import Wiring
+from workbench.analyses.trace.wiring import Ends, Wiring
 from workbench.circuit import Circuit, Edge
 from workbench.task import Part, Task
 
@@ -30,6 +30,13 @@ if TYPE_CHECKING:
 
 STAGES = {"read": 2, "units": 10, "edges": 4, "prune": 12, "score": 8}
 """Stages, and how long each takes of the whole, roughly."""
+SUBSETS = 10
+"""Random halves of the circuit that are taken out of it and of the network."""
+FIGURES = (
+    "faithfulness", "faithfulness_low", "faithfulness_high", "explained", "explained_low", "explained_high", "completeness",
+    "minimality", "null_faithfulness_highest", "null_explained_highest",
+)
+"""What the circuit carries with it."""
 
 
 @register
@@ -62,8 +69,9 @@ class Trace(Analysis):
         int64 ``s``: size.
     ``curve_faithfulness`` ``curve_explained`` ``choosing_faithfulness`` ``choosing_explained``
         float64 ``s``: on the second half, and on the half it was chosen on.
-    ``edge_drop`` ``edge_attribution`` ``edge_effect``
-        float64 ``e``: drop of the score without the edge; first-order estimate, and exact effect on m, of ablating it alone in the whole network.
+    ``edge_drop`` ``edge_attribution`` ``edge_effect`` ``edge_restored``
+        float64 ``e``: drop of the score without the edge, on the second half. On the first: what of m is lost when it alone is ablated in
+        the whole network, estimated and exact, and what is gained when its reader reads it alone.
     ``null_faithfulness`` ``null_explained``
         float64 ``draw``.
     ``unit_layer`` ``unit`` ``unit_kept`` ``unit_clean`` ``unit_ablated`` ``unit_path`` ``unit_alone_ablated`` ``unit_alone_restored``
@@ -77,8 +85,8 @@ class Trace(Analysis):
 
     target: str = Field(description="What is explained: a unit (layer:index), a family (layer:1,2), or class:NAME.")
     at: At = Field(default="strongest", description="Where it is read: where it is strongest on each image, at the centre, or the mean.")
-    layers: tuple[str, ...] = Field(default=(), description="Layers of the circuit's units; none: the last three everything flows through.")
-    candidates: int = Field(default=12, ge=1, le=512, description="Units of each layer that are kept for pruning.")
+    layers: tuple[str, ...] = Field(default=(), description="Layers of the circuit's units; none: the last two everything flows through.")
+    candidates: int = Field(default=16, ge=1, le=512, description="Units of each layer that are kept for pruning.")
     ablation: Ablation = Field(default="mean", description="What ablated units become: their mean, or what they are on an image of another concept.")
     threshold: float = Field(default=0.8, gt=0, le=1, description="Score the circuit must keep, on the images it is chosen on.")
     limit: int = Field(default=96, ge=0, description="Images, chosen by the seed; 0: all of the set.")
@@ -93,22 +101,118 @@ class Trace(Analysis):
         parts = _parts(task)
         target = Target.of(model, self.target, self.at)
         paths = Paths(model, target, self.layers)
-        first, second = halves(images, chosen(images, self.limit, self.seed), self.seed)
-        half = Pictures(model, images, first, parts["read"])
-        mean = means(model, paths.layers, half.x)
-        choosing, scale = runs(paths, half, self.ablation, mean, self.seed)
+        pictures = [
+            Pictures(model, images, half, parts["read"]) for half in halves(images, chosen(images, self.limit, self.seed), self.seed)
+        ]
+        mean = means(model, paths.layers, pictures[0].x)
+        (choosing, scale), (scoring, ruler) = (
+            runs(paths, half, self.ablation, mean, self.seed, place) for place, half in enumerate(pictures)
+        )
         slopes: dict[str, list[Tensor]] = {}
         found = candidates.find(choosing, self.candidates, slopes, parts["units"])
-        nodes = [node for each in found for node in each.nodes]
-        estimates = attribution.of_edges(choosing, nodes, slopes, parts["edges"])
+        estimates = attribution.of_edges(choosing, [node for each in found for node in each.nodes], slopes, parts["edges"])
+        slopes.clear()
         sizes = {edge: candidates.largest(list(each.values())) for edge, each in estimates.items()}
-        pruned = prune(choosing, scale, Wiring(target.address, frozenset(sizes)).useful(), sizes, self.threshold, parts["prune"])
-        del slopes
-        curve = {
-            "curve_edges": np.array([len(wiring.edges) for wiring in pruned.way]),
-            "curve_units": np.array([len(wiring.nodes) for wiring in pruned.way]),
+        begin = Wiring(target.address, frozenset(sizes)).useful()
+        pruned = prune(choosing, scale, begin, sizes, self.threshold, parts["prune"])
+        wiring = pruned.way[pruned.chosen]
+        edges = [edge for edge in sizes if edge in wiring.edges]
+        ablated, restored = patching.edges(choosing, edges, parts["score"]) if edges else (None, None)
+        attributed = [-float(scale.mean(estimates[edge]["clean"].cpu().numpy())) for edge in edges]
+        effect = -scale.mean(ablated.cpu().numpy()) if ablated is not None else np.zeros(0)
+        alone = scale.mean(restored.cpu().numpy()) if restored is not None else np.zeros(0)
+        arrays = _curve(pruned, choosing, scale, scoring, ruler) | _units(found)
+        summary, measured = self._score(scoring, ruler, wiring, edges, pictures[1].concepts)
+        arrays |= measured | {
+            "image": pictures[1].indices,
+            "edge_attribution": np.array(attributed),
+            "edge_effect": effect,
+            "edge_restored": alone,
         }
-        for name, on, ruler in (("choosing", choosing, scale), ("curve", *runs(paths, (other := Pictures(model, images, second, parts["read"])), self.ablation, mean, self.seed, 1))):
-            values = on.evaluate(pruned.way).cpu().numpy()
-            curve |= {f"{name}_faithfulness": ruler.faithfulness(values), f"{name}_explained": ruler.explained(values)}
-        raise NotImplementedError
+        nodes = sorted(wiring.nodes, key=lambda node: (paths.layers.index(paths.node(node)[0]), paths.node(node)[1]))
+        circuit = Circuit(
+            f"circuit of {target.address}",
+            model.ref,
+            images.ref,
+            (*nodes, target.address),
+            tuple(Edge(*ends, attribution=a, effect=float(e)) for ends, a, e in zip(edges, attributed, effect, strict=True)),
+            {name: summary[name] for name in FIGURES},
+        )
+        return arrays, {
+            "target": target.address,
+            "pre": [str(unit) for unit in target.units],
+            "at": self.at,
+            "layers": list(paths.layers),
+            "bypassing": paths.bypassing(),
+            "ablation": self.ablation,
+            "images": [len(half.indices) for half in pictures],
+            "concepts": [len(set(half.concepts)) for half in pictures],
+            "left_out": ruler.left_out,
+            "candidates": sum(each.kept for each in found),
+            "candidate_edges": len(begin.edges),
+            "candidates_faithfulness": float(arrays["curve_faithfulness"][0]),
+            "candidates_explained": float(arrays["curve_explained"][0]),
+            "threshold": self.threshold,
+            "threshold_reached": pruned.least >= self.threshold,
+            "least": pruned.least,
+            "score_where_chosen": pruned.scores[pruned.chosen],
+        } | summary | {"circuit": json.loads(circuit.to_json())}
+
+    def _score(
+        self, runs: Runs, scale: Scale, wiring: Wiring, edges: list[Ends], concepts: list[str]
+    ) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+        """Measure the circuit on the images it was not chosen on."""
+        summary, target = circuits.faithfulness(runs, scale, wiring, concepts, self.seed)
+        beside, null = circuits.null(runs, scale, wiring, self.null_draws, self.seed)
+        each = circuits.minimality(runs, scale, wiring, edges)
+        summary |= circuits.completeness(runs, scale, wiring) | {
+            "incompleteness": circuits.incompleteness(runs, scale, wiring, SUBSETS, self.seed),
+            "minimality": float(each["drop"].min()) if edges else None,
+            "units": len(wiring.nodes),
+            "edges": len(edges),
+        }
+        return summary | beside, null | {"full": runs.full.cpu().numpy(), "empty": runs.empty.cpu().numpy(), "circuit": target, "edge_drop": each["drop"]}
+
+    @classmethod
+    def draw(cls, result: Result) -> dict[str, Figure]:
+        """Draw scores against size, the circuit beside its null and its edges, and the circuit itself."""
+        return {"size": figures.size(result), "scores": figures.scores(result), "circuit": figures.circuit(result)}
+
+
+def circuit_of(result: Result) -> Circuit:
+    """Return the circuit that a trace found, or that was measured."""
+    return Circuit.from_json(json.dumps(result.summary["circuit"]))
+
+
+def _parts(task: Task) -> dict[str, Part]:
+    """Share the progress out among the stages."""
+    total, before, parts = sum(STAGES.values()), 0, {}
+    for name, size in STAGES.items():
+        parts[name] = Part(task, before, size, total)
+        before += size
+    return parts
+
+
+def _curve(pruned: Pruned, choosing: Runs, scale: Scale, scoring: Runs, ruler: Scale) -> dict[str, npt.NDArray[Any]]:
+    arrays: dict[str, npt.NDArray[Any]] = {
+        "curve_edges": np.array([len(wiring.edges) for wiring in pruned.way]),
+        "curve_units": np.array([len(wiring.nodes) for wiring in pruned.way]),
+    }
+    for name, runs, on in (("choosing", choosing, scale), ("curve", scoring, ruler)):
+        values = runs.evaluate(pruned.way).cpu().numpy()
+        arrays |= {f"{name}_faithfulness": on.faithfulness(values), f"{name}_explained": on.explained(values)}
+    return arrays
+
+
+def _units(found: list[candidates.Candidates]) -> dict[str, npt.NDArray[Any]]:
+    def joined(name: str) -> npt.NDArray[Any]:
+        return np.concatenate([getattr(each, name) for each in found])
+
+    estimates = np.concatenate([each.estimates for each in found], 1)
+    return {
+        "unit_layer": np.repeat(np.arange(len(found)), [len(each.units) for each in found]),
+        "unit": joined("units"),
+        "unit_kept": np.concatenate([np.arange(len(each.units)) < each.kept for each in found]),
+        "unit_alone_ablated": joined("ablated"),
+        "unit_alone_restored": joined("restored"),
+    } | {f"unit_{name}": estimates[place] for place, name in enumerate(attribution.ESTIMATES)}

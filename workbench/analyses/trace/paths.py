@@ -23,7 +23,7 @@ from workbench.models.narrowed import narrowed
 if TYPE_CHECKING:
     from workbench.models.traced_model import TracedModel
 
-LAYERS = 3
+LAYERS = 2
 """Layers looked at where none are named."""
 
 

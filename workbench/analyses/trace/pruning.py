@@ -14,13 +14,18 @@ import numpy as np
 from workbench.analyses.trace.runs import Runs
 from workbench.analyses.trace.scores import Scale
 from workbench.analyses.trace.wiring import Ends, Wiring
-from workbench.task import Task
+from workbench.task import Part, Task
 
-BY_ESTIMATE = 48
-"""Above so many edges they are tried in the order of the estimates, from there on in the order of what removing each alone costs."""
-PART = 4
-"""A fourth of the edges is tried at once; one, once there are fewer than `ONE_BY_ONE`."""
-ONE_BY_ONE = 24
+FEW = 40
+"""Edges from which on the cost of removing each alone is measured in every round; above it costs most of the time of a trace."""
+SWEEPS = 3
+"""Rounds in which it is measured above that, where no estimate is right any more."""
+PART, LEAST_PART = 4, 32
+"""A fourth of the edges is tried at once, then half of that, down to a 32nd."""
+ONE_BY_ONE = 16
+"""Edges from which on one is removed at a time."""
+TOGETHER = 16
+"""Circuits between two steps."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,7 @@ class Pruned:
     chosen
         Place of the smallest one whose score is not below `least`.
     least
-        The threshold, or that part of what all candidates together reach where they do not reach it.
+        The threshold, or that part of the best score on the way where none reaches it.
     """
 
     way: tuple[Wiring, ...]
@@ -56,41 +61,48 @@ def prune(runs: Runs, scale: Scale, begin: Wiring, estimates: Mapping[Ends, floa
         Score that the circuit must keep.
     """
     here, score = begin, _scores(runs, scale, [begin])[0]
-    # What is only part of the candidates cannot be asked for more than they reach.
-    least = threshold if score >= threshold else threshold * score
-    way, scores, chosen = [here], [score], 0
+    # Where the candidates do not reach the threshold, that part of what is reached on the way; leaving some out may do better.
+    least = threshold if score >= threshold else threshold * max(score, 0.0)
+    way, scores = [here], [score]
     roots = begin.nodes - begin.parents.keys()
-    order, measured = sorted(here.edges, key=lambda edge: (estimates[edge], edge)), False
+    order, fresh, sweeps = sorted(here.edges, key=lambda edge: (estimates[edge], edge)), False, SWEEPS
     while here.edges:
-        task.step(len(begin.edges) - len(here.edges), len(begin.edges), note=f"pruning: {len(here.edges)} edges, score {score:.3f}")
-        if len(here.edges) <= BY_ESTIMATE and not measured:
-            order, measured = _by_cost(runs, scale, here, roots), True
-        size = max(1, len(order) // PART) if len(order) >= ONE_BY_ONE else 1
+        number = len(here.edges)
+        task.step(len(begin.edges) - number, len(begin.edges), note=f"pruning: {number} edges, score {score:.3f}")
+        told = Part(task, len(begin.edges) - number, 0, len(begin.edges))
+        if number <= FEW and score >= least and not fresh:
+            order, fresh = _by_cost(runs, scale, here, roots, told), True
+        size = max(1, number // PART) if number >= ONE_BY_ONE else 1
+        smallest = max(1, number // LEAST_PART)
         while True:
             shorter = here.without(order[:size], roots)
             left = _scores(runs, scale, [shorter])[0]
-            # A part may cost no more than its share of what there is to lose.
-            fair = score < least or left >= score - (score - least) * size / len(order)
-            if fair or size == 1:
+            # A part may cost no more than its share of what there is to lose; below the threshold nothing is left to choose.
+            fair = score < least or left >= score - (score - least) * size / number
+            if fair or size == smallest:
                 break
-            size = max(1, size // 2)
-        if not fair and not measured:  # the estimates know no edge that can go
-            order, measured = _by_cost(runs, scale, here, roots), True
+            size = max(smallest, size // 2)
+        if not fair and not fresh and sweeps:
+            order, fresh, sweeps = _by_cost(runs, scale, here, roots, told), True, sweeps - 1
             continue
         here, score = shorter, left
-        order, measured = [edge for edge in order if edge in here.edges], False
+        order, fresh = [edge for edge in order if edge in here.edges], False
         runs.keep(here)
         way.append(here)
         scores.append(score)
-        if score >= least:
-            chosen = len(way) - 1
+        if least < threshold:
+            least = threshold if score >= threshold else max(least, threshold * score)
+    chosen = max(place for place, reached in enumerate(scores) if reached >= least)
     return Pruned(tuple(way), tuple(scores), chosen, least)
 
 
-def _by_cost(runs: Runs, scale: Scale, here: Wiring, roots: frozenset[str]) -> list[Ends]:
+def _by_cost(runs: Runs, scale: Scale, here: Wiring, roots: frozenset[str], task: Task) -> list[Ends]:
     """Order edges by what the circuit loses without each, the least first."""
     edges = sorted(here.edges)
-    left = _scores(runs, scale, [here.without([edge], roots) for edge in edges])
+    left = []
+    for first in range(0, len(edges), TOGETHER):
+        task.step(first, len(edges), note=f"measuring {len(edges)} edges")
+        left += _scores(runs, scale, [here.without([edge], roots) for edge in edges[first : first + TOGETHER]])
     return [edges[place] for place in np.argsort(-np.array(left), kind="stable")]
 
 
