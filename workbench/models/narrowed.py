@@ -54,7 +54,9 @@ class _Narrowing:
             rows = [self.whole(node.args[0]), self._rows(weight, units), self._rows(bias, units), *node.args[3:]]
             return self._call(node, rows)
         if operation == "batch_norm":
-            return self._call(node, [self.some(node.args[0], units), *(self._rows(a, units) for a in node.args[1:5]), *node.args[5:]])  # type: ignore[arg-type]
+            return self._call(
+                node, [self.some(node.args[0], units), *(self._rows(a, units) for a in node.args[1:5]), *node.args[5:]]
+            )  # type: ignore[arg-type]
         if operation in _UNIT_BY_UNIT and isinstance(node.args[0], fx.Node):
             return self._call(node, [self.some(node.args[0], units), *node.args[1:]])
         if operation in ("add", "sub", "mul") and self._alike(node):
@@ -70,9 +72,13 @@ class _Narrowing:
         for needed in self.graph.needed([node], set(self._whole)):
             if counts_batch(needed):
                 factor = multiple(needed.meta["val"])
-                self._whole[needed] = self.piece.call_function(scaled, (self._batch(), factor)) if factor != 1 else self._batch()
+                self._whole[needed] = (
+                    self.piece.call_function(scaled, (self._batch(), factor)) if factor != 1 else self._batch()
+                )
             elif needed.op == "placeholder":
-                raise InputError(f"the cut from {', '.join(self._held.values())} also reads the network's input; add its frontier to them")
+                raise InputError(
+                    f"the cut from {', '.join(self._held.values())} also reads the network's input; add its frontier to them"
+                )
             else:
                 self._whole[needed] = self.piece.node_copy(needed, self._whole.__getitem__)
         return self._whole[node]
@@ -96,13 +102,16 @@ class _Narrowing:
         ungrouped = kind(node) == "linear" or len(node.args) < 7 or node.args[6] == 1
         units = node.meta["val"].shape[self._axes[node]]
         last = kind(node) != "linear" or self._axes[node] % node.meta["val"].dim() == node.meta["val"].dim() - 1
-        return bool(ungrouped and last and is_tensor(weight) and weight.meta["val"].shape[0] == units and not node.kwargs)
+        return bool(
+            ungrouped and last and is_tensor(weight) and weight.meta["val"].shape[0] == units and not node.kwargs
+        )
 
     def _alike(self, node: fx.Node) -> bool:
         """Tell whether both operands have the result's shape and units, so that unit meets unit."""
         operands = [a for a in node.args if isinstance(a, fx.Node)]
         return len(operands) == 2 == len(node.args) and all(
-            a in self._axes and a.meta["val"].shape == node.meta["val"].shape and self._axes[a] == self._axes[node] for a in operands
+            a in self._axes and a.meta["val"].shape == node.meta["val"].shape and self._axes[a] == self._axes[node]
+            for a in operands
         )
 
     def _along_units(self, node: fx.Node) -> bool:

@@ -1,4 +1,4 @@
-"""The question: which few units, reading which of each other, make a unit what it is?"""
+"""Which few units, reading which of each other, make a unit what it is."""
 
 from __future__ import annotations
 
@@ -33,8 +33,16 @@ STAGES = {"read": 2, "units": 10, "edges": 4, "prune": 12, "score": 8}
 SUBSETS = 10
 """Random halves of the circuit that are taken out of it and of the network."""
 FIGURES = (
-    "faithfulness", "faithfulness_low", "faithfulness_high", "explained", "explained_low", "explained_high", "completeness",
-    "minimality", "null_faithfulness_highest", "null_explained_highest",
+    "faithfulness",
+    "faithfulness_low",
+    "faithfulness_high",
+    "explained",
+    "explained_low",
+    "explained_high",
+    "completeness",
+    "minimality",
+    "null_faithfulness_highest",
+    "null_explained_highest",
 )
 """What the circuit carries with it."""
 
@@ -84,11 +92,21 @@ class Trace(Analysis):
     needs_images: ClassVar[bool] = True
 
     target: str = Field(description="What is explained: a unit (layer:index), a family (layer:1,2), or class:NAME.")
-    at: At = Field(default="strongest", description="Where it is read: where it is strongest on each image, at the centre, or the mean.")
-    layers: tuple[str, ...] = Field(default=(), description="Layers of the circuit's units; none: the last two everything flows through.")
+    at: At = Field(
+        default="strongest",
+        description="Where it is read: where it is strongest on each image, at the centre, or the mean.",
+    )
+    layers: tuple[str, ...] = Field(
+        default=(), description="Layers of the circuit's units; none: the last two everything flows through."
+    )
     candidates: int = Field(default=16, ge=1, le=512, description="Units of each layer that are kept for pruning.")
-    ablation: Ablation = Field(default="mean", description="What ablated units become: their mean, or what they are on an image of another concept.")
-    threshold: float = Field(default=0.8, gt=0, le=1, description="Score the circuit must keep, on the images it is chosen on.")
+    ablation: Ablation = Field(
+        default="mean",
+        description="What ablated units become: their mean, or what they are on another concept's image.",
+    )
+    threshold: float = Field(
+        default=0.8, gt=0, le=1, description="Score the circuit must keep, on the images it is chosen on."
+    )
     limit: int = Field(default=96, ge=0, description="Images, chosen by the seed; 0: all of the set.")
     null_draws: int = Field(default=20, ge=20, le=1000, description="Random circuits of the same form.")
     seed: int = Field(default=0, ge=0, lt=2**31, description="Of the images, the halves, the null and the bootstrap.")
@@ -102,7 +120,8 @@ class Trace(Analysis):
         target = Target.of(model, self.target, self.at)
         paths = Paths(model, target, self.layers)
         pictures = [
-            Pictures(model, images, half, parts["read"]) for half in halves(images, chosen(images, self.limit, self.seed), self.seed)
+            Pictures(model, images, half, parts["read"])
+            for half in halves(images, chosen(images, self.limit, self.seed), self.seed)
         ]
         mean = means(model, paths.layers, pictures[0].x)
         (choosing, scale), (scoring, ruler) = (
@@ -110,7 +129,9 @@ class Trace(Analysis):
         )
         slopes: dict[str, list[Tensor]] = {}
         found = candidates.find(choosing, self.candidates, slopes, parts["units"])
-        estimates = attribution.of_edges(choosing, [node for each in found for node in each.nodes], slopes, parts["edges"])
+        estimates = attribution.of_edges(
+            choosing, [node for each in found for node in each.nodes], slopes, parts["edges"]
+        )
         slopes.clear()
         sizes = {edge: candidates.largest(list(each.values())) for edge, each in estimates.items()}
         begin = Wiring(target.address, frozenset(sizes)).useful()
@@ -135,7 +156,10 @@ class Trace(Analysis):
             model.ref,
             images.ref,
             (*nodes, target.address),
-            tuple(Edge(*ends, attribution=a, effect=float(e)) for ends, a, e in zip(edges, attributed, effect, strict=True)),
+            tuple(
+                Edge(*ends, attribution=a, effect=float(e))
+                for ends, a, e in zip(edges, attributed, effect, strict=True)
+            ),
             {name: summary[name] for name in FIGURES},
         )
         return arrays, {
@@ -171,7 +195,12 @@ class Trace(Analysis):
             "units": len(wiring.nodes),
             "edges": len(edges),
         }
-        return summary | beside, null | {"full": runs.full.cpu().numpy(), "empty": runs.empty.cpu().numpy(), "circuit": target, "edge_drop": each["drop"]}
+        return summary | beside, null | {
+            "full": runs.full.cpu().numpy(),
+            "empty": runs.empty.cpu().numpy(),
+            "circuit": target,
+            "edge_drop": each["drop"],
+        }
 
     @classmethod
     def draw(cls, result: Result) -> dict[str, Figure]:
@@ -198,8 +227,8 @@ def _curve(pruned: Pruned, choosing: Runs, scale: Scale, scoring: Runs, ruler: S
         "curve_edges": np.array([len(wiring.edges) for wiring in pruned.way]),
         "curve_units": np.array([len(wiring.nodes) for wiring in pruned.way]),
     }
-    for name, runs, on in (("choosing", choosing, scale), ("curve", scoring, ruler)):
-        values = runs.evaluate(pruned.way).cpu().numpy()
+    for name, part, on in (("choosing", choosing, scale), ("curve", scoring, ruler)):
+        values = part.evaluate(pruned.way).cpu().numpy()
         arrays |= {f"{name}_faithfulness": on.faithfulness(values), f"{name}_explained": on.explained(values)}
     return arrays
 

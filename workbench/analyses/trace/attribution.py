@@ -55,7 +55,10 @@ def slopes(runs: Runs, layer: str, task: Task) -> list[Float[Tensor, "image unit
             point = (ablated + share * (clean - ablated)).requires_grad_()
             with torch.enable_grad():
                 values = cut(point, *held)
-                pre = [runs.arranged(name, value)[:, units] for (name, units), value in zip(target.layers.items(), values, strict=True)]
+                pre = [
+                    runs.arranged(name, value)[:, units]
+                    for (name, units), value in zip(target.layers.items(), values, strict=True)
+                ]
                 read = Target.read(torch.cat(pre, 1), None if runs.position is None else runs.position[some])
                 (gradient,) = torch.autograd.grad(read.sum(), point)
             found[place].append(runs.arranged(layer, gradient))
@@ -85,7 +88,9 @@ def of_edges(
         for place, share in enumerate(WAY):
             points = {}
             for layer in layers:
-                points[layer] = (runs.ablated(layer) + share * (runs.clean(layer) - runs.ablated(layer))).requires_grad_()
+                points[layer] = (
+                    runs.ablated(layer) + share * (runs.clean(layer) - runs.ablated(layer))
+                ).requires_grad_()
             with torch.enable_grad():
                 if reader == target.address:
                     pre = [_piece(runs, layer, units, points) for layer, units in target.layers.items()]

@@ -59,7 +59,9 @@ def find(runs: Runs, number: int, slopes: dict[str, list[Tensor]], task: Task) -
         estimates = attribution.of_units(runs, layer, slopes[layer])
         sizes = torch.stack([usual(estimates[name].T) for name in attribution.ESTIMATES])
         pool = sorted({unit for size in sizes for unit in size.argsort(descending=True, stable=True)[:number].tolist()})
-        ablated, restored = (usual(effect) for effect in patching.units(runs, layer, pool, Part(task, 2 * place + 1, 1, 2 * len(layers))))
+        ablated, restored = (
+            usual(effect) for effect in patching.units(runs, layer, pool, Part(task, 2 * place + 1, 1, 2 * len(layers)))
+        )
         order = torch.maximum(ablated, restored).argsort(descending=True, stable=True)
         units = torch.tensor(pool, device=order.device)[order]
         arrays = [units, sizes[:, units], ablated[order], restored[order]]

@@ -17,7 +17,9 @@ from workbench.analyses.trace.wiring import Ends, Wiring
 Array = npt.NDArray[np.float64]
 
 
-def faithfulness(runs: Runs, scale: Scale, wiring: Wiring, concepts: Sequence[str], seed: int) -> tuple[dict[str, Any], Array]:
+def faithfulness(
+    runs: Runs, scale: Scale, wiring: Wiring, concepts: Sequence[str], seed: int
+) -> tuple[dict[str, Any], Array]:
     """Return both scores with their intervals, and the target of each image in the circuit."""
     target = _targets(runs, [wiring])[0]
     faithful, explained = scale.intervals(target, concepts, [seed, BOOTSTRAP])
@@ -37,7 +39,9 @@ def incompleteness(runs: Runs, scale: Scale, wiring: Wiring, draws: int, seed: i
     """Return the largest |faithfulness(C without K) - faithfulness(M without K)| over random halves K of the circuit (Wang et al. 2023)."""
     nodes = sorted(wiring.nodes)
     random = np.random.default_rng([seed, SUBSETS])
-    subsets = [[node for node, out in zip(nodes, random.random(len(nodes)) < 0.5, strict=True) if out] for _ in range(draws)]
+    subsets = [
+        [node for node, out in zip(nodes, random.random(len(nodes)) < 0.5, strict=True) if out] for _ in range(draws)
+    ]
     subsets = [subset for subset in subsets if subset]
     if not subsets:
         return None
@@ -71,10 +75,14 @@ def random_circuits(paths: Paths, wiring: Wiring, draws: int, seed: int) -> list
             own = [unit for node in nodes for unit in paths.node(node)[1]]
             units = paths.model.layer(layer).units
             outside = np.setdiff1d(np.arange(units), own)
-            taken = iter(random.choice(outside if len(outside) >= len(own) else units, len(own), replace=False).tolist())
+            taken = iter(
+                random.choice(outside if len(outside) >= len(own) else units, len(own), replace=False).tolist()
+            )
             for node in nodes:
                 other[node] = f"{layer}:" + ",".join(str(next(taken)) for _ in paths.node(node)[1])
-        drawn.append(Wiring(wiring.target, frozenset((other[source], other[target]) for source, target in wiring.edges)))
+        drawn.append(
+            Wiring(wiring.target, frozenset((other[source], other[target]) for source, target in wiring.edges))
+        )
     return drawn
 
 

@@ -57,7 +57,9 @@ class Pictures:
         """
         names, concept, count = np.unique(self.concepts, return_inverse=True, return_counts=True)
         if 2 * count.max() > len(concept):
-            raise InputError(f"resampling gives each image one of another concept; too many are of {names[count.argmax()]}: choose ablation = mean")
+            raise InputError(
+                f"resampling needs images of other concepts; too many are of {names[count.argmax()]}: choose ablation = mean"
+            )
         # In an order by concept, a step as long as the largest concept leads out of every one.
         rank = np.random.default_rng(seed).permutation(len(names))
         order = np.argsort(rank[concept], kind="stable")
@@ -88,7 +90,9 @@ def halves(images: ImageSet, indices: Indices, seed: int) -> tuple[Indices, Indi
     """
     names, concept = np.unique(concepts_of(images, indices), return_inverse=True)
     if len(names) < 2:
-        raise InputError("a circuit is chosen on one half of the concepts and scored on the other; there is only one, give more images")
+        raise InputError(
+            "a circuit is chosen on half of the concepts and scored on the others; there is only one, give more images"
+        )
     order = np.random.default_rng([seed, HALVES]).permutation(len(names))
     before = np.cumsum(np.bincount(concept)[order])
     first = order[: 1 + int(np.abs(before[:-1] - len(indices) / 2).argmin())]
@@ -119,9 +123,13 @@ def runs(
     made = Runs(paths, pictures.x, pictures.partners([seed, PARTNERS, part]) if ablation == "resample" else mean)
     scale = Scale(made.full.cpu().numpy(), made.empty.cpu().numpy())
     if scale.dead:
-        raise InputError(f"{paths.target.address} is the same when all of {', '.join(paths.layers)} is ablated; there is nothing to explain")
+        raise InputError(
+            f"{paths.target.address} is the same with all of {', '.join(paths.layers)} ablated; there is nothing to explain"
+        )
     if not _active(made):
-        raise InputError(f"{paths.target.address} is not active on any of {len(pictures.x)} images; choose another unit or other images")
+        raise InputError(
+            f"{paths.target.address} is not active on any of {len(pictures.x)} images; choose another unit or other images"
+        )
     return made, scale
 
 

@@ -25,12 +25,29 @@ def size(result: Result) -> Figure:
     axis = figure.subplots()
     edges = arrays["curve_edges"]
     for name, colour in (("faithfulness", INK), ("explained", ACCENT)):
-        axis.plot(edges, arrays[f"curve_{name}"], "o-", color=colour, markersize=3, label=f"{name}, {summary['images'][1]} images")
-        axis.plot(edges, arrays[f"choosing_{name}"], "--", color=colour, alpha=0.4, label=f"{name}, {summary['images'][0]} images it was chosen on")
+        axis.plot(
+            edges,
+            arrays[f"curve_{name}"],
+            "o-",
+            color=colour,
+            markersize=3,
+            label=f"{name}, {summary['images'][1]} images",
+        )
+        axis.plot(
+            edges,
+            arrays[f"choosing_{name}"],
+            "--",
+            color=colour,
+            alpha=0.4,
+            label=f"{name}, {summary['images'][0]} images it was chosen on",
+        )
     axis.axhline(summary["least"], color=LIGHT, linewidth=1, label=f"score that was kept: {summary['least']:.2f}")
     axis.axvline(summary["edges"], color=LIGHT, linewidth=1, linestyle=":")
     axis.set_xscale("symlog", linthresh=1)
-    axis.set_ylim(min(-0.1, max(-1.0, float(arrays["curve_explained"].min()))), max(1.1, min(2.0, float(arrays["curve_faithfulness"].max()))))
+    axis.set_ylim(
+        min(-0.1, max(-1.0, float(arrays["curve_explained"].min()))),
+        max(1.1, min(2.0, float(arrays["curve_faithfulness"].max()))),
+    )
     axis.set_xlabel("edges of the circuit", fontsize=8)
     axis.set_ylabel("0: everything ablated, 1: the whole network", fontsize=8)
     axis.tick_params(labelsize=7)
@@ -53,7 +70,9 @@ def scores(result: Result) -> Figure:
     for place, name in enumerate(names):
         value = summary[name]
         low, high = (value if summary[f"{name}_{end}"] is None else summary[f"{name}_{end}"] for end in ("low", "high"))
-        left.errorbar(place, value, yerr=[[max(0, value - low)], [max(0, high - value)]], fmt="o", color=ACCENT, capsize=3)
+        left.errorbar(
+            place, value, yerr=[[max(0, value - low)], [max(0, high - value)]], fmt="o", color=ACCENT, capsize=3
+        )
         null = arrays.get(f"null_{name}", np.zeros(0))
         left.plot(place + 0.25 + np.linspace(-0.06, 0.06, len(null)), null.clip(-1, 2), ".", color=LIGHT)
     left.set_xticks([0, 1], names, fontsize=8)
@@ -99,7 +118,9 @@ def circuit(result: Result) -> Figure:
         (x, y), (to_x, to_y) = places[edge["source"]], places[edge["target"]]
         drop = float(drops[place]) if place < len(drops) else widest
         colour = INK if drop >= 0 else ACCENT
-        axis.plot([x, to_x], [y, to_y], color=colour, alpha=0.7, linewidth=0.4 + 3 * abs(drop) / (widest or 1), zorder=1)
+        axis.plot(
+            [x, to_x], [y, to_y], color=colour, alpha=0.7, linewidth=0.4 + 3 * abs(drop) / (widest or 1), zorder=1
+        )
     for unit, (x, y) in places.items():
         box = {"boxstyle": "round,pad=0.25", "facecolor": "white", "edgecolor": LIGHT}
         axis.text(x, y, unit, fontsize=7, ha="center", va="center", bbox=box, zorder=2, parse_math=False)

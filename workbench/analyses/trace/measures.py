@@ -1,4 +1,4 @@
-"""The question: how much does this circuit explain? For any circuit, also one made by hand; fast enough to ask after every click."""
+"""How much a circuit explains. For any circuit, also one made by hand; fast enough to ask after every click."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakKeyDictionary
 
-import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
@@ -55,10 +54,20 @@ class CircuitMeasures(Analysis):
     needs_images: ClassVar[bool] = True
 
     circuit: str = Field(description="The circuit as JSON, as Trace writes it.")
-    target: str = Field(default="", description="Unit of the circuit that is explained; none: the one that nobody reads.")
-    at: At = Field(default="strongest", description="Where it is read: where it is strongest on each image, at the centre, or the mean.")
-    layers: tuple[str, ...] = Field(default=(), description="Further layers that are ablated and that no edge may pass through.")
-    ablation: Ablation = Field(default="mean", description="What ablated units become: their mean, or what they are on an image of another concept.")
+    target: str = Field(
+        default="", description="Unit of the circuit that is explained; none: the one that nobody reads."
+    )
+    at: At = Field(
+        default="strongest",
+        description="Where it is read: where it is strongest on each image, at the centre, or the mean.",
+    )
+    layers: tuple[str, ...] = Field(
+        default=(), description="Further layers that are ablated and that no edge may pass through."
+    )
+    ablation: Ablation = Field(
+        default="mean",
+        description="What ablated units become: their mean, or what they are on another concept's image.",
+    )
     minimality: bool = Field(default=True, description="Whether each edge's removal is measured, too.")
     limit: int = Field(default=64, ge=0, description="Images, chosen by the seed; 0: all of the set.")
     null_draws: int = Field(default=0, ge=0, le=1000, description="Random circuits of the same form; 0: none.")
@@ -79,7 +88,12 @@ class CircuitMeasures(Analysis):
         task.step(1, 3, note="measuring the circuit")
         summary, value = circuits.faithfulness(held, scale, wiring, pictures.concepts, self.seed)
         summary |= circuits.completeness(held, scale, wiring)
-        arrays = {"image": pictures.indices, "full": held.full.cpu().numpy(), "empty": held.empty.cpu().numpy(), "circuit": value}
+        arrays = {
+            "image": pictures.indices,
+            "full": held.full.cpu().numpy(),
+            "empty": held.empty.cpu().numpy(),
+            "circuit": value,
+        }
         if self.minimality:
             task.step(2, 3, note="measuring it without each edge")
             each = circuits.minimality(held, scale, wiring, ends)
@@ -112,7 +126,16 @@ class CircuitMeasures(Analysis):
         layers = tuple(model.graph.sort(model.layer(name).name for name in (*before, *self.layers)))
         if not layers:
             raise InputError("the circuit has no unit beside its target; add one that the target reads")
-        key = (images.content_hash, target, layers, self.ablation, self.limit, self.seed, model.weight_hash, str(model.device))
+        key = (
+            images.content_hash,
+            target,
+            layers,
+            self.ablation,
+            self.limit,
+            self.seed,
+            model.weight_hash,
+            str(model.device),
+        )
         kept = _kept.setdefault(model, OrderedDict())
         if key not in kept:
             task.step(0, 3, note="running the network")
@@ -145,7 +168,11 @@ def sink(circuit: Circuit) -> str:
         When there is none, or more than one.
     """
     read = {edge.source for edge in circuit.edges}
-    ends = [edge.target for edge in circuit.edges if edge.target not in read] if circuit.edges else list(circuit.units[-1:])
+    ends = (
+        [edge.target for edge in circuit.edges if edge.target not in read]
+        if circuit.edges
+        else list(circuit.units[-1:])
+    )
     found = list(dict.fromkeys(ends))
     if len(found) != 1:
         raise InputError(f"say which unit is the target; {', '.join(found) or 'none'} could be it")

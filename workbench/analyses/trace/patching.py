@@ -20,7 +20,9 @@ ROWS = 16
 """Edits between two steps."""
 
 
-def units(runs: Runs, layer: str, chosen: Sequence[int], task: Task) -> tuple[Float[Tensor, "unit image"], Float[Tensor, "unit image"]]:
+def units(
+    runs: Runs, layer: str, chosen: Sequence[int], task: Task
+) -> tuple[Float[Tensor, "unit image"], Float[Tensor, "unit image"]]:
     """Return how the target changes when each unit is ablated, and when it alone is restored in a layer that is ablated as a whole."""
     whole, clean = (runs.arranged(layer, value) for value in (runs.ablated(layer), runs.clean(layer)))
 
@@ -41,7 +43,9 @@ def units(runs: Runs, layer: str, chosen: Sequence[int], task: Task) -> tuple[Fl
     return rest[: len(chosen)] - intact, rest[len(chosen) :] - nothing
 
 
-def edges(runs: Runs, ends: Sequence[tuple[str, str]], task: Task) -> tuple[Float[Tensor, "edge image"], Float[Tensor, "edge image"]]:
+def edges(
+    runs: Runs, ends: Sequence[tuple[str, str]], task: Task
+) -> tuple[Float[Tensor, "edge image"], Float[Tensor, "edge image"]]:
     """Return how the target changes when a reader reads one source ablated, and when it reads that one alone clean.
 
     All behind the reader goes on as in the whole network (path patching), units that are no candidates included.
@@ -63,6 +67,11 @@ def _lead_to(runs: Runs, readings: Sequence[Reading]) -> list[Float[Tensor, " im
     """Return the target when each reader has the value its reading leads to."""
     target = runs.paths.target.address
     numbers = [runs.numbers([reading])[0] for reading in readings]
-    inner = [(reading.node, number) for reading, number in zip(readings, numbers, strict=True) if reading.node != target]
+    inner = [
+        (reading.node, number) for reading, number in zip(readings, numbers, strict=True) if reading.node != target
+    ]
     found = iter(runs.edited([runs.replacing([pair]) for pair in inner])) if inner else iter(())
-    return [runs.vector(number) if reading.node == target else next(found) for reading, number in zip(readings, numbers, strict=True)]
+    return [
+        runs.vector(number) if reading.node == target else next(found)
+        for reading, number in zip(readings, numbers, strict=True)
+    ]

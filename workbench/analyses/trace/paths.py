@@ -1,7 +1,7 @@
 """Which unit can read which: the layers a circuit is looked for in, and the pieces of the network between them.
 
-Nodes of a circuit are units (or families) of a few *layers*. An edge from u to v is what v reads from u *directly*: through the piece of the
-network from the layers to v's layer that passes through none of the others (path patching: Goldowsky-Dill et al., "Localizing model
+Nodes of a circuit are units (or families) of a few *layers*. An edge from u to v is what v reads from u *directly*: through the piece of
+the network from the layers to v's layer that passes through none of the others (path patching: Goldowsky-Dill et al., "Localizing model
 behavior with path patching", 2023). So v can be computed from any mixture of clean and ablated units.
 """
 
@@ -45,7 +45,9 @@ class Paths:
         self.model, self.graph, self.target = model, model.graph, target
         wanted = [self.graph.node(name) for name in target.layers]
         self.moving = varying(self.graph)
-        self.layers = tuple(self.graph.sort(model.layer(name).name for name in layers) if layers else self._nearest(wanted))
+        self.layers = tuple(
+            self.graph.sort(model.layer(name).name for name in layers) if layers else self._nearest(wanted)
+        )
         before = set(self.graph.needed(wanted, set())) - set(wanted)
         for name in self.layers:
             if self.graph.node(name) not in before:
@@ -124,7 +126,7 @@ class Paths:
         return self.graph.frontier(self.reads[reader], [layer]) if self.reads[reader] else []
 
     def _nearest(self, wanted: Sequence[fx.Node]) -> list[str]:
-        """Choose the last layers of non-linearities (or of branches side by side) that everything flows through, else the last there are."""
+        """Choose the last layers of non-linearities (or of branches side by side) that all flows through, else the last there are."""
         graph, targets = self.graph, list(self.target.layers)
         before = set(graph.needed(wanted, set())) - set(wanted)
         found = [layer for layer in graph.layers.values() if graph.node(layer.name) in before and layer.units > 1]
@@ -132,7 +134,9 @@ class Paths:
         through = [name for name in gates if not set(map(graph.node, graph.frontier([name], targets))) & self.moving]
         chosen = (through or gates)[-LAYERS:]
         if not chosen:
-            raise InputError(f"no layer of non-linearities comes before {self.target.address}; name the layers to look in")
+            raise InputError(
+                f"no layer of non-linearities comes before {self.target.address}; name the layers to look in"
+            )
         return chosen
 
     def _side_by_side(self, node: fx.Node) -> bool:

@@ -50,7 +50,9 @@ class Pruned:
     least: float
 
 
-def prune(runs: Runs, scale: Scale, begin: Wiring, estimates: Mapping[Ends, float], threshold: float, task: Task) -> Pruned:
+def prune(
+    runs: Runs, scale: Scale, begin: Wiring, estimates: Mapping[Ends, float], threshold: float, task: Task
+) -> Pruned:
     """Remove edges of `begin` until none is left.
 
     Parameters
@@ -64,7 +66,7 @@ def prune(runs: Runs, scale: Scale, begin: Wiring, estimates: Mapping[Ends, floa
     # Where the candidates do not reach the threshold, that part of what is reached on the way; leaving some out may do better.
     least = threshold if score >= threshold else threshold * max(score, 0.0)
     way, scores = [here], [score]
-    roots = begin.nodes - begin.parents.keys()
+    roots = frozenset(begin.nodes - begin.parents.keys())
     order, fresh, sweeps = sorted(here.edges, key=lambda edge: (estimates[edge], edge)), False, SWEEPS
     while here.edges:
         number = len(here.edges)

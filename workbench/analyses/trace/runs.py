@@ -124,7 +124,11 @@ class Runs:
                 for node in ([target] if layer == target else wiring.nodes)
                 if self.paths.reader(node) == layer
             ]
-            reading = [(known, Reading(node, False, frozenset((u, known[u]) for u in read))) for known, node, read in here if read is not None]
+            reading = [
+                (known, Reading(node, False, frozenset((u, known[u]) for u in read)))
+                for known, node, read in here
+                if read is not None
+            ]
             for known, node, read in here:
                 if read is None:
                     known[node] = CLEAN
@@ -147,7 +151,9 @@ class Runs:
     def keep(self, wiring: Wiring) -> None:
         """Forget all values that this circuit does not have, to bound memory."""
         kept = {each: number for each, number in self._numbers.items() if each.node in wiring.nodes}
-        self._numbers = {each: number for each, number in kept.items() if wiring.parents.get(each.node) == {u for u, _ in each.read}}
+        self._numbers = {
+            each: number for each, number in kept.items() if wiring.parents.get(each.node) == {u for u, _ in each.read}
+        }
         self._values = {number: self._values[number] for number in self._numbers.values()}
 
     def _plain(self, reading: Reading) -> Reading | None:
@@ -157,7 +163,10 @@ class Runs:
             return Reading(reading.node, True, read) if read else None
         read = frozenset(pair for pair in reading.read if pair[1] != ABLATED)
         if all(number == CLEAN for _, number in read):
-            left = {layer: set(range(self.model.layer(layer).units)) for layer in self.paths.reads[self.paths.reader(reading.node)]}
+            left = {
+                layer: set(range(self.model.layer(layer).units))
+                for layer in self.paths.reads[self.paths.reader(reading.node)]
+            }
             for node, _ in read:
                 layer, units = self.paths.node(node)
                 left.get(layer, set()).difference_update(units)
@@ -179,7 +188,9 @@ class Runs:
             step = max(1, MOST // self.images)
             for first in range(0, len(readings), step):
                 rows = readings[first : first + step]
-                values = [self._stack(name, [self._read(name, row) for row in rows]) for name in self.paths.sources(layer)]
+                values = [
+                    self._stack(name, [self._read(name, row) for row in rows]) for name in self.paths.sources(layer)
+                ]
                 values += [self._stack(name, [self.clean(name)] * len(rows)) for name in self.paths.beside[layer]]
                 with torch.inference_mode():
                     found = self.arranged(layer, cut(*values)[0]).split(self.images)

@@ -53,23 +53,21 @@ class Scale:
 
     def mean(self, change: Array) -> Array:
         """Return what a change of the target, ``... image``, is to m."""
-        found: Array = (change * self.direction).mean(-1)
-        return found
+        return np.asarray((change * self.direction).mean(-1))
 
     def faithfulness(self, circuit: Array) -> Array:
         """Return the faithfulness of circuits, ``... image`` to ``...``."""
-        found: Array = ((circuit - self.empty) * self.direction).sum(-1) / ((self.full - self.empty) * self.direction).sum()
-        return found
+        return np.asarray(
+            ((circuit - self.empty) * self.direction).sum(-1) / ((self.full - self.empty) * self.direction).sum()
+        )
 
     def explained(self, circuit: Array) -> Array:
         """Return the part of the squared change that circuits explain, ``... image`` to ``...``; at most 1."""
-        found: Array = 1 - ((circuit - self.full) ** 2).sum(-1) / ((self.empty - self.full) ** 2).sum()
-        return found
+        return np.asarray(1 - ((circuit - self.full) ** 2).sum(-1) / ((self.empty - self.full) ** 2).sum())
 
     def score(self, circuit: Array) -> Array:
         """Return the worse of the two, too much being as bad as too little: what is chosen by."""
-        found: Array = np.minimum(1 - np.abs(1 - self.faithfulness(circuit)), self.explained(circuit))
-        return found
+        return np.asarray(np.minimum(1 - np.abs(1 - self.faithfulness(circuit)), self.explained(circuit)))
 
     def intervals(self, circuit: Array, groups: Sequence[str], seed: Sequence[int]) -> tuple[Interval, Interval]:
         """Return faithfulness and explained part of one circuit, ``image``, with bootstrap intervals over groups."""

@@ -56,7 +56,9 @@ class Target:
         if text.startswith(CLASS):
             name = text.removeprefix(CLASS)
             if name not in model.labels:
-                raise InputError(f"{model.name} knows no class {name!r}; write layer:index of a unit, or one of its labels")
+                raise InputError(
+                    f"{model.name} knows no class {name!r}; write layer:index of a unit, or one of its labels"
+                )
             address = f"{model.graph.output}:{model.labels.index(name)}"
         layer = model.layer(layer_of(address))
         asked = tuple(Unit(layer.name, unit.index) for unit in units_of(address))
@@ -85,7 +87,9 @@ class Target:
         return flat.argmax(1)
 
     @staticmethod
-    def read(value: Float[Tensor, "image unit *position"], position: Int[Tensor, " image"] | None) -> Float[Tensor, " image"]:
+    def read(
+        value: Float[Tensor, "image unit *position"], position: Int[Tensor, " image"] | None
+    ) -> Float[Tensor, " image"]:
         """Return one number an image."""
         flat = value.mean(1).reshape(len(value), -1)
         return flat.mean(1) if position is None else flat.gather(1, position[:, None])[:, 0]

@@ -43,11 +43,13 @@ class Wiring:
             give it for nothing what its inputs were to explain. None: all that read nobody now.
         """
         if roots is None:
-            roots = self.nodes - self.parents.keys()
+            roots = frozenset(self.nodes - self.parents.keys())
         left = set(self.edges) - set(edges)
         while True:
             read, reading = {source for source, _ in left} | {self.target}, {target for _, target in left}
-            kept = {(source, target) for source, target in left if target in read and (source in roots or source in reading)}
+            kept = {
+                (source, target) for source, target in left if target in read and (source in roots or source in reading)
+            }
             if kept == left:
                 return Wiring(self.target, frozenset(left))
             left = kept
