@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from workbench.circuit import Circuit
     from workbench.jobs.job import JobEvent
     from workbench.jobs.requests import ImageSetCard, ModelCard, ReadImage
     from workbench.project import Project
@@ -73,6 +74,10 @@ class Session(QObject):
         Name of the image that is being read, empty for none.
     opening_model
         Whether a network was asked for and is not there yet.
+    circuit
+        The circuit that is open, or None.
+    pinned
+        Units that stand side by side in the panel Compare, each with the reference of its network.
     device, arithmetic
         Where networks are computed and with what numbers, as of `workbench.jobs.machine.ComputeOn`.
     """
@@ -98,6 +103,8 @@ class Session(QObject):
     """Order the units of the layer by what they do on the image."""
     reading_changed = Signal(str)
     """Name of the image that is being read; empty when there is none any more."""
+    circuit_changed = Signal(object)
+    """The `Circuit` that is open is another one, or was edited; None for none."""
     project_changed = Signal()
     """Another project is open: read everything from `project` again."""
     modified_changed = Signal(bool)
@@ -130,6 +137,8 @@ class Session(QObject):
         self.region: tuple[float, float, float, float] | None = None
         self.image_name = self.reading = ""
         self.layers: dict[str, Layer] = {}
+        self.circuit: Circuit | None = None
+        self.pinned: tuple[tuple[str, Unit], ...] = ()
         self.device, self.arithmetic = "auto", "fp32"
         self.twin = False
         self.modified = self.opening_model = False
@@ -429,6 +438,13 @@ class Session(QObject):
         self.layer_changed.emit(self.layer)
         self.unit_changed.emit(self.unit)
         self.selection_changed.emit(self.selection)
+
+    # The circuit
+
+    def open_circuit(self, circuit: Circuit | None) -> None:
+        """Show a circuit in the panel Circuit, which puts it into the investigation; None puts it away."""
+        self.circuit = circuit
+        self.circuit_changed.emit(circuit)
 
     # What is saved
 

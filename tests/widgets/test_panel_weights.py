@@ -6,20 +6,13 @@ import numpy as np
 import pytest
 from PySide6.QtCore import Qt
 
-from widgets.panels.weights import (
-    WeightsPanel,
-    cropped,
-    kernel_pixels,
-    sensible_source,
-    sensible_target,
-    sources_of,
-    targets_of,
-)
+from widgets.panels.weights import WeightsPanel, cropped, kernel_pixels
 from widgets.views.colour_scale import ColourScale
 from workbench.analyses.analysis import Result
 from workbench.jobs.requests import RunAnalysis
 from workbench.jobs.unit_requests import Thumbnails
 from workbench.models.layer import Layer, Unit
+from workbench.models.neighbours import sensible_source, sensible_target, sources_of, targets_of
 
 SOURCE, SOURCES, TARGETS = "blocks.0:add", 6, 4
 

@@ -89,5 +89,11 @@ PANELS: dict[str, Entry] = {
         "centre",
         "How units are built from those of an earlier layer: the matrix of weights, and each unit's strongest inputs as kernels.",
     ),
+    "circuit_graph": Entry(
+        "circuit_graph:CircuitGraphPanel",
+        "Circuit",
+        "centre",
+        "A circuit as a graph: units as pictures, edges with their weights; build it by clicking, measure it, save and export it.",
+    ),
 }
-"""Panel id -> entry. The order gives the shortcuts Ctrl+1 to Ctrl+9, Ctrl+0, and the order of the tabs."""
+"""Panel id -> entry. The order gives the shortcuts Ctrl+1 to Ctrl+9, Ctrl+0, then Ctrl+Alt+1 and so on, and the order of the tabs."""
