@@ -7,7 +7,7 @@ is changed in both.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -120,7 +120,7 @@ def new_circuit(session: Session, name: str = "") -> Circuit:
     return Circuit(name, model.ref if model is not None else "", images.ref if images is not None else "")
 
 
-def add_edges(session: Session, edges: Iterable[Edge], text: str, run: Mapping[str, Any]) -> None:
+def add_edges(session: Session, edges: Sequence[Edge], text: str, run: Mapping[str, Any]) -> None:
     """Add edges and their units to the circuit that is open, or to a new one where none of the open network is.
 
     Parameters
@@ -130,16 +130,16 @@ def add_edges(session: Session, edges: Iterable[Edge], text: str, run: Mapping[s
     """
     circuit = session.circuit
     if circuit is None or session.model is None or circuit.model != session.model.ref:
-        add_circuit(session, with_weights(new_circuit(session), edges, run), text)
+        add_circuit(session, with_weights(new_circuit(session, f"Circuit of {edges[0].target}"), edges, run), text)
     else:
         change_circuit(session, grown(session, circuit, with_weights(circuit, edges, run)), text)
 
 
-def add_units(session: Session, units: Iterable[str], text: str) -> None:
+def add_units(session: Session, units: Sequence[str], text: str) -> None:
     """Add units to the circuit that is open, or to a new one where none of the open network is."""
-    circuit, units = session.circuit, tuple(units)
+    circuit = session.circuit
     if circuit is None or session.model is None or circuit.model != session.model.ref:
-        add_circuit(session, new_circuit(session).with_units(units), text)
+        add_circuit(session, new_circuit(session, f"Circuit of {units[0]}").with_units(units), text)
     elif after := [unit for unit in units if unit not in circuit.units]:
         change_circuit(session, grown(session, circuit, circuit.with_units(after)), text)
 

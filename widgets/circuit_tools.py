@@ -15,7 +15,7 @@ from widgets.views.graph_view import MEASURES
 NEAREST = "nearest layer"
 INPUTS = 4
 """Inputs that are added at first."""
-WEAKEST = 10
+WEAKEST = 20
 """Per cent below which edges are not drawn at first."""
 
 

@@ -175,7 +175,6 @@ class CircuitGraphPanel(Panel):
                 title=f"{circuit.name} · {model}",
                 made_from=self._origin(circuit),
             )
-            self.view.recomputation = recomputation_of(circuit, list(session.layers) if self._is_of_open_model else [], self.pictures)
             self._show_cards()
         self._mark()
         self._on_selection()
@@ -200,6 +199,8 @@ class CircuitGraphPanel(Panel):
         if self.isVisible():
             self.pictures.want(circuit.model, [unit for address in circuit.units for unit in units_of(address)])
         self.view.show_cards({address: self._card(circuit, address) for address in self.view.circuit.units})
+        layers = list(self.session.layers) if self._is_of_open_model else []
+        self.view.recomputation = recomputation_of(circuit, layers, self.pictures)
 
     def _card(self, circuit: Circuit, address: str) -> Card:
         units = units_of(address)

@@ -106,7 +106,7 @@ def edge_colour(value: float, ink: Ink) -> QColor:
     if not math.isfinite(value):
         return ink.line
     dark = ink.paper.lightness() < 128
-    place = (214 if dark else 246) if value >= 0 else (41 if dark else 9)
+    place = (214 if dark else 234) if value >= 0 else (41 if dark else 21)
     return QColor(*(int(part) for part in diverging()[place]))
 
 
@@ -157,13 +157,13 @@ def paint_number(painter: QPainter, at: QPointF, text: str, colour: QColor, ink:
     painter.drawText(box, Qt.AlignmentFlag.AlignCenter, text)
 
 
-def paint_legend(painter: QPainter, rect: QRectF, ink: Ink, quantity: str, against: str, unknown: bool, notes: Sequence[str]) -> None:
-    """Explain colours and widths in one line, and write what else must be known in the lines below.
+def paint_legend(painter: QPainter, rect: QRectF, ink: Ink, width: str, unknown: bool, notes: Sequence[str]) -> None:
+    """Show colours and widths in one line, and write what they mean and what else must be known in the lines below.
 
     Parameters
     ----------
-    quantity, against
-        What the width shows, and what the widest edge stands for.
+    width
+        What the width shows, and of what it is per cent.
     unknown
         Whether there are edges without a value.
     """
@@ -190,12 +190,10 @@ def paint_legend(painter: QPainter, rect: QRectF, ink: Ink, quantity: str, again
         painter.setPen(ink.text)
         painter.drawText(QPointF(x + 29, y + 4), text)
         x += 29 + metrics.horizontalAdvance(text) + 12
-    rest = f"width: {quantity}, {against}"
-    painter.drawText(QPointF(x + 4, y + 4), elided(rest, rect.right() - x - 4, font))
     small = figure_font(10)
     painter.setFont(small)
     painter.setPen(ink.faint)
     below = QRectF(rect.left(), y + 10, rect.width(), LINE)
-    for note in notes:
+    for note in (width, *notes):
         painter.drawText(below, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, elided(note, below.width(), small))
         below.translate(0, LINE)

@@ -17,7 +17,10 @@ GAP = 24.0
 """Between two nodes of a row."""
 LANE = 10.0
 """Width that an edge takes in a row it passes."""
-ROW_GAP = 92.0
+ROW_GAP, TALLEST_GAP = 84.0, 230.0
+"""Between two rows: the wider the graph, the more, so that edges do not lie flat."""
+STEEPNESS = 0.14
+"""Gap between rows over the width of the whole."""
 SWEEPS = 12
 
 
@@ -112,8 +115,11 @@ def arrange(rows: Sequence[Sequence[str]], edges: Sequence[Ends], size: tuple[fl
                 x[each] = place
             else:
                 lanes[each, number] = place
-    left = min([*x.values(), *lanes.values()], default=0.0) - width / 2
-    pitch, top = height + ROW_GAP, (len(rows) - 1) * (height + ROW_GAP)
+    across = [*x.values(), *lanes.values()]
+    left = min(across, default=0.0) - width / 2
+    span = max(across, default=0.0) + width / 2 - left
+    pitch = height + min(TALLEST_GAP, max(ROW_GAP, STEEPNESS * span))
+    top = (len(rows) - 1) * pitch
     y = {number: top - number * pitch for number in range(len(rows))}
     places = {node: (x[node] - width / 2 - left, y[row_of[node]]) for node in x}
     bends = {}
@@ -121,9 +127,7 @@ def arrange(rows: Sequence[Sequence[str]], edges: Sequence[Ends], size: tuple[fl
         start, end = (row_of[end] for end in ends)
         step = 1 if end > start else -1
         bends[ends] = tuple((lanes[ends, number] - left, y[number] + height / 2) for number in range(start + step, end, step))
-    right = max([place[0] + width for place in places.values()], default=0.0)
-    right = max([right, *(lane - left for lane in lanes.values())])
-    return Layout(places, bends, right, top + height if rows else 0.0)
+    return Layout(places, bends, span, top + height) if rows else Layout()
 
 
 def spread(wanted: Sequence[float], widths: Sequence[float]) -> list[float]:

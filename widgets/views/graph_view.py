@@ -208,7 +208,7 @@ class GraphView(ViewWidget):
 
     @property
     def _below(self) -> float:
-        return 24 + LINE * len(self._captions)
+        return 24 + LINE * (1 + len(self._captions))
 
     def figure_size(self) -> QSizeF:
         """As large as the graph is, with its legend."""
@@ -262,10 +262,12 @@ class GraphView(ViewWidget):
         self._paint_layers(painter, QRectF(rect.left() + 8, area.top(), GUTTER - 12, area.height()), transform)
         quantity, against = MEASURES[self.measure]
         unknown = any(not math.isfinite(self.value(edge)) for edge in self.drawn())
+        drawn, every = len(self.drawn()), len(self.circuit.edges)
+        few = f"; {drawn} of {every} edges drawn, those of at least {self.least:.0%}".replace("%", " %") if drawn < every else ""
         legend = QRectF(rect.left() + 10, rect.bottom() - self._below, rect.width() - 20, self._below)
         painter.setPen(QPen(blend(ink.line, ink.paper, 0.5), 1))
         painter.drawLine(legend.topLeft() - QPointF(0, 3), legend.topRight() - QPointF(0, 3))
-        paint_legend(painter, legend, ink, quantity, against, unknown, self._captions)
+        paint_legend(painter, legend, ink, f"Width and colour: {quantity}, in per cent {against}{few}.", unknown, self._captions)
         if ink is PAPER:
             bold = figure_font(13, bold=True)
             painter.setFont(bold)
