@@ -131,8 +131,7 @@ class AnalysisDialog(QDialog):
         if card is None:
             return
         self.about.setText(" ".join(card.help.partition("\n\n")[0].split()))
-        layers = list(self._session.layers)
-        self.form = Form(card.schema, dict.fromkeys(("layer", "source", "target"), layers), first_values(self._session, card.schema))
+        self.form = Form(card.schema, suggestions(self._session, card.schema), first_values(self._session, card.schema))
         self.form.changed.connect(self._refresh)
         self._place.addWidget(self.form)
         self._refresh()
@@ -203,6 +202,12 @@ class AnalysisDialog(QDialog):
             ResultWindow(self._session, self._result, self._result.analysis, self.parentWidget()).show()
 
 
+def suggestions(session: Session, schema: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return the fields whose values are names of layers; a target without a source is a unit."""
+    fields = ("layer", "source", "target") if "source" in schema.get("properties", {}) else ("layer",)
+    return {field: list(session.layers) for field in fields}
+
+
 def first_values(session: Session, schema: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the parameters of an analysis begin with: what is selected in the window."""
     names, layer = list(session.layers), session.layers.get(session.layer)
@@ -210,6 +215,8 @@ def first_values(session: Session, schema: Mapping[str, Any]) -> dict[str, Any]:
     earlier = names[max(0, names.index(session.layer) - 1)] if session.layer in names else session.layer
     selected = {"layer": session.layer, "layers": [session.layer], "units": units, "source": earlier, "target": session.layer}
     known = schema.get("properties", {})
+    if "source" not in known:
+        selected["target"] = str(session.unit) if session.unit is not None else ""
     if session.unit is not None:  # a number beside a layer, or an address
         selected["unit"] = str(session.unit) if known.get("unit", {}).get("type") == "string" else session.unit.index
     return {name: value for name, value in selected.items() if name in known}

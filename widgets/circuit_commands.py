@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from widgets.circuit_edit import ask_and_export, ask_and_open, delete_circuit
+from widgets.circuit_edit import add_circuit, ask_and_export, ask_and_open, delete_circuit, new_circuit
 from widgets.commands import Command
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def circuit_commands(panel: CircuitGraphPanel) -> tuple[Command, ...]:
         Command(
             "circuit.new",
             "New circuit",
-            panel.new,
+            lambda: add_circuit(session, new_circuit(session), "begin a circuit"),
             "Begin an empty circuit; the one that is open stays in the list.",
             MENU,
             section="circuits",
@@ -121,7 +121,7 @@ def circuit_commands(panel: CircuitGraphPanel) -> tuple[Command, ...]:
         Command(
             "circuit.duplicate",
             "Duplicate circuit",
-            panel.duplicate,
+            lambda: add_circuit(session, session.circuit, "duplicate the circuit"),
             "Go on in a copy of the circuit that is open.",
             MENU,
             section="circuits",

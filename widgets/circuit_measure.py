@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from widgets.views.axes import number
-from workbench.circuit import Circuit
+from workbench.circuit import Circuit, Edge
 from workbench.jobs.requests import RunAnalysis
 
 if TYPE_CHECKING:
     from widgets.session import Session
+    from workbench.analyses.analysis import Result
     from workbench.jobs.job import JobEvent
 
 ANALYSIS = "CircuitMeasures"
 PAUSE = 500
 """Milliseconds after the last edit."""
-WHOLE = ("faithfulness", "completeness")
-FIGURES = (*WHOLE, "minimality")
+SCORES = ("faithfulness", "explained", "completeness", "minimality")
+DROPS = "drops"
+"""Name of the figure that says by how much the score drops without each edge."""
 
 
 class CircuitMeasure(QObject):
@@ -36,6 +37,7 @@ class CircuitMeasure(QObject):
         super().__init__(parent)
         self._session = session
         self._circuit: Circuit | None = None
+        self._ordered = Circuit()
         self._request: RunAnalysis | None = None
         self._job = 0
         self.said, self.wrong = "", False
@@ -44,12 +46,12 @@ class CircuitMeasure(QObject):
 
     def give(self, circuit: Circuit | None) -> None:
         """Measure this one from now on; None for nothing."""
-        asked = content(circuit)
-        if asked == content(self._circuit) and (self._request is not None or self._pause.isActive()):
+        same = circuit is not None and self._circuit is not None and ordered(circuit).to_json() == ordered(self._circuit).to_json()
+        if same and (self._request is not None or self._pause.isActive()):
             return
         self.stop()
         self._circuit = circuit
-        if circuit is None or not circuit.edges or FIGURES[0] in circuit.figures:
+        if circuit is None or not circuit.edges or SCORES[0] in circuit.figures:
             return
         self._say("will be measured")
         self._pause.start()
@@ -71,7 +73,8 @@ class CircuitMeasure(QObject):
         if not images:
             self._say("Open images: a circuit is measured on them.")
             return
-        self._request = RunAnalysis(ANALYSIS, {"circuit": content(circuit)}, circuit.model, images)
+        self._ordered = ordered(circuit)
+        self._request = RunAnalysis(ANALYSIS, {"circuit": self._ordered.to_json()}, circuit.model, images)
         self._say("measuring …")
         self._job = session.relay.submit(self._request, self._take)
 
@@ -86,8 +89,7 @@ class CircuitMeasure(QObject):
             self._say("not measured")
         elif event.state == "done":
             self._say("")
-            summary = event.result.summary
-            self.measured.emit({name: summary[name] for name in FIGURES if name in summary} | counted(summary))
+            self.measured.emit(kept(self._ordered, event.result))
         elif event.state == "progress" and event.total:
             self._say(f"measuring: {event.done / event.total:.0%}")
 
@@ -97,55 +99,41 @@ class CircuitMeasure(QObject):
             self.changed.emit()
 
 
-def content(circuit: Circuit | None) -> str:
-    """Return what is measured of a circuit, as JSON: units and edges, whatever it is called and in whatever order it is drawn."""
-    if circuit is None:
-        return ""
-    edges = tuple(sorted(circuit.edges, key=lambda edge: edge.ends))
-    return replace(circuit, name="", units=tuple(sorted(circuit.units)), edges=edges, figures={}).to_json()
+def ordered(circuit: Circuit) -> Circuit:
+    """Return what is measured of a circuit: its units and edges, whatever it is called and in whatever order it is drawn."""
+    edges = tuple(Edge(*ends) for ends in sorted(edge.ends for edge in circuit.edges))
+    return replace(circuit, name="", units=tuple(sorted(circuit.units)), edges=edges, figures={})
 
 
-def counted(summary: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the number of images where the summary says it."""
-    return {"images": summary["images"]} if isinstance(summary.get("images"), int) else {}
+def kept(circuit: Circuit, result: Result) -> dict[str, Any]:
+    """Return what is kept of the measures: the scores with their intervals, and the drop without each edge, in the order of the edges."""
+    summary = result.summary
+    wanted = [name for score in SCORES for name in (score, f"{score}_low", f"{score}_high", f"null_{score}_highest")]
+    figures = {name: summary[name] for name in wanted if summary.get(name) is not None}
+    drops = result.arrays.get("edge_drop")
+    if drops is not None and len(drops) == len(circuit.edges):
+        figures[DROPS] = [[*edge.ends, float(drop)] for edge, drop in zip(circuit.edges, drops, strict=True)]
+    return figures | {"images": summary["images"]}
 
 
-def interval(figure: Any) -> str:
-    """Write a figure with its interval: ``0.87 [0.80, 0.93]``; a dash for what is not known."""
-    if not isinstance(figure, Mapping):
-        return number(figure) if isinstance(figure, int | float) else "–"
-    value = figure.get("value", figure.get("mean"))
-    low, high = figure.get("low"), figure.get("high")
-    written = number(float(value)) if isinstance(value, int | float) else "–"
-    both = isinstance(low, int | float) and isinstance(high, int | float)
-    return f"{written} [{number(float(low))}, {number(float(high))}]" if both else written
-
-
-def of_edges(figures: Mapping[str, Any]) -> dict[tuple[str, str], Any]:
-    """Return the minimality of every edge by its ends; empty where there is none."""
-    return dict(_edges(figures.get("minimality")))
-
-
-def _edges(minimality: Any) -> Iterator[tuple[tuple[str, str], Any]]:
-    if isinstance(minimality, Mapping) and not {"low", "high"} & set(minimality):
-        minimality = minimality.get("edges", ())
-    if isinstance(minimality, list | tuple):
-        for each in minimality:
-            if isinstance(each, Mapping) and {"source", "target"} <= set(each):
-                yield (str(each["source"]), str(each["target"])), each
+def drops_of(figures: Mapping[str, Any]) -> dict[tuple[str, str], float]:
+    """Return by how much the score drops without each edge, by its ends; empty where that was not measured."""
+    return {(source, target): drop for source, target, drop in figures.get(DROPS, ())}
 
 
 def told(figures: Mapping[str, Any]) -> str:
-    """Say in one line what was measured; empty where nothing was."""
-    if FIGURES[0] not in figures:
+    """Say in one line what was measured, beside the null where there is one; empty where nothing was."""
+    if SCORES[0] not in figures:
         return ""
-    parts = [f"{name} {interval(figures[name])}" for name in WHOLE if name in figures]
-    edges = of_edges(figures)
-    values = {ends: each.get("value", math.nan) for ends, each in edges.items()}
-    known = {ends: value for ends, value in values.items() if isinstance(value, int | float) and math.isfinite(value)}
-    if known:
-        least = min(known, key=known.__getitem__)
-        parts.append(f"least minimality {interval(edges[least])}, of {least[0]} → {least[1]}")
-    if "images" in figures:
-        parts.append(f"n = {figures['images']} images")
-    return " · ".join(parts)
+    parts = []
+    for name in SCORES:
+        if isinstance(figures.get(name), int | float):
+            low, high, null = (figures.get(key) for key in (f"{name}_low", f"{name}_high", f"null_{name}_highest"))
+            between = f" [{number(low)}, {number(high)}]" if low is not None and high is not None else ""
+            beside = f" (random circuits at most {number(null)})" if null is not None else ""
+            parts.append(f"{name} {number(figures[name])}{between}{beside}")
+    drops = drops_of(figures)
+    if drops:
+        least = min(drops, key=drops.__getitem__)
+        parts[-1] += f" (least drop without an edge: {least[0]} → {least[1]})"
+    return " · ".join([*parts, *([f"n = {figures['images']} images"] if "images" in figures else [])])

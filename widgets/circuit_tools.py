@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from PySide6.QtCore import QSize, Qt
-from PySide6.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QMenu, QSpinBox, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QMenu, QSpinBox, QToolButton, QVBoxLayout, QWidget
 
 from widgets.elided_combo_box import ElidedComboBox
 from widgets.popup import opens
@@ -24,7 +24,7 @@ class CircuitTools(QWidget):
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
-        self.chooser = ElidedComboBox(14, self)
+        self.chooser = ElidedComboBox(8, self)
         self.chooser.setToolTip("The circuits of this investigation")
         self.chooser.setAccessibleName("Circuit")
         self.whole = QMenu(self)
@@ -33,7 +33,7 @@ class CircuitTools(QWidget):
         opens(self.circuit, self.whole)
         self.undo = self._button("", "Take back the last edit (Ctrl+Z)", "undo", "Undo")
         self.redo = self._button("", "Do again what was taken back (Ctrl+Shift+Z)", "redo", "Redo")
-        self.measure = QComboBox(self)
+        self.measure = ElidedComboBox(8, self)
         for name, (title, against) in MEASURES.items():
             self.measure.addItem(title, name)
             self.measure.setItemData(self.measure.count() - 1, f"Width in per cent {against}", Qt.ItemDataRole.ToolTipRole)
@@ -59,7 +59,7 @@ class CircuitTools(QWidget):
         self.count.setValue(INPUTS)
         self.count.setToolTip("How many inputs are added")
         self.count.setAccessibleName("Number of inputs")
-        self.source = ElidedComboBox(9, self)
+        self.source = ElidedComboBox(6, self)
         self.source.addItem(NEAREST, "")
         self.source.setToolTip("Layer whose units are the inputs")
         self.source.setAccessibleName("Layer of the inputs")

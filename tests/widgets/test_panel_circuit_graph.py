@@ -12,7 +12,7 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QMenu
 
 from widgets import circuit_edit
-from widgets.circuit_measure import PAUSE, content
+from widgets.circuit_measure import PAUSE, ordered
 from widgets.circuit_trace import TraceDialog
 from widgets.panels.circuit_graph import CircuitGraphPanel
 from workbench.analyses.analysis import Result
@@ -25,7 +25,7 @@ from workbench.project import Project
 from workbench.unit_families import Family
 
 HIGH, MIDDLE, LOW = "blocks.1.act", "blocks.0:add", "stem.act"
-SCHEMA = {"properties": {"unit": {"type": "string"}, "top": {"type": "integer", "default": 5}}, "required": ["unit"]}
+SCHEMA = {"properties": {"target": {"type": "string"}, "top": {"type": "integer", "default": 5}}, "required": ["target"]}
 CARDS = (AnalysisCard("Trace", "Trace a circuit", "Find it.", SCHEMA, True), AnalysisCard("CircuitMeasures", "Measures", "M.", {}, True))
 
 
@@ -43,13 +43,13 @@ def run(request: RunAnalysis) -> Result | Exception:
     if request.analysis == "ExpandedWeights":
         return weights(request)
     if request.analysis == "Trace":
-        found = Circuit("traced").with_edges([Edge(f"{MIDDLE}:1", request.parameters["unit"], math.nan, 0.5)])
+        found = Circuit("traced").with_edges([Edge(f"{MIDDLE}:1", request.parameters["target"], math.nan, 0.5)])
         return Result("Trace", dict(request.parameters), {}, {"circuit": found.document()}, {})
     edges = json.loads(request.parameters["circuit"])["edges"]
-    minimality = [{"source": e["source"], "target": e["target"], "value": 0.1 + i, "low": 0.05, "high": 2.5} for i, e in enumerate(edges)]
-    figure = {"value": 0.9, "low": 0.8, "high": 0.95}
-    summary = {"faithfulness": figure, "completeness": figure, "minimality": minimality, "images": 128}
-    return Result("CircuitMeasures", dict(request.parameters), {}, summary, {})
+    drops = np.array([float(edge["source"].rpartition(":")[2]) / 100 for edge in edges])
+    summary = {"faithfulness": 0.9, "faithfulness_low": 0.8, "faithfulness_high": 0.95, "completeness": 0.7, "images": 128}
+    found = {"minimality": float(drops.min()), "null_faithfulness_highest": 0.1}
+    return Result("CircuitMeasures", dict(request.parameters), {"edge_drop": drops}, summary | found, {})
 
 
 @pytest.fixture
@@ -65,6 +65,10 @@ def panel(session, runner, qtbot):
     session.open_images("test:images")
     qtbot.waitUntil(lambda: session.model is not None and session.images is not None)
     return made
+
+
+def command(panel: CircuitGraphPanel, id: str) -> None:
+    next(command for command in panel.commands() if command.id == id).run()
 
 
 def begin(panel: CircuitGraphPanel, qtbot, unit: int = 3) -> None:
@@ -230,7 +234,7 @@ def test_what_was_asked_for_an_older_circuit_is_not_added_to_another(session, ru
     panel.add_inputs()
     (job,) = (job for job, request in runner.requests.items() if isinstance(request, RunAnalysis))
     assert not panel.tools.cancel.isHidden()
-    panel.new()
+    command(panel, "circuit.new")
     runner.tell(job, "done", result=weights(runner.requests[job]))
     qtbot.waitUntil(panel.tools.cancel.isHidden)
     assert session.circuit.units == () and circuit_edit.named(session.project, first).edges == ()
@@ -283,17 +287,22 @@ def test_a_circuit_is_measured_a_while_after_an_edit(measured, session, runner, 
     qtbot.waitUntil(lambda: "faithfulness" in session.circuit.figures, timeout=PAUSE + 4000)
     (request,) = asked_to_measure(runner)
     assert Circuit.from_json(request.parameters["circuit"]).edges and request.images == "test:images"
-    assert session.circuit.figures["faithfulness"]["low"] == 0.8 and session.circuit.figures["weights"]["images"] == 64
+    assert session.circuit.figures["faithfulness_low"] == 0.8 and session.circuit.figures["weights"]["images"] == 64
     said = measured.view._captions[1]
-    assert said.startswith("Faithfulness 0.900 [0.800, 0.950]") and "least minimality 0.100" in said and "n = 128 images" in said
-    assert "minimality: " in measured.view.edge_tip((f"{MIDDLE}:9", f"{HIGH}:3"))
+    assert said == (
+        "Faithfulness 0.900 [0.800, 0.950] (random circuits at most 0.100) · completeness 0.700 · "
+        f"minimality 0.0900 (least drop without an edge: {MIDDLE}:9 → {HIGH}:3) · n = 128 images."
+    )
+    assert "drop of the score without it: 0.110" in measured.view.edge_tip((f"{MIDDLE}:11", f"{HIGH}:3"))
     assert session.project.circuits == [session.circuit] and session.undo_stack.undoText().startswith("add inputs")
     assert "CircuitMeasures" in measured.view.recomputation.python()
     measured.view.select((f"{MIDDLE}:9",))
     measured.remove()
     assert "faithfulness" not in session.circuit.figures and "weights" in session.circuit.figures
     session.undo_stack.undo()
-    assert "faithfulness" not in session.circuit.figures or session.circuit.figures["faithfulness"]["value"] == 0.9
+    assert session.circuit.figures["faithfulness"] == 0.9, "what was measured of this circuit holds again"
+    qtbot.wait(PAUSE + 100)
+    assert len(asked_to_measure(runner)) == 1, "and nothing is measured twice"
 
 
 def test_an_edit_gives_up_what_was_being_measured(measured, session, runner, qtbot):
@@ -311,7 +320,7 @@ def test_an_edit_gives_up_what_was_being_measured(measured, session, runner, qtb
     qtbot.waitUntil(lambda: len(asked_to_measure(runner)) == 2, timeout=PAUSE + 4000)
     assert "faithfulness" not in session.circuit.figures, "the answer to the older question"
     newest = asked_to_measure(runner)[-1]
-    assert newest.parameters["circuit"] == content(session.circuit)
+    assert newest.parameters["circuit"] == ordered(session.circuit).to_json()
     runner.tell(max(runner.open), "done", result=run(newest))
     qtbot.waitUntil(lambda: "faithfulness" in session.circuit.figures)
 
@@ -332,12 +341,12 @@ def test_a_trace_is_set_up_in_a_form_and_opens_as_a_circuit(measured, session, r
     qtbot.mouseClick(measured.tools.trace, Qt.MouseButton.LeftButton)
     dialog = measured.findChild(TraceDialog)
     qtbot.waitUntil(lambda: dialog.form is not None, timeout=30_000)  # pyqtgraph is imported
-    assert dialog.form.values() == {"unit": f"{HIGH}:3", "top": 5}
+    assert dialog.form.values() == {"target": f"{HIGH}:3", "top": 5}
     qtbot.mouseClick(dialog.run, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: session.circuit is not None)
     assert session.circuit.name == "traced" and session.circuit.model == "test:small" and session.circuit.images == "test:images"
-    assert runner.asked(RunAnalysis)[-1] == RunAnalysis("Trace", {"unit": f"{HIGH}:3", "top": 5}, "test:small", "test:images")
-    measured.tools.measure.setCurrentIndex(measured.tools.measure.findData("attribution"))
+    assert runner.asked(RunAnalysis)[-1] == RunAnalysis("Trace", {"target": f"{HIGH}:3", "top": 5}, "test:small", "test:images")
+    assert measured.tools.measure.currentData() == "attribution", "what is known of its edges"
     assert measured.view.shares() == {(f"{MIDDLE}:1", f"{HIGH}:3"): 1.0}
 
 
@@ -346,7 +355,7 @@ def test_a_trace_is_set_up_in_a_form_and_opens_as_a_circuit(measured, session, r
 
 def test_circuits_are_saved_with_the_project_and_come_back(panel, session, qtbot, tmp_path):
     begin(panel, qtbot)
-    panel.duplicate()
+    command(panel, "circuit.duplicate")
     assert [circuit.name for circuit in session.project.circuits] == [f"Circuit of {HIGH}:3", f"Circuit of {HIGH}:3 2"]
     panel.view.select((f"{MIDDLE}:11", f"{MIDDLE}:9"))
     panel.collapse()
@@ -360,7 +369,8 @@ def test_circuits_are_saved_with_the_project_and_come_back(panel, session, qtbot
     panel.restore_state(state)
     assert session.circuit.to_json() == open_now and panel.tools.chooser.currentText() == session.circuit.name
     assert f"{MIDDLE}:11,9" in panel.view.circuit.units and panel.view.least == 0.35
-    panel.restore_state({"collapsed": [], "least": "x"})
+    panel.restore_state({"collapsed": {"x": ["y", 3], "z": 5}, "least": "x"})
+    assert panel.folds.save() == {} and panel.view.least == 0.35
 
 
 def test_a_circuit_goes_through_a_file_as_it_is(panel, session, qtbot, tmp_path):
@@ -396,7 +406,7 @@ def test_names_are_the_users_and_each_is_there_once(panel, session, qtbot):
     session.project.labels["test:small"] = {f"{HIGH}:3": [Label("curve, 45°")]}
     begin(panel, qtbot)
     assert panel.view._cards[f"{HIGH}:3"].name == "curve, 45°"
-    panel.new()
+    command(panel, "circuit.new")
     with qtbot.waitSignal(session.message) as told:
         panel.rename(f"Circuit of  {HIGH}:3")
     assert "already" in told.args[0].text

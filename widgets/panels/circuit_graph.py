@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -11,28 +12,31 @@ from widgets import circuit_edit as edit
 from widgets.badge import Badge
 from widgets.circuit_account import captions_of, recomputation_of, roles_of
 from widgets.circuit_commands import circuit_commands
+from widgets.circuit_folds import CircuitFolds, is_family
 from widgets.circuit_measure import ANALYSIS as MEASURES_ANALYSIS
-from widgets.circuit_measure import CircuitMeasure, interval, of_edges
+from widgets.circuit_measure import CircuitMeasure, drops_of
 from widgets.circuit_menus import fill_add_menu, fill_menu
 from widgets.circuit_pictures import CircuitPictures
 from widgets.circuit_tools import CircuitTools
 from widgets.circuit_trace import ANALYSIS as TRACE_ANALYSIS
-from widgets.circuit_trace import TraceDialog
+from widgets.circuit_trace import CircuitTracing, TraceDialog
 from widgets.circuit_work import CircuitWork
 from widgets.commands import Command
 from widgets.docks import Panel
 from widgets.theme import say
+from widgets.views.axes import number
 from widgets.views.graph_drawing import Card
 from widgets.views.graph_hand import GraphHand
+from widgets.views.graph_view import MEASURES
 from workbench.circuit import Circuit, layer_of, units_of
 from workbench.circuit_families import address_of, members, taken_apart, together
 from workbench.circuit_weights import rows_of, source_for
 from workbench.input_error import InputError
-from workbench.jobs.requests import DescribeAnalyses, RunAnalysis
+from workbench.jobs.requests import DescribeAnalyses
 from workbench.labels import primary
 from workbench.models.layer import Unit
 from workbench.models.neighbours import sources_of
-from workbench.unit_families import Family, families_with
+from workbench.unit_families import Family
 
 if TYPE_CHECKING:
     from widgets.session import Session
@@ -52,21 +56,20 @@ class CircuitGraphPanel(Panel):
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
-        self._collapsed: dict[str, list[str]] = {}  # by the circuit's name
         self._analyses: dict[str, AnalysisCard] = {}
         self._asked_analyses = False
+        self._shown = ""  # name of the circuit that was shown last
         self._wanted = ""  # name of the circuit to open when the investigation is there
-        self._trace: RunAnalysis | None = None
-        self._trace_job = 0
-        self._trace_said = ""
         self.tools = CircuitTools(self)
         self.said = QLabel(self, wordWrap=True)
         self.said.setMargin(4)
         self.view = GraphHand(self)
         self.view.offers = self._fill_node_menu
+        self.folds = CircuitFolds(session)
         self.pictures = CircuitPictures(session, self)
         self.work = CircuitWork(session, self)
         self.measure = CircuitMeasure(session, self)
+        self.tracing = CircuitTracing(session, self)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)
@@ -106,13 +109,14 @@ class CircuitGraphPanel(Panel):
         tools.cancel.clicked.connect(self._cancel)
         tools.on_drawing(self._on_drawing)
         view.picked.connect(self._follow)
-        view.opened.connect(lambda node: self.expand(node) if self._is_collapsible(node) else None)
+        view.opened.connect(self.expand)
         view.moved.connect(self._move)
         view.removal_wanted.connect(self.remove)
         view.selected.connect(self._on_selection)
         self.pictures.changed.connect(self._show_cards)
         self.work.changed.connect(self._tell)
         self.measure.changed.connect(self._tell)
+        self.tracing.changed.connect(self._tell)
         self.measure.measured.connect(lambda figures: edit.keep_figures(session, figures))
         self._on_drawing()
 
@@ -129,7 +133,7 @@ class CircuitGraphPanel(Panel):
         return circuit is not None and model is not None and circuit.model == model.ref
 
     def _on_project(self) -> None:
-        self._collapsed.clear()
+        self.folds.clear()
         self._open_first()
 
     def _open_first(self) -> None:
@@ -145,12 +149,16 @@ class CircuitGraphPanel(Panel):
         if circuit is not None and (known is None or known.to_json() != circuit.to_json()):
             edit.add_circuit(self.session, edit.tidied(self.session, circuit), "open as circuit")
             return
+        if circuit is not None and circuit.name != self._shown:
+            self._choose_measure(circuit)
+        self._shown = circuit.name if circuit is not None else ""
         self._show()
 
-    def _families(self) -> list[str]:
-        """Return the families of the circuit that are shown as one node."""
-        circuit = self.circuit
-        return self._collapsed.get(circuit.name, []) if circuit is not None else []
+    def _choose_measure(self, circuit: Circuit) -> None:
+        """Show another quantity of the edges where the chosen one is known of none."""
+        known = [name for name in MEASURES if any(math.isfinite(getattr(edge, name)) for edge in circuit.edges)]
+        if known and self.tools.measure.currentData() not in known:
+            self.tools.measure.setCurrentIndex(self.tools.measure.findData(known[0]))
 
     def _show(self) -> None:
         """Draw the circuit anew."""
@@ -164,14 +172,14 @@ class CircuitGraphPanel(Panel):
         if circuit is None or not circuit.units:
             self.view.clear(INVITATION)
         else:
-            shown = together(circuit, self._families())
+            shown = together(circuit, self.folds.of(circuit))
             model = session.model.name if self._is_of_open_model and session.model is not None else circuit.model
             self.view.show_circuit(
                 shown,
                 rows_of(shown, list(session.layers) if self._is_of_open_model else []),
                 roles=roles_of(circuit, session.layers if self._is_of_open_model else {}),
                 captions=captions_of(circuit),
-                edge_notes={ends: f"minimality: {interval(figure)}" for ends, figure in of_edges(circuit.figures).items()},
+                edge_notes={ends: f"drop of the score without it: {number(drop)}" for ends, drop in drops_of(circuit.figures).items()},
                 title=f"{circuit.name} · {model}",
                 made_from=self._origin(circuit),
             )
@@ -206,20 +214,11 @@ class CircuitGraphPanel(Panel):
         units = units_of(address)
         labels = self.session.project.labels.get(circuit.model, {})
         if len(units) > 1:
-            family = self._family_of(units)
+            family = self.folds.family_of(circuit.model, units)
             pictures = tuple(self.pictures.image(circuit.model, unit) for unit in units[:TILES])
             return Card(address, f"{len(units)} units", family.name if family is not None else "", pictures)
         first = primary(labels.get(address, ()))
         return Card(address, str(units[0].index), first.name if first is not None else "", (self.pictures.image(circuit.model, units[0]),))
-
-    def _family_of(self, units: tuple[Unit, ...]) -> Family | None:
-        """Return the investigation's family that has all of these units."""
-        circuit = self.circuit
-        if circuit is None:
-            return None
-        numbers = {unit.index for unit in units}
-        of_first = families_with(self.session.project.families, circuit.model, units[0].layer, units[0].index)
-        return next((family for family in of_first if numbers <= set(family.units)), None)
 
     def _mark(self) -> None:
         unit = self.session.unit if self._is_of_open_model else None
@@ -237,10 +236,10 @@ class CircuitGraphPanel(Panel):
         tools.inputs.setEnabled(here and bool(nodes))
         tools.connect_units.setEnabled(here and circuit is not None and len(circuit.units) > 1)
         tools.remove.setEnabled(bool(nodes) or self.view.selected_edge is not None)
-        opens = len(nodes) == 1 and self._is_collapsible(nodes[0])
+        opens = len(nodes) == 1 and is_family(nodes[0])
         tools.collapse.setText("Expand" if opens else "Collapse")
         tools.collapse.setAccessibleName(tools.collapse.text())
-        tools.collapse.setEnabled(opens or bool(self._to_collapse()))
+        tools.collapse.setEnabled(opens or (circuit is not None and bool(self.folds.offered(circuit, nodes))))
         if here and nodes and (layer := self.session.layers.get(layer_of(nodes[-1]))) is not None:
             layers = list(self.session.layers.values())
             tools.offer_sources([each.name for each in reversed(sources_of(layers, layer))])
@@ -249,10 +248,10 @@ class CircuitGraphPanel(Panel):
 
     def _tell(self) -> None:
         """Say what is being computed, what went wrong, and what was measured."""
-        circuit, measure, work = self.circuit, self.measure, self.work
-        self.tools.cancel.setVisible(work.running or self._trace is not None)
-        if work.said or self._trace_said:
-            say(self.said, work.said or self._trace_said, wrong=work.wrong)
+        circuit, measure, work, tracing = self.circuit, self.measure, self.work, self.tracing
+        self.tools.cancel.setVisible(work.running or tracing.running)
+        if work.said or tracing.said:
+            say(self.said, work.said or tracing.said, wrong=work.wrong)
         elif measure.said:
             say(self.said, f"Measures: {measure.said}", wrong=measure.wrong)
         elif circuit is not None and circuit.units and not self._is_of_open_model:
@@ -274,7 +273,7 @@ class CircuitGraphPanel(Panel):
         try:
             session.select_unit(units[0])
             if len(units) > 1:
-                family = self._family_of(units)
+                family = self.folds.family_of(circuit.model, units)
                 numbers = tuple(unit.index for unit in units)
                 session.select_together(numbers, family.name if family is not None and len(family.units) == len(units) else "")
         except ValueError as error:
@@ -286,16 +285,9 @@ class CircuitGraphPanel(Panel):
         if session.unit is not None:
             units = [str(Unit(session.layer, unit)) for unit in session.selection] or [str(session.unit)]
             edit.add_units(session, units, f"add {units[0]}" if len(units) == 1 else f"add {len(units)} units")
-            self._select_new(units)
+            self._select(units)
 
-    def add_family(self, family: Family) -> None:
-        """Add the units of a family, shown as one node."""
-        units = [Unit(family.layer, unit) for unit in family.units]
-        edit.add_units(self.session, [str(unit) for unit in units], f"add the family {family.name}")
-        if len(units) > 1 and self.circuit is not None:
-            self._take_together(address_of(units))
-
-    def _select_new(self, units: list[str]) -> None:
+    def _select(self, units: list[str]) -> None:
         if there := [unit for unit in units if unit in self.view.circuit.units]:
             self.view.select(there)
 
@@ -341,62 +333,39 @@ class CircuitGraphPanel(Panel):
 
     # Families
 
-    @staticmethod
-    def _is_collapsible(node: str) -> bool:
-        return len(units_of(node)) > 1
-
-    def _to_collapse(self) -> str:
-        """Return the address of what would be taken as one node: the selected nodes of a layer, else the family of the selected one."""
-        circuit, nodes = self.circuit, self.view.selection
-        if circuit is None or not nodes or len({layer_of(node) for node in nodes}) > 1:
-            return ""
-        if len(nodes) > 1:
-            return address_of([unit for node in nodes for unit in units_of(node)])
-        family = self._family_of(units_of(nodes[0]))
-        there = [Unit(family.layer, unit) for unit in family.units] if family is not None else []
-        there = [unit for unit in there if str(unit) in circuit.units]
-        return address_of(there) if len(there) > 1 else ""
+    def add_family(self, family: Family) -> None:
+        """Add the units of a family, shown as one node."""
+        units = [Unit(family.layer, unit) for unit in family.units]
+        edit.add_units(self.session, [str(unit) for unit in units], f"add the family {family.name}")
+        self._fold(address_of(units))
 
     def collapse(self) -> None:
         """Take the selected nodes as one, or a selected family apart again."""
         nodes = self.view.selection
-        if len(nodes) == 1 and self._is_collapsible(nodes[0]):
+        if len(nodes) == 1 and is_family(nodes[0]):
             self.expand(nodes[0])
-        elif address := self._to_collapse():
-            self._take_together(address)
+        elif self.circuit is not None and (address := self.folds.offered(self.circuit, nodes)):
+            self._fold(address)
 
-    def _take_together(self, address: str) -> None:
-        circuit = self.circuit
-        assert circuit is not None
-        units = set(units_of(address))
-        others = [family for family in self._families() if units.isdisjoint(units_of(family))]
-        self._collapsed[circuit.name] = [*others, address]
-        self._show()
-        self._select_new([address])
+    def _fold(self, address: str) -> None:
+        if self.circuit is not None and is_family(address):
+            self.folds.fold(self.circuit, address)
+            self._show()
+            self._select([address])
 
     def expand(self, node: str) -> None:
         """Show the units of a node that stands for several."""
         circuit = self.circuit
-        if circuit is None:
+        if circuit is None or not is_family(node):
             return
-        if node in self._families():
-            self._collapsed[circuit.name].remove(node)
+        if self.folds.unfold(circuit, node):
             self._show()
         else:
             edit.change_circuit(self.session, taken_apart(circuit, node), f"take {node} apart")
             self.session.inform("The weights of its single units are not known yet: Connect computes them.")
-        self._select_new([str(unit) for unit in units_of(node)])
+        self._select([str(unit) for unit in units_of(node)])
 
     # Circuits
-
-    def new(self) -> None:
-        """Begin an empty circuit."""
-        edit.add_circuit(self.session, edit.new_circuit(self.session), "begin a circuit")
-
-    def duplicate(self) -> None:
-        """Go on in a copy."""
-        if self.circuit is not None:
-            edit.add_circuit(self.session, self.circuit, "duplicate the circuit")
 
     def ask_for_name(self) -> None:
         """Ask what the circuit is called."""
@@ -416,7 +385,7 @@ class CircuitGraphPanel(Panel):
         if circuit is None or not name or name == circuit.name:
             return
         try:
-            self._collapsed[name] = self._families()
+            self.folds.rename(circuit, name)
             edit.change_circuit(self.session, replace(circuit, name=name), "rename the circuit")
         except InputError as error:
             self.session.report(str(error))
@@ -438,47 +407,12 @@ class CircuitGraphPanel(Panel):
         """Ask for the parameters of a trace."""
         if TRACE_ANALYSIS in self._analyses:
             dialog = TraceDialog(self.session, self._analyses[TRACE_ANALYSIS], self)
-            dialog.wanted.connect(self.start_trace)
+            dialog.wanted.connect(self.tracing.start)
             dialog.open()
-
-    def start_trace(self, parameters: dict[str, Any]) -> None:
-        """Trace with these parameters; an older trace is given up."""
-        session = self.session
-        if session.model is None:
-            return
-        if self._trace is not None:
-            session.relay.cancel(self._trace_job)
-        self._trace = RunAnalysis(TRACE_ANALYSIS, parameters, session.model.ref, session.images.ref if session.images is not None else None)
-        self._trace_said = "Tracing: waiting for its turn …"
-        self._trace_job = session.relay.submit(self._trace, self._take_trace)
-        self._tell()
-
-    def _take_trace(self, event: JobEvent) -> None:
-        if event.request is not self._trace:  # of one that was given up
-            return
-        if event.ended:
-            self._trace, self._trace_said = None, ""
-        elif event.total:
-            self._trace_said = f"Tracing: {event.note or 'at work'}, {event.done / event.total:.0%}"
-        if event.state == "failed":
-            self.session.report(event.error, event.details)
-        elif event.state == "done":
-            self._open_traced(event.request, event.result.summary["circuit"])
-        self._tell()
-
-    def _open_traced(self, request: RunAnalysis, document: object) -> None:
-        try:
-            found = Circuit.from_document(document)
-        except InputError as error:
-            self.session.report(f"The trace gave no circuit: {error}")
-            return
-        found = replace(found, model=found.model or request.model, images=found.images or request.images or "")
-        edit.add_circuit(self.session, edit.tidied(self.session, found), "trace")
 
     def _cancel(self) -> None:
         self.work.cancel()
-        if self._trace is not None:
-            self.session.relay.cancel(self._trace_job)
+        self.tracing.cancel()
 
     # ------------------------------------------------------------------------------------------------ the panel's contract
 
@@ -501,7 +435,7 @@ class CircuitGraphPanel(Panel):
         tools = self.tools
         return {
             "circuit": self.circuit.name if self.circuit is not None else "",
-            "collapsed": {name: list(families) for name, families in self._collapsed.items() if families},
+            "collapsed": self.folds.save(),
             "measure": tools.measure.currentData(),
             "least": tools.least.value(),
             "numbers": tools.numbers.isChecked(),
@@ -518,12 +452,7 @@ class CircuitGraphPanel(Panel):
                 box.setValue(state[name])
         tools.numbers.setChecked(bool(state.get("numbers", False)))
         tools.live.setChecked(bool(state.get("live", True)))
-        kept = state.get("collapsed", {})
-        self._collapsed = {
-            str(name): [family for family in families if isinstance(family, str)]
-            for name, families in (kept.items() if isinstance(kept, dict) else ())
-            if isinstance(families, list)
-        }
+        self.folds.restore(state.get("collapsed"))
         self._wanted = str(state.get("circuit", ""))
         if (circuit := edit.named(self.session.project, self._wanted)) is not None:
             self.session.open_circuit(circuit)

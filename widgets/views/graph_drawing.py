@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from PySide6.QtCore import QPointF, QRectF, Qt
-from PySide6.QtGui import QColor, QFontMetricsF, QImage, QPainter, QPainterPath, QPen, QPolygonF
+from PySide6.QtGui import QColor, QFont, QFontMetricsF, QImage, QPainter, QPainterPath, QPen, QPolygonF
 from PySide6.QtWidgets import QWidget
 
 from widgets.views.colour_scale import diverging
@@ -22,6 +22,8 @@ WIDEST, THINNEST = 7.0, 0.8
 """Widths of edges."""
 BOW = 40.0
 """How far an edge inside a row goes out of it."""
+ALONG = (0.5, 0.4, 0.6, 0.3, 0.7, 0.22, 0.78, 0.35, 0.65)
+"""Where on an edge its number may stand, the first place that is free first."""
 STACK = 3.0
 """How far the cards behind a family stand out."""
 
@@ -146,26 +148,42 @@ def paint_edge(painter: QPainter, path: QPainterPath, value: float, width: float
         painter.drawRect(QRectF(end.x() - reach, end.y(), 2 * reach, max(2.0, 0.4 * width)))
 
 
-def paint_number(painter: QPainter, at: QPointF, text: str, colour: QColor, ink: Ink) -> None:
-    """Write an edge's number on it, on a piece of paper."""
+def paint_number(painter: QPainter, path: QPainterPath, text: str, colour: QColor, ink: Ink, taken: list[QRectF]) -> None:
+    """Write an edge's number on it, on a piece of paper, where none of the places `taken` is covered; it is taken from then on."""
     font = figure_font(10)
     room = QFontMetricsF(font).horizontalAdvance(text) + 4
-    box = QRectF(at.x() - room / 2, at.y() - 7, room, 13)
+    boxes = [QRectF(at.x() - room / 2, at.y() - 6.5, room, 13) for at in map(path.pointAtPercent, ALONG)]
+    box = next((box for box in boxes if not any(box.intersects(other) for other in taken)), boxes[0])
+    taken.append(box)
     painter.fillRect(box, ink.paper)
     painter.setFont(font)
     painter.setPen(blend(colour, ink.text, 0.7))
     painter.drawText(box, Qt.AlignmentFlag.AlignCenter, text)
 
 
-def paint_legend(painter: QPainter, rect: QRectF, ink: Ink, width: str, unknown: bool, notes: Sequence[str]) -> None:
+def wrapped(text: str, width: float, font: QFont) -> list[str]:
+    """Break a text into lines no wider than `width`, at spaces."""
+    metrics, lines = QFontMetricsF(font), [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if metrics.horizontalAdvance(longer) <= width or not lines[-1]:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines
+
+
+def paint_legend(painter: QPainter, rect: QRectF, ink: Ink, scale: float, unknown: bool, notes: Sequence[str]) -> None:
     """Show colours and widths in one line, and write what they mean and what else must be known in the lines below.
 
     Parameters
     ----------
-    width
-        What the width shows, and of what it is per cent.
+    scale
+        How much larger than on its page the graph is drawn.
     unknown
         Whether there are edges without a value.
+    notes
+        Lines that fit, as of `wrapped`.
     """
     font = figure_font(11)
     metrics = QFontMetricsF(font)
@@ -183,17 +201,16 @@ def paint_legend(painter: QPainter, rect: QRectF, ink: Ink, width: str, unknown:
         painter.drawText(QPointF(x + 36, y + 4), text)
         x += 36 + metrics.horizontalAdvance(text) + 18
     for share in (1.0, 0.5, 0.1):
-        painter.setPen(QPen(ink.text, edge_width(share), Qt.PenStyle.SolidLine, Qt.PenCapStyle.FlatCap))
+        painter.setPen(QPen(ink.text, scale * edge_width(share), Qt.PenStyle.SolidLine, Qt.PenCapStyle.FlatCap))
         painter.drawLine(QPointF(x, y), QPointF(x + 24, y))
         text = f"{share:.0%}".replace("%", " %")
         painter.setFont(font)
         painter.setPen(ink.text)
         painter.drawText(QPointF(x + 29, y + 4), text)
         x += 29 + metrics.horizontalAdvance(text) + 12
-    small = figure_font(10)
-    painter.setFont(small)
+    painter.setFont(figure_font(10))
     painter.setPen(ink.faint)
     below = QRectF(rect.left(), y + 10, rect.width(), LINE)
-    for note in (width, *notes):
-        painter.drawText(below, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, elided(note, below.width(), small))
+    for note in notes:
+        painter.drawText(below, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, note)
         below.translate(0, LINE)

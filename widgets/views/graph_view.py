@@ -23,6 +23,7 @@ from widgets.views.graph_drawing import (
     paint_edge,
     paint_legend,
     paint_number,
+    wrapped,
 )
 from widgets.views.graph_layout import Ends, Layout, arrange
 from widgets.views.view import PAPER, ViewWidget, blend, elided, figure_font
@@ -206,14 +207,22 @@ class GraphView(ViewWidget):
             x += self._dragged[1]
         return QRectF(x, y, *self._size)
 
-    @property
-    def _below(self) -> float:
-        return 24 + LINE * (1 + len(self._captions))
+    def _notes(self, width: float) -> list[str]:
+        """Return the lines below the legend: what edges show, and what must be known."""
+        quantity, against = MEASURES[self.measure]
+        drawn, every = len(self._paths), len(self.circuit.edges)
+        few = f"; {drawn} of {every} edges drawn, those of at least {self.least:.0%}".replace("%", " %") if drawn < every else ""
+        said = [f"Width and colour: {quantity}, in per cent {against}{few}."] if every else []
+        return [line for note in (*said, *self._captions) for line in wrapped(note, width - 20, figure_font(10))]
+
+    def _below(self, width: float) -> float:
+        """Return how much room the legend takes in a figure of that width."""
+        return 24 + LINE * len(self._notes(width))
 
     def figure_size(self) -> QSizeF:
         """As large as the graph is, with its legend."""
         width = max(520.0, self._layout.width + GUTTER + 2 * MARGIN + 2 * STACK)
-        return QSizeF(width, self._layout.height + 2 * MARGIN + 2 * STACK + HEADING + self._below)
+        return QSizeF(width, self._layout.height + 2 * MARGIN + 2 * STACK + HEADING + self._below(width))
 
     def sizeHint(self) -> QSize:
         """Ask for a usual panel's size, whatever is shown."""
@@ -222,7 +231,7 @@ class GraphView(ViewWidget):
     def _area(self, rect: QRectF) -> QRectF:
         """Return where the graph is drawn: right of the names of layers, above the legend."""
         top = HEADING if self.ink is PAPER else 0.0
-        return rect.adjusted(GUTTER + 4, top + 4, -4, -self._below - 4)
+        return rect.adjusted(GUTTER + 4, top + 4, -4, -self._below(rect.width()) - 4)
 
     def _transform(self, rect: QRectF) -> QTransform:
         """From the page of the layout to the widget."""
@@ -260,14 +269,12 @@ class GraphView(ViewWidget):
             self._paint_unit(painter, unit)
         painter.restore()
         self._paint_layers(painter, QRectF(rect.left() + 8, area.top(), GUTTER - 12, area.height()), transform)
-        quantity, against = MEASURES[self.measure]
         unknown = any(not math.isfinite(self.value(edge)) for edge in self.drawn())
-        drawn, every = len(self.drawn()), len(self.circuit.edges)
-        few = f"; {drawn} of {every} edges drawn, those of at least {self.least:.0%}".replace("%", " %") if drawn < every else ""
-        legend = QRectF(rect.left() + 10, rect.bottom() - self._below, rect.width() - 20, self._below)
+        below = self._below(rect.width())
+        legend = QRectF(rect.left() + 10, rect.bottom() - below, rect.width() - 20, below)
         painter.setPen(QPen(blend(ink.line, ink.paper, 0.5), 1))
         painter.drawLine(legend.topLeft() - QPointF(0, 3), legend.topRight() - QPointF(0, 3))
-        paint_legend(painter, legend, ink, f"Width and colour: {quantity}, in per cent {against}{few}.", unknown, self._captions)
+        paint_legend(painter, legend, ink, transform.m11(), unknown, self._notes(rect.width()))
         if ink is PAPER:
             bold = figure_font(13, bold=True)
             painter.setFont(bold)
@@ -278,17 +285,17 @@ class GraphView(ViewWidget):
     def _paint_edges(self, painter: QPainter) -> None:
         ink, shares = self.ink, self.shares()
         chosen = () if ink is PAPER else self.selection
-        for edge in self.drawn():
+        for edge in sorted(self.drawn(), key=lambda edge: not set(edge.ends).isdisjoint(chosen)):
             value, path = self.value(edge), self._paths[edge.ends]
             near = not chosen or not set(edge.ends).isdisjoint(chosen)
             picked = edge.ends == self.selected_edge and ink is not PAPER
             colour = edge_colour(value, ink)
             colour = ink.marker if picked else colour if near else blend(colour, ink.paper, 0.25)
             paint_edge(painter, path, value, edge_width(shares[edge.ends]), colour)
-        if self.numbers:
-            for edge in self.drawn():
-                if math.isfinite(value := self.value(edge)):
-                    paint_number(painter, self._paths[edge.ends].pointAtPercent(0.5), number(value), edge_colour(value, ink), ink)
+        taken: list[QRectF] = []
+        for edge in reversed(self.drawn()) if self.numbers else ():
+            if math.isfinite(value := self.value(edge)):
+                paint_number(painter, self._paths[edge.ends], number(value), edge_colour(value, ink), ink, taken)
 
     def _paint_unit(self, painter: QPainter, unit: str) -> None:
         ink = self.ink
