@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -46,7 +47,7 @@ class CircuitMeasure(QObject):
 
     def give(self, circuit: Circuit | None) -> None:
         """Measure this one from now on; None for nothing."""
-        same = circuit is not None and self._circuit is not None and ordered(circuit).to_json() == ordered(self._circuit).to_json()
+        same = circuit is not None and self._circuit is not None and question(circuit) == question(self._circuit)
         if same and (self._request is not None or self._pause.isActive()):
             return
         self.stop()
@@ -74,7 +75,7 @@ class CircuitMeasure(QObject):
             self._say("Open images: a circuit is measured on them.")
             return
         self._ordered = ordered(circuit)
-        self._request = RunAnalysis(ANALYSIS, {"circuit": self._ordered.to_json()}, circuit.model, images)
+        self._request = RunAnalysis(ANALYSIS, {"circuit": question(circuit)}, circuit.model, images)
         self._say("measuring …")
         self._job = session.relay.submit(self._request, self._take)
 
@@ -97,6 +98,11 @@ class CircuitMeasure(QObject):
         if (text, wrong) != (self.said, self.wrong):
             self.said, self.wrong = text, wrong
             self.changed.emit()
+
+
+def question(circuit: Circuit) -> str:
+    """Return what the analysis is asked about a circuit."""
+    return json.dumps(ordered(circuit).document(), allow_nan=False)
 
 
 def ordered(circuit: Circuit) -> Circuit:
@@ -133,7 +139,7 @@ def told(figures: Mapping[str, Any]) -> str:
             beside = f" (random circuits at most {number(null)})" if null is not None else ""
             parts.append(f"{name} {number(figures[name])}{between}{beside}")
     drops = drops_of(figures)
-    if drops:
+    if drops and parts:
         least = min(drops, key=drops.__getitem__)
         parts[-1] += f" (least drop without an edge: {least[0]} → {least[1]})"
     return " · ".join([*parts, *([f"n = {figures['images']} images"] if "images" in figures else [])])

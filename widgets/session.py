@@ -462,6 +462,7 @@ class Session(QObject):
         self._project = project
         self.undo_stack.clear()
         self.set_modified(False)
+        self.open_circuit(None)
         self.project_changed.emit()
 
     def touch(self) -> None:

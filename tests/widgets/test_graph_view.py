@@ -55,17 +55,17 @@ def on_edge(view: GraphHand, ends: tuple[str, str]) -> QPoint:
 
 
 def test_weights_are_compared_between_two_layers_and_attributions_with_all(view):
-    shares = view.shares()
+    shares = view.shares
     assert shares["low:1", "mid:4"] == shares["mid:4", "top:7"] == 1.0 and shares["low:2", "mid:4"] == 0.5
     assert math.isnan(shares["mid:5", "top:7"]), "not computed"
     view.show_edges("attribution", 0.0, False)
-    assert view.shares()["low:2", "mid:4"] == 1.0 and view.shares()["mid:4", "top:7"] == pytest.approx(0.5)
+    assert view.shares["low:2", "mid:4"] == 1.0 and view.shares["mid:4", "top:7"] == pytest.approx(0.5)
 
 
 def test_weak_edges_are_left_out_of_the_picture_and_stay_in_the_data(view):
     view.show_edges("weight", 0.2, False)
-    assert [edge.ends for edge in view.drawn()][-1] in (("low:1", "mid:4"), ("mid:4", "top:7"), ("low:1", "top:7"))
-    assert ("low:2", "mid:5") not in {edge.ends for edge in view.drawn()} and ("mid:5", "top:7") in {e.ends for e in view.drawn()}
+    assert [edge.ends for edge in view.drawn][-1] in (("low:1", "mid:4"), ("mid:4", "top:7"), ("low:1", "top:7"))
+    assert ("low:2", "mid:5") not in {edge.ends for edge in view.drawn} and ("mid:5", "top:7") in {e.ends for e in view.drawn}
     data = view.data()
     assert data["weight"].shape == (6,) and data["source"][2] == "low:2" and data["units"].tolist() == list(CIRCUIT.units)
     assert view.provenance()["edges drawn"] == 5 and view.provenance()["circuit"]["edges"][4]["weight"] is None

@@ -12,7 +12,7 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QMenu
 
 from widgets import circuit_edit
-from widgets.circuit_measure import PAUSE, ordered
+from widgets.circuit_measure import PAUSE, question
 from widgets.circuit_trace import TraceDialog
 from widgets.panels.circuit_graph import CircuitGraphPanel
 from workbench.analyses.analysis import Result
@@ -320,7 +320,7 @@ def test_an_edit_gives_up_what_was_being_measured(measured, session, runner, qtb
     qtbot.waitUntil(lambda: len(asked_to_measure(runner)) == 2, timeout=PAUSE + 4000)
     assert "faithfulness" not in session.circuit.figures, "the answer to the older question"
     newest = asked_to_measure(runner)[-1]
-    assert newest.parameters["circuit"] == ordered(session.circuit).to_json()
+    assert newest.parameters["circuit"] == question(session.circuit)
     runner.tell(max(runner.open), "done", result=run(newest))
     qtbot.waitUntil(lambda: "faithfulness" in session.circuit.figures)
 
@@ -347,7 +347,7 @@ def test_a_trace_is_set_up_in_a_form_and_opens_as_a_circuit(measured, session, r
     assert session.circuit.name == "traced" and session.circuit.model == "test:small" and session.circuit.images == "test:images"
     assert runner.asked(RunAnalysis)[-1] == RunAnalysis("Trace", {"target": f"{HIGH}:3", "top": 5}, "test:small", "test:images")
     assert measured.tools.measure.currentData() == "attribution", "what is known of its edges"
-    assert measured.view.shares() == {(f"{MIDDLE}:1", f"{HIGH}:3"): 1.0}
+    assert measured.view.shares == {(f"{MIDDLE}:1", f"{HIGH}:3"): 1.0}
 
 
 # ---------------------------------------------------------------------------------------------------- kept, exported, offered
@@ -400,6 +400,21 @@ def test_a_circuit_that_another_panel_opens_is_taken_into_the_investigation(pane
     panel.tools.chooser.setCurrentIndex(0)
     panel.tools.chooser.activated.emit(0)
     assert session.circuit.name == "found" and len(panel.view.circuit.units) == 2
+
+
+def test_a_panel_that_is_built_late_shows_what_was_made_for_it(panel, session, qtbot):
+    begin(panel, qtbot)
+    state = panel.save_state()
+    circuit_edit.add_circuit(session, Circuit("made elsewhere", "test:small", "test:images").with_units([f"{LOW}:1"]))
+    late = CircuitGraphPanel(session)
+    qtbot.addWidget(late)
+    late.restore_state(state)
+    assert session.circuit.name == "made elsewhere" and late.view.circuit.units == (f"{LOW}:1",)
+    session.circuit = None
+    later = CircuitGraphPanel(session)
+    qtbot.addWidget(later)
+    later.restore_state(state)
+    assert session.circuit.name == state["circuit"], "what was open when the window was closed"
 
 
 def test_names_are_the_users_and_each_is_there_once(panel, session, qtbot):

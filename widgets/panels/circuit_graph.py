@@ -76,9 +76,9 @@ class CircuitGraphPanel(Panel):
         for part in (self.tools, Badge(session, self), self.said):
             layout.addWidget(part)
         layout.addWidget(self.view, 1)
-        self.setFocusProxy(self.view)
         self._wire()
-        if session.circuit is None:
+        self._may_open = session.circuit is None  # and not what another panel has just made
+        if self._may_open:
             self._open_first()
         self._on_circuit(session.circuit)
 
@@ -134,6 +134,7 @@ class CircuitGraphPanel(Panel):
 
     def _on_project(self) -> None:
         self.folds.clear()
+        self._may_open = True
         self._open_first()
 
     def _open_first(self) -> None:
@@ -280,12 +281,14 @@ class CircuitGraphPanel(Panel):
             session.report(str(error))
 
     def add_selected(self) -> None:
-        """Add the selected unit, or those selected together."""
+        """Add the selected unit, or those selected together, and come into sight."""
         session = self.session
         if session.unit is not None:
             units = [str(Unit(session.layer, unit)) for unit in session.selection] or [str(session.unit)]
             edit.add_units(session, units, f"add {units[0]}" if len(units) == 1 else f"add {len(units)} units")
             self._select(units)
+            if not self.isVisible():
+                session.panels_wanted.emit((self.id,))
 
     def _select(self, units: list[str]) -> None:
         if there := [unit for unit in units if unit in self.view.circuit.units]:
@@ -454,7 +457,7 @@ class CircuitGraphPanel(Panel):
         tools.live.setChecked(bool(state.get("live", True)))
         self.folds.restore(state.get("collapsed"))
         self._wanted = str(state.get("circuit", ""))
-        if (circuit := edit.named(self.session.project, self._wanted)) is not None:
+        if self._may_open and (circuit := edit.named(self.session.project, self._wanted)) is not None:
             self.session.open_circuit(circuit)
 
     def views(self) -> list[View]:

@@ -57,7 +57,7 @@ class GraphHand(GraphView):
             return None
         on_page, stroker = self._on_page(place), QPainterPathStroker()
         stroker.setWidth(REACH)
-        for edge in reversed(self.drawn()):
+        for edge in reversed(self.drawn):
             path = self._paths[edge.ends]
             near = path.boundingRect().adjusted(-REACH, -REACH, REACH, REACH).contains(on_page)
             if near and stroker.createStroke(path).contains(on_page):

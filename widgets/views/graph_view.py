@@ -62,6 +62,8 @@ class GraphView(ViewWidget):
         self._captions: tuple[str, ...] = ()
         self._edge_notes: Mapping[Ends, str] = {}
         self._layout = Layout()
+        self._shares: dict[Ends, float] = {}
+        self._drawn: list[Edge] = []
         self._paths: dict[Ends, QPainterPath] = {}
         self._dragged: tuple[str, float] | None = None  # card, and how far it is from its place
         self._size = card_size(False)
@@ -140,8 +142,18 @@ class GraphView(ViewWidget):
         """Return what of an edge is shown; NaN where it is not known."""
         return float(getattr(edge, self.measure))
 
-    def shares(self) -> dict[Ends, float]:
-        """Return each edge's value over the largest it is compared with, by magnitude; NaN where it is not known.
+    @property
+    def shares(self) -> Mapping[Ends, float]:
+        """Each edge's value over the largest it is compared with, by magnitude; NaN where it is not known."""
+        return self._shares
+
+    @property
+    def drawn(self) -> Sequence[Edge]:
+        """The edges that are drawn, the weakest first."""
+        return self._drawn
+
+    def _compared(self) -> dict[Ends, float]:
+        """Compare edges.
 
         Units of different layers are active on different scales, so weights are compared between the same two layers; attributions and
         effects are parts of one metric, so they are compared with all.
@@ -156,17 +168,14 @@ class GraphView(ViewWidget):
             for edge in self.circuit.edges
         }
 
-    def drawn(self) -> list[Edge]:
-        """Return the edges that are drawn, the weakest first."""
-        shares = self.shares()
-        shown = [edge for edge in self.circuit.edges if not shares[edge.ends] < self.least]
-        return sorted(shown, key=lambda edge: np.nan_to_num(shares[edge.ends], nan=-1.0))
-
     # ------------------------------------------------------------------------------------------------ geometry
 
     def _arrange(self) -> None:
         """Place cards, then lead the edges that are drawn from one to another, side by side where several leave a card."""
-        drawn = [edge.ends for edge in self.drawn()]
+        self._shares = shares = self._compared()
+        shown = [edge for edge in self.circuit.edges if not shares[edge.ends] < self.least]
+        self._drawn = sorted(shown, key=lambda edge: -1.0 if math.isnan(shares[edge.ends]) else shares[edge.ends])
+        drawn = [edge.ends for edge in self._drawn]
         self._layout = arrange(list(self._rows.values()), drawn, self._size)
         self._paths = self._lead(drawn)
 
@@ -269,7 +278,7 @@ class GraphView(ViewWidget):
             self._paint_unit(painter, unit)
         painter.restore()
         self._paint_layers(painter, QRectF(rect.left() + 8, area.top(), GUTTER - 12, area.height()), transform)
-        unknown = any(not math.isfinite(self.value(edge)) for edge in self.drawn())
+        unknown = any(not math.isfinite(self.value(edge)) for edge in self.drawn)
         below = self._below(rect.width())
         legend = QRectF(rect.left() + 10, rect.bottom() - below, rect.width() - 20, below)
         painter.setPen(QPen(blend(ink.line, ink.paper, 0.5), 1))
@@ -283,9 +292,9 @@ class GraphView(ViewWidget):
         painter.restore()
 
     def _paint_edges(self, painter: QPainter) -> None:
-        ink, shares = self.ink, self.shares()
+        ink, shares = self.ink, self.shares
         chosen = () if ink is PAPER else self.selection
-        for edge in sorted(self.drawn(), key=lambda edge: not set(edge.ends).isdisjoint(chosen)):
+        for edge in sorted(self.drawn, key=lambda edge: not set(edge.ends).isdisjoint(chosen)):
             value, path = self.value(edge), self._paths[edge.ends]
             near = not chosen or not set(edge.ends).isdisjoint(chosen)
             picked = edge.ends == self.selected_edge and ink is not PAPER
@@ -293,7 +302,7 @@ class GraphView(ViewWidget):
             colour = ink.marker if picked else colour if near else blend(colour, ink.paper, 0.25)
             paint_edge(painter, path, value, edge_width(shares[edge.ends]), colour)
         taken: list[QRectF] = []
-        for edge in reversed(self.drawn()) if self.numbers else ():
+        for edge in reversed(self.drawn) if self.numbers else ():
             if math.isfinite(value := self.value(edge)):
                 paint_number(painter, self._paths[edge.ends], number(value), edge_colour(value, ink), ink, taken)
 
@@ -339,7 +348,7 @@ class GraphView(ViewWidget):
     def edge_tip(self, ends: Ends) -> str:
         """Return the tooltip of an edge: all numbers that are known of it."""
         edge = next(edge for edge in self.circuit.edges if edge.ends == ends)
-        share = self.shares()[ends]
+        share = self.shares[ends]
         lines = [f"{edge.source} → {edge.target}"]
         for name, (called, _) in MEASURES.items():
             value = getattr(edge, name)
@@ -356,7 +365,7 @@ class GraphView(ViewWidget):
 
     def provenance(self) -> dict[str, object]:
         """Give the circuit itself, and how it is drawn."""
-        shown = {"measure": self.measure, "weakest share drawn": self.least, "edges drawn": len(self.drawn())}
+        shown = {"measure": self.measure, "weakest share drawn": self.least, "edges drawn": len(self.drawn)}
         return super().provenance() | {"circuit": self.circuit.document(), **shown, "captions": list(self._captions)}
 
     def fill_menu(self, menu: QMenu) -> None:
