@@ -138,8 +138,10 @@ def told(figures: Mapping[str, Any]) -> str:
             between = f" [{number(low)}, {number(high)}]" if low is not None and high is not None else ""
             beside = f" (random circuits at most {number(null)})" if null is not None else ""
             parts.append(f"{name} {number(figures[name])}{between}{beside}")
+    if not parts:
+        return ""
     drops = drops_of(figures)
-    if drops and parts:
+    if drops:
         least = min(drops, key=drops.__getitem__)
         parts[-1] += f" (least drop without an edge: {least[0]} → {least[1]})"
     return " · ".join([*parts, *([f"n = {figures['images']} images"] if "images" in figures else [])])

@@ -56,7 +56,9 @@ class TraceDialog(QDialog):
 
     def _make_form(self) -> None:
         session, schema = self._session, self._card.schema
-        self.form = Form(schema, suggestions(session, schema), first_values(session, schema))
+        values = first_values(session, schema)
+        values.pop("layers", None)  # those of the circuit are not that of its target
+        self.form = Form(schema, suggestions(session, schema), values)
         self.form.changed.connect(self._refresh)
         self._layout.insertWidget(2, self.form, 1)
         self._refresh()

@@ -1,9 +1,14 @@
 """Which weights a circuit needs, and its edges from the arrays of expanded weights."""
 
 import math
+from collections import OrderedDict
 
 import numpy as np
+import pytest
+import torch
+from torch import nn
 
+from workbench.analyses.expanded_weights import ExpandedWeights
 from workbench.circuit import Circuit, Edge
 from workbench.circuit_weights import (
     edges_between,
@@ -16,7 +21,9 @@ from workbench.circuit_weights import (
     weight_between,
     with_weights,
 )
+from workbench.images.array_set import ArraySet
 from workbench.models.layer import Layer
+from workbench.models.traced_model import Preprocessing, TracedModel
 
 ARRAYS = {
     "units": np.array([4, 9], np.int32),  # targets 4 and 9 of three sources
@@ -78,3 +85,27 @@ def test_the_runs_behind_the_weights_are_named_each_once():
         parameters("conv2d2", ["mixed3a:4", "mixed3a:5"]),
         {"source": "mixed3a", "target": "mixed3b", "units": [2, 7], "path": "all", "gate": "mean"},
     ]
+
+
+def test_the_edges_of_a_network_are_the_sums_of_its_own_weights():
+    torch.manual_seed(0)
+    module = nn.Sequential(OrderedDict(first=nn.Conv2d(3, 6, 3, padding=1), act=nn.ReLU(), second=nn.Conv2d(6, 4, 3, padding=1))).eval()
+    model = TracedModel.from_module(module, torch.randn(2, 3, 10, 10), preprocessing=Preprocessing((10, 10)))
+    images = ArraySet(np.random.default_rng(0).integers(0, 256, (6, 10, 10, 3), np.uint8))
+    circuit = Circuit(units=("second:3", "second:1", "act:5", "act:2"))
+    result = ExpandedWeights(**parameters("act", rows_of(circuit, list(model.layers))["second"]), images=6).run(model, images)
+    known = module.second.weight.detach().double().sum((2, 3)).numpy()
+    found = edges_between(result.arrays, ["act:5", "act:2"], ["second:3", "second:1"])
+    assert {edge.ends: edge.weight for edge in found} == pytest.approx(
+        {(f"act:{s}", f"second:{t}"): known[t, s] for s in (5, 2) for t in (3, 1)}, rel=1e-4
+    )
+    inputs = strongest_inputs(result.arrays, "act", "second:3", 6)
+    assert {edge.source: edge.weight for edge in inputs} == pytest.approx({f"act:{s}": known[3, s] for s in range(6)}, rel=1e-4)
+    assert strongest_inputs(result.arrays, "act", "second:1,3", 6)[0].weight == pytest.approx(
+        known[[1, 3], int(inputs_of_both(result.arrays))].mean(), rel=1e-4
+    )
+
+
+def inputs_of_both(arrays: dict[str, np.ndarray]) -> int:
+    """Return the source that contributes most to both targets on average."""
+    return int(np.nanmean(arrays["contribution"], 0).argmax())

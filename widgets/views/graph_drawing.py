@@ -17,7 +17,7 @@ from widgets.views.view import Ink, blend, draw_image, elided, figure_font
 SIDE = 80.0
 """Of a card's picture."""
 PAD = 3.0
-LINE = 14.0
+LINE = 15.0
 WIDEST, THINNEST = 7.0, 0.8
 """Widths of edges."""
 BOW = 40.0
@@ -88,7 +88,7 @@ def paint_card(painter: QPainter, rect: QRectF, card: Card, ink: Ink, frame: QPe
     below = QRectF(rect.left() + 2, picture.bottom() + 1, rect.width() - 4, LINE)
     lines = ((card.number, ink.text, True), (card.name, ink.faint, False))
     for text, colour, bold in lines:
-        font = figure_font(11 if bold else 10, bold)
+        font = figure_font(13 if bold else 11, bold)
         painter.setFont(font)
         painter.setPen(colour)
         painter.drawText(below, Qt.AlignmentFlag.AlignCenter, elided(text, below.width(), font))

@@ -13,13 +13,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 Ends = tuple[str, str]
-GAP = 24.0
+GAP = 16.0
 """Between two nodes of a row."""
 LANE = 10.0
 """Width that an edge takes in a row it passes."""
 ROW_GAP, TALLEST_GAP = 84.0, 230.0
 """Between two rows: the wider the graph, the more, so that edges do not lie flat."""
-STEEPNESS = 0.14
+STEEPNESS = 0.16
 """Gap between rows over the width of the whole."""
 SWEEPS = 12
 

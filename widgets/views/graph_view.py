@@ -29,7 +29,7 @@ from widgets.views.graph_layout import Ends, Layout, arrange
 from widgets.views.view import PAPER, ViewWidget, blend, elided, figure_font
 from workbench.circuit import Circuit, Edge, layer_of
 
-GUTTER = 92.0
+GUTTER = 100.0
 MARGIN = 14.0
 HEADING = 26.0
 LARGEST = 1.5
