@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from widgets.circuit_edit import KEPT
 from widgets.circuit_measure import ANALYSIS, question, told
 from workbench.circuit import Circuit, layer_of, units_of
-from workbench.circuit_weights import rows_of, runs_of
+from workbench.circuit_weights import rows_of, run_of, runs_of
 from workbench.recompute import Recomputation, Step, of_pictures
 
 if TYPE_CHECKING:
@@ -31,11 +31,13 @@ def roles_of(circuit: Circuit, layers: Mapping[str, Layer]) -> dict[str, str]:
 
 def captions_of(circuit: Circuit) -> list[str]:
     """Return lines that say what must be known to read the figure."""
-    lines, run = [], circuit.figures.get(KEPT, {})
-    if run:
-        said = [f"{run['path']} ways"] * ("path" in run) + [GATES[run["gate"]]] * (run.get("gate") in GATES)
-        said += [f"n = {run['images']} images of {circuit.images}"] * ("images" in run)
-        lines.append(f"Weight: sum of the expanded kernel, from the source's output to the target's pre-activation; {', '.join(said)}.")
+    lines, run = [], run_of(circuit)
+    if KEPT in circuit.figures:
+        said = [f"{run['path']} ways"] if "path" in run else []
+        said += [GATES[run["gate"]]] if run.get("gate") in GATES else []
+        said += [f"n = {run['images']} images of {circuit.images}"] if "images" in run else []
+        what = "Weight: sum of the expanded kernel, from the source's output to the target's pre-activation"
+        lines.append(f"{'; '.join([what, *([', '.join(said)] if said else [])])}.")
     if measured := told(circuit.figures):
         lines.append(f"{measured[:1].upper()}{measured[1:]}.")
     return lines

@@ -124,7 +124,9 @@ def kept(circuit: Circuit, result: Result) -> dict[str, Any]:
 
 def drops_of(figures: Mapping[str, Any]) -> dict[tuple[str, str], float]:
     """Return by how much the score drops without each edge, by its ends; empty where that was not measured."""
-    return {(source, target): drop for source, target, drop in figures.get(DROPS, ())}
+    found = figures.get(DROPS)
+    rows = [row for row in found if isinstance(row, list | tuple) and len(row) == 3] if isinstance(found, list | tuple) else []
+    return {(str(source), str(target)): drop for source, target, drop in rows if isinstance(drop, int | float)}
 
 
 def told(figures: Mapping[str, Any]) -> str:
@@ -134,7 +136,8 @@ def told(figures: Mapping[str, Any]) -> str:
     parts = []
     for name in SCORES:
         if isinstance(figures.get(name), int | float):
-            low, high, null = (figures.get(key) for key in (f"{name}_low", f"{name}_high", f"null_{name}_highest"))
+            beside_it = (figures.get(key) for key in (f"{name}_low", f"{name}_high", f"null_{name}_highest"))
+            low, high, null = (value if isinstance(value, int | float) else None for value in beside_it)
             between = f" [{number(low)}, {number(high)}]" if low is not None and high is not None else ""
             beside = f" (random circuits at most {number(null)})" if null is not None else ""
             parts.append(f"{name} {number(figures[name])}{between}{beside}")
@@ -144,4 +147,4 @@ def told(figures: Mapping[str, Any]) -> str:
     if drops:
         least = min(drops, key=drops.__getitem__)
         parts[-1] += f" (least drop without an edge: {least[0]} → {least[1]})"
-    return " · ".join([*parts, *([f"n = {figures['images']} images"] if "images" in figures else [])])
+    return " · ".join([*parts, *([f"n = {figures['images']} images"] if isinstance(figures.get("images"), int) else [])])

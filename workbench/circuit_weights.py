@@ -85,21 +85,35 @@ def with_weights(circuit: Circuit, edges: Iterable[Edge], run: Mapping[str, Any]
     Parameters
     ----------
     run
-        How the weights were computed, such as the number of images; the circuit's ``figures["weights"]``.
+        How the weights were computed: ``images``, ``path``, ``gate``. What of it holds for all weights of the circuit becomes its
+        ``figures["weights"]``.
     """
     before = {edge.ends: edge for edge in circuit.edges}
     merged = [replace(before[edge.ends], weight=edge.weight) if edge.ends in before else edge for edge in edges]
-    return replace(circuit.with_edges(merged), figures={"weights": dict(run)})
+    new = {edge.ends for edge in merged}
+    others = any(math.isfinite(edge.weight) and edge.ends not in new for edge in circuit.edges)
+    known = run_of(circuit) if others else run
+    return replace(circuit.with_edges(merged), figures={"weights": {name: run[name] for name in run if known.get(name) == run[name]}})
+
+
+def run_of(circuit: Circuit) -> Mapping[str, Any]:
+    """Return what is known of how all weights of a circuit were computed, such as ``images``, ``path`` and ``gate``."""
+    run = circuit.figures.get("weights")
+    return run if isinstance(run, Mapping) else {}  # a file may hold anything there
 
 
 def runs_of(circuit: Circuit, layers: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the parameters of every run of `ExpandedWeights` that the weights of a circuit come from."""
+    """Return the parameters of every run of `ExpandedWeights` that the weights of a circuit come from; none where that is not known."""
+    run = run_of(circuit)
+    if not {"path", "gate"} <= set(run):
+        return []
+    how = {"path": run["path"], "gate": run["gate"]}
     found: dict[tuple[str, str], list[str]] = {}
     order = list(rows_of(circuit, layers))
     for edge in circuit.edges:
         if math.isfinite(edge.weight):
             found.setdefault((layer_of(edge.source), layer_of(edge.target)), []).append(edge.target)
-    return [parameters(pair[0], found[pair]) for pair in sorted(found, key=lambda pair: tuple(map(order.index, pair)))]
+    return [parameters(pair[0], found[pair]) | how for pair in sorted(found, key=lambda pair: tuple(map(order.index, pair)))]
 
 
 def _places(arrays: Arrays, target: str) -> list[int]:

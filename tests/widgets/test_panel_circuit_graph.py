@@ -384,6 +384,11 @@ def test_a_circuit_goes_through_a_file_as_it_is(panel, session, qtbot, tmp_path)
     assert session.circuit.to_json() == before.to_json()
     circuit_edit.read_circuit(session, tmp_path / "a.json")
     assert session.circuit.name == f"{before.name} 2" and len(session.project.circuits) == 2
+    odd = {"weights": 3, "faithfulness": 0.5, "faithfulness_low": "x", "drops": [[1], 2, ["a", "b", None]], "images": "many"}
+    (tmp_path / "odd.json").write_text(json.dumps(before.document() | {"name": "odd", "figures": odd}))
+    circuit_edit.read_circuit(session, tmp_path / "odd.json")
+    assert panel.view._captions[-1] == "Faithfulness 0.500." and panel.view.title.startswith("odd"), "whatever a file says"
+    circuit_edit.delete_circuit(session)
     (tmp_path / "b.json").write_text("{}")
     with qtbot.waitSignal(session.message) as told:
         circuit_edit.read_circuit(session, tmp_path / "b.json")

@@ -2,6 +2,7 @@
 
 import math
 from collections import OrderedDict
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -59,6 +60,18 @@ def test_a_weight_that_comes_anew_leaves_what_a_trace_found():
     assert after.figures == {"weights": {"images": 64}}
 
 
+def test_of_runs_that_differ_only_what_they_share_is_kept():
+    run = {"images": 64, "path": "all", "gate": "mean"}
+    first = with_weights(Circuit(), [Edge("a:0", "b:4", 1.0)], run)
+    both = with_weights(first, [Edge("a:1", "b:4", 1.0)], run | {"path": "direct"})
+    assert first.figures == {"weights": run} and both.figures == {"weights": {"images": 64, "gate": "mean"}}
+    assert runs_of(both, ["a", "b"]) == [], "one call cannot give both"
+    anew = with_weights(both, both.edges, run)
+    assert anew.figures == {"weights": run} and len(runs_of(anew, ["a", "b"])) == 1
+    of_a_file = Circuit().with_edges([Edge("a:0", "b:4", 1.0)])
+    assert with_weights(of_a_file, [Edge("a:1", "b:4", 1.0)], run).figures == {"weights": {}}
+
+
 def test_each_layer_is_connected_to_the_module_before_its_own():
     assert pairs_to_connect(["conv2d2", "mixed3a.1x1", "mixed3a.3x3", "mixed3b"]) == [
         ("conv2d2", "mixed3a.1x1"), ("conv2d2", "mixed3a.3x3"), ("mixed3a.1x1", "mixed3b"), ("mixed3a.3x3", "mixed3b"),
@@ -81,9 +94,10 @@ def test_the_runs_behind_the_weights_are_named_each_once():
         [Edge("conv2d2:1", "mixed3a:5", 1.0), Edge("mixed3a:5", "mixed3b:7,2", 1.0), Edge("conv2d2:1", "mixed3a:4", 2.0),
          Edge("conv2d2:1", "mixed3a:6")]
     )  # fmt: skip
+    circuit = replace(circuit, figures={"weights": {"path": "direct", "gate": "mean"}})
     assert runs_of(circuit, LAYERS) == [
-        parameters("conv2d2", ["mixed3a:4", "mixed3a:5"]),
-        {"source": "mixed3a", "target": "mixed3b", "units": [2, 7], "path": "all", "gate": "mean"},
+        parameters("conv2d2", ["mixed3a:4", "mixed3a:5"]) | {"path": "direct"},
+        {"source": "mixed3a", "target": "mixed3b", "units": [2, 7], "path": "direct", "gate": "mean"},
     ]
 
 
