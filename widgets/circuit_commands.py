@@ -55,6 +55,15 @@ def circuit_commands(panel: CircuitGraphPanel) -> tuple[Command, ...]:
             enabled=tools.connect_units.isEnabled,
         ),
         Command(
+            "circuit.weigh",
+            "Weights of edges",
+            panel.weigh_edges,
+            "Compute the weights of the edges that are there, such as those that a trace found, and add none.",
+            MENU,
+            section="units",
+            enabled=lambda: tools.connect_units.isEnabled() and bool(session.circuit.edges),
+        ),
+        Command(
             "circuit.collapse",
             "Collapse or expand family",
             panel.collapse,

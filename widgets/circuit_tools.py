@@ -44,7 +44,7 @@ class CircuitTools(QWidget):
         self.least.setPrefix("≥ ")
         self.least.setSuffix(" %")
         self.least.setValue(WEAKEST)
-        self.least.setToolTip("Weakest edges that are drawn, in per cent of the strongest; all stay in the circuit")
+        self.least.setToolTip("Weakest edges drawn beside the strongest of each unit, in per cent; all stay in the circuit")
         self.least.setAccessibleName("Weakest edges drawn")
         self.numbers = QCheckBox("numbers", self)
         self.numbers.setToolTip("Write the numbers on the edges")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, Signal
@@ -17,6 +17,7 @@ from workbench.circuit_weights import (
     rows_of,
     source_for,
     strongest_inputs,
+    weight_between,
     with_weights,
 )
 from workbench.jobs.requests import RunAnalysis
@@ -100,6 +101,21 @@ class CircuitWork(QObject):
             for source, target in pairs
         ]
         self._begin(_Undertaking(circuit.name, "connect units", False), circuit, runs)
+
+    def weigh_edges(self, circuit: Circuit) -> None:
+        """Compute the weights of the edges that there are, and add none."""
+        ends: dict[tuple[str, str], list[Edge]] = {}
+        for edge in circuit.edges:
+            ends.setdefault((layer_of(edge.source), layer_of(edge.target)), []).append(edge)
+        runs: list[tuple[dict[str, Any], Read]] = []
+        for (source, _), edges in ends.items():
+
+            def read(arrays: Mapping[str, Any], edges: Sequence[Edge] = edges) -> list[Edge]:
+                return [replace(edge, weight=weight_between(arrays, *edge.ends)) for edge in edges]
+
+            runs.append((parameters(source, [edge.target for edge in edges]), read))
+        if runs:
+            self._begin(_Undertaking(circuit.name, "compute the weights of edges", False), circuit, runs)
 
     def _begin(self, new: _Undertaking, circuit: Circuit, runs: Sequence[tuple[dict[str, Any], Read]]) -> None:
         self.cancel()

@@ -63,8 +63,9 @@ def test_weights_are_compared_between_two_layers_and_attributions_with_all(view)
 
 
 def test_weak_edges_are_left_out_of_the_picture_and_stay_in_the_data(view):
-    view.show_edges("weight", 0.2, False)
+    view.show_edges("weight", 0.6, False)
     assert [edge.ends for edge in view.drawn][-1] in (("low:1", "mid:4"), ("mid:4", "top:7"), ("low:1", "top:7"))
+    assert ("low:2", "mid:4") in {edge.ends for edge in view.drawn}, "the strongest of its unit, although weaker than that"
     assert ("low:2", "mid:5") not in {edge.ends for edge in view.drawn} and ("mid:5", "top:7") in {e.ends for e in view.drawn}
     data = view.data()
     assert data["weight"].shape == (6,) and data["source"][2] == "low:2" and data["units"].tolist() == list(CIRCUIT.units)

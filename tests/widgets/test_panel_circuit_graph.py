@@ -132,6 +132,18 @@ def test_connecting_adds_the_edges_between_what_is_there(panel, session, runner,
     assert len(panel.circuit.units) == 5 and len(runner.asked(RunAnalysis)) == 2
 
 
+def test_the_edges_of_a_trace_get_their_weights_and_no_others_come_in(panel, session, runner, qtbot):
+    traced = Circuit("traced", "test:small", "test:images").with_edges(
+        [Edge(f"{MIDDLE}:7", f"{HIGH}:3", math.nan, 0.5), Edge(f"{MIDDLE}:9", f"{HIGH}:5", math.nan, 0.25)]
+    )
+    session.open_circuit(traced)
+    command(panel, "circuit.weigh")
+    qtbot.waitUntil(lambda: math.isfinite(session.circuit.edges[0].weight))
+    assert {edge.ends: (edge.weight, edge.attribution) for edge in session.circuit.edges} == {
+        (f"{MIDDLE}:7", f"{HIGH}:3"): (3.0, 0.5), (f"{MIDDLE}:9", f"{HIGH}:5"): (5.0, 0.25),
+    }  # fmt: skip
+
+
 def test_every_edit_is_taken_back_and_done_again(panel, session, qtbot):
     begin(panel, qtbot)
     states = [session.circuit.to_json()]

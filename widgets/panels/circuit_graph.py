@@ -306,6 +306,11 @@ class CircuitGraphPanel(Panel):
         if self.circuit is not None and self._is_of_open_model:
             self.work.connect_units(self.circuit)
 
+    def weigh_edges(self) -> None:
+        """Compute the weights of the edges that are there."""
+        if self.circuit is not None and self._is_of_open_model:
+            self.work.weigh_edges(self.circuit)
+
     def remove(self) -> None:
         """Remove the selected nodes, or the selected edge."""
         circuit, nodes, edge = self.circuit, self.view.selection, self.view.selected_edge

@@ -142,17 +142,23 @@ def paint_edge(painter: QPainter, path: QPainterPath, value: float, width: float
     pen = QPen(colour, width, Qt.PenStyle.SolidLine if known else Qt.PenStyle.DashLine, Qt.PenCapStyle.FlatCap)
     painter.setPen(pen)
     painter.setBrush(Qt.BrushStyle.NoBrush)
-    painter.drawPath(path)
     if not known:
+        painter.drawPath(path)
         return
-    end = path.pointAtPercent(1)
+    last, before = (path.elementAt(path.elementCount() - place) for place in (1, 2))
+    end, back = QPointF(last.x, last.y), 1.0 if before.y > last.y else -1.0  # where it comes from
     reach = 3 + 0.75 * width
+    line = QPainterPath(path)
+    if value >= 0:  # the line ends inside the head, so that the tip is sharp
+        line.setElementPositionAt(path.elementCount() - 1, last.x, last.y + back * 1.3 * reach)
+    painter.drawPath(line)
     painter.setPen(Qt.PenStyle.NoPen)
     painter.setBrush(colour)
     if value >= 0:
-        painter.drawPolygon(QPolygonF([end, end + QPointF(-reach, 1.5 * reach), end + QPointF(reach, 1.5 * reach)]))
+        painter.drawPolygon(QPolygonF([end, end + QPointF(-reach, back * 1.6 * reach), end + QPointF(reach, back * 1.6 * reach)]))
     else:
-        painter.drawRect(QRectF(end.x() - reach, end.y(), 2 * reach, max(2.0, 0.4 * width)))
+        thick = max(2.0, 0.4 * width)
+        painter.drawRect(QRectF(end.x() - reach, end.y() if back > 0 else end.y() - thick, 2 * reach, thick))
 
 
 def paint_number(painter: QPainter, path: QPainterPath, text: str, colour: QColor, ink: Ink, taken: list[QRectF]) -> None:

@@ -149,7 +149,7 @@ class GraphView(ViewWidget):
 
     @property
     def drawn(self) -> Sequence[Edge]:
-        """The edges that are drawn, the weakest first."""
+        """The edges that are drawn, the weakest first: those that are strong enough, and from each unit at least one."""
         return self._drawn
 
     def _compared(self) -> dict[Ends, float]:
@@ -173,7 +173,11 @@ class GraphView(ViewWidget):
     def _arrange(self) -> None:
         """Place cards, then lead the edges that are drawn from one to another, side by side where several leave a card."""
         self._shares = shares = self._compared()
-        shown = [edge for edge in self.circuit.edges if not shares[edge.ends] < self.least]
+        strongest: dict[str, Edge] = {}  # of each source: nothing may look as if it were read by nobody
+        for edge in self.circuit.edges:
+            if math.isfinite(share := shares[edge.ends]) and (edge.source not in strongest or share > shares[strongest[edge.source].ends]):
+                strongest[edge.source] = edge
+        shown = [edge for edge in self.circuit.edges if not shares[edge.ends] < self.least or strongest.get(edge.source) is edge]
         self._drawn = sorted(shown, key=lambda edge: -1.0 if math.isnan(shares[edge.ends]) else shares[edge.ends])
         drawn = [edge.ends for edge in self._drawn]
         self._layout = arrange(list(self._rows.values()), drawn, self._size)
@@ -220,7 +224,8 @@ class GraphView(ViewWidget):
         """Return the lines below the legend: what edges show, and what must be known."""
         quantity, against = MEASURES[self.measure]
         drawn, every = len(self._paths), len(self.circuit.edges)
-        few = f"; {drawn} of {every} edges drawn, those of at least {self.least:.0%}".replace("%", " %") if drawn < every else ""
+        least = f"{self.least:.0%}".replace("%", " %")
+        few = f"; {drawn} of {every} edges drawn, those of at least {least} and the strongest of each unit" if drawn < every else ""
         said = [f"Width and colour: {quantity}, in per cent {against}{few}."] if every else []
         return [line for note in (*said, *self._captions) for line in wrapped(note, width - 20, figure_font(10))]
 
