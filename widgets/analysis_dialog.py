@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import Qt
@@ -130,24 +131,10 @@ class AnalysisDialog(QDialog):
         if card is None:
             return
         self.about.setText(" ".join(card.help.partition("\n\n")[0].split()))
-        layers = list(self._session.layers)
-        self.form = Form(card.schema, dict.fromkeys(("layer", "source", "target"), layers), self._first_values(card))
+        self.form = Form(card.schema, suggestions(self._session, card.schema), first_values(self._session, card.schema))
         self.form.changed.connect(self._refresh)
         self._place.addWidget(self.form)
         self._refresh()
-
-    def _first_values(self, card: AnalysisCard) -> dict[str, Any]:
-        """Begin with what is selected in the window."""
-        session = self._session
-        units = [session.unit.index] if session.unit is not None else list(range(min(8, self._units_of_layer())))
-        names = list(session.layers)
-        earlier = names[max(0, names.index(session.layer) - 1)] if session.layer in names else session.layer
-        selected = {"layer": session.layer, "layers": [session.layer], "units": units, "source": earlier, "target": session.layer}
-        return {name: value for name, value in selected.items() if name in card.schema.get("properties", {})}
-
-    def _units_of_layer(self) -> int:
-        layer = self._session.layers.get(self._session.layer)
-        return layer.units if layer is not None else 0
 
     def _refresh(self) -> None:
         session, card = self._session, self.current()
@@ -213,3 +200,23 @@ class AnalysisDialog(QDialog):
         """Show what was found."""
         if self._result is not None:
             ResultWindow(self._session, self._result, self._result.analysis, self.parentWidget()).show()
+
+
+def suggestions(session: Session, schema: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return the fields whose values are names of layers; a target without a source is a unit."""
+    fields = ("layer", "source", "target") if "source" in schema.get("properties", {}) else ("layer",)
+    return {field: list(session.layers) for field in fields}
+
+
+def first_values(session: Session, schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the parameters of an analysis begin with: what is selected in the window."""
+    names, layer = list(session.layers), session.layers.get(session.layer)
+    units = [session.unit.index] if session.unit is not None else list(range(min(8, layer.units if layer is not None else 0)))
+    earlier = names[max(0, names.index(session.layer) - 1)] if session.layer in names else session.layer
+    selected = {"layer": session.layer, "layers": [session.layer], "units": units, "source": earlier, "target": session.layer}
+    known = schema.get("properties", {})
+    if "source" not in known:
+        selected["target"] = str(session.unit) if session.unit is not None else ""
+    if session.unit is not None:  # a number beside a layer, or an address
+        selected["unit"] = str(session.unit) if known.get("unit", {}).get("type") == "string" else session.unit.index
+    return {name: value for name, value in selected.items() if name in known}

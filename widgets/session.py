@@ -76,6 +76,8 @@ class Session(QObject):
         Whether a network was asked for and is not there yet.
     circuit
         The circuit that is open, or None.
+    pinned
+        Units that stand side by side in the panel Compare, each with the reference of its network.
     device, arithmetic
         Where networks are computed and with what numbers, as of `workbench.jobs.machine.ComputeOn`.
     """
@@ -135,6 +137,8 @@ class Session(QObject):
         self.region: tuple[float, float, float, float] | None = None
         self.image_name = self.reading = ""
         self.layers: dict[str, Layer] = {}
+        self.circuit: Circuit | None = None
+        self.pinned: tuple[tuple[str, Unit], ...] = ()
         self.device, self.arithmetic = "auto", "fp32"
         self.twin = False
         self.modified = self.opening_model = False
@@ -459,6 +463,7 @@ class Session(QObject):
         self._project = project
         self.undo_stack.clear()
         self.set_modified(False)
+        self.open_circuit(None)
         self.project_changed.emit()
 
     def touch(self) -> None:

@@ -113,9 +113,9 @@ class Circuit:
         gone = set(ends)
         return replace(self, edges=tuple(edge for edge in self.edges if edge.ends not in gone), figures={})
 
-    def to_json(self) -> str:
-        """Write it as JSON that `from_json` reads; figures that are no number become null."""
-        document = {
+    def document(self) -> dict[str, Any]:
+        """Return it as plain data that `from_document` reads; figures that are no number become None."""
+        return {
             "circuit": FORMAT,
             "name": self.name,
             "model": self.model,
@@ -124,7 +124,10 @@ class Circuit:
             "edges": [{key: _plain(value) for key, value in vars(edge).items()} for edge in self.edges],
             "figures": _plain(self.figures),
         }
-        return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+    def to_json(self) -> str:
+        """Write it as JSON that `from_json` reads."""
+        return json.dumps(self.document(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Circuit:
@@ -137,17 +140,31 @@ class Circuit:
         """
         try:
             document = json.loads(text)
-            if not isinstance(document, dict) or "circuit" not in document:
-                raise InputError("this file does not hold a circuit")
-            if document["circuit"] != FORMAT:
-                raise InputError(f"this circuit is of version {document['circuit']}, this program reads version {FORMAT}")
+        except (ValueError, RecursionError):
+            raise InputError("this file does not hold a circuit: it is no JSON") from None
+        return cls.from_document(document)
+
+    @classmethod
+    def from_document(cls, document: object) -> Circuit:
+        """Read what `document` gave.
+
+        Raises
+        ------
+        InputError
+            When it is not a circuit, or of a later version; the message says what is wrong.
+        """
+        if not isinstance(document, Mapping) or "circuit" not in document:
+            raise InputError("this file does not hold a circuit")
+        if document["circuit"] != FORMAT:
+            raise InputError(f"this circuit is of version {document['circuit']}, this program reads version {FORMAT}")
+        try:
             known = document["edges"]
             edges = [Edge(str(edge["source"]), str(edge["target"]), *(_number(edge[key]) for key in MEASURED)) for edge in known]
             units = tuple(str(unit) for unit in document["units"])
             for unit in units:
                 layer_of(unit)
             names = {key: str(document[key]) for key in ("name", "model", "images")}
-            return cls(**names, units=units, edges=tuple(edges), figures=document["figures"])
+            return cls(**names, units=units, edges=tuple(edges), figures=dict(document["figures"]))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             if isinstance(error, InputError):
                 raise

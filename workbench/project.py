@@ -1,4 +1,4 @@
-"""A saved investigation: what is open, how the window stands, notes, labels, families, edits. One JSON file, and arrays beside it.
+"""A saved investigation: what is open, how the window stands, notes, labels, families, circuits, edits; one JSON file and arrays.
 
 The JSON carries a version; an older file is brought up to today's by one function a version. Saving is atomic: every file is written
 under another name, flushed to the disk and moved into place, arrays first, so that whatever happens meanwhile (power loss, ``kill
@@ -24,6 +24,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
+from workbench.circuit import Circuit
 from workbench.input_error import InputError
 from workbench.labels import Label
 from workbench.unit_families import Family
@@ -31,7 +32,7 @@ from workbench.unit_families import Family
 if TYPE_CHECKING:
     import numpy as np
 
-VERSION = 2
+VERSION = 3
 """Version of the files written today."""
 
 
@@ -44,7 +45,12 @@ def _names_become_labels(document: dict[str, Any]) -> dict[str, Any]:
     return document | {"labels": labels}
 
 
-MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _names_become_labels}
+def _circuits_come_in(document: dict[str, Any]) -> dict[str, Any]:
+    """Version 2 had no circuits."""
+    return document | {"circuits": []}
+
+
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _names_become_labels, 2: _circuits_come_in}
 """Version -> what turns a document of that version into one of the next. A change of the fields below raises `VERSION` and adds one."""
 
 FIGURE = "figure "
@@ -162,6 +168,8 @@ class Project:
         Units of a layer that belong together: model reference -> families, in the user's order.
     problems
         What the user set for open problems: number such as ``7.10`` -> state. A problem that is not here is untouched.
+    circuits
+        Units and the edges between them that the user keeps, of any network; each has a name of its own.
     edits
         Changes of networks by hand, in the order in which they are applied.
     arrays
@@ -185,6 +193,7 @@ class Project:
     labels: dict[str, dict[str, list[Label]]] = field(default_factory=dict)
     families: dict[str, list[Family]] = field(default_factory=dict)
     problems: dict[str, ProblemState] = field(default_factory=dict)
+    circuits: list[Circuit] = field(default_factory=list)
     edits: list[Edit] = field(default_factory=list)
     arrays: "dict[str, np.ndarray]" = field(default_factory=dict, metadata={"files": True})
 
@@ -251,6 +260,8 @@ class Project:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, Circuit):
+        return value.document()
     if is_dataclass(value):
         return {f.name: _plain(getattr(value, f.name)) for f in fields(value) if not f.metadata.get("files")}
     if isinstance(value, dict):
@@ -279,6 +290,11 @@ def _typed(kind: Any, value: Any, where: str) -> Any:
         return [_typed(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value)]
     if get_origin(kind) is dict and isinstance(value, dict):
         return {key: _typed(arguments[1], item, f"{where}[{key!r}]") for key, item in value.items()}
+    if kind is Circuit and isinstance(value, dict):
+        try:
+            return Circuit.from_document(value)
+        except InputError as error:
+            raise ProjectError(f"{where} cannot be: {error}") from None
     if is_dataclass(kind) and isinstance(value, dict):
         kinds = {f.name: f.type for f in fields(kind) if not f.metadata.get("files")}
         if unknown := sorted(set(value) - set(kinds)):

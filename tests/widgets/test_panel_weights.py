@@ -5,21 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QContextMenuEvent
+from PySide6.QtWidgets import QApplication
 
-from widgets.panels.weights import (
-    WeightsPanel,
-    cropped,
-    kernel_pixels,
-    sensible_source,
-    sensible_target,
-    sources_of,
-    targets_of,
-)
+from widgets.panels.weights import WeightsPanel, cropped, kernel_pixels
 from widgets.views.colour_scale import ColourScale
 from workbench.analyses.analysis import Result
 from workbench.jobs.requests import RunAnalysis
 from workbench.jobs.unit_requests import Thumbnails
 from workbench.models.layer import Layer, Unit
+from workbench.models.neighbours import sensible_source, sensible_target, sources_of, targets_of
 
 SOURCE, SOURCES, TARGETS = "blocks.0:add", 6, 4
 
@@ -134,6 +129,29 @@ def test_inputs_of_the_unit_are_kernels_with_names_and_lead_upstream_and_back(pa
     assert runner.asked(RunAnalysis)[-1].parameters["target"] == SOURCE
     qtbot.mouseClick(panel.back, Qt.MouseButton.LeftButton)
     assert session.unit == Unit("blocks.1.act", 1)
+
+
+def test_an_input_that_is_shown_goes_into_the_circuit_with_its_edge(panel, session, qtbot):
+    qtbot.waitUntil(lambda: bool(panel.views()))
+    session.select_unit(Unit("blocks.1.act", 1))
+    qtbot.waitUntil(lambda: bool(panel.strip.rows))
+    place = panel.strip._place(0, 1).center().toPoint()
+    event = QContextMenuEvent(QContextMenuEvent.Reason.Mouse, place, panel.strip.mapToGlobal(place))
+    with qtbot.waitSignal(session.panels_wanted) as wanted:
+        QApplication.sendEvent(panel.strip, event)
+        menu = QApplication.activePopupWidget()
+        next(action for action in menu.actions() if action.text() == "Add to circuit").trigger()
+        menu.close()
+    assert wanted.args == [("circuit_graph",)]
+    (edge,) = session.circuit.edges
+    assert edge.ends == (f"{SOURCE}:2", "blocks.1.act:1") and edge.weight == pytest.approx(-1.5)
+    assert (session.circuit.model, session.circuit.images) == ("test:small", "test:images")
+    assert session.circuit.figures == {"weights": {"images": 64, "path": "all", "gate": "mean"}}
+    panel.add_to_circuit(0)
+    assert len(session.circuit.edges) == 2 and len(session.project.circuits) == 1
+    session.undo_stack.undo()
+    session.undo_stack.undo()
+    assert session.circuit is None and session.project.circuits == []
 
 
 def test_outputs_are_what_reads_the_layer_and_lead_downstream(panel, session, runner, qtbot):

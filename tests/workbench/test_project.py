@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from workbench import project as module
+from workbench.circuit import Circuit, Edge
 from workbench.labels import Label
 from workbench.project import Edit, Note, ProblemState, Project, ProjectError, Window
 from workbench.unit_families import Family
@@ -42,6 +43,7 @@ def example() -> Project:
         },
         families={"timm:resnet18": [Family("curves", "layer1.0.conv1", [12, 3], [0.0, None])]},
         problems={"7.10": ProblemState("started", "me", "weights of the second tower"), "7.1": ProblemState()},
+        circuits=[Circuit("curves", "timm:resnet18", "emoji").with_edges([Edge("conv1:3", "layer1:7", -0.5)]), Circuit("empty")],
         edits=[Edit("timm:resnet18", "conv1.weight", "hand-made curve", False)],
         arrays={"hand-made curve": np.arange(24, dtype=np.float32).reshape(2, 3, 4), "twin": np.arange(3), "same": np.arange(3)},
     )
@@ -73,6 +75,8 @@ def test_every_kind_of_difference_is_seen():
         lambda p: p.labels.clear(),
         lambda p: p.families["timm:resnet18"][0].units.reverse(),
         lambda p: setattr(p.window, "state", b""),
+        lambda p: p.circuits.append(Circuit("another")),
+        lambda p: p.circuits.__setitem__(0, p.circuits[0].with_edges([Edge("conv1:3", "layer1:7", -0.25)])),
         lambda p: p.arrays["twin"].__setitem__(0, 9),
         lambda p: p.arrays.pop("same"),
     ):
@@ -294,6 +298,9 @@ def one_line(path: Path) -> str:
         (b'{"version": 2, "labels": {"m": {"a:1": [{"name": "x", "confidence": 7}]}}}', "cannot be: confidence 7.0 is not"),
         (b'{"version": 2, "labels": {"m": {"a:1": [{"name": "x", "confidence": "sure"}]}}}', "confidence is 'sure'"),
         (b'{"version": 2, "labels": {"m": {"a:1": [{"name": "x", "kind": "guessed"}]}}}', "kind is 'guessed'"),
+        (b'{"version": 3, "circuits": [{"circuit": 1, "units": ["x"]}]}', r"circuits\[0\] cannot be: .*circuit that can be read"),
+        (b'{"version": 3, "circuits": [{"circuit": 9}]}', r"circuits\[0\] cannot be: this circuit is of version 9"),
+        (b'{"version": 3, "circuits": ["curves"]}', r"circuits\[0\] is 'curves'"),
         (b'{"version": 1, "arrays": ["a"]}', "arrays is"),
         (b'{"version": 1, "arrays": {"a": "../../secret.npy"}}', "not the name of an array file"),
         (b'{"version": 1, "arrays": {"a": "0.npy"}}', "cannot be read: No such file"),
@@ -336,6 +343,12 @@ def test_a_file_of_each_older_version_is_still_read():
         if file.stem >= "version_2":
             [family] = project.families["bundled:efficientnet-lite0"]
             assert (family.name, family.units, family.angles) == ("curves", [12, 7], [0.0, None])
+        if file.stem >= "version_3":
+            [circuit] = project.circuits
+            assert circuit.name == "curves" and circuit.edges == (Edge("blocks.1.0:3", "blocks.2.0:12", -0.25),)
+            assert circuit.figures == {"weights": {"images": 64, "path": "all", "gate": "mean"}}
+        else:
+            assert project.circuits == []
         assert project.problems["7.10"].status == "started"
         assert project.window.state == b"docks"
         assert project.arrays["kernel"].tolist() == [[1.0, -1.0]]

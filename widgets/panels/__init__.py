@@ -95,6 +95,12 @@ PANELS: dict[str, Entry] = {
         "centre",
         "Patterns of weights that return in the whole network, beside how many shuffled weights have. Open one as a circuit.",
     ),
+    "circuit_graph": Entry(
+        "circuit_graph:CircuitGraphPanel",
+        "Circuit",
+        "centre",
+        "A circuit as a graph: units as pictures, edges with their weights; build it by clicking, measure it, save and export it.",
+    ),
     "evidence": Entry(
         "evidence:EvidencePanel",
         "Evidence",
@@ -102,4 +108,4 @@ PANELS: dict[str, Entry] = {
         "What is known of a unit as a detector: seven pieces of evidence beside their nulls, and a screen to label pictures blind.",
     ),
 }
-"""Panel id -> entry. The order gives the shortcuts Ctrl+1 to Ctrl+9, Ctrl+0, and the order of the tabs."""
+"""Panel id -> entry. The order gives the shortcuts Ctrl+1 to Ctrl+9, Ctrl+0, then Ctrl+Alt+1 and so on, and the order of the tabs."""

@@ -410,6 +410,7 @@ class ComparePanel(Panel):
             session.open_model(column.model, layer=column.unit.layer, unit=column.unit)
 
     def _lay_out(self) -> None:
+        self.session.pinned = tuple((column.model, column.unit) for column in self.columns)
         for place, column in enumerate(self.columns):
             for row, part in enumerate(column.parts):
                 self._grid.addWidget(part, row, place, Qt.AlignmentFlag.AlignTop)

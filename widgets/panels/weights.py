@@ -12,6 +12,7 @@ from PySide6.QtWidgets import (
     QComboBox,
     QHBoxLayout,
     QLabel,
+    QMenu,
     QPushButton,
     QScrollArea,
     QSplitter,
@@ -21,6 +22,7 @@ from PySide6.QtWidgets import (
 )
 
 from widgets.badge import Badge
+from widgets.circuit_edit import add_edges
 from widgets.docks import Panel
 from widgets.elided_combo_box import ElidedComboBox
 from widgets.theme import say
@@ -28,11 +30,13 @@ from widgets.views.axes import number
 from widgets.views.colour_scale import ColourScale
 from widgets.views.image_strip import ImageStrip, Picture, Row
 from widgets.views.matrix_view import MatrixView
+from workbench.circuit import Edge
 from workbench.extent import extent
 from workbench.jobs.requests import RunAnalysis
 from workbench.jobs.unit_requests import Thumbnails
 from workbench.labels import variable_names
-from workbench.models.layer import Layer, Unit, patch_grid
+from workbench.models.layer import Unit, patch_grid
+from workbench.models.neighbours import sensible_source, sensible_target, sources_of, targets_of
 from workbench.recompute import of_pictures, of_result
 
 if TYPE_CHECKING:
@@ -138,6 +142,7 @@ class WeightsPanel(Panel):
         self.strip = ImageStrip(smallest=52, largest=84)
         self.strip.setAccessibleName("Strongest inputs or outputs of the unit")
         self.strip.picked.connect(self._follow)
+        self.strip.offers = self._offer
         content = QWidget()
         column = QVBoxLayout(content)
         column.setContentsMargins(0, 0, 0, 0)
@@ -448,6 +453,24 @@ class WeightsPanel(Panel):
         if self._result is not None and place < len(self._shown):
             self.session.select_unit(Unit(self._others, self._shown[place]))
 
+    def _offer(self, menu: QMenu, _row: int, place: int) -> None:
+        """Offer to put a unit and the edge between it and the selected one into the circuit."""
+        if self._result is not None and place < len(self._shown):
+            other = str(Unit(self._others, self._shown[place]))
+            action = menu.addAction("Add to circuit", lambda: self.add_to_circuit(place))
+            action.setToolTip(f"Put {other} and its edge into the circuit that is open, or into a new one")
+
+    def add_to_circuit(self, place: int) -> None:
+        """Put an input or output that is shown into the circuit, with its edge."""
+        assert self._result is not None
+        other, here, arrays, summary = self._shown[place], Unit(self.session.layer, self._unit), self._result.arrays, self._result.summary
+        there = Unit(self._others, other)
+        source, target = (there, here) if self.inputs else (here, there)
+        weight = float(arrays["sum"][target.index, source.index])
+        run = {"images": summary["images"], "path": summary["path"], "gate": summary["gate"]}
+        add_edges(self.session, [Edge(str(source), str(target), weight)], f"add {there}", run)
+        self.session.panels_wanted.emit(("circuit_graph",))
+
     def _say(self, text: str, wrong: bool = False) -> None:
         say(self.said, text, wrong)
         self.said.setVisible(bool(text))
@@ -482,46 +505,6 @@ class WeightsPanel(Panel):
         if self._result is None:
             return []
         return [self.matrix, *([self.strip] if self.strip.rows else [])]
-
-
-def sources_of(layers: list[Layer], target: Layer) -> list[Layer]:
-    """Return the layers before one that are worth reading it from: what stands behind a non-linearity, a sum or a concatenation."""
-    place = layers.index(target)
-    return [layer for layer in layers[:place] if layer.role != "pre" and layer.units > 1]
-
-
-def targets_of(layers: list[Layer], source: Layer) -> list[Layer]:
-    """Return the layers behind one that read it with weights of their own, or are made of such."""
-    place = layers.index(source)
-    return [layer for layer in layers[place + 1 :] if layer.role != "pre" and layer.units > 1 and "pool" not in layer.kind]
-
-
-def sensible_target(behind: list[Layer], source: Layer) -> Layer:
-    """Return the nearest of them outside the source's own module, and no deeper inside a module than it."""
-    own = module_of(source.name)
-    outside = [layer for layer in behind if not inside(layer.name, own) and layer.name.count(".") <= source.name.count(".")]
-    return (outside or behind)[0]
-
-
-def sensible_source(before: list[Layer], target: Layer) -> Layer:
-    """Return the nearest of them outside the target's own module."""
-    own = module_of(target.name)
-    outside = [layer for layer in before if not inside(layer.name, own)]
-    return (outside or before)[-1]
-
-
-def module_of(name: str) -> str:
-    """Return the block that a layer is in, or is: ``mixed3a`` for ``mixed3a.1x1``, ``blocks.3`` for itself and what is in it."""
-    parts = name.replace(":", ".").replace("/", ".").split(".")
-    for length in range(len(parts), 0, -1):  # the innermost part that is counted, such as blocks.3
-        if parts[length - 1].isdigit() and length > 1:
-            return ".".join(parts[:length])
-    return parts[0]
-
-
-def inside(name: str, module: str) -> bool:
-    """Whether a layer is a module's output or in it."""
-    return name == module or name.startswith((f"{module}.", f"{module}:", f"{module}/"))
 
 
 def cropped(kernels: np.ndarray) -> np.ndarray:

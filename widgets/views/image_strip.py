@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, QSizeF, Qt, Signal
-from PySide6.QtGui import QHelpEvent, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
-from PySide6.QtWidgets import QToolTip, QWidget
+from PySide6.QtGui import (
+    QContextMenuEvent,
+    QHelpEvent,
+    QKeyEvent,
+    QMouseEvent,
+    QPainter,
+    QPaintEvent,
+    QPen,
+    QResizeEvent,
+)
+from PySide6.QtWidgets import QMenu, QToolTip, QWidget
 
 from widgets.views.axes import number
 from widgets.views.view import PAPER, ViewWidget, as_image, draw_image, elided, figure_font, fit
@@ -75,6 +84,9 @@ class ImageStrip(ViewWidget):
         self._smallest, self._largest = smallest, largest
         self._focused = (0, 0)
         self.message = ""
+        self.offers: Callable[[QMenu, int, int], None] | None = None
+        """Adds what can be done with an image to the menu, by its row and place."""
+        self._asked_at: tuple[int, int] | None = None
         self.setMouseTracking(True)
 
     @property
@@ -295,6 +307,18 @@ class ImageStrip(ViewWidget):
             self._focused = hit
             self.update()
             self.picked.emit(*hit)
+
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
+        """Open the menu of the image under the mouse, or of the one that the keyboard is on."""
+        by_mouse = event.reason() == QContextMenuEvent.Reason.Mouse
+        self._asked_at = self._hit(QPointF(event.pos())) if by_mouse else self._focused if self._rows else None
+        super().contextMenuEvent(event)
+
+    def fill_menu(self, menu: QMenu) -> None:
+        """Offer what can be done with the image, and what every view offers."""
+        if self.offers is not None and self._asked_at is not None:
+            self.offers(menu, *self._asked_at)
+        super().fill_menu(menu)
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         """Show by the cursor what can be clicked."""

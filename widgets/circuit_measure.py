@@ -1,0 +1,150 @@
+"""How much a circuit explains, measured again after each edit: faithfulness, completeness, minimality."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import QObject, QTimer, Signal
+
+from widgets.views.axes import number
+from workbench.circuit import Circuit, Edge
+from workbench.jobs.requests import RunAnalysis
+
+if TYPE_CHECKING:
+    from widgets.session import Session
+    from workbench.analyses.analysis import Result
+    from workbench.jobs.job import JobEvent
+
+ANALYSIS = "CircuitMeasures"
+PAUSE = 500
+"""Milliseconds after the last edit."""
+SCORES = ("faithfulness", "explained", "completeness", "minimality")
+DROPS = "drops"
+"""Name of the figure that says by how much the score drops without each edge."""
+
+
+class CircuitMeasure(QObject):
+    """Measures the circuit it was given last, a while after that; an older one that is still being measured is given up."""
+
+    changed = Signal()
+    """There is news: `said`, `running`."""
+    measured = Signal(object)
+    """The figures of the circuit that was given last."""
+
+    def __init__(self, session: Session, parent: QObject) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._circuit: Circuit | None = None
+        self._ordered = Circuit()
+        self._request: RunAnalysis | None = None
+        self._job = 0
+        self.said, self.wrong = "", False
+        self._pause = QTimer(self, singleShot=True, interval=PAUSE)
+        self._pause.timeout.connect(self._ask)
+
+    def give(self, circuit: Circuit | None) -> None:
+        """Measure this one from now on; None for nothing."""
+        same = circuit is not None and self._circuit is not None and question(circuit) == question(self._circuit)
+        if same and (self._request is not None or self._pause.isActive()):
+            return
+        self.stop()
+        self._circuit = circuit
+        if circuit is None or not circuit.edges or SCORES[0] in circuit.figures:
+            return
+        self._say("will be measured")
+        self._pause.start()
+
+    def stop(self) -> None:
+        """Give up what is being measured."""
+        self._pause.stop()
+        if self._request is not None:
+            self._request = None
+            self._session.relay.cancel(self._job)
+        self._circuit = None
+        self._say("")
+
+    def _ask(self) -> None:
+        circuit, session = self._circuit, self._session
+        if circuit is None:
+            return
+        images = circuit.images or (session.images.ref if session.images is not None else "")
+        if not images:
+            self._say("Open images: a circuit is measured on them.")
+            return
+        self._ordered = ordered(circuit)
+        self._request = RunAnalysis(ANALYSIS, {"circuit": question(circuit)}, circuit.model, images)
+        self._say("measuring …")
+        self._job = session.relay.submit(self._request, self._take)
+
+    def _take(self, event: JobEvent) -> None:
+        if event.request is not self._request:  # of the circuit before an edit
+            return
+        if event.ended:
+            self._request = None
+        if event.state == "failed":
+            self._say(event.error, wrong=True)
+        elif event.state == "cancelled":
+            self._say("not measured")
+        elif event.state == "done":
+            self._say("")
+            self.measured.emit(kept(self._ordered, event.result))
+        elif event.state == "progress" and event.total:
+            self._say(f"measuring: {event.done / event.total:.0%}")
+
+    def _say(self, text: str, wrong: bool = False) -> None:
+        if (text, wrong) != (self.said, self.wrong):
+            self.said, self.wrong = text, wrong
+            self.changed.emit()
+
+
+def question(circuit: Circuit) -> str:
+    """Return what the analysis is asked about a circuit."""
+    return json.dumps(ordered(circuit).document(), allow_nan=False)
+
+
+def ordered(circuit: Circuit) -> Circuit:
+    """Return what is measured of a circuit: its units and edges, whatever it is called and in whatever order it is drawn."""
+    edges = tuple(Edge(*ends) for ends in sorted(edge.ends for edge in circuit.edges))
+    return replace(circuit, name="", units=tuple(sorted(circuit.units)), edges=edges, figures={})
+
+
+def kept(circuit: Circuit, result: Result) -> dict[str, Any]:
+    """Return what is kept of the measures: the scores with their intervals, and the drop without each edge, in the order of the edges."""
+    summary = result.summary
+    wanted = [name for score in SCORES for name in (score, f"{score}_low", f"{score}_high", f"null_{score}_highest")]
+    figures = {name: summary[name] for name in wanted if summary.get(name) is not None}
+    drops = result.arrays.get("edge_drop")
+    if drops is not None and len(drops) == len(circuit.edges):
+        figures[DROPS] = [[*edge.ends, float(drop)] for edge, drop in zip(circuit.edges, drops, strict=True)]
+    return figures | {"images": summary["images"]}
+
+
+def drops_of(figures: Mapping[str, Any]) -> dict[tuple[str, str], float]:
+    """Return by how much the score drops without each edge, by its ends; empty where that was not measured."""
+    found = figures.get(DROPS)
+    rows = [row for row in found if isinstance(row, list | tuple) and len(row) == 3] if isinstance(found, list | tuple) else []
+    return {(str(source), str(target)): drop for source, target, drop in rows if isinstance(drop, int | float)}
+
+
+def told(figures: Mapping[str, Any]) -> str:
+    """Say in one line what was measured, beside the null where there is one; empty where nothing was."""
+    if SCORES[0] not in figures:
+        return ""
+    parts = []
+    for name in SCORES:
+        if isinstance(figures.get(name), int | float):
+            beside_it = (figures.get(key) for key in (f"{name}_low", f"{name}_high", f"null_{name}_highest"))
+            low, high, null = (value if isinstance(value, int | float) else None for value in beside_it)
+            between = f" [{number(low)}, {number(high)}]" if low is not None and high is not None else ""
+            beside = f" (random circuits at most {number(null)})" if null is not None else ""
+            parts.append(f"{name} {number(figures[name])}{between}{beside}")
+    if not parts:
+        return ""
+    drops = drops_of(figures)
+    if drops:
+        least = min(drops, key=drops.__getitem__)
+        parts[-1] += f" (least drop without an edge: {least[0]} → {least[1]})"
+    return " · ".join([*parts, *([f"n = {figures['images']} images"] if isinstance(figures.get("images"), int) else [])])

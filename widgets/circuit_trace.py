@@ -1,0 +1,146 @@
+"""Tracing: the form that starts it, and the circuit that it ends with."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import QObject, Qt, Signal
+from PySide6.QtWidgets import QDialog, QDialogButtonBox, QLabel, QVBoxLayout, QWidget
+
+from widgets.analysis_dialog import first_values, suggestions
+from widgets.circuit_edit import add_circuit, tidied
+from widgets.form import Form, Preload
+from widgets.theme import say
+from workbench.circuit import Circuit
+from workbench.input_error import InputError
+from workbench.jobs.requests import RunAnalysis
+
+if TYPE_CHECKING:
+    from widgets.session import Session
+    from workbench.jobs.job import JobEvent
+    from workbench.jobs.requests import AnalysisCard
+
+ANALYSIS = "Trace"
+
+
+class TraceDialog(QDialog):
+    """Asks for the parameters of a trace; `wanted` gives them."""
+
+    wanted = Signal(object)
+    """Parameters by name."""
+
+    def __init__(self, session: Session, card: AnalysisCard, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.setWindowTitle(card.title)
+        self.resize(560, 520)
+        self._session, self._card = session, card
+        self.form: Form | None = None
+        about = QLabel(" ".join(card.help.partition("\n\n")[0].split()), wordWrap=True)
+        model, images = session.model, session.images
+        runs_on = QLabel(f"Network: {model.name if model else 'none is open'}  ·  images: {images.name if images else 'none are open'}")
+        self.said = QLabel(wordWrap=True)
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
+        self.run = buttons.addButton("Trace", QDialogButtonBox.ButtonRole.AcceptRole)
+        self.run.setToolTip("Start it; the circuit it finds is opened when it is there")
+        buttons.accepted.connect(self._accept)
+        buttons.rejected.connect(self.reject)
+        self._layout = QVBoxLayout(self)
+        for part in (about, runs_on, self.said, buttons):
+            self._layout.addWidget(part)
+        self._refresh()
+        self._preload = Preload(self)
+        self._preload.ready.connect(self._make_form)
+        self._preload.start()
+
+    def _make_form(self) -> None:
+        session, schema = self._session, self._card.schema
+        values = first_values(session, schema)
+        values.pop("layers", None)  # those of the circuit are not that of its target
+        self.form = Form(schema, suggestions(session, schema), values)
+        self.form.changed.connect(self._refresh)
+        self._layout.insertWidget(2, self.form, 1)
+        self._refresh()
+
+    def _missing(self) -> str:
+        if self._session.model is None:
+            return "Open a network first."
+        if self._card.needs_images and self._session.images is None:
+            return "This needs images; open a set first."
+        if self.form is not None and self.form.errors:
+            name, error = next(iter(self.form.errors.items()))
+            return f"{name}: {error}"
+        return ""
+
+    def _refresh(self) -> None:
+        missing = self._missing()
+        say(self.said, missing, wrong=bool(missing))
+        self.run.setEnabled(self.form is not None and not missing)
+
+    def _accept(self) -> None:
+        values: dict[str, Any] = self.form.values() if self.form is not None else {}
+        self.wanted.emit(values)
+        self.accept()
+
+
+class CircuitTracing(QObject):
+    """Runs one trace at a time and opens what it finds; an older one is given up."""
+
+    changed = Signal()
+    """There is news: `said`, `running`."""
+
+    def __init__(self, session: Session, parent: QObject) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._request: RunAnalysis | None = None
+        self._job = 0
+        self.said = ""
+
+    @property
+    def running(self) -> bool:
+        """Whether a trace is under way."""
+        return self._request is not None
+
+    def start(self, parameters: dict[str, Any]) -> None:
+        """Trace with these parameters, in the open network on the open images."""
+        session = self._session
+        if session.model is None:
+            return
+        self.cancel()
+        self._request = RunAnalysis(ANALYSIS, parameters, session.model.ref, session.images.ref if session.images is not None else None)
+        self._job = session.relay.submit(self._request, self._take)
+        self._say("Tracing: waiting for its turn …")
+
+    def cancel(self) -> None:
+        """Give up the trace."""
+        if self._request is not None:
+            self._request = None
+            self._session.relay.cancel(self._job)
+            self._say("")
+
+    def _take(self, event: JobEvent) -> None:
+        if event.request is not self._request:  # of one that was given up
+            return
+        if event.ended:
+            self._request = None
+            self._say("")
+        elif event.total:
+            self._say(f"Tracing: {event.note or 'at work'}, {event.done / event.total:.0%}")
+        if event.state == "failed":
+            self._session.report(event.error, event.details)
+        elif event.state == "done":
+            self._open(event.request, event.result.summary["circuit"])
+
+    def _open(self, request: RunAnalysis, document: object) -> None:
+        try:
+            found = Circuit.from_document(document)
+        except InputError as error:
+            self._session.report(f"The trace gave no circuit: {error}")
+            return
+        found = replace(found, model=found.model or request.model, images=found.images or request.images or "")
+        add_circuit(self._session, tidied(self._session, found), "trace")
+
+    def _say(self, text: str) -> None:
+        self.said = text
+        self.changed.emit()
