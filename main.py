@@ -12,7 +12,7 @@ from typing import NoReturn
 from workbench import __version__, cli
 from workbench.task import Task
 
-COMMANDS = ("window", "list", "run", "generate", "train", "evaluate", "labels")
+COMMANDS = ("window", "list", "run", "problem", "generate", "train", "evaluate", "labels")
 
 TRACEBACK = "on an error show where it was noticed, not one line"
 
@@ -50,6 +50,15 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps or auto (the default): the fastest there is")
     run.add_argument("--numbers", choices=("fp32", "tf32", "bf16"), default="fp32", help="bf16 only where activations are read, and marked")
     run.add_argument("--out", metavar="DIR", required=True, help="folder for result.json, arrays.npz and figures/")
+
+    problem = commands.add_parser("problem", help="answer an open problem with a report: figures, nulls, and what is missing")
+    problem.add_argument("number", metavar="NUMBER", help="as in 'list problems', such as 7.10")
+    problem.add_argument("--model", metavar="REF", action="append", help="network it is about; may be repeated; by default bundled ones")
+    problem.add_argument("--images", metavar="REF", default="", help="image set; by default the one the report names")
+    problem.add_argument("--budget", choices=("quick", "full"), default="quick", help="quick: at most about ten minutes on two cores")
+    problem.add_argument("--out", metavar="DIR", required=True, help="folder for report.html, report.json and results/")
+    problem.add_argument("--allow-code", action="store_true", help="run the file behind python:FILE.py:FACTORY")
+    problem.add_argument("--traceback", action="store_true", help=TRACEBACK)
 
     generate = commands.add_parser("generate", help="draw images from prompts with a diffusion network")
     generate.add_argument("prompts", metavar="PROMPT", nargs="*", default=[""], help="what is drawn; none: anything")
@@ -148,6 +157,9 @@ def main(argv: Sequence[str]) -> int:
     def run(task: cli.TerminalTask) -> None:
         cli.run(given.analysis, given.set, given.model, given.images, given.out, given.allow_code, (given.device, given.numbers), task)
 
+    def problem(task: cli.TerminalTask) -> None:
+        cli.answer(given.number, given.model or [], given.images, given.budget, given.out, given.allow_code, task)
+
     def generate(task: cli.TerminalTask) -> None:
         asked = {name: getattr(given, name) for name in ("images", "seed", "steps", "guidance")}
         settings = {name: value for name, value in asked.items() if value is not None}
@@ -172,7 +184,15 @@ def main(argv: Sequence[str]) -> int:
         else:
             label_commands.import_labels(given.project, given.table, given.model, given.allow_code, task)
 
-    chosen = {"list": list_entries, "run": run, "generate": generate, "train": train, "evaluate": evaluate, "labels": labels}
+    chosen = {
+        "list": list_entries,
+        "run": run,
+        "problem": problem,
+        "generate": generate,
+        "train": train,
+        "evaluate": evaluate,
+        "labels": labels,
+    }
     return cli.guarded(chosen[given.command], traceback=given.traceback)
 
 

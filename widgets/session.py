@@ -142,7 +142,6 @@ class Session(QObject):
         self.device, self.arithmetic = "auto", "fp32"
         self.twin = False
         self.modified = self.opening_model = False
-        self.circuit: Circuit | None = None
         self._project: Project | None = None
         self._wanted: tuple[str, Unit | None] = ("", None)  # to be selected once the model is there
         self._model_job = self._images_job = 0

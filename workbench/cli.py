@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from workbench.jobs.engine import Engine
     from workbench.models.device import Arithmetic
     from workbench.models.traced_model import TracedModel
+    from workbench.reports.report import Budget
 
 INTERNAL_ERROR = 1
 BAD_INPUT = 2
@@ -410,6 +411,33 @@ def generate(
                 path.parent.mkdir(exist_ok=True)
                 Image.fromarray(pixels).save(path)
     sys.stdout.write(f"{out}\n")
+
+
+def answer(
+    problem: str, models: Sequence[str], images: str, budget: Budget, out: str, allow_code: bool, task: TerminalTask
+) -> None:
+    """Answer an open problem with a report in the folder `out`; its first paragraphs are written to stdout.
+
+    Raises
+    ------
+    InputError
+        When anything given is wrong; nothing was computed or written then.
+    """
+    from workbench.jobs.engine import Engine
+    from workbench.reports.report import check_folder, find, write_report
+
+    folder = check_folder(Path(out))
+    find(problem)
+    engine = Engine()
+    for model in models:
+        open_model(engine, model, allow_code, task)
+    report = write_report(engine, problem, models, images, budget, task)
+    report.save(folder)
+    task.clear()
+    for part in report.findings.sections[0].parts:
+        if isinstance(part, str):
+            sys.stdout.write(f"{part}\n\n")
+    sys.stdout.write(f"{folder / 'report.html'}\n")
 
 
 def _run(

@@ -22,6 +22,7 @@ from widgets.session import Session
 from widgets.settings import Settings
 from widgets.theme import Theme
 from workbench.jobs.job import JobEvent, Request
+from workbench.jobs.report_requests import DescribeReports
 from workbench.jobs.requests import (
     DescribeAnalyses,
     ImageSetCard,
@@ -129,6 +130,7 @@ class ScriptedRunner:
             OpenImages: IMAGES,
             ListSources: (),
             DescribeAnalyses: (),
+            DescribeReports: {},
             ReadImage: read,
         }
         self.requests: dict[int, Request] = {}

@@ -75,8 +75,9 @@ def test_choosing_a_row_shows_its_page(panel):
     text = panel.page.text.toPlainText()
     assert text.startswith("7.10  How sparse are the weights between neighbouring layers?\n")
     assert "printed as 7.1\n" in text and "B: medium" in text
-    assert problems.find("7.10").text in text
-    assert "Not built yet: weight heatmap." in text
+    assert problems.find("7.10").text in text and "Not built yet" not in text
+    panel.select("7.6")
+    assert "Not built yet: patching canvas." in panel.page.text.toPlainText()
     panel.field.setText("phase")
     panel.select("7.2")
     assert len(shown(panel)) == 18, "filters that hide it are taken away"
@@ -161,11 +162,11 @@ def test_starting_opens_what_is_built_and_names_what_is_not(panel, session, qtbo
     wanted, said = [], []
     session.panels_wanted.connect(wanted.append)
     session.message.connect(lambda message: said.append((message.level, message.text)))
-    panel.select("7.1")
+    panel.select("7.4")
     qtbot.mouseClick(panel.page.start, Qt.MouseButton.LeftButton)
-    assert wanted == [("model_loader", "neuron_grid", "inspector")]
-    assert said == [("info", "Problem 7.1: not built yet: weight heatmap and circuit graph.")]
-    assert session.project.problems["7.1"].status == "started"
+    assert wanted == [("inspector", "neuron_grid", "model_loader")]
+    assert said == [("info", "Problem 7.4: not built yet: filter editor and tuning.")]
+    assert session.project.problems["7.4"].status == "started"
     session.undo_stack.undo()
     assert session.project.problems == {}
     panel.page.edit("status", "answered")
@@ -197,7 +198,8 @@ def test_analyses_are_told_apart_from_those_to_be_written(session, runner, qtbot
     qtbot.addWidget(panel)
     panel.select("7.8")
     assert "Analyses" not in panel.page.text.toPlainText(), "nothing is claimed before the worker has answered"
-    runner.tell(1, "done", result=cards)
+    (job,) = (job for job, request in runner.requests.items() if isinstance(request, DescribeAnalyses))
+    runner.tell(job, "done", result=cards)
     qtbot.waitUntil(lambda: "Analyses" in panel.page.text.toPlainText())
     assert "Feature visualization. Not built yet: dataset examples and polysemanticity." in panel.page.text.toPlainText()
 
@@ -206,10 +208,10 @@ def test_starting_in_the_window_brings_the_panels_to_the_front(make_window, qtbo
     window = make_window()
     for id in ("inspector", "model_loader"):
         window.docks.close(id)
-    window.show_problem("7.10")
-    assert all(window.docks.is_visible(id) for id in ("neuron_grid", "inspector", "model_loader"))
-    assert "not built yet: weight heatmap" in window.messages.messages[-1].text
-    assert window.docks.panel("problems").current().number == "7.10"
+    window.show_problem("7.6")
+    assert all(window.docks.is_visible(id) for id in ("circuit_graph", "inspector", "model_loader"))
+    assert "not built yet: patching canvas" in window.messages.messages[-1].text
+    assert window.docks.panel("problems").current().number == "7.6"
     window.session.set_modified(False)
 
 

@@ -28,9 +28,9 @@ TABLE = {
     "7.17": ("Diffusion models", "B"),
     "7.18": ("Diffusion models", "B"),
 }
-PANELS = {  # ids of the design; a panel that is not built yet keeps its id
-    *("problems", "model_loader", "neuron_grid", "inspector", "weight_heatmap", "circuit_graph", "patching_canvas"),
-    *("filter_editor", "tuning", "training", "attention", "text_search", "diffusion", "jobs", "notes"),
+PANELS = {  # a panel that is not built yet has the id it will have
+    *("problems", "model_loader", "neuron_grid", "inspector", "weights", "motifs", "circuit_graph", "evidence", "patching_canvas"),
+    *("filter_editor", "tuning", "training", "attention", "text_search", "generate", "jobs", "notes"),
 }
 
 

@@ -42,6 +42,7 @@ from widgets.docks import Panel
 from widgets.elided_combo_box import ElidedComboBox
 from widgets.elided_label import ElidedLabel
 from widgets.panels import PANELS
+from widgets.problem_report import ProblemReport
 from widgets.project_edit import ProjectEdit, UndoKeys
 from widgets.session import Session
 from widgets.theme import set_icon, signal_colour
@@ -480,6 +481,7 @@ class Page(QWidget):
         self.help.setToolTip("What help is wanted; saved with the investigation")
         self.start = QPushButton("Start")
         set_icon(self.start, "run")
+        self.report = ProblemReport(session, self)
         UndoKeys(session, self.working, self.help)
         for field, name in ((self.status, "Status"), (self.working, "Currently working"), (self.help, "Help wanted")):
             field.setAccessibleName(name)
@@ -501,6 +503,7 @@ class Page(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(5)
         layout.addWidget(self.text, 1)
+        layout.addWidget(self.report)
         layout.addLayout(form)
         self.show_problem(self.problem)
 
@@ -512,6 +515,7 @@ class Page(QWidget):
         self.start.setToolTip(tip + (f"; not built yet: {listed([name_of(id) for id in missing])}" if missing else ""))
         self._write()
         self.text.verticalScrollBar().setValue(0)
+        self.report.show_problem(problem.number)
         self.show_state()
 
     def show_analyses(self, titles: dict[str, str]) -> None:

@@ -1,0 +1,81 @@
+"""Reports of open problems: every one on a planted network or a small one, and what all have in common."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from workbench import problems
+from workbench.input_error import InputError
+from workbench.jobs.engine import Engine
+from workbench.jobs.store import Store
+from workbench.reports.report import Findings, Report, check_folder, discover, find, write_report
+from workbench.task import Cancelled, Task
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory) -> Engine:
+    return Engine(Store(tmp_path_factory.mktemp("store")))
+
+
+def test_every_report_is_of_a_problem_and_says_what_it_reports() -> None:
+    for number, entry in discover().items():
+        assert problems.find(number).number == entry.problem == number
+        assert entry.title and entry.models
+
+
+def test_what_there_is_no_report_of_is_said_in_one_line() -> None:
+    with pytest.raises(InputError, match=r"no report of problem 7\.6 yet; there are those of 7\."):
+        find("7.6")
+    with pytest.raises(InputError, match="no open problem"):
+        find("9.9")
+
+
+class Steps(Task):
+    def __init__(self) -> None:
+        self.shares: list[float] = []
+
+    def step(self, done: float, total: float, partial: object = None, note: str = "") -> None:
+        self.shares.append(done / total if total else 0)
+
+
+def test_sparse_weights_are_told_from_their_nulls(engine: Engine, tmp_path: Path) -> None:
+    steps = Steps()
+    report = write_report(engine, "7.10", ["bundled:planted/sparse_net"], task=steps)
+    (row,) = report.findings.figures["layers"]
+    assert row["gini"] > row["gini_gaussian"] + 0.2 and row["gini_above_nulls"] == row["units"]
+    assert row["gini_shuffled"] is None, "kernels of one entry: shuffling them changes no norm"
+    assert row["built"] >= 12 and row["kept"] > 0.8
+    assert steps.shares == sorted(steps.shares) or max(steps.shares) <= 1, "progress never goes beyond the whole"
+
+    folder = report.save(tmp_path / "report")
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert "Answer" in page and "<svg" in page and "What this could not see" in page
+    assert "http://" not in page.replace("http://www.w3.org", "") and "<script" not in page, "nothing is fetched"
+    written = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    assert written["figures"]["layers"][0]["gini"] == pytest.approx(row["gini"])
+    assert all((folder / "results" / name / "result.json").is_file() for name in written["results"])
+    report.save(folder)  # an earlier report is replaced
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["report"]
+
+
+def test_a_report_does_not_overwrite_what_is_none(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("dear to me")
+    report = Report("7.10", (), "emoji", "quick", Findings([], {}))
+    for place in (tmp_path, tmp_path / "mine.txt"):
+        with pytest.raises(InputError, match="folder"):
+            report.save(place)
+        with pytest.raises(InputError, match="folder"):
+            check_folder(place)
+    assert (tmp_path / "mine.txt").read_text() == "dear to me"
+
+
+def test_a_report_can_be_cancelled(engine: Engine) -> None:
+    class Unwanted(Task):
+        def step(self, done: float, total: float, partial: object = None, note: str = "") -> None:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        write_report(engine, "7.10", ["bundled:planted/sparse_net"], images="emoji?styles=noto", task=Unwanted())

@@ -1,0 +1,268 @@
+"""What a report is: a function that runs analyses on networks and returns the sections of a page that answers an open problem.
+
+A new report is one file in this folder: write the function, decorate it with `answers`, and ``python main.py problem NUMBER`` and the
+problems panel have it. Every report says in this order what the answer is, which figures it rests on, each beside its null, the
+smallest effect it could have seen, and what is missing.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import pkgutil
+import re
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import workbench
+from workbench import problems
+from workbench.input_error import InputError
+from workbench.report_page import Details, Section, report_page
+from workbench.task import Part, Task
+
+if TYPE_CHECKING:
+    from workbench.analyses.analysis import Analysis, Result
+    from workbench.jobs.engine import Engine
+    from workbench.models.traced_model import TracedModel
+
+Budget = Literal["quick", "full"]
+BUDGETS: dict[Budget, str] = {"quick": "at most about ten minutes on two cores", "full": "as long as it takes"}
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a report's function returns.
+
+    Attributes
+    ----------
+    sections
+        Of the page, the answer first.
+    figures
+        The numbers that answer the question, plain data.
+    """
+
+    sections: Sequence[Section]
+    figures: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Report:
+    """A page and all that it rests on.
+
+    Attributes
+    ----------
+    problem
+        Number of the open problem.
+    models, images
+        References.
+    results
+        What was computed, by the folder each is saved in.
+    """
+
+    problem: str
+    models: tuple[str, ...]
+    images: str
+    budget: Budget
+    findings: Findings
+    results: Mapping[str, Result] = field(default_factory=dict)
+
+    def page(self) -> str:
+        """Return the page as HTML."""
+        problem = problems.find(self.problem)
+        networks = " --model ".join(self.models)
+        again = f"python main.py problem {self.problem} --model {networks} --images {self.images} --budget {self.budget} --out DIR"
+        seconds = sum(float(result.provenance.get("seconds", 0)) for result in self.results.values())
+        made = "\n".join(f"{name}: {result.analysis} of {result.provenance.get('model')}" for name, result in self.results.items())
+        kept = Details(f"{len(self.results)} results in results/, {seconds:.0f} s of computing", made)
+        how = Section("How to compute it again", [Details("Command", again), kept])
+        about = {"networks": ", ".join(self.models), "images": self.images, "budget": self.budget, "version": workbench.__version__}
+        return report_page(f"{problem.number} {problem.title}", [*self.findings.sections, how], problem.text, about)
+
+    def save(self, folder: str | Path) -> Path:
+        """Write ``report.html``, ``report.json`` and every result into `folder`, whole or not at all; return the folder.
+
+        Raises
+        ------
+        InputError
+            When the folder holds something that is not a report of ours.
+        """
+        folder = check_folder(Path(folder))
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
+            new = Path(temporary) / "new"
+            new.mkdir()
+            for name, result in self.results.items():
+                result.save(new / "results" / name)
+            document = {
+                "problem": self.problem,
+                "models": list(self.models),
+                "images": self.images,
+                "budget": self.budget,
+                "version": workbench.__version__,
+                "figures": dict(self.findings.figures),
+                "results": {name: result.analysis for name, result in self.results.items()},
+            }
+            (new / "report.html").write_text(self.page(), encoding="utf-8")
+            (new / "report.json").write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            if folder.exists():
+                os.replace(folder, Path(temporary) / "old")
+            os.replace(new, folder)
+        return folder
+
+
+def check_folder(folder: Path) -> Path:
+    """Return `folder` when a report can be written there: it is not there, empty, or holds an earlier report.
+
+    Raises
+    ------
+    InputError
+        Otherwise.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file; give a folder for the report")
+    if folder.exists() and any(folder.iterdir()) and not (folder / "report.json").exists():
+        raise InputError(f"{folder} is not empty and holds no earlier report; give a new folder")
+    return folder
+
+
+def short(ref: str) -> str:
+    """Return a reference (or a layer of one) as a name for folders and axes."""
+    return re.sub(r"\W+", "-", ref.partition(":")[2] or ref).strip("-")
+
+
+def cell(value: float | int | str | None) -> str | float | int:
+    """Return what a table shows of a figure that may be unknown."""
+    return "-" if value is None else value
+
+
+class Work:
+    """Computes for a report: each result is kept in the store, told as a part of the whole, and saved beside the page.
+
+    Attributes
+    ----------
+    models, images
+        References.
+    missing
+        Networks the report is about as well, had they been in the box.
+    quick
+        Whether minutes matter.
+    results
+        What was computed so far, by name.
+    """
+
+    def __init__(self, engine: Engine, models: Sequence[str], images: str, budget: Budget, task: Task, missing: Sequence[str] = ()) -> None:
+        self.models, self.missing, self.images, self.quick = tuple(models), tuple(missing), images, budget == "quick"
+        self.results: dict[str, Result] = {}
+        self._engine, self._task, self._parts, self._done = engine, task, 1.0, 0.0
+
+    def expect(self, parts: float) -> None:
+        """Say how many results there will be, as far as is known: progress counts in them."""
+        self._parts = max(parts, self._done + 1)
+
+    def model(self, ref: str) -> TracedModel:
+        """Return a network, loaded."""
+        return self._engine.model(ref, task=Part(self._task, self._done, 0, self._parts))
+
+    def run(self, name: str, analysis: Analysis, model: str, images: str = "") -> Result:
+        """Compute, or read what was computed before.
+
+        Parameters
+        ----------
+        name
+            Folder that the result is saved in.
+        images
+            Reference of other images than the report's.
+        """
+        self._parts = max(self._parts, self._done + 1)
+        part = Part(self._task, self._done, 1, self._parts)
+        result = self._engine.run(analysis, model, (images or self.images) if analysis.needs_images else None, part)
+        self.results[name] = result
+        self._done += 1
+        return result
+
+
+Make = Callable[[Work], Findings]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A report that can be asked for.
+
+    Attributes
+    ----------
+    models
+        References of the networks it is about unless others are given.
+    """
+
+    problem: str
+    title: str
+    models: tuple[str, ...]
+    images: str
+    make: Make
+
+
+ENTRIES: dict[str, Entry] = {}
+
+
+def answers(problem: str, title: str, models: Sequence[str], images: str = "emoji") -> Callable[[Make], Make]:
+    """Return a decorator that makes a function known as the report of an open problem."""
+
+    def register(make: Make) -> Make:
+        ENTRIES[problem] = Entry(problem, title, tuple(models), images, make)
+        return make
+
+    return register
+
+
+def discover() -> dict[str, Entry]:
+    """Import every file of this folder once and return all reports by the number of their problem."""
+    import workbench.reports as package
+
+    for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        importlib.import_module(module.name)
+    return dict(sorted(ENTRIES.items(), key=lambda entry: problems.find(entry[0]).order))
+
+
+def find(problem: str) -> Entry:
+    """Return the report of an open problem.
+
+    Raises
+    ------
+    InputError
+        When there is no such problem, or no report of it yet.
+    """
+    number, known = problems.find(problem).number, discover()
+    if number not in known:
+        raise InputError(f"there is no report of problem {number} yet; there are those of {', '.join(known)}")
+    return known[number]
+
+
+def write_report(
+    engine: Engine, problem: str, models: Sequence[str] = (), images: str = "", budget: Budget = "quick", task: Task | None = None
+) -> Report:
+    """Answer an open problem.
+
+    Parameters
+    ----------
+    models, images
+        References; none: those the report names.
+
+    Raises
+    ------
+    InputError
+        When there is no such report, or a network or image set cannot be opened.
+    """
+    from workbench.models.loading import list_models
+
+    entry = find(problem)
+    there = set(list_models("bundled:*"))
+    chosen = tuple(models) or tuple(ref for ref in entry.models if ref in there)
+    missing = () if models else tuple(ref for ref in entry.models if ref not in there)
+    work = Work(engine, chosen, images or entry.images, budget, task or Task(), missing)
+    found = entry.make(work)
+    return Report(entry.problem, chosen, work.images, budget, found, work.results)
+

@@ -1,0 +1,224 @@
+"""Problem 7.10: how sparse the weights between adjacent layers are, and which few earlier units a unit is built from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from workbench.analyses.sparsity import Sparsity
+from workbench.models.adjacent import Adjacent, adjacent_layers
+from workbench.report_page import Drawing, Section, Table, as_svg
+from workbench.reports.report import Findings, Work, answers, cell, short
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from workbench.analyses.analysis import Result
+    from workbench.models.traced_model import TracedModel
+
+MODELS = tuple(f"bundled:{name}" for name in ("inception", "resnet", "convnext", "vit", "clip-rn", "clip"))
+FEWEST = 16
+"""Units on either side below which sparsity says little."""
+PAIRS, UNITS, IMAGES = 3, 32, 96
+"""Of each network, with the budget quick; of the layer's units; looked at."""
+EXAMPLES = 3
+"""Units of each pair whose parts are named."""
+INK, LIGHT, ACCENT = "#30343a", "#aab4c0", "#c8442f"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One layer of weights and what was found of it."""
+
+    model: str
+    pair: Adjacent
+    result: Result
+
+    @property
+    def name(self) -> str:
+        """What rows and axes call it."""
+        return f"{self.model.removeprefix('bundled:')} {self.pair.target}"
+
+
+@answers("7.10", "How sparse weights are beside two nulls, and the smallest sets of earlier units that rebuild a unit", MODELS)
+def weight_sparsity(work: Work) -> Findings:
+    """Measure layers of weights spread over the depth of each network (quick), or all of them."""
+    chosen = [(ref, pair) for ref in work.models for pair in pairs_of(work.model(ref), PAIRS if work.quick else 0)]
+    work.expect(len(chosen))
+    found = []
+    for ref, pair in chosen:
+        units = _some(pair, UNITS) if work.quick else tuple(range(pair.first, pair.first + pair.units))
+        source = pair.reads if pair.reads in work.model(ref).layers else pair.source
+        analysis = Sparsity(source=source, target=pair.target, units=units, images=IMAGES if work.quick else 256)
+        found.append(Measured(ref, pair, work.run(f"{short(ref)}-{short(':' + pair.target)}", analysis, ref)))
+    rows = [_row(each) for each in found]
+    return Findings([_answer(found, work), _weights(found), _parts(found), _missing(found, work)], {"layers": rows})
+
+
+def pairs_of(model: TracedModel, number: int) -> list[Adjacent]:
+    """Return layers of weights that mix enough units, `number` of them spread over the depth (0: all)."""
+    layers = model.graph.layers
+
+    def mixes(pair: Adjacent) -> bool:
+        named = pair.source in layers and pair.target in layers
+        return named and pair.groups == 1 and min(pair.units, layers[pair.source].units) >= FEWEST
+
+    whole = [pair for pair in adjacent_layers(model.graph) if mixes(pair)]
+    if not number or len(whole) <= number:
+        return whole
+    return [whole[place] for place in np.linspace(0, len(whole) - 1, number).round().astype(int)]
+
+
+def _some(pair: Adjacent, number: int) -> tuple[int, ...]:
+    """Return so many of a pair's target units, drawn once and for all."""
+    drawn = np.random.default_rng(0).permutation(pair.units)[:number]
+    return tuple(int(unit) for unit in np.sort(drawn) + pair.first)
+
+
+def _row(each: Measured) -> dict[str, Any]:
+    """Return the figures of one layer of weights as plain data."""
+    arrays, summary = each.result.arrays, each.result.summary
+    size = arrays["size"]
+    built = size > 0
+    kept = [float(arrays["kept"][t, size[t] - 1]) for t in np.flatnonzero(built)]
+    return {
+        "model": each.model,
+        "source": each.pair.source,
+        "target": each.pair.target,
+        "sources": summary["sources"],
+        "units": summary["units"],
+        "images": summary["images"],
+        "gini": _median(arrays["gini"]),
+        "gini_shuffled": _median(arrays["gini_shuffled"].mean(1)),
+        "gini_gaussian": _median(arrays["gini_gaussian"].mean(1)),
+        "gini_above_nulls": summary["gini_above_nulls"],
+        "gini_above_nulls_by_chance": summary["gini_above_nulls_by_chance"],
+        "participation": _median(arrays["participation"]),
+        "participation_shuffled": _median(arrays["participation_shuffled"].mean(1)),
+        "whole": _median(arrays["whole"]),
+        "built": int(built.sum()),
+        "size": _median(size[built].astype(float)),
+        "kept": _median(np.array(kept)),
+    }
+
+
+def _answer(found: Sequence[Measured], work: Work) -> Section:
+    rows = [_row(each) for each in found]
+    said = []
+    for model in work.models:
+        of = [row for row in rows if row["model"] == model]
+        if not of:
+            said.append(f"{model}: no layer of weights mixes {FEWEST} units or more.")
+            continue
+        above, units = sum(row["gini_above_nulls"] for row in of), sum(row["units"] for row in of)
+        chance = sum(row["gini_above_nulls_by_chance"] for row in of)
+        sizes = [row["size"] for row in of if row["size"] is not None]
+        built = sum(row["built"] for row in of)
+        parts = (
+            f"{built} of {units} units are rebuilt to 90 % of what all their inputs explain by at most 24 of them, kept as they are; "
+            f"the median layer needs {np.median(sizes):.0f}."
+            if sizes
+            else "no unit is rebuilt by 24 of its inputs."
+        )
+        said.append(
+            f"{model}: weights are more concentrated than both nulls in {above} of {units} units (by chance {chance:.0f}); the Gini "
+            f"coefficient is {_range(of, 'gini')} by layer, {_range(of, 'gini_gaussian')} in kernels of normal entries and "
+            f"{_range(of, 'gini_shuffled')} with their own entries shuffled (kernels of one entry cannot be). {parts}"
+        )
+    return Section("Answer", said)
+
+
+def _range(rows: Sequence[dict[str, Any]], name: str) -> str:
+    values = [row[name] for row in rows if row[name] is not None]
+    if not values:
+        return "unknown"
+    low, high = min(values), max(values)
+    return f"{low:.2f}" if f"{low:.2f}" == f"{high:.2f}" else f"{low:.2f} to {high:.2f}"
+
+
+def _weights(found: Sequence[Measured]) -> Section:
+    columns = ("network", "from", "to", "sources", "units", "Gini", "shuffled", "Gaussian", "above both", "participation", "shuffled")
+    names = ("sources", "units", "gini", "gini_shuffled", "gini_gaussian", "gini_above_nulls", "participation", "participation_shuffled")
+    rows = [(row["model"], row["source"], row["target"], *(cell(row[name]) for name in names)) for row in map(_row, found)]
+    caption = (
+        "Medians over target units. Gini: 0 all sources alike, 1 one alone. Participation: how many sources carry the energy. Nulls: the "
+        "same kernel entries in random places across sources, before norms are taken; and normal entries in kernels of the same size."
+    )
+    note = (
+        "Violins: units of a layer; grey: from the one null's median to the other's. Curves: median over units, earlier layers darker; "
+        "dashed: all sources alike. Units and images as in the tables."
+    )
+    drawing = Drawing("Gini by layer, and energy in the strongest sources", as_svg(_figure(found), "sparsity"), note)
+    return Section("How sparse weights are", [Table(columns, rows, caption), drawing])
+
+
+def _parts(found: Sequence[Measured]) -> Section:
+    columns = ("network", "to", "images", "all sources R2", "built", "of", "sources needed", "R2 they keep")
+    names = ("images", "whole", "built", "units", "size", "kept")
+    rows = [(row["model"], row["target"], *(cell(row[name]) for name in names)) for row in map(_row, found)]
+    caption = (
+        "Sets are chosen on one half of the images and measured on the other, drawings of one concept in the same half. Built: a set of at "
+        "most 24 keeps 90 % of what all sources explain, every other source at its mean. Medians over units."
+    )
+    examples = []
+    for each in found:
+        known = [entry for entry in each.result.summary["built_from"] if entry["size"] > 0][:EXAMPLES]
+        for entry in known:
+            parts = ", ".join(str(source) for source in entry["sources"])
+            examples.append((each.model, f"{each.pair.target}:{entry['unit']}", each.pair.source, parts, cell(entry["kept"])))
+    shown = Table(("network", "unit", "built from units of", "in the order they were found", "R2 kept"), examples, "Examples")
+    return Section("What is built from what", [Table(columns, rows, caption), *([shown] if examples else [])])
+
+
+def _missing(found: Sequence[Measured], work: Work) -> Section:
+    said = [
+        "A unit counts as sparser than its nulls when its Gini coefficient lies above the largest of 20 draws of each, so with n units a "
+        "layer shows nothing below about n / 21 + 2 sqrt(n / 21) units above.",
+        "The linear account holds at the centre position only, non-linearities in between at their mean slope; where all sources explain "
+        "less than half of a unit (R2 < .5) nothing is said of what it is built from.",
+    ]
+    if work.quick:
+        said.append(f"Quick: at most {PAIRS} layers of a network, {UNITS} units of each, {IMAGES} images; --budget full measures all.")
+    if work.missing:
+        said.append(f"Missing: {', '.join(work.missing)}: not in this box.")
+    return Section("What this could not see", said)
+
+
+def _figure(found: Sequence[Measured]) -> Figure:
+    from matplotlib import colormaps as cm
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 1.2 + 0.34 * len(found)), layout="constrained")
+    ginis, energies = figure.subplots(1, 2, width_ratios=(3, 2))
+    for row, each in enumerate(found):
+        arrays = each.result.arrays
+        values = arrays["gini"][np.isfinite(arrays["gini"])]
+        if len(values) > 1:
+            drawn = ginis.violinplot(values, [row], orientation="horizontal", widths=0.8, showextrema=False, showmedians=True)
+            for body in drawn["bodies"]:
+                body.set(facecolor=ACCENT, alpha=0.5)
+            drawn["cmedians"].set_color(INK)
+        nulls = [null for name in ("gini_shuffled", "gini_gaussian") if (null := _median(arrays[name])) is not None]
+        ginis.plot([min(nulls), max(nulls)], [row, row], color=LIGHT, linewidth=6, solid_capstyle="butt", zorder=0)
+        numbers = arrays["numbers"] / each.result.summary["sources"]
+        energies.plot(numbers, np.nanmedian(arrays["energy"], 0), color=cm["viridis"](row / max(1, len(found))), linewidth=1)
+    ginis.set_yticks(range(len(found)), [each.name for each in found], fontsize=7, parse_math=False)
+    ginis.set_ylim(len(found) - 0.4, -0.6)
+    ginis.set_xlabel("Gini coefficient of kernel norms", fontsize=8)
+    energies.plot([0.001, 1], [0.001, 1], color=LIGHT, linewidth=1, linestyle="--")
+    energies.set_xscale("log")
+    energies.set_xlabel("part of the sources, strongest first", fontsize=8)
+    energies.set_ylabel("part of the energy", fontsize=8)
+    for axes in (ginis, energies):
+        axes.tick_params(labelsize=7)
+    return figure
+
+
+def _median(values: npt.NDArray[Any]) -> float | None:
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if len(known) else None
+
