@@ -135,6 +135,7 @@ def _what(result: Result) -> str:
     summary = result.summary
     images = summary["images"] if isinstance(summary["images"], int) else summary["images"][1]
     return (
-        f"{summary['target']} ({summary['at']} pre-activation): {summary['units']} units, {summary['edges']} edges; "
-        f"faithfulness {summary['faithfulness']:.2f}, explained {summary['explained']:.2f} on {images} images ({summary['ablation']} ablation)"
+        f"{summary['target']} ({summary['at']} pre-activation): {summary['units']} units, {summary['edges']} edges\n"
+        f"faithfulness {summary['faithfulness']:.2f}, explained {summary['explained']:.2f} on {images} images, "
+        f"{summary['ablation']} ablation"
     )

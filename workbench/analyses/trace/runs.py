@@ -150,9 +150,10 @@ class Runs:
 
     def keep(self, wiring: Wiring) -> None:
         """Forget all values that this circuit does not have, to bound memory."""
-        kept = {each: number for each, number in self._numbers.items() if each.node in wiring.nodes}
         self._numbers = {
-            each: number for each, number in kept.items() if wiring.parents.get(each.node) == {u for u, _ in each.read}
+            each: number
+            for each, number in self._numbers.items()
+            if wiring.parents.get(each.node) == frozenset(source for source, _ in each.read)
         }
         self._values = {number: self._values[number] for number in self._numbers.values()}
 
