@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from workbench.data_folder import data_folder
 from workbench.jobs.job import Lane, Request
+from workbench.jobs.requests import IMPORTING
 from workbench.task import Task
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class DescribeReports(Request):
     """Say which open problems have a report -> ``{number: what it reports}``."""
 
     lane: ClassVar[Lane] = "interactive"
+    precedence: ClassVar[float] = IMPORTING
 
     @property
     def title(self) -> str:
