@@ -194,7 +194,7 @@ def window_commands(window: MainWindow) -> list[Command]:
                 lambda id=id: window.toggle_dock(id),
                 f"{entry.help} The shortcut opens the panel and gives it the keyboard; once more closes it.",
                 "View/Panels",
-                f"Ctrl+{number % 10}" if number <= 10 else "",
+                f"Ctrl+{number % 10}" if number <= 10 else f"Ctrl+Alt+{number - 10}",
                 checked=lambda id=id: window.docks.is_visible(id),
             )
         )

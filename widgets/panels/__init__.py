@@ -96,4 +96,4 @@ PANELS: dict[str, Entry] = {
         "Patterns of weights that return in the whole network, beside how many shuffled weights have. Open one as a circuit.",
     ),
 }
-"""Panel id -> entry. The order gives the shortcuts Ctrl+1 to Ctrl+9, Ctrl+0, and the order of the tabs."""
+"""Panel id -> entry. The order gives the shortcuts Ctrl+1 to Ctrl+9, Ctrl+0, then Ctrl+Alt+1 and so on, and the order of the tabs."""
