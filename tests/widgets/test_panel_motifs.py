@@ -31,13 +31,22 @@ def result(request: RunAnalysis) -> Result:
         told = {"tests": tests, "found": found, "least": 0.4, "detectable": 0.8, "listed": found}
         return told | {"null_mean": 0.1 if tests else None, "null_most": 1 if tests else None}
 
+    templates = np.full((1, 5, 5), np.nan, np.float32)
+    templates[0, 1:4, 1:4] = np.eye(3)
     findings = [
         finding("union", [f"{ACT}:3"], [f"{ADD}:1", f"{ADD}:7"], 0.91),
         finding("opposite", [f"{ACT}:5", f"{ACT}:6"], [f"{ADD}:2"], 0.97),
         finding("bands", ["head:1"], [f"{ACT}:5"], 0.3, artefact=True),
+        finding("template", ["head:2"], [f"{ACT}:9"], 0.2, template=0),
     ]
     summary = {
-        "kinds": {"pooling": counted(0, 0), "union": counted(64, 1), "opposite": counted(64, 1), "bands": counted(4, 1)},
+        "kinds": {
+            "pooling": counted(0, 0),
+            "union": counted(64, 1),
+            "opposite": counted(64, 1),
+            "bands": counted(4, 1),
+            "template": counted(3, 1),
+        },
         "findings": findings,
         "layers": ["a > b"] * 5,
         "units": 123,
@@ -50,7 +59,7 @@ def result(request: RunAnalysis) -> Result:
         "grouped": [],
     }
     provenance = {"model": request.model, "weights": "abc", "images": request.images}
-    return Result("Motifs", dict(request.parameters), {}, summary, provenance)
+    return Result("Motifs", dict(request.parameters), {"templates": templates}, summary, provenance)
 
 
 @pytest.fixture
@@ -121,7 +130,8 @@ def test_kind_and_layer_filter_the_list(searched):
     assert [one.units for one in searched.list.found] == [(f"{ACT}:3",)] and "nothing in common" in searched.meaning.text()
     searched.kind.setCurrentIndex(0)
     searched.layer.setCurrentIndex(searched.layer.findText("head"))
-    assert [one.units for one in searched.list.found] == [("head:1",)]
+    assert [one.units for one in searched.list.found] == [("head:1",), ("head:2",)]
+    assert searched.list.found[1].pattern.shape == (24, 24, 3), "a template without what pads it"
     assert next(group for group in searched.list.groups if group.title == "Opposite pair").nothing == "None in head."
 
 
@@ -150,9 +160,9 @@ def test_the_chosen_motif_opens_as_a_circuit(searched, session, qtbot):
 def test_the_table_and_the_figure_hold_what_is_shown(searched, qtbot, tmp_path):
     searched.write_table(str(tmp_path / "motifs.csv"))
     lines = list(csv.DictReader((tmp_path / "motifs.csv").open()))
-    assert [line["kind"] for line in lines] == ["union", "opposite", "bands"] and lines[1]["units"] == f"{ACT}:5 {ACT}:6"
+    assert [line["kind"] for line in lines] == ["union", "opposite", "bands", "template"] and lines[1]["units"] == f"{ACT}:5 {ACT}:6"
     data = searched.list.data()
-    assert data["score"].tolist() == [0.91, 0.97, 0.3] and data["inputs"][0] == f"{ADD}:1 {ADD}:7"
+    assert data["score"].tolist() == [0.91, 0.97, 0.3, 0.2] and data["inputs"][0] == f"{ADD}:1 {ADD}:7"
     from widgets.export import figure_image
 
     assert not figure_image(searched.list, 1).isNull()

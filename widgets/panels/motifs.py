@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QPushButton, QScrollArea, QVBoxLayout
 
@@ -13,6 +14,7 @@ from widgets.badge import Badge
 from widgets.docks import Panel
 from widgets.panels import PANELS
 from widgets.theme import say
+from widgets.views.colour_scale import ColourScale
 from widgets.views.finding_list import FindingList, Found, Group
 from workbench.circuit import layer_of, units_of
 from workbench.jobs.requests import RunAnalysis
@@ -21,8 +23,6 @@ from workbench.motifs import KINDS, as_circuit, as_table
 from workbench.recompute import of_result
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from widgets.session import Session
     from widgets.views.view import View
     from workbench.analyses.analysis import Result
@@ -33,8 +33,8 @@ INVITATION = (
     "how often shuffled weights have it."
 )
 READY = (
-    "Search goes through all layers of weights: units that add up turned versions of one another, unions over cases, opposite pairs, bands, "
-    "branches with a task of their own, kernels that return. It takes a minute or so."
+    "Search goes through all layers of weights: units that add up turned versions of one another, unions over cases, opposite pairs, "
+    "bands, branches with a task of their own, kernels that return. It takes a minute or so."
 )
 EVERYWHERE = "all layers"
 SETTLE = 120
@@ -186,7 +186,8 @@ class MotifsPanel(Panel):
             if layer != EVERYWHERE:
                 found = [finding for finding in found if layer in {layer_of(unit) for unit in finding["units"]}]
             self._shown += found
-            groups.append(Group(KINDS[name][0], counts(result, name), tuple(map(as_found, found)), nothing(result, name, layer)))
+            shown = tuple(as_found(finding, result) for finding in found)
+            groups.append(Group(KINDS[name][0], counts(result, name), shown, nothing(result, name, layer)))
         given, badge = result.provenance, {"badge": self.session.badge} if self.session.badge else {}
         address = str(replace(self.session.addresses.selected(), view=self.id))
         made = {part: given[part] for part in ("model", "weights", "images")}
@@ -226,13 +227,14 @@ class MotifsPanel(Panel):
     # ------------------------------------------------------------------------------------------------ pictures
 
     def _ask_pictures(self) -> None:
-        """Ask for the visualizations of what is in sight, layer by layer."""
+        """Ask for the visualizations of what is in sight, layer by layer, then of what else a figure would show."""
         model = self.session.model
         if model is None or self._result is None or not self.isVisible():
             return
         top = self.scroll.verticalScrollBar().value()
         wanted: dict[str, list[int]] = {}
-        for address in self.list.visible_addresses(top, top + self.scroll.viewport().height()):
+        seen = self.list.visible_addresses(top, top + self.scroll.viewport().height())
+        for address in dict.fromkeys((*seen, *self.list.exported_addresses())):
             layer = layer_of(address)
             if self._levels.get(address) != "fine" and layer in self.session.layers and layer != next(iter(self.session.layers)):
                 wanted.setdefault(layer, []).append(units_of(address)[0].index)
@@ -299,10 +301,15 @@ class MotifsPanel(Panel):
         return [self.list] if self._result is not None else []
 
 
-def as_found(finding: dict[str, Any]) -> Found:
+def as_found(finding: dict[str, Any], result: Result) -> Found:
     """Return what the list shows of a finding."""
-    marked = "artefact" if finding["artefact"] else ""
-    return Found(tuple(finding["units"]), tuple(finding["inputs"]), finding["note"], finding["score"], finding["q"], marked)
+    marked, pattern = "artefact" if finding["artefact"] else "", None
+    if "template" in finding:
+        padded = result.arrays["templates"][finding["template"]]
+        kernel = padded[np.ix_(np.isfinite(padded).any(1), np.isfinite(padded).any(0))]
+        most = float(np.abs(kernel).max()) or 1.0
+        pattern = ColourScale(-most, most).colours(kernel).repeat(8, 0).repeat(8, 1)
+    return Found(tuple(finding["units"]), tuple(finding["inputs"]), finding["note"], finding["score"], finding["q"], marked, pattern)
 
 
 def counts(result: Result, kind: str) -> str:

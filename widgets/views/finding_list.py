@@ -23,7 +23,15 @@ EXPORTED = 40
 
 @dataclass(frozen=True)
 class Found:
-    """One finding: addresses of its units and of what they read, words, score and q; `marked` where it is to be taken with care."""
+    """One finding: addresses of its units and of what they read, words, score and q.
+
+    Attributes
+    ----------
+    marked
+        What it is to be taken for, where with care.
+    pattern
+        uint8 ``y x 3`` of the kernel that it is about, or None.
+    """
 
     units: tuple[str, ...]
     inputs: tuple[str, ...]
@@ -31,6 +39,7 @@ class Found:
     score: float
     q: float
     marked: str = ""
+    pattern: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -103,7 +112,7 @@ class FindingList(ViewWidget):
 
     def _boxes(self, found: Found, top: float, width: float) -> list[tuple[str, QRectF]]:
         """Return the addresses of a finding with the places of their pictures: its units, then smaller what they read."""
-        x, boxes = 10.0, []
+        x, boxes = 10.0 + (PICTURE + 12 if found.pattern is not None else 0), []
         room = max(2, int((width - FIGURES - 60) // (PICTURE + 4)))
         for address in found.units[: max(1, min(6, room // 2 if found.inputs else room))]:
             boxes.append((address, QRectF(x, top + 2, PICTURE, PICTURE)))
@@ -124,13 +133,23 @@ class FindingList(ViewWidget):
                 shown |= dict.fromkeys(address for address, _ in self._boxes(group.found[place], top, self.width()))
         return list(shown)
 
+    def exported_addresses(self) -> list[str]:
+        """Return the addresses whose pictures a figure shows."""
+        width, shown = self.figure_size().width(), self._share()
+        found = [one for group in self.groups for one in group.found[:shown]]
+        return list(dict.fromkeys(address for one in found for address, _ in self._boxes(one, 0, width)))
+
+    def _share(self) -> int:
+        """Return how many findings of a group a figure shows."""
+        return EXPORTED if len(self.found) <= EXPORTED else max(1, EXPORTED // max(1, sum(bool(group.found) for group in self.groups)))
+
     def place_of(self, place: int) -> tuple[float, float]:
         """Return where a finding begins, and how tall it is."""
         return self._rows()[place][2], ROW
 
     def figure_size(self) -> QSizeF:
         """As wide as a page; the first findings of all."""
-        shown = min(EXPORTED, len(self.found))
+        shown = sum(min(self._share(), len(group.found)) for group in self.groups)
         return QSizeF(640, 26 + len(self.groups) * (HEADING + GAP + 0.35 * ROW) + shown * ROW)
 
     def sizeHint(self) -> QSize:
@@ -155,8 +174,7 @@ class FindingList(ViewWidget):
             painter.setPen(ink.text)
             painter.drawText(QPointF(rect.left() + 8, y + 16), elided(self.title, rect.width() - 16, painter.font()))
             y += 26
-        share = EXPORTED if len(self.found) <= EXPORTED else max(1, EXPORTED // max(1, sum(bool(g.found) for g in self.groups)))
-        number = 0
+        share, number = self._share(), 0
         for group in self.groups:
             head = QRectF(rect.left() + 8, y + 4, rect.width() - 16, HEADING - 4)
             if head.intersects(seen):
@@ -191,6 +209,10 @@ class FindingList(ViewWidget):
         ink = self.ink
         if current:
             painter.fillRect(area, blend(ink.accent, ink.paper, 0.16))
+        if found.pattern is not None:
+            image = as_image(found.pattern)
+            box = QRectF(area.left() + 10, area.top() + 2, PICTURE, PICTURE)
+            draw_image(painter, fit(box, image.width(), image.height()), image, smooth=False)
         boxes = self._boxes(found, area.top(), area.width())
         units = [box for address, box in boxes if address in found.units]
         inputs = [box for address, box in boxes if address not in found.units]
@@ -203,7 +225,7 @@ class FindingList(ViewWidget):
             painter.drawText(arrow, Qt.AlignmentFlag.AlignCenter, "←")
         words = QRectF(area.left() + 10, area.top() + PICTURE + 4, area.width() - 20, 15)
         painter.setFont(figure_font(11))
-        text = f"{', '.join(found.units[:2])}: {found.words}"
+        text = f"{', '.join(found.units)}: {found.words}" if len(found.units) < 3 and found.pattern is None else found.words
         painter.setPen(ink.text)
         painter.drawText(words, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, elided(text, words.width(), painter.font()))
         right = QRectF(area.right() - FIGURES, area.top() + 4, FIGURES - 10, PICTURE)
