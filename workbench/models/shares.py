@@ -155,7 +155,8 @@ class MovedKernels(Shares):
 
     def strength(self) -> Float[Tensor, "unit source"]:
         """Return the norm of each kernel."""
-        return self.kernels.flatten(2).norm(dim=2)
+        norms: Tensor = self.kernels.flatten(2).norm(dim=2)
+        return norms
 
 
 @dataclass(frozen=True, eq=False)
