@@ -301,6 +301,7 @@ def _ablate(layer: Layer, mask: Mask, others: Tensor) -> Callable[[Tensor], Tens
 
 def _figure(result: Result) -> Figure:
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     summary, null = result.summary, result.arrays["null_explained"]
     figure = Figure(figsize=(7, 3.9), layout="constrained")
@@ -323,7 +324,7 @@ def _figure(result: Result) -> Figure:
     least = "" if detectable is None else f"\nsmallest difference it would find: {detectable:.2g}"
     axis.set_xlabel(f"explained fraction of the task: {summary['task']}{least}", fontsize=8)
     axis.set_ylabel("random sets", fontsize=8)
-    axis.yaxis.get_major_locator().set_params(integer=True)
+    axis.yaxis.set_major_locator(MaxNLocator(integer=True))
     axis.tick_params(labelsize=7)
     kept_units = sum(layer["kept"] for layer in summary["layers"])
     units = sum(layer["units"] for layer in summary["layers"])
