@@ -301,13 +301,15 @@ def _ablate(layer: Layer, mask: Mask, others: Tensor) -> Callable[[Tensor], Tens
 
 def _figure(result: Result) -> Figure:
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     summary, null = result.summary, result.arrays["null_explained"]
     figure = Figure(figsize=(7, 3.9), layout="constrained")
     axis = figure.subplots()
     known = not summary["within_noise"]
     if len(null) and known:
-        axis.hist(null, bins=min(20, len(null)), color=LIGHT, label=f"{len(null)} random sets of as many units, at best {null.max():.3g}")
+        axis.hist(null, bins=min(8, len(null)), color=LIGHT, label=f"{len(null)} random sets of as many units, at best {null.max():.3g}")
+        axis.axvline(null.max(), color=LIGHT, linewidth=0.8)
     for level, name in ((0.0, "nothing kept"), (1.0, "everything kept")):
         accuracy = summary.get("accuracy_nothing" if level == 0 else "accuracy_clean")
         says = "" if accuracy is None else f", accuracy {100 * accuracy:.0f} %"
@@ -319,9 +321,10 @@ def _figure(result: Result) -> Figure:
         axis.axvspan(low, high, color=ACCENT, alpha=0.2, linewidth=0)
         axis.axvline(summary["explained"], color=ACCENT, label=f"the circuit: {summary['explained']:.3g}{says}")
     detectable = summary["detectable"]
-    least = "" if detectable is None else f"; smallest difference it would find: {detectable:.2g}"
+    least = "" if detectable is None else f"\nsmallest difference it would find: {detectable:.2g}"
     axis.set_xlabel(f"explained fraction of the task: {summary['task']}{least}", fontsize=8)
     axis.set_ylabel("random sets", fontsize=8)
+    axis.yaxis.set_major_locator(MaxNLocator(integer=True))
     axis.tick_params(labelsize=7)
     kept_units = sum(layer["kept"] for layer in summary["layers"])
     units = sum(layer["units"] for layer in summary["layers"])

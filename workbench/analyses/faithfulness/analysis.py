@@ -121,15 +121,17 @@ class Faithfulness(Analysis):
         for_task = self._show(model, images, usable) if len(usable) > 1 else []
         arrays: dict[str, npt.NDArray[Any]] = {}
         found = []
+        passes = 1 + (self.ranking == "contribution") + (self.greedy_units > 0)
+        batches = passes * len(train) + len(test) + len(for_task)
         for place, one in enumerate(asked):
             steps = 0
 
-            def tell(place: int = place, one: Asked = one) -> None:
+            def tell(more: int = 1, place: int = place, one: Asked = one) -> None:
                 nonlocal steps
-                steps += 1
-                task.step(place + steps / (steps + 12), len(asked), note=f"inputs of {one.layer.name}")
+                steps += more
+                task.step(place + min(1.0, steps / batches), len(asked), note=f"inputs of {one.layer.name}")
 
-            tell()
+            tell(0)
             with torch.no_grad():
                 layer = Layerwise(model, one, train, self.method, self.positions, self.seed, tell)
                 curves = layer.score(test, self.ranking, self._units(one), self.greedy_units, self.levels, self.draws)

@@ -121,7 +121,7 @@ def compare(results: Sequence[Result]) -> Figure:
             areas.plot(depth, part, style, marker=marker, markersize=3.5, color=colour, linewidth=1.3 if style == "-" else 0.8)
     curves.set_xlabel("log k / log of all inputs", fontsize=8)
     curves.set_ylabel("variance explained, median unit\n(thick: median layer)", fontsize=8)
-    curves.set_ylim(LOWEST, 1.03)
+    curves.set_ylim(min(-0.02, max(LOWEST, curves.get_ylim()[0])), 1.03)
     needed.set_yscale("log")
     needed.set_yticks([0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1], ["0.1 %", "0.3 %", "1 %", "3 %", "10 %", "30 %", "100 %"])
     needed.minorticks_off()
@@ -130,7 +130,7 @@ def compare(results: Sequence[Result]) -> Figure:
     needed.set_ylabel("part of the inputs that explains 90 %", fontsize=8)
     areas.set_xlabel("depth: first to last layer looked at", fontsize=8)
     areas.set_ylabel("task kept, mean over log k", fontsize=8)
-    areas.set_ylim(LOWEST, 1.03)
+    areas.set_ylim(min(-0.02, max(LOWEST, areas.get_ylim()[0])), 1.03)
     for axis in (curves, needed, areas):
         axis.tick_params(labelsize=7)
         axis.grid(color=LIGHT, alpha=0.35, linewidth=0.5)

@@ -104,11 +104,18 @@ class Layerwise:
     positions
         Places looked at in each image.
     tell
-        Called with the part of the work that is done.
+        Called with the number of batches done since the last time, which may be 0.
     """
 
     def __init__(
-        self, model: TracedModel, asked: Asked, train: Sequence[Shown], method: Method, positions: int, seed: int, tell: Callable[[], None]
+        self,
+        model: TracedModel,
+        asked: Asked,
+        train: Sequence[Shown],
+        method: Method,
+        positions: int,
+        seed: int,
+        tell: Callable[[int], None],
     ) -> None:
         self.model, self.asked, self.method, self.seed, self.tell = model, asked, method, seed, tell
         self._places = positions
@@ -119,7 +126,7 @@ class Layerwise:
             self.shares: list[Shares] = list(shares_of(model, names, asked.layer, train[0].inputs[0]))
         else:
             inputs = [part.inputs for part in train]
-            self.shares = [shares_at_centre(model, source, asked.layer, inputs, tell) for source in asked.sources]
+            self.shares = [shares_at_centre(model, source, asked.layer, inputs, lambda: tell(0)) for source in asked.sources]
         self.starts = np.cumsum([0, *(source.units for source in asked.sources)])
         self.train = train
         self.means, self.own_mean = self._means()
@@ -153,7 +160,7 @@ class Layerwise:
                 arranged = layer.arrange(clean[layer.name])
                 total[place] += arranged.reshape(*arranged.shape[:2], -1).double().mean(2).sum(0)
             number += len(part.indices)
-            self.tell()
+            self.tell(1)
         means = [(one / number).float() for one in total]
         return means[:-1], means[-1]
 
@@ -181,7 +188,7 @@ class Layerwise:
                 seen, places = torch.full((len(flat), 1), place), torch.zeros(len(flat), 1, dtype=torch.int64)
             own = flat.gather(2, seen.to(flat.device)[:, None].expand(-1, flat.shape[1], -1)).permute(0, 2, 1).flatten(0, 1)
             yield part, Values(self.moved(clean), places, own)
-            self.tell()
+            self.tell(1)
 
     def _chosen(self, indices: npt.NDArray[np.int64], positions: int) -> Places:
         if positions <= self._places:
@@ -194,6 +201,7 @@ class Layerwise:
         """Yield what the inputs add to some units, a few inputs at a time."""
         for start, shares, moved in zip(self.starts[:-1].tolist(), self.shares, values.moved, strict=True):
             for place, added in shares.at(moved, values.places, units):
+                self.tell(0)
                 yield slice(start + place.start, start + place.stop), added
 
     # --- orders ----------------------------------------------------------------------------------------------------------------

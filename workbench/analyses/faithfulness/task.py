@@ -66,7 +66,7 @@ def task_curves(
         loss, right = metric(part.indices, outputs)
         losses.append(_back(loss, len(few)))
         rights.append(_back(right, len(few)))
-        layer.tell()
+        layer.tell(1)
     loss, right = np.concatenate(losses, 1), np.concatenate(rights, 1)
     split = 1 + len(few)
 
@@ -83,6 +83,7 @@ def _leave_out(layer: Layerwise, gone: Bool[Tensor, "unit input"], moved: Sequen
     """Return the edit that takes from the layer what is left out, whatever else reaches it."""
 
     def edit(activation: Tensor) -> Tensor:
+        layer.tell(0)
         changed = activation.clone()
         arranged = layer.asked.layer.arrange(changed)
         for start, stop, shares, values in zip(layer.starts[:-1], layer.starts[1:], layer.shares, moved, strict=True):
