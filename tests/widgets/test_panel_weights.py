@@ -8,8 +8,9 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QContextMenuEvent
 from PySide6.QtWidgets import QApplication
 
-from widgets.panels.weights import WeightsPanel, cropped, kernel_pixels
+from widgets.panels.weights import WeightsPanel
 from widgets.views.colour_scale import ColourScale
+from widgets.weight_card import cropped, kernel_pixels
 from workbench.analyses.analysis import Result
 from workbench.jobs.requests import RunAnalysis
 from workbench.jobs.unit_requests import Thumbnails
@@ -36,6 +37,8 @@ def result(request: RunAnalysis) -> Result:
         "r2": np.array([0.9, 0.8, 0.7, 0.1], np.float32),
         "similar_targets": np.array([3, 1, 0, 2], np.int32),
         "similar_sources": np.array([5, 4, 3, 2, 1, 0], np.int32),
+        "factor_sources": np.array([[0, 1], [0.1, 0], [0.8, 0], [0, 0.2], [0.9, 0], [0, 0]], np.float32),
+        "factor_kernels": np.stack([kernels[:, 4] / 2, kernels[:, 0]], 1),
     }
     summary = {
         "source": request.parameters["source"],
@@ -47,6 +50,7 @@ def result(request: RunAnalysis) -> Result:
         "r2_below": {"bar": 0.5, "units": 1, "first": [3]},
         "r2_unknown": {"units": 0, "first": []},
         "dead_sources": {"units": 1, "first": [5]},
+        "factors_explain": 0.62,
     }
     provenance = {"model": request.model, "weights": "abc", "images": request.images}
     return Result("ExpandedWeights", dict(request.parameters), arrays, summary, provenance)
@@ -106,6 +110,10 @@ def test_rows_and_columns_stand_in_the_order_chosen(panel, session, qtbot):
     assert picked.args == [1, 2] and session.unit == Unit("blocks.1.act", 1)
     panel.order.setCurrentIndex(panel.order.findData("unit"))
     assert panel.matrix.data()["columns"].tolist()[:2] == [4, 2]
+    panel.order.setCurrentIndex(panel.order.findData("factor"))
+    data = panel.matrix.data()
+    assert data["columns"].tolist() == [4, 2, 1, 5, 0, 3], "those of the first group, then of the second, each the strongest first"
+    assert data["rows"].tolist()[0] == 1
 
 
 def test_inputs_of_the_unit_are_kernels_with_names_and_lead_upstream_and_back(panel, session, runner, qtbot):
@@ -113,7 +121,8 @@ def test_inputs_of_the_unit_are_kernels_with_names_and_lead_upstream_and_back(pa
     assert "Click the matrix" in panel.strip.message
     session.select_unit(Unit("blocks.1.act", 1))
     qtbot.waitUntil(lambda: bool(panel.strip.rows) and panel.strip.rows[0].pictures[0].pixels is not None)
-    named, drawn = panel.strip.rows
+    named, drawn, groups = panel.strip.rows
+    assert [picture.caption for picture in groups.pictures] == ["4, 2 …", "0, 3 …"] and "62%" in groups.note
     assert [picture.caption for picture in named.pictures] == ["4", "2"] and named.pictures[0].pixels[0, 0, 0] == 40
     assert named.note == "R² 0.80" and drawn.pictures[0].value == pytest.approx(2.0)
     red, blue = (picture.pixels.astype(int) for picture in drawn.pictures)
@@ -124,6 +133,10 @@ def test_inputs_of_the_unit_are_kernels_with_names_and_lead_upstream_and_back(pa
     assert panel.strip.rows[0].note == "R² 0.10: the linear account explains little of it"
     qtbot.mouseClick(panel.back, Qt.MouseButton.LeftButton)
     assert session.unit == Unit("blocks.1.act", 1) and panel.forth.isEnabled()
+    panel.strip.picked.emit(2, 1)
+    assert session.unit == Unit(SOURCE, 0), "the strongest of the second group"
+    qtbot.mouseClick(panel.back, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: bool(panel.strip.rows))
     panel.strip.picked.emit(1, 1)
     assert session.unit == Unit(SOURCE, 2) and session.layer == SOURCE
     assert runner.asked(RunAnalysis)[-1].parameters["target"] == SOURCE
@@ -147,7 +160,7 @@ def test_an_input_that_is_shown_goes_into_the_circuit_with_its_edge(panel, sessi
     assert edge.ends == (f"{SOURCE}:2", "blocks.1.act:1") and edge.weight == pytest.approx(-1.5)
     assert (session.circuit.model, session.circuit.images) == ("test:small", "test:images")
     assert session.circuit.figures == {"weights": {"images": 64, "path": "all", "gate": "mean"}}
-    panel.add_to_circuit(0)
+    panel.add_to_circuit(4)
     assert len(session.circuit.edges) == 2 and len(session.project.circuits) == 1
     session.undo_stack.undo()
     session.undo_stack.undo()

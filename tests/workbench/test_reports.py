@@ -79,3 +79,19 @@ def test_a_report_can_be_cancelled(engine: Engine) -> None:
 
     with pytest.raises(Cancelled):
         write_report(engine, "7.10", ["bundled:planted/sparse_net"], images="emoji?styles=noto", task=Unwanted())
+
+
+def test_faithful_circuits_are_told_from_random_ones(engine: Engine) -> None:
+    found = write_report(engine, "7.1", ["bundled:planted/sparse_net"]).findings
+    (row,) = (row for row in found.figures["layers"] if row["layer"] == "sums")
+    assert row["area"] > row["area_random"] + 0.2 and row["k_90"] < row["inputs"] / 10
+    said = found.sections[0].parts[0]
+    assert isinstance(said, str) and "chosen at random" in said
+
+
+def test_planted_motifs_are_reported_beside_their_null(engine: Engine) -> None:
+    found = write_report(engine, "7.9", ["bundled:planted/motif_net"]).findings
+    kinds = found.figures["bundled:planted/motif_net"]["kinds"]
+    for kind in ("pooling", "union", "opposite"):
+        assert kinds[kind]["found"] >= 7 and kinds[kind]["found"] > kinds[kind]["null_most"]
+    assert any("opposite pair" in part for part in found.sections[0].parts if isinstance(part, str))

@@ -27,15 +27,14 @@ from widgets.docks import Panel
 from widgets.elided_combo_box import ElidedComboBox
 from widgets.theme import say
 from widgets.views.axes import number
-from widgets.views.colour_scale import ColourScale
-from widgets.views.image_strip import ImageStrip, Picture, Row
+from widgets.views.image_strip import ImageStrip
 from widgets.views.matrix_view import MatrixView
+from widgets.weight_card import by_factor, card_rows
 from workbench.circuit import Edge
-from workbench.extent import extent
 from workbench.jobs.requests import RunAnalysis
 from workbench.jobs.unit_requests import Thumbnails
 from workbench.labels import variable_names
-from workbench.models.layer import Unit, patch_grid
+from workbench.models.layer import Unit
 from workbench.models.neighbours import sensible_source, sensible_target, sources_of, targets_of
 from workbench.recompute import of_pictures, of_result
 
@@ -63,6 +62,7 @@ MEASURES = {
 ORDERS = {
     "number": ("by number", "Units in the order of their numbers"),
     "similar": ("by likeness", "Units with like weights together"),
+    "factor": ("by group", "Units together that weigh most in the same group of sources (one-sided NMF)"),
     "unit": ("for the unit", "The strongest for the selected unit first"),
 }
 AT_ONCE = 400_000
@@ -70,8 +70,6 @@ AT_ONCE = 400_000
 SHOWN = 16
 """Inputs of a unit that are shown as kernels."""
 TRUSTED = 0.5
-KERNEL = 48
-"""Pixels of a kernel's side, at least."""
 INVITATION = "Open a network and images, and choose a layer: here stands how its units are built from those of an earlier layer."
 
 
@@ -89,7 +87,8 @@ class WeightsPanel(Panel):
         self._pictures: dict[int, np.ndarray] = {}  # of units of the source
         self._levels: dict[int, str] = {}
         self._unit = -1  # number of the selected unit, where it is of the layer
-        self._shown: list[int] = []  # units of the other layer behind the pictures
+        self._shown: list[int] = []  # units of the other layer that are shown
+        self._leads: list[list[int]] = []  # of each row of pictures, units of the other layer behind them
         self._been: list[Unit] = []
         self._at = -1
         self._build()
@@ -278,6 +277,8 @@ class WeightsPanel(Panel):
         rows, columns = np.arange(values.shape[0]), np.arange(values.shape[1])
         if self.order.currentData() == "similar":
             rows, columns = result.arrays["similar_targets"], result.arrays["similar_sources"]
+        elif self.order.currentData() == "factor":
+            rows, columns = by_factor(result)
         elif self.order.currentData() == "unit" and self._unit >= 0:
             of_unit = values[self._unit] if self.inputs else values[:, self._unit]
             strongest = np.argsort(-np.nan_to_num(np.abs(of_unit), nan=-1.0), kind="stable")
@@ -393,26 +394,12 @@ class WeightsPanel(Panel):
     def _draw_unit(self) -> None:
         """Draw the unit's strongest inputs or outputs: their pictures, and the kernels between them and the unit."""
         assert self._result is not None
-        arrays, summary, fits = self._result.arrays, self._result.summary, self._result.arrays["r2"]
-        kernels = arrays["kernels"][self._unit] if self.inputs else arrays["kernels"][:, self._unit]
-        kernels = cropped(kernels) if kernels.ndim == 3 else kernels  # tokens are laid out over the image, so none may be missing
-        most = float(np.abs(kernels[self._shown]).max()) if self._shown else 0.0
-        scale = ColourScale(-(most or 1.0), most or 1.0)
-        drawn, named = [], []
-        for other in self._shown:
-            pair = (self._unit, other) if self.inputs else (other, self._unit)
-            value, total = float(arrays["contribution"][pair]), number(float(arrays["sum"][pair]))
-            account = "" if self.inputs else f"\nR² of {self._others}:{other} {number(float(fits[other]))}"
-            tip = f"{self._others}:{other}\nnorm × std {number(value)}, sum {total}{account}\nClick to follow it"
-            drawn.append(Picture(kernel_pixels(kernels[other], scale), number(value), value=value, tip=tip))
-            named.append(Picture(self._pictures.get(other), str(other), tip=tip))
-        unit, what = Unit(self.session.layer, self._unit), "inputs" if self.inputs else "outputs"
+        unit, summary, fits = Unit(self.session.layer, self._unit), self._result.summary, self._result.arrays["r2"]
+        account = self._account() if self.inputs else ""
+        rows, self._leads = card_rows(self._result, unit, self._others, self.inputs, self._shown, self._pictures, account)
         self.strip.show_rows(
-            [
-                Row(f"{what} of {unit}", tuple(named), self._account() if self.inputs else "", lines=1),
-                Row("kernels", tuple(drawn), "red excites, blue inhibits", lines=1),
-            ],
-            title=f"Strongest {what} of {unit} in {self._others} ({summary['path']} ways)",
+            rows,
+            title=f"Strongest {'inputs' if self.inputs else 'outputs'} of {unit} in {self._others} ({summary['path']} ways)",
             made_from=self._origin(unit=str(unit), r2=[float(fits[other]) for other in ([self._unit] if self.inputs else self._shown)]),
         )
         again = of_result(self._result, summary["target"], self._names(summary["target"]))
@@ -448,22 +435,28 @@ class WeightsPanel(Panel):
         if self._unit >= 0:
             self._draw_unit()
 
-    def _follow(self, _row: int, place: int) -> None:
+    def _behind(self, row: int, place: int) -> int | None:
+        """Return the unit of the other layer that a picture leads to: itself, or the strongest of a group."""
+        known = self._result is not None and row < len(self._leads) and place < len(self._leads[row])
+        return self._leads[row][place] if known else None
+
+    def _follow(self, row: int, place: int) -> None:
         """Go upstream or downstream: look at the unit that was clicked."""
-        if self._result is not None and place < len(self._shown):
-            self.session.select_unit(Unit(self._others, self._shown[place]))
+        other = self._behind(row, place)
+        if other is not None:
+            self.session.select_unit(Unit(self._others, other))
 
-    def _offer(self, menu: QMenu, _row: int, place: int) -> None:
+    def _offer(self, menu: QMenu, row: int, place: int) -> None:
         """Offer to put a unit and the edge between it and the selected one into the circuit."""
-        if self._result is not None and place < len(self._shown):
-            other = str(Unit(self._others, self._shown[place]))
-            action = menu.addAction("Add to circuit", lambda: self.add_to_circuit(place))
-            action.setToolTip(f"Put {other} and its edge into the circuit that is open, or into a new one")
+        other = self._behind(row, place)
+        if other is not None:
+            action = menu.addAction("Add to circuit", lambda: self.add_to_circuit(other))
+            action.setToolTip(f"Put {Unit(self._others, other)} and its edge into the circuit that is open, or into a new one")
 
-    def add_to_circuit(self, place: int) -> None:
+    def add_to_circuit(self, other: int) -> None:
         """Put an input or output that is shown into the circuit, with its edge."""
         assert self._result is not None
-        other, here, arrays, summary = self._shown[place], Unit(self.session.layer, self._unit), self._result.arrays, self._result.summary
+        here, arrays, summary = Unit(self.session.layer, self._unit), self._result.arrays, self._result.summary
         there = Unit(self._others, other)
         source, target = (there, here) if self.inputs else (here, there)
         weight = float(arrays["sum"][target.index, source.index])
@@ -505,22 +498,3 @@ class WeightsPanel(Panel):
         if self._result is None:
             return []
         return [self.matrix, *([self.strip] if self.strip.rows else [])]
-
-
-def cropped(kernels: np.ndarray) -> np.ndarray:
-    """Cut kernels ``source *position`` to the smallest window that holds all that is not zero."""
-    window = extent((kernels != 0).any(0))
-    return kernels if window is None else kernels[(slice(None), *window)]
-
-
-def kernel_pixels(kernel: np.ndarray, scale: ColourScale) -> np.ndarray:
-    """Colour a kernel (``y x``, ``token``, or one number), each entry a square of at least a pixel; patches lie as they do in the image."""
-    flat = kernel.reshape(-1, kernel.shape[-1]) if kernel.ndim > 1 else folded(np.atleast_1d(kernel))
-    side = max(1, KERNEL // max(flat.shape))
-    return scale.colours(flat).repeat(side, 0).repeat(side, 1)
-
-
-def folded(tokens: np.ndarray) -> np.ndarray:
-    """Lay tokens out over the image where they are a square number, without up to eight that stand before the patches; else in a row."""
-    grid = patch_grid(len(tokens))
-    return tokens[None] if grid is None else tokens[grid[0] :].reshape(grid[1:])
