@@ -188,6 +188,8 @@ def test_nulls_keep_what_they_are_to_keep() -> None:
     random = np.random.default_rng(0)
     rows = random.normal(size=(6, 5, 3, 3)).astype(np.float32)
     assert np.array_equal(np.sort(shuffled(rows, random), None), np.sort(rows, None))
+    cut = np.pad(rows[..., :2, :], ((0, 0), (0, 0), (0, 1), (0, 0)))
+    assert not shuffled(cut, random)[:, :, 2].any(), "what the image's edge cuts off is no pattern"
     given = dealt(rows, random)
     assert all({kernel.tobytes() for kernel in given[t]} == {kernel.tobytes() for kernel in rows[t]} for t in range(6))
     flat = np.outer(random.normal(size=6), np.ones(45)).reshape(6, 5, 3, 3).astype(np.float32)

@@ -240,8 +240,10 @@ class MotifsPanel(Panel):
                 wanted.setdefault(layer, []).append(units_of(address)[0].index)
         for level in ("coarse", "fine"):
             for layer, units in wanted.items():
-                request = Thumbnails(model.ref, layer, tuple(units), level, purpose=f"motifs {layer}")
-                self.session.relay.submit(request, self._take_pictures)
+                missing = tuple(unit for unit in units if level == "fine" or f"{layer}:{unit}" not in self._levels)
+                if missing:
+                    request = Thumbnails(model.ref, layer, missing, level, purpose=f"motifs {layer}")
+                    self.session.relay.submit(request, self._take_pictures)
 
     def _take_pictures(self, event: JobEvent) -> None:
         request, found = event.request, event.partial or event.result

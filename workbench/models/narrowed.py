@@ -53,9 +53,10 @@ class _Narrowing:
             weight, bias = node.args[1], node.args[2] if len(node.args) > 2 else None
             rows = [self.whole(node.args[0]), self._rows(weight, units), self._rows(bias, units), *node.args[3:]]
             return self._call(node, rows)
-        if operation == "batch_norm" and isinstance(node.args[0], fx.Node):
-            value = self.some(node.args[0], units)
-            return self._call(node, [value, *(self._rows(a, units) for a in node.args[1:5]), *node.args[5:]])
+        if operation == "batch_norm":
+            read: Any = node.args[0]
+            statistics = [self._rows(parameter, units) for parameter in node.args[1:5]]
+            return self._call(node, [self.some(read, units), *statistics, *node.args[5:]])
         if operation in _UNIT_BY_UNIT and isinstance(node.args[0], fx.Node):
             return self._call(node, [self.some(node.args[0], units), *node.args[1:]])
         if operation in ("add", "sub", "mul") and self._alike(node):

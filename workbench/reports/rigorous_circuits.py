@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 
 MODELS = tuple(f"bundled:{name}" for name in ("inception", "resnet", "clip-rn", "clip"))
 CURVES = "stimuli:curves"
-DEPTH = 0.4
+DEPTH = 0.25
 """How far into the network the unit is looked for, as a part of its layers of weights."""
+
+CANDIDATES = 32
+"""Units of each layer that may be in the circuit, with the budget quick."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ def rigorous_circuits(work: Work) -> Findings:
     for ref in work.models:
         layer = middle_layer(work.model(ref))
         unit, response = _most_driven(work, ref, layer)
-        more: dict[str, Any] = {} if work.quick else {"limit": 512, "candidates": 48}
+        more: dict[str, Any] = {"candidates": CANDIDATES} if work.quick else {"candidates": 2 * CANDIDATES, "limit": 512}
         circuit = work.run(f"{short(ref)}-circuit", Trace(target=str(unit), **more), ref)
         few: dict[str, Any] = {"limit": 256, "steps": 48, "ablated": 96} if work.quick else {}
         card = work.run(f"{short(ref)}-evidence", Evidence(layer=unit.layer, unit=unit.index, **few), ref)
@@ -79,12 +82,25 @@ def _answer(claimed: Mapping[str, Claimed]) -> Section:
         there = [piece for piece in pieces if not piece.missing]
         missing = ", ".join(piece.missing.removeprefix("missing: ") for piece in pieces if piece.missing)
         said.append(
-            f"{ref}: {each.unit} is the unit of its layer that curves drive most ({each.response:.1f} SD). A circuit of "
-            f"{summary['units']} units and {summary['edges']} edges keeps {_interval(summary, 'faithfulness')} of it (random circuits of "
-            f"the same form: at most {summary['null_faithfulness_highest']:.2f}). {len(there)} of {len(pieces)} pieces of evidence have a "
-            f"figure; missing: {missing}."
+            f"{ref}: {each.unit} is the unit of its layer that curves drive most ({each.response:.1f} SD). {_circuit_said(summary)} "
+            f"{len(there)} of {len(pieces)} pieces of evidence have a figure; missing: {missing}."
         )
     return Section("Answer", said)
+
+
+def _circuit_said(summary: Mapping[str, Any]) -> str:
+    """Say how good the circuit is, or that there is none among the candidates."""
+    asked = f"{summary['threshold']:.0%} was asked for, on the images it is chosen on"
+    if not summary["edges"]:
+        return (
+            f"No circuit was found ({asked}): the {summary['candidates']} candidates with all their {summary['candidate_edges']} edges keep "
+            f"{summary['candidates_faithfulness']:.0%} of it, and fewer no more; what they read together is spread over other units."
+        )
+    short_of = "" if summary["threshold_reached"] else f", short of what was asked for ({asked})"
+    return (
+        f"A circuit of {summary['units']} units and {summary['edges']} edges keeps {_interval(summary, 'faithfulness')} of it{short_of}; "
+        f"random circuits of the same form at most {summary['null_faithfulness_highest']:.0%}."
+    )
 
 
 def _interval(summary: Mapping[str, Any], name: str) -> str:
@@ -139,7 +155,7 @@ def _missing(claimed: Mapping[str, Claimed], work: Work) -> Section:
     ]
     said += [f"{ref}: {piece.line}" for ref, each in claimed.items() for piece in pieces_of(each.card.summary) if piece.missing]
     if work.quick:
-        said.append("Quick: 96 images for the circuit, 16 candidates a layer, 256 images for the card; --budget full takes more.")
+        said.append(f"Quick: 96 images for the circuit, {CANDIDATES} candidates a layer, 256 images for the card; --budget full takes more.")
     if work.missing:
         said.append(f"Missing: {', '.join(work.missing)}: not in this box.")
     return Section("What this could not see", said)

@@ -23,8 +23,10 @@ SMALLEST = 1e-30
 
 
 def shuffled(rows: Rows, random: np.random.Generator) -> Rows:
-    """Return a layer's kernels with every entry in a random place."""
-    entries: npt.NDArray[np.float32] = random.permutation(rows.ravel()).reshape(rows.shape)
+    """Return a layer's kernels with every entry in a random place; positions where all are 0, cut off by the image's edge, stay so."""
+    there = (rows != 0).any((0, 1))
+    entries = rows.copy()
+    entries[:, :, there] = random.permutation(rows[:, :, there].ravel()).reshape(*rows.shape[:2], -1)
     return entries
 
 

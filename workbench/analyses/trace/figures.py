@@ -44,6 +44,7 @@ def size(result: Result) -> Figure:
     axis.axhline(summary["least"], color=LIGHT, linewidth=1, label=f"score that was kept: {summary['least']:.2f}")
     axis.axvline(summary["edges"], color=LIGHT, linewidth=1, linestyle=":")
     axis.set_xscale("symlog", linthresh=1)
+    axis.set_xlim(-0.2, 1.2 * max(1, int(edges.max())))
     axis.set_ylim(
         min(-0.1, max(-1.0, float(arrays["curve_explained"].min()))),
         max(1.1, min(2.0, float(arrays["curve_faithfulness"].max()))),
