@@ -93,8 +93,8 @@ def _circuit_said(summary: Mapping[str, Any]) -> str:
     asked = f"{summary['threshold']:.0%} was asked for, on the images it is chosen on"
     if not summary["edges"]:
         return (
-            f"No circuit was found ({asked}): the {summary['candidates']} candidates with all their {summary['candidate_edges']} edges keep "
-            f"{summary['candidates_faithfulness']:.0%} of it, and fewer no more; what they read together is spread over other units."
+            f"No circuit was found ({asked}): the {summary['candidates']} candidates with all their {summary['candidate_edges']} edges "
+            f"keep {summary['candidates_faithfulness']:.0%} of it, and fewer no more; what they read together is spread over other units."
         )
     short_of = "" if summary["threshold_reached"] else f", short of what was asked for ({asked})"
     return (
@@ -155,7 +155,7 @@ def _missing(claimed: Mapping[str, Claimed], work: Work) -> Section:
     ]
     said += [f"{ref}: {piece.line}" for ref, each in claimed.items() for piece in pieces_of(each.card.summary) if piece.missing]
     if work.quick:
-        said.append(f"Quick: 96 images for the circuit, {CANDIDATES} candidates a layer, 256 images for the card; --budget full takes more.")
+        said.append(f"Quick: 96 images and {CANDIDATES} candidates a layer for the circuit, 256 images for the card; --budget full: more.")
     if work.missing:
         said.append(f"Missing: {', '.join(work.missing)}: not in this box.")
     return Section("What this could not see", said)
