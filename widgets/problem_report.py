@@ -14,6 +14,8 @@ from widgets.theme import set_icon
 from workbench.jobs.report_requests import AnswerProblem, DescribeReports, reports_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from widgets.session import Session
     from workbench.jobs.job import JobEvent
 
@@ -28,6 +30,7 @@ class ProblemReport(QWidget):
         self._problem = ""
         self._jobs: dict[str, int] = {}  # problem -> job that writes its report
         self._said: dict[str, str] = {}
+        self._written: list[Path] = []  # of the problem shown, the newest first
         self.write = QPushButton("Report")
         set_icon(self.write, "run")
         menu = QMenu(self.write)
@@ -64,6 +67,7 @@ class ProblemReport(QWidget):
     def show_problem(self, number: str) -> None:
         """Offer the reports of another problem."""
         self._problem = number
+        self._written = reports_of(number)
         self._renew()
 
     def ask(self, budget: str) -> None:
@@ -83,7 +87,9 @@ class ProblemReport(QWidget):
         self._renew()
 
     def _take_known(self, event: JobEvent) -> None:
-        if event.state == "done":
+        if event.state == "failed":
+            self._session.report(f"Which problems have a report could not be found out: {event.error}", event.details)
+        elif event.state == "done":
             self._known = event.result  # type: ignore[assignment]
             self._renew()
 
@@ -91,6 +97,8 @@ class ProblemReport(QWidget):
         request = event.request
         assert isinstance(request, AnswerProblem)
         number = request.problem
+        if event.state == "queued":  # asked here, or once more in the panel Jobs
+            self._jobs[number] = event.job
         if self._jobs.get(number) != event.job:  # one that was asked for before
             return
         if event.state == "progress" and event.total:
@@ -98,6 +106,7 @@ class ProblemReport(QWidget):
         elif event.ended:
             del self._jobs[number]
             self._said[number] = {"done": "", "cancelled": "cancelled", "failed": event.error}[event.state]
+            self._written = reports_of(self._problem)
             if event.state == "done":
                 self._session.inform(f"The report of problem {number} is written.")
         if number == self._problem:
@@ -108,17 +117,18 @@ class ProblemReport(QWidget):
         self.setVisible(number in self._known)
         if number not in self._known:
             return
-        running, written = number in self._jobs, reports_of(number)
+        running, written = number in self._jobs, self._written
         self.write.setEnabled(not running)
         self.write.setToolTip(f"{self._known[number]}: compute it and write it as one page")
         self.cancel.setVisible(running)
-        self.open.setVisible(bool(written) and not running)
+        self.open.setVisible(bool(written))
         last = f"last written {written[0].parent.name.replace('.', ':')}" if written else "not written yet"
-        self.state.setText(self._said.get(number) or last)
+        said = self._said.get(number)
+        self.state.setText(last if not said else said if running else f"{said}; {last}")
 
     def _open(self) -> None:
-        written = reports_of(self._problem)
-        if written:
-            QDesktopServices.openUrl(QUrl.fromLocalFile(str(written[0])))
+        self._written = reports_of(self._problem)
+        if self._written:
+            QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._written[0])))
         else:
             self._renew()

@@ -421,7 +421,7 @@ def answer(
     Raises
     ------
     InputError
-        When anything given is wrong; nothing was computed or written then.
+        When anything given is wrong, or no network allows what is asked; nothing was written then.
     """
     from workbench.jobs.engine import Engine
     from workbench.reports.report import check_folder, find, write_report

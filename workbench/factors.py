@@ -7,6 +7,7 @@ Jordan (IEEE PAMI 2010).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +20,7 @@ TINY = 1e-12
 
 @dataclass(frozen=True, eq=False)
 class Factors:
-    """Groups of sources, the one that explains most first.
+    """Groups of sources, the one with the largest kernel first.
 
     Attributes
     ----------
@@ -36,8 +37,8 @@ class Factors:
     explained: float
 
 
-def factors_of(weights: Float[np.ndarray, "row source"], number: int) -> Factors:
-    """Write weights as ``kernels @ sources.T``.
+def factors_of(weights: Float[np.ndarray, "row source"], number: int, pulse: Callable[[], None] = lambda: None) -> Factors:
+    """Write weights as ``kernels @ sources.T``; `pulse` is called now and then.
 
     Parameters
     ----------
@@ -48,11 +49,15 @@ def factors_of(weights: Float[np.ndarray, "row source"], number: int) -> Factors
     """
     weights = weights.astype(np.float64)
     total = float(np.square(weights).sum())
-    if not total > 0 or number < 1:
-        return Factors(np.zeros((weights.shape[1], 0)), np.zeros((weights.shape[0], 0)), float("nan") if not total > 0 else 0.0)
+    if not 0 < total < np.inf or number < 1:
+        return Factors(np.zeros((weights.shape[1], 0)), np.zeros((weights.shape[0], 0)), 0.0 if 0 < total < np.inf else float("nan"))
     number = min(number, 2 * len(weights))
     likeness = weights.T @ weights  # all that is needed of the weights but at the end
-    fitted = [_fitted(likeness, _begin(likeness, number, seed)) for seed in range(STARTS)]
+    ways = _ways(likeness, number)
+    fitted = []
+    for seed in range(STARTS):
+        fitted.append(_fitted(likeness, _begin(likeness, ways, number, seed)))
+        pulse()
     groups = max(fitted, key=lambda one: _explained(likeness, one))
     length = np.linalg.norm(groups, axis=0)
     groups = groups[:, length > TINY] / length[length > TINY]
@@ -66,15 +71,25 @@ def _explained(likeness: Float[np.ndarray, "source source"], groups: Float[np.nd
     return float(np.trace(groups.T @ likeness @ groups @ np.linalg.pinv(groups.T @ groups)))
 
 
-def _begin(likeness: Float[np.ndarray, "source source"], number: int, seed: int) -> Float[np.ndarray, "source factor"]:
+def _ways(likeness: Float[np.ndarray, "source source"], number: int) -> Float[np.ndarray, "source way"]:
+    """Return which way the kernel of each source points, in as many directions as tell `number` clusters apart; 0 for no kernel."""
+    length = np.sqrt(np.diag(likeness).clip(0))
+    there = np.flatnonzero(length > TINY)
+    values, vectors = np.linalg.eigh(likeness[np.ix_(there, there)] / np.outer(length[there], length[there]))
+    ways: Float[np.ndarray, "source way"] = np.zeros((len(likeness), min(len(there), 4 * number)))
+    ways[there] = (vectors * np.sqrt(values.clip(0)))[:, -ways.shape[1] :]
+    return ways
+
+
+def _begin(
+    likeness: Float[np.ndarray, "source source"], ways: Float[np.ndarray, "source way"], number: int, seed: int
+) -> Float[np.ndarray, "source factor"]:
     """Begin with clusters of sources whose kernels point the same way."""
     from scipy.cluster.vq import kmeans2
 
     length = np.sqrt(np.diag(likeness).clip(0))
     there = np.flatnonzero(length > TINY)
-    values, vectors = np.linalg.eigh(likeness[np.ix_(there, there)] / np.outer(length[there], length[there]))
-    ways = (vectors * np.sqrt(values.clip(0)))[:, -4 * number :]  # what is left out would tell apart more clusters than are asked for
-    _, cluster = kmeans2(ways, min(number, len(there)), minit="++", rng=np.random.default_rng(seed))
+    _, cluster = kmeans2(ways[there], min(number, len(there)), minit="++", rng=np.random.default_rng(seed))
     groups: Float[np.ndarray, "source factor"] = np.zeros((len(likeness), number))
     groups[there, cluster] = length[there]
     return groups[:, groups.any(0)] + 0.02 * float(length.mean())

@@ -48,7 +48,8 @@ def test_a_report_is_asked_for_followed_and_opened(line, runner, qtbot, tmp_path
     page = written(tmp_path)
     runner.tell(job, "done", result=str(page))
     qtbot.waitUntil(line.open.isVisible)
-    assert line.write.isEnabled() and "2026-11-28 14:00:00" in line.state.text()
+    qtbot.waitUntil(line.write.isEnabled)
+    assert "2026-11-28 14:00:00" in line.state.text()
     opened = []
     monkeypatch.setattr(QDesktopServices, "openUrl", lambda url: opened.append(url.toLocalFile()))
     line.open.click()
@@ -73,5 +74,5 @@ def test_a_failure_is_said_and_another_problem_shows_its_own_state(line, runner,
     runner.tell(job, "failed", error="no network of that name")
     assert not line.isVisible()
     line.show_problem("7.10")
-    qtbot.waitUntil(lambda: line.state.text() == "no network of that name")
+    qtbot.waitUntil(lambda: line.state.text() == "no network of that name; not written yet")
     assert line.write.isEnabled()

@@ -36,6 +36,20 @@ class Pooled(nn.Module):
         return self.last(torch.nn.functional.gelu(x))
 
 
+class Mixer(nn.Module):
+    """Tokens, mixed across positions by a linear layer of their own and added to what they were."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.embed, self.tokens = nn.Conv2d(3, 6, 5, stride=5), nn.Linear(16, 16)
+        self.norm, self.read = nn.LayerNorm(6), nn.Linear(6, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.embed(x).flatten(2).transpose(1, 2)
+        return self.read(self.norm(x + self.tokens(x.transpose(1, 2)).transpose(1, 2)))
+
+
 def traced(module: nn.Module, side: int = SIDE) -> TracedModel:
     return TracedModel.from_module(module.eval(), torch.randn(2, 3, side, side), preprocessing=Preprocessing((side, side)))
 
@@ -99,3 +113,16 @@ def test_a_place_that_reads_the_mean_of_the_map_sees_all_of_it() -> None:
     with torch.no_grad():
         frozen = cut.freeze(cut.clean_run(x))
     assert crop(cut, [clean, *frozen], ((0, 1), (0, 1000))).windows[0] == tuple((0, size) for size in clean.shape)
+
+
+def test_what_mixes_positions_is_computed_whole() -> None:
+    model = traced(Mixer())
+    cut = model.graph.linearise(["embed"], ["read"])
+    x = torch.randn(1, 3, SIDE, SIDE)
+    clean = model.activations(x, ["embed"])["embed"]
+    with torch.no_grad():
+        frozen = cut.freeze(cut.clean_run(x))
+        (whole,) = cut([clean], frozen)
+        for token in (0, 7, 15):
+            cropped = crop(cut, [clean, *frozen], ((0, 1), (token, token + 1), (0, 4)))
+            torch.testing.assert_close(cropped(cropped.of([clean, *frozen])), whole[:, token : token + 1], rtol=1e-4, atol=1e-5)

@@ -48,7 +48,7 @@ def test_sparse_weights_are_told_from_their_nulls(engine: Engine, tmp_path: Path
     assert row["gini"] > row["gini_gaussian"] + 0.2 and row["gini_above_nulls"] == row["units"]
     assert row["gini_shuffled"] is None, "kernels of one entry: shuffling them changes no norm"
     assert row["built"] >= 12 and row["kept"] > 0.8
-    assert steps.shares == sorted(steps.shares) or max(steps.shares) <= 1, "progress never goes beyond the whole"
+    assert max(steps.shares) == pytest.approx(1), "progress ends with the whole"
 
     folder = report.save(tmp_path / "report")
     page = (folder / "report.html").read_text(encoding="utf-8")
@@ -69,7 +69,14 @@ def test_a_report_does_not_overwrite_what_is_none(tmp_path: Path) -> None:
             report.save(place)
         with pytest.raises(InputError, match="folder"):
             check_folder(place)
+    (tmp_path / "report.json").write_text('{"mine": true}')
+    with pytest.raises(InputError, match="not a report of ours"):
+        report.save(tmp_path)
     assert (tmp_path / "mine.txt").read_text() == "dear to me"
+    folder = report.save(tmp_path / "own")
+    (folder / "notes.txt").write_text("mine as well")
+    with pytest.raises(InputError, match="not a report of ours"):
+        report.save(folder)
 
 
 def test_a_report_can_be_cancelled(engine: Engine) -> None:
@@ -95,3 +102,23 @@ def test_planted_motifs_are_reported_beside_their_null(engine: Engine) -> None:
     for kind in ("pooling", "union", "opposite"):
         assert kinds[kind]["found"] >= 7 and kinds[kind]["found"] > kinds[kind]["null_most"]
     assert any("opposite pair" in part for part in found.sections[0].parts if isinstance(part, str))
+
+
+def test_bases_are_compared_and_the_output_is_not_ablated(engine: Engine) -> None:
+    found = write_report(engine, "7.3", ["bundled:convnext"], images="emoji?styles=noto").findings
+    (first, second) = found.figures["basis"]
+    for each in (first, second):
+        assert each["neurons"]["layer"].endswith("mlp.act") and 0.4 < each["stream"]["auroc"] <= 1
+    layers = [layer["layer"] for layer in found.figures["explained_fraction"]["bundled:convnext"]["layers"]]
+    assert layers and not any("head.fc" in layer for layer in layers)
+
+
+def test_a_network_that_does_not_allow_it_is_left_out_and_named(engine: Engine) -> None:
+    found = write_report(engine, "7.10", ["bundled:planted/sparse_net", "bundled:planted/and_or_net"]).findings
+    assert {row["model"] for row in found.figures["layers"]} == {"bundled:planted/sparse_net"}
+    said = [part for part in found.sections[-1].parts if isinstance(part, str)]
+    assert any("Left out: bundled:planted/and_or_net: no layer of weights" in part for part in said)
+    with pytest.raises(InputError, match="no layer of weights"):
+        write_report(engine, "7.10", ["bundled:planted/and_or_net"])
+    with pytest.raises(InputError, match="has no layer whose units have positions"):
+        write_report(engine, "7.11", ["bundled:planted/and_or_net"])

@@ -178,7 +178,7 @@ def _pointwise(node: fx.Node, asked: Window, shapes: Mapping[fx.Node, torch.Size
     if kind(node) == "batch_norm":
         value = node.args[0]
         assert isinstance(value, fx.Node)
-        return {value: asked}
+        return {value: asked} if asked[1] == (0, shapes[node][1]) else None
     found: Reads = {}
     for read in node.all_input_nodes:
         if read in shapes:
@@ -193,15 +193,18 @@ def _normalised(node: fx.Node, asked: Window, shapes: Mapping[fx.Node, torch.Siz
     deviation, value, axes = node.args[0], node.args[1], node.args[2] if len(node.args) > 2 else None
     assert isinstance(deviation, fx.Node)
     assert isinstance(value, fx.Node)
-    if not isinstance(axes, list | tuple) or len(axes) != 1 or shapes[deviation][:-1] != shapes[value][:-1]:
+    last = (0, shapes[value][-1])
+    if not isinstance(axes, list | tuple) or len(axes) != 1 or shapes[deviation][:-1] != shapes[value][:-1] or asked[-1] != last:
         return None
     rest = asked[:-1]
-    return {deviation: (*rest, (0, 1)), value: (*rest, (0, shapes[value][-1]))}
+    return {deviation: (*rest, (0, 1)), value: (*rest, last)}
 
 
 def _linear(node: fx.Node, asked: Window, shapes: Mapping[fx.Node, torch.Size]) -> Reads | None:
     value = node.args[0]
     assert isinstance(value, fx.Node)
+    if asked[-1] != (0, shapes[node][-1]):  # of some outputs only: all are computed
+        return None
     return {value: (*asked[:-1], (0, shapes[value][-1]))}
 
 

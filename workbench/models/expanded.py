@@ -258,6 +258,7 @@ class Piece:
         with torch.enable_grad():
             reached = self.target.arrange(self.crop([*many, *MeanGates(tuple(seen[number:]), self.gates.axes).of(len(units))]))
             position = centre(self.target) if self.target.rows > 1 else (0,) * (reached.dim() - 2)
+            assert self.target.rows > 1 or all(size == 1 for size in reached.shape[2:]), "a crop computed more than was asked for"
             each = torch.stack([reached[(row, unit, *position)] for row, unit in enumerate(units)])
             (gradient,) = torch.autograd.grad(each.sum(), moving)
         source = self.layers[0]

@@ -24,7 +24,7 @@ DRAWS = {True: 5, False: 50}
 def motifs(work: Work) -> Findings:
     """Search every layer of weights of each network."""
     work.expect(len(work.models))
-    found = {ref: work.run(f"{short(ref)}-motifs", Motifs(draws=DRAWS[work.quick]), ref) for ref in work.models}
+    found = work.each(lambda ref: work.run(f"{short(ref)}-motifs", Motifs(draws=DRAWS[work.quick]), ref))
     figures = {ref: {"kinds": dict(result.summary["kinds"]), "layers": len(result.summary["layers"])} for ref, result in found.items()}
     networks = (_network(ref, result) for ref, result in found.items())
     return Findings([_answer(found), _counts(found), *networks, _missing(found, work)], figures)
@@ -84,17 +84,16 @@ def _network(ref: str, result: Result) -> Section:
 
 
 def _missing(found: Mapping[str, Result], work: Work) -> Section:
-    said = [
-        f"{ref}: {len(result.summary['dead'])} layers have units that are dead on {result.summary['images']} images and were not judged."
-        for ref, result in found.items()
-        if result.summary["dead"]
-    ]
+    said = []
+    for ref, result in found.items():
+        lost = {"dead on these images": "dead", "whose weights are no numbers": "not_numbers", "without weights": "without_weights"}
+        told = [f"{count} {what}" for what, name in lost.items() if (count := result.summary[name]["units"])]
+        if told:
+            said.append(f"{ref}: not judged were units {', '.join(told)} ({result.summary['images']} images).")
     said.append(
         "Motifs are patterns of weights between adjacent layers: what the units of a motif respond to is not looked at here, and a union "
         "that the weights show may be of things that never occur."
     )
     if work.quick:
         said.append(f"Quick: {DRAWS[True]} draws of each null; --budget full takes {DRAWS[False]}.")
-    if work.missing:
-        said.append(f"Missing: {', '.join(work.missing)}: not in this box.")
-    return Section("What this could not see", said)
+    return Section("What this could not see", [*said, *work.left()])

@@ -12,11 +12,12 @@ import json
 import os
 import pkgutil
 import re
+import shlex
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import workbench
 from workbench import problems
@@ -29,8 +30,13 @@ if TYPE_CHECKING:
     from workbench.jobs.engine import Engine
     from workbench.models.traced_model import TracedModel
 
+T = TypeVar("T")
 Budget = Literal["quick", "full"]
 BUDGETS: dict[Budget, str] = {"quick": "at most about ten minutes on two cores", "full": "as long as it takes"}
+
+
+OURS = {"report.html", "report.json", "results"}
+"""What a report's folder holds."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +79,10 @@ class Report:
     def page(self) -> str:
         """Return the page as HTML."""
         problem = problems.find(self.problem)
-        networks = " --model ".join(self.models)
-        again = f"python main.py problem {self.problem} --model {networks} --images {self.images} --budget {self.budget} --out DIR"
+        networks = [word for ref in self.models for word in ("--model", ref)]
+        words = ["problem", self.problem, *networks, "--images", self.images, "--budget", self.budget, "--out", "DIR"]
+        code = ["--allow-code"] if any(ref.startswith("python:") for ref in self.models) else []
+        again = shlex.join(["python", "main.py", *words, *code])
         seconds = sum(float(result.provenance.get("seconds", 0)) for result in self.results.values())
         made = "\n".join(f"{name}: {result.analysis} of {result.provenance.get('model')}" for name, result in self.results.items())
         kept = Details(f"{len(self.results)} results in results/, {seconds:.0f} s of computing", made)
@@ -108,30 +116,48 @@ class Report:
             }
             (new / "report.html").write_text(self.page(), encoding="utf-8")
             (new / "report.json").write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            old = Path(temporary) / "old"
             if folder.exists():
-                os.replace(folder, Path(temporary) / "old")
-            os.replace(new, folder)
+                os.replace(folder, old)
+            try:
+                os.replace(new, folder)
+            except OSError:
+                if old.exists():
+                    os.replace(old, folder)
+                raise
         return folder
 
 
 def check_folder(folder: Path) -> Path:
-    """Return `folder` when a report can be written there: it is not there, empty, or holds an earlier report.
+    """Return `folder`, absolute, when a report can be written there: it is not there, empty, or holds an earlier report and nothing else.
 
     Raises
     ------
     InputError
         Otherwise.
     """
+    folder = folder.absolute().resolve()
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file; give a folder for the report")
-    if folder.exists() and any(folder.iterdir()) and not (folder / "report.json").exists():
-        raise InputError(f"{folder} is not empty and holds no earlier report; give a new folder")
+    there = {path.name for path in folder.iterdir()} if folder.exists() else set()
+    if there - OURS or (there and not _is_report(folder / "report.json")):
+        raise InputError(f"{folder} holds something that is not a report of ours; give a new folder")
+    if folder == Path.cwd():
+        raise InputError(f"{folder} is the folder this runs in and cannot be replaced as a whole; give a folder in it")
     return folder
 
 
+def _is_report(path: Path) -> bool:
+    """Whether a file is what `Report.save` writes beside a page."""
+    try:
+        return {"problem", "budget", "figures"} <= set(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return False
+
+
 def short(ref: str) -> str:
-    """Return a reference (or a layer of one) as a name for folders and axes."""
-    return re.sub(r"\W+", "-", ref.partition(":")[2] or ref).strip("-")
+    """Return a reference (or a layer) as a name for folders and figures; two that differ keep different names."""
+    return re.sub(r"[^\w.]+", "-", ref.removeprefix("bundled:")).strip("-")
 
 
 def cell(value: float | int | str | None) -> str | float | int:
@@ -152,11 +178,14 @@ class Work:
         Whether minutes matter.
     results
         What was computed so far, by name.
+    refused
+        What could not be said of some network, and why, one line each.
     """
 
     def __init__(self, engine: Engine, models: Sequence[str], images: str, budget: Budget, task: Task, missing: Sequence[str] = ()) -> None:
         self.models, self.missing, self.images, self.quick = tuple(models), tuple(missing), images, budget == "quick"
         self.results: dict[str, Result] = {}
+        self.refused: list[str] = []
         self._engine, self._task, self._parts, self._done = engine, task, 1.0, 0.0
 
     def expect(self, parts: float) -> None:
@@ -166,6 +195,29 @@ class Work:
     def model(self, ref: str) -> TracedModel:
         """Return a network, loaded."""
         return self._engine.model(ref, task=Part(self._task, self._done, 0, self._parts))
+
+    def each(self, about: Callable[[str], T]) -> dict[str, T]:
+        """Ask something about every network; one that does not allow it is left out, and `refused` says why.
+
+        Raises
+        ------
+        InputError
+            When no network allows it.
+        """
+        found: dict[str, T] = {}
+        for ref in self.models:
+            try:
+                found[ref] = about(ref)
+            except InputError as error:
+                self.refused.append(f"{ref}: {error}")
+        if self.refused and not found:
+            raise InputError(self.refused[-1])
+        return found
+
+    def left(self) -> list[str]:
+        """Say what is not in the report: networks that are not in the box, and what could not be asked about others."""
+        missing = [f"Missing: {', '.join(self.missing)}: not in this box."] if self.missing else []
+        return [*missing, *(f"Left out: {line}" for line in self.refused)]
 
     def run(self, name: str, analysis: Analysis, model: str, images: str = "") -> Result:
         """Compute, or read what was computed before.
@@ -177,6 +229,8 @@ class Work:
         images
             Reference of other images than the report's.
         """
+        if name in self.results:
+            raise ValueError(f"there is a result {name} already")
         self._parts = max(self._parts, self._done + 1)
         part = Part(self._task, self._done, 1, self._parts)
         result = self._engine.run(analysis, model, (images or self.images) if analysis.needs_images else None, part)

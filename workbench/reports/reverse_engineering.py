@@ -11,6 +11,7 @@ import numpy as np
 from workbench.analyses.explained_fraction import ExplainedFraction
 from workbench.analyses.faithfulness import Faithfulness, compare, table
 from workbench.analyses.label_selectivity import LabelSelectivity
+from workbench.input_error import InputError
 from workbench.report_page import Drawing, Section, Table, as_svg
 from workbench.reports.report import Findings, Work, answers, cell, short
 
@@ -24,6 +25,8 @@ KEPT = 0.25
 """Units kept in every layer at once, as a part of those of the smallest."""
 LABELLED = 600
 """Images on which labels are compared, with the budget quick."""
+TWINS = {True: 1, False: 20}
+"""Random-weight twins beside the labels: quick, full."""
 NEURONS = re.compile(r"(.*blocks\.\d+)\.mlp\.act")
 """Where the neurons inside a block are, and the block whose output they are added to."""
 
@@ -41,46 +44,53 @@ def convnext(work: Work) -> Findings:
 
 
 def _reverse_engineered(work: Work, subject: str, basis: bool) -> Findings:
-    of_bases = {ref: _bases(list(work.model(ref).layers), 2 if work.quick else 0) if basis else [] for ref in work.models}
+    of_bases = work.each(lambda ref: _bases(list(work.model(ref).layers), 2 if work.quick else 0) if basis else [])
     work.expect(2 * len(work.models) + 2 * sum(map(len, of_bases.values())))
-    curves: list[Result] = []
-    fractions: dict[str, Result] = {}
     few: dict[str, Any] = {"images": IMAGES, "spread": LAYERS, "units": UNITS} if work.quick else {"spread": 1000, "units": 0}
-    for ref in work.models:
-        curves.append(work.run(f"{short(ref)}-faithfulness", Faithfulness(**few), ref))
-        layers = tuple(layer["layer"] for layer in curves[-1].summary["layers"])
-        number = max(1, round(KEPT * min(layer["units"] for layer in curves[-1].summary["layers"])))
+
+    def measured(ref: str) -> tuple[Result, Result]:
+        curves = work.run(f"{short(ref)}-faithfulness", Faithfulness(**few), ref)
+        model = work.model(ref)
+        inside = [layer for layer in curves.summary["layers"] if model.layer(layer["layer"]).name != model.layer(model.graph.output).name]
+        if not inside:
+            raise InputError("it has no layer of units before its output")
+        number = max(1, round(KEPT * min(layer["units"] for layer in inside)))
+        layers = tuple(layer["layer"] for layer in inside)
         joint = ExplainedFraction(layers=layers, number=number, images=2 * IMAGES if work.quick else 1024)
-        fractions[ref] = work.run(f"{short(ref)}-explained", joint, ref)
+        return curves, work.run(f"{short(ref)}-explained", joint, ref)
+
+    both = work.each(measured)
+    curves, fractions = [pair[0] for pair in both.values()], {ref: pair[1] for ref, pair in both.items()}
     rows = table(curves)
-    sections = [_answer(rows, fractions, subject, work), _curves(curves, rows), _fraction(fractions)]
+    sections = [_answer(rows, fractions, subject), _curves(curves, rows), _fraction(fractions)]
     figures: dict[str, Any] = {"layers": rows, "explained_fraction": {ref: dict(result.summary) for ref, result in fractions.items()}}
     if basis:
-        compared = [_basis(work, ref, stream, neurons) for ref, pairs in of_bases.items() for stream, neurons in pairs]
+        compared = _bases_compared(work, of_bases)
         sections.insert(1, _which_basis(compared))
         figures["basis"] = compared
-    return Findings([*sections, _missing(rows, work)], figures)
+    return Findings([*sections, _missing(curves, fractions, rows, work)], figures)
 
 
-def _answer(rows: Sequence[Mapping[str, Any]], fractions: Mapping[str, Result], subject: str, work: Work) -> Section:
+def _answer(rows: Sequence[Mapping[str, Any]], fractions: Mapping[str, Result], subject: str) -> Section:
     said = []
-    for ref in sorted(work.models, key=lambda ref: subject not in ref):
+    for ref in sorted(fractions, key=lambda ref: subject not in ref):
         of = [row for row in rows if row["model"] == ref]
-        shares = [row["k_90"] / row["inputs"] for row in of if row["k_90"] is not None]
-        random = [row["k_90_random"] / row["inputs"] for row in of if row["k_90_random"] is not None]
-        task = [row["task_area"] for row in of if row["task_area"] is not None]
-        by_chance = [row["task_area_random"] for row in of if row["task_area_random"] is not None]
-        told = f"{ref}: "
-        if shares:
-            told += f"the median layer needs {np.median(shares):.0%} of its inputs to explain 90 % of what its units compute"
-            told += f" (chosen at random {np.median(random):.0%})" if random else ""
-        else:
-            told += "no layer has units of which 90 % can be explained"
-        if task:
-            told += f"; averaged over log k, {np.median(task):.2f} of the task is kept"
-            told += f" (random {np.median(by_chance):.2f})" if by_chance else ""
+        needed, random = ([_part(row, name) for row in of] for name in ("k_90", "k_90_random"))
+        on_task = [(row["task_area"], row["task_area_random"]) for row in of if row["task_area"] is not None]
+        told = (
+            f"{ref}: the median of {len(of)} layers needs {np.median(needed):.0%} of its inputs to explain 90 % of what its units compute "
+            f"(chosen at random {np.median(random):.0%})"
+        )
+        if on_task:
+            own, by_chance = np.median([one for one, _ in on_task]), np.median([np.nan if other is None else other for _, other in on_task])
+            told += f"; averaged over log k, {own:.2f} of the task is kept (random {by_chance:.2f}; {len(on_task)} layers)"
         said.append(f"{told}. {_fraction_said(fractions[ref].summary)}")
     return Section("Answer", said)
+
+
+def _part(row: Mapping[str, Any], name: str) -> float:
+    """Return a number of inputs as a part of all; all where even these do not suffice."""
+    return 1.0 if row[name] is None else float(row[name] / row["inputs"])
 
 
 def _curves(curves: Sequence[Result], rows: Sequence[Mapping[str, Any]]) -> Section:
@@ -156,19 +166,28 @@ def _stream(block: str, layers: set[str]) -> str:
     return next((name for name in (block, block.rpartition(".blocks.")[0]) if name in layers), "")
 
 
+def _bases_compared(work: Work, of_bases: Mapping[str, Sequence[tuple[str, str]]]) -> list[dict[str, Any]]:
+    """Compare both bases of every block; images without the column are told in `Work.refused`."""
+    try:
+        return [_basis(work, ref, stream, neurons) for ref, pairs in of_bases.items() for stream, neurons in pairs]
+    except InputError as error:
+        work.refused.append(f"stream against neurons: {error}")
+        return []
+
+
 def _basis(work: Work, ref: str, stream: str, neurons: str) -> dict[str, Any]:
     """Compare how well single units of either basis separate labels, chosen on one half of the concepts and scored on the other."""
     found: dict[str, Any] = {"model": ref}
     for basis, layer in (("stream", stream), ("neurons", neurons)):
         few: dict[str, Any] = {"sampled": LABELLED} if work.quick else {}
-        analysis = LabelSelectivity(layer=layer, columns=("subgroup",), listed=1, twins=1, **few)
-        result = work.run(f"{short(ref)}-{basis}-{short(':' + layer)}", analysis, ref)
-        held_out = result.arrays["listed_auroc"][:, 0]
+        analysis = LabelSelectivity(layer=layer, columns=("subgroup",), listed=1, twins=TWINS[work.quick], **few)
+        result = work.run(f"{short(ref)}-{basis}-{short(layer)}", analysis, ref)
+        held_out, above = (result.arrays[name][:, 0] for name in ("listed_auroc", "listed_above"))
         highest = np.nanmax(result.arrays["auroc"], 0)
         found[basis] = {
             "layer": layer,
             "units": len(held_out),
-            "auroc": float(np.nanmedian(np.abs(held_out - 0.5) + 0.5)),
+            "auroc": float(np.nanmedian(np.where(above, held_out, 1 - held_out))),
             "best_per_label": float(np.nanmedian(highest)),
             "twins_best_per_label": float(np.nanmedian(result.arrays["twin_highest"].max(0))),
             "labels_beyond_twins": result.summary.get("labels_beyond_twins"),
@@ -186,17 +205,20 @@ def _which_basis(compared: Sequence[Mapping[str, Any]]) -> Section:
     wins = sum(each["neurons"]["auroc"] > each["stream"]["auroc"] for each in compared)
     said = (
         f"In {wins} of {len(compared)} blocks the median neuron inside the block separates its label better than the median channel of the "
-        "stream does: a unit's label is chosen on one half of the concepts and scored on the other, so that more units give no advantage. "
-        "The best unit of a label is the largest of all units of the layer; beside it the same of random weights."
+        "stream does: a unit's label and the side of .5 are chosen on one half of the concepts and scored on the other, so that more units "
+        "give no advantage and .5 is chance. So few blocks prove no rule. The best unit of a label is the largest of all units of the "
+        "layer, beside the same of random weights."
         if compared
-        else "None of these networks has blocks with a stream and neurons of their own under the names looked for (blocks.N.mlp.act)."
+        else "No block was compared: these networks have none with a stream and neurons of their own under the names looked for "
+        "(blocks.N.mlp.act), or the images no subgroups."
     )
     return Section("Which basis carries meaning", [said, *([Table(columns, rows, "Labels: subgroups of the images")] if rows else [])])
 
 
-def _missing(rows: Sequence[Mapping[str, Any]], work: Work) -> Section:
+def _missing(curves: Sequence[Result], fractions: Mapping[str, Result], rows: Sequence[Mapping[str, Any]], work: Work) -> Section:
     smallest = [row["area_detectable"] for row in rows if row["area_detectable"] is not None]
     lost = sum(row["left_out"] for row in rows)
+    first, joint = curves[0], next(iter(fractions.values()))
     said = [
         f"A layer's curve would have been told from random inputs if their areas differed by {np.median(smallest):.3f} (median layer, four "
         "times out of five)."
@@ -204,13 +226,16 @@ def _missing(rows: Sequence[Mapping[str, Any]], work: Work) -> Section:
         else "No layer had enough concepts for an interval.",
         f"Left out of the medians: {lost} units that do not vary on these images or are not finite.",
         "The inputs of a unit are those of one layer of weights: what is said is how sparse each step is, not that a whole path has been "
-        "understood. Which inputs mean something is not asked here; see the evidence of single units (problem 7.11).",
+        "understood. In a residual network the strongest input may be the unit itself, a block earlier. Which inputs mean something is not "
+        "asked here; see the evidence of single units (problem 7.11).",
+        "The images include concepts that the bundled networks were trained on, so accuracies are higher than their cards say.",
+        f"Images: {first.summary['images']} for the curves ({first.summary['task_images']} for the task); for what is kept together "
+        f"{joint.summary['chosen_on']} to choose and {joint.summary['images']} to score.",
     ]
     if work.quick:
-        said.append(f"Quick: {LAYERS} layers of each network, {UNITS} units of each, {IMAGES} images; --budget full takes all.")
-    if work.missing:
-        said.append(f"Missing: {', '.join(work.missing)}: not in this box.")
-    return Section("What this could not see", said)
+        said.append(f"Quick: {LAYERS} layers of each network, {UNITS} units of each; --budget full takes all layers and units.")
+        said.append(f"Labels of both bases stand beside {TWINS[True]} random-weight twin; --budget full takes the {TWINS[False]} of a firm claim.")
+    return Section("What this could not see", [*said, *work.left()])
 
 
 def _text(value: float | None) -> str:

@@ -12,6 +12,7 @@ from workbench.analyses.dataset_examples import DatasetExamples
 from workbench.analyses.evidence import Evidence
 from workbench.analyses.trace import Trace
 from workbench.evidence_card import pieces_of
+from workbench.input_error import InputError
 from workbench.models.adjacent import adjacent_layers
 from workbench.models.layer import Unit
 from workbench.report_page import Drawing, Section, Table, as_svg
@@ -44,23 +45,31 @@ class Claimed:
 def rigorous_circuits(work: Work) -> Findings:
     """Choose the unit that curves drive most, trace it, and fill its card."""
     work.expect(4 * len(work.models))
-    claimed = {}
-    for ref in work.models:
-        layer = middle_layer(work.model(ref))
-        unit, response = _most_driven(work, ref, layer)
+
+    def claimed_of(ref: str) -> Claimed:
+        unit, response = _most_driven(work, ref, middle_layer(work.model(ref)))
         more: dict[str, Any] = {"candidates": CANDIDATES} if work.quick else {"candidates": 2 * CANDIDATES, "limit": 512}
         circuit = work.run(f"{short(ref)}-circuit", Trace(target=str(unit), **more), ref)
         few: dict[str, Any] = {"limit": 256, "steps": 48, "ablated": 96} if work.quick else {}
-        card = work.run(f"{short(ref)}-evidence", Evidence(layer=unit.layer, unit=unit.index, **few), ref)
-        claimed[ref] = Claimed(unit, response, circuit, card)
+        return Claimed(unit, response, circuit, work.run(f"{short(ref)}-evidence", Evidence(layer=unit.layer, unit=unit.index, **few), ref))
+
+    claimed = work.each(claimed_of)
     sections = [_answer(claimed), *(part for ref, each in claimed.items() for part in _sections(ref, each)), _missing(claimed, work)]
     return Findings(sections, {ref: _figures(each) for ref, each in claimed.items()})
 
 
 def middle_layer(model: TracedModel) -> str:
-    """Return the layer of units with maps that stands at `DEPTH` of the network's layers of weights."""
+    """Return the layer of units with maps that stands at `DEPTH` of the network's layers of weights.
+
+    Raises
+    ------
+    InputError
+        When there is none.
+    """
     known = model.layers
     pairs = [pair for pair in adjacent_layers(model.graph) if pair.target in known and known[pair.target].positions]
+    if not pairs:
+        raise InputError("it has no layer whose units have positions, in which a detector of curves could be looked for")
     return pairs[round(DEPTH * (len(pairs) - 1))].target
 
 
@@ -70,8 +79,9 @@ def _most_driven(work: Work, ref: str, layer: str) -> tuple[Unit, float]:
     own, curves = (work.run(f"{short(ref)}-{name}", sweep, ref, images).arrays for name, images in (("images", ""), ("curves", CURVES)))
     with np.errstate(invalid="ignore", divide="ignore"):
         response = (curves[f"{layer}/max"] - own[f"{layer}/mean"]) / own[f"{layer}/std"]
-    response[~np.isfinite(response)] = -np.inf
-    best = int(response.argmax())
+    if not np.isfinite(response).any():
+        raise InputError(f"no unit of {layer} varies on {work.images}")
+    best = int(np.where(np.isfinite(response), response, -np.inf).argmax())
     return Unit(layer, best), float(response[best])
 
 
@@ -154,8 +164,10 @@ def _missing(claimed: Mapping[str, Claimed], work: Work) -> Section:
         "Purity needs a person: label blind in the panel Evidence and write the card again. Without labels nothing takes their place.",
     ]
     said += [f"{ref}: {piece.line}" for ref, each in claimed.items() for piece in pieces_of(each.card.summary) if piece.missing]
-    if work.quick:
-        said.append(f"Quick: 96 images and {CANDIDATES} candidates a layer for the circuit, 256 images for the card; --budget full: more.")
-    if work.missing:
-        said.append(f"Missing: {', '.join(work.missing)}: not in this box.")
-    return Section("What this could not see", said)
+    for ref, each in claimed.items():
+        given = each.circuit.parameters
+        said.append(
+            f"{ref}: the circuit rests on {sum(each.circuit.summary['images'])} images and {given['candidates']} candidates a layer, the "
+            f"card on {each.card.parameters['limit']} images{'; --budget full takes more' if work.quick else ''}."
+        )
+    return Section("What this could not see", [*said, *work.left()])

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from workbench.analyses.sparsity import Sparsity
+from workbench.input_error import InputError
 from workbench.models.adjacent import Adjacent, adjacent_layers
 from workbench.report_page import Drawing, Section, Table, as_svg
 from workbench.reports.report import Findings, Work, answers, cell, short
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 MODELS = tuple(f"bundled:{name}" for name in ("inception", "resnet", "convnext", "vit", "clip-rn", "clip"))
 FEWEST = 16
 """Units on either side below which sparsity says little."""
-PAIRS, UNITS, IMAGES = 3, 32, 96
-"""Of each network, with the budget quick; of the layer's units; looked at."""
+PAIRS, UNITS, IMAGES, FULL_IMAGES = 3, 32, 96, 256
+"""Of each network, with the budget quick; of the layer's units; looked at, quick and full."""
 EXAMPLES = 3
 """Units of each pair whose parts are named."""
 INK, LIGHT, ACCENT = "#30343a", "#aab4c0", "#c8442f"
@@ -41,33 +42,45 @@ class Measured:
     @property
     def name(self) -> str:
         """What rows and axes call it."""
-        return f"{self.model.removeprefix('bundled:')} {self.pair.target}"
+        return f"{self.model.removeprefix('bundled:')} {self.pair.makes}"
 
 
 @answers("7.10", "How sparse weights are beside two nulls, and the smallest sets of earlier units that rebuild a unit", MODELS)
 def weight_sparsity(work: Work) -> Findings:
     """Measure layers of weights spread over the depth of each network (quick), or all of them."""
-    chosen = [(ref, pair) for ref in work.models for pair in pairs_of(work.model(ref), PAIRS if work.quick else 0)]
-    work.expect(len(chosen))
-    found = []
-    for ref, pair in chosen:
-        units = _some(pair, UNITS) if work.quick else tuple(range(pair.first, pair.first + pair.units))
-        source = pair.reads if pair.reads in work.model(ref).layers else pair.source
-        analysis = Sparsity(source=source, target=pair.target, units=units, images=IMAGES if work.quick else 256)
-        found.append(Measured(ref, pair, work.run(f"{short(ref)}-{short(':' + pair.target)}", analysis, ref)))
+    chosen = work.each(lambda ref: pairs_of(work.model(ref), PAIRS if work.quick else 0))
+    work.expect(sum(map(len, chosen.values())))
+
+    def measured(ref: str) -> list[Measured]:
+        found = []
+        for pair in chosen.get(ref, []):
+            units = _some(pair, UNITS) if work.quick else ()
+            analysis = Sparsity(source=pair.reads, target=pair.makes, units=units, images=IMAGES if work.quick else FULL_IMAGES)
+            found.append(Measured(ref, pair, work.run(f"{short(ref)}-{short(pair.makes)}", analysis, ref)))
+        return found
+
+    found = [one for of_network in work.each(measured).values() for one in of_network]
     rows = [_row(each) for each in found]
     return Findings([_answer(found, work), _weights(found), _parts(found), _missing(found, work)], {"layers": rows})
 
 
 def pairs_of(model: TracedModel, number: int) -> list[Adjacent]:
-    """Return layers of weights that mix enough units, `number` of them spread over the depth (0: all)."""
+    """Return layers of weights that mix enough units, `number` of them spread over the depth (0: all).
+
+    Raises
+    ------
+    InputError
+        When there is none.
+    """
     layers = model.graph.layers
 
     def mixes(pair: Adjacent) -> bool:
-        named = pair.source in layers and pair.target in layers
-        return named and pair.groups == 1 and min(pair.units, layers[pair.source].units) >= FEWEST
+        named = pair.reads in layers and pair.makes in layers
+        return named and pair.groups == 1 and min(pair.units, layers[pair.reads].units) >= FEWEST
 
     whole = [pair for pair in adjacent_layers(model.graph) if mixes(pair)]
+    if not whole:
+        raise InputError(f"no layer of weights mixes {FEWEST} units or more")
     if not number or len(whole) <= number:
         return whole
     return [whole[place] for place in np.linspace(0, len(whole) - 1, number).round().astype(int)]
@@ -76,7 +89,7 @@ def pairs_of(model: TracedModel, number: int) -> list[Adjacent]:
 def _some(pair: Adjacent, number: int) -> tuple[int, ...]:
     """Return so many of a pair's target units, drawn once and for all."""
     drawn = np.random.default_rng(0).permutation(pair.units)[:number]
-    return tuple(int(unit) for unit in np.sort(drawn) + pair.first)
+    return tuple(int(unit) for unit in np.sort(drawn))
 
 
 def _row(each: Measured) -> dict[str, Any]:
@@ -87,8 +100,8 @@ def _row(each: Measured) -> dict[str, Any]:
     kept = [float(arrays["kept"][t, size[t] - 1]) for t in np.flatnonzero(built)]
     return {
         "model": each.model,
-        "source": each.pair.source,
-        "target": each.pair.target,
+        "source": summary["source"],
+        "target": summary["target"],
         "sources": summary["sources"],
         "units": summary["units"],
         "images": summary["images"],
@@ -109,23 +122,20 @@ def _row(each: Measured) -> dict[str, Any]:
 def _answer(found: Sequence[Measured], work: Work) -> Section:
     rows = [_row(each) for each in found]
     said = []
-    for model in work.models:
+    for model in dict.fromkeys(row["model"] for row in rows):
         of = [row for row in rows if row["model"] == model]
-        if not of:
-            said.append(f"{model}: no layer of weights mixes {FEWEST} units or more.")
-            continue
         above, units = sum(row["gini_above_nulls"] for row in of), sum(row["units"] for row in of)
         chance = sum(row["gini_above_nulls_by_chance"] for row in of)
         sizes = [row["size"] for row in of if row["size"] is not None]
         built = sum(row["built"] for row in of)
         parts = (
-            f"{built} of {units} units are rebuilt to 90 % of what all their inputs explain by at most 24 of them, kept as they are; "
-            f"the median layer needs {np.median(sizes):.0f}."
+            f"For {built} of {units} units at most 24 of their inputs, kept as they are, explain 90 % of what all do on the images they "
+            f"are chosen on (the median layer needs {np.median(sizes):.0f}); the table says what they keep on others."
             if sizes
-            else "no unit is rebuilt by 24 of its inputs."
+            else "No unit is rebuilt by 24 of its inputs."
         )
         said.append(
-            f"{model}: weights are more concentrated than both nulls in {above} of {units} units (by chance {chance:.0f}); the Gini "
+            f"{model}: weights are more concentrated than their nulls in {above} of {units} units (by chance {chance:.0f}); the Gini "
             f"coefficient is {_range(of, 'gini')} by layer, {_range(of, 'gini_gaussian')} in kernels of normal entries and "
             f"{_range(of, 'gini_shuffled')} with their own entries shuffled (kernels of one entry cannot be). {parts}"
         )
@@ -149,7 +159,8 @@ def _weights(found: Sequence[Measured]) -> Section:
         "same kernel entries in random places across sources, before norms are taken; and normal entries in kernels of the same size."
     )
     note = (
-        "Violins: units of a layer; grey: from the one null's median to the other's. Curves: median over units, earlier layers darker; "
+        "Violins: units of a layer; grey: from smallest to largest draw of each null (median over units). "
+        "Curves: median over units, earlier layers darker; "
         "dashed: all sources alike. Units and images as in the tables."
     )
     drawing = Drawing("Gini by layer, and energy in the strongest sources", as_svg(_figure(found), "sparsity"), note)
@@ -161,31 +172,33 @@ def _parts(found: Sequence[Measured]) -> Section:
     names = ("images", "whole", "built", "units", "size", "kept")
     rows = [(row["model"], row["target"], *(cell(row[name]) for name in names)) for row in map(_row, found)]
     caption = (
-        "Sets are chosen on one half of the images and measured on the other, drawings of one concept in the same half. Built: a set of at "
-        "most 24 keeps 90 % of what all sources explain, every other source at its mean. Medians over units."
+        "Sets and their sizes are chosen on one half of the images, drawings of one concept in the same half; built: there a set of at "
+        "most 24 keeps 90 % of what all sources explain, every other source at its mean. Both R2 are of the other half. Medians over units."
     )
     examples = []
     for each in found:
         known = [entry for entry in each.result.summary["built_from"] if entry["size"] > 0][:EXAMPLES]
         for entry in known:
             parts = ", ".join(str(source) for source in entry["sources"])
-            examples.append((each.model, f"{each.pair.target}:{entry['unit']}", each.pair.source, parts, cell(entry["kept"])))
+            examples.append((each.model, f"{each.pair.makes}:{entry['unit']}", each.pair.reads, parts, cell(entry["kept"])))
     shown = Table(("network", "unit", "built from units of", "in the order they were found", "R2 kept"), examples, "Examples")
     return Section("What is built from what", [Table(columns, rows, caption), *([shown] if examples else [])])
 
 
 def _missing(found: Sequence[Measured], work: Work) -> Section:
     said = [
-        "A unit counts as sparser than its nulls when its Gini coefficient lies above the largest of 20 draws of each, so with n units a "
-        "layer shows nothing below about n / 21 + 2 sqrt(n / 21) units above.",
+        "A unit counts as sparser than its nulls when its Gini coefficient lies above the largest of 20 draws of each (of the Gaussian one "
+        "alone where kernels have one entry). Units whose kernels have one size share the Gaussian draws, so their chances go together: of "
+        "n units n / 21 lie above by chance, but up to three times as many is no surprise.",
         "The linear account holds at the centre position only, non-linearities in between at their mean slope; where all sources explain "
         "less than half of a unit (R2 < .5) nothing is said of what it is built from.",
     ]
     if work.quick:
-        said.append(f"Quick: at most {PAIRS} layers of a network, {UNITS} units of each, {IMAGES} images; --budget full measures all.")
-    if work.missing:
-        said.append(f"Missing: {', '.join(work.missing)}: not in this box.")
-    return Section("What this could not see", said)
+        said.append(
+            f"Quick: at most {PAIRS} layers of a network, {UNITS} units of each, {IMAGES} images; --budget full takes all layers and "
+            f"units, and {FULL_IMAGES} images."
+        )
+    return Section("What this could not see", [*said, *work.left()])
 
 
 def _figure(found: Sequence[Measured]) -> Figure:
@@ -202,14 +215,18 @@ def _figure(found: Sequence[Measured]) -> Figure:
             for body in drawn["bodies"]:
                 body.set(facecolor=ACCENT, alpha=0.5)
             drawn["cmedians"].set_color(INK)
-        nulls = [null for name in ("gini_shuffled", "gini_gaussian") if (null := _median(arrays[name])) is not None]
-        ginis.plot([min(nulls), max(nulls)], [row, row], color=LIGHT, linewidth=6, solid_capstyle="butt", zorder=0)
+        for name in ("gini_shuffled", "gini_gaussian"):
+            ends = [_median(end) for end in arrays[name].T]
+            if ends[0] is not None and ends[1] is not None:
+                middle, half = (ends[0] + ends[1]) / 2, max(0.004, (ends[1] - ends[0]) / 2)
+                ginis.plot([middle - half, middle + half], [row, row], color=LIGHT, linewidth=7, solid_capstyle="butt", zorder=0)
         numbers = arrays["numbers"] / each.result.summary["sources"]
         energies.plot(numbers, np.nanmedian(arrays["energy"], 0), color=cm["viridis"](row / max(1, len(found))), linewidth=1)
     ginis.set_yticks(range(len(found)), [each.name for each in found], fontsize=7, parse_math=False)
     ginis.set_ylim(len(found) - 0.4, -0.6)
     ginis.set_xlabel("Gini coefficient of kernel norms", fontsize=8)
-    energies.plot([0.001, 1], [0.001, 1], color=LIGHT, linewidth=1, linestyle="--")
+    alike = np.geomspace(0.001, 1)
+    energies.plot(alike, alike, color=LIGHT, linewidth=1, linestyle="--")
     energies.set_xscale("log")
     energies.set_xlabel("part of the sources, strongest first", fontsize=8)
     energies.set_ylabel("part of the energy", fontsize=8)

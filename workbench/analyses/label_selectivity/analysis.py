@@ -55,6 +55,8 @@ class LabelSelectivity(OverImages):
     ``listed`` ``listed_auroc`` ``listed_low`` ``listed_high``
         int32 and float32 ``[unit, listed]``: the labels whose interval lies farthest from one half (on either side), chosen on one half of
         the concepts, farthest first; and AUROC and interval *on the other half*. -1 and NaN where there are fewer.
+    ``listed_above``
+        bool ``[unit, listed]``: whether the AUROC was above one half where the label was chosen.
     ``twin_highest`` ``twin_lowest``
         float32 ``[twin, label]``: the largest and smallest AUROC among all units of the same layer of each random-weight twin.
 
@@ -64,7 +66,7 @@ class LabelSelectivity(OverImages):
     """
 
     title: ClassVar[str] = "Label selectivity"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     layer: str = Field(description="Layer whose units are described.")
     units: tuple[int, ...] = Field(
@@ -121,7 +123,7 @@ class LabelSelectivity(OverImages):
         found, variance = auroc.auroc(ranked, group), np.empty((units, len(labels.names)))
         half = auroc.halves(group, self.seed)[group.concept]
         chosen_on, scored_on = (auroc.Grouping(*_part(group, part)) for part in (half, ~half))
-        chosen = self._choose(np.where(broken, 0, values)[half], chosen_on)
+        chosen, above = self._choose(np.where(broken, 0, values)[half], chosen_on)
         listed = np.full((3, *chosen.shape), np.nan)
         others = auroc.ranks(np.where(broken, 0, values)[~half].astype(np.float64))
         for first in range(0, units, CHUNK):
@@ -154,6 +156,7 @@ class LabelSelectivity(OverImages):
             "label_concepts": group.positives.astype(np.int32),
             "detectable": auroc.detectable(chance, threshold).astype(np.float32),
             "listed": chosen,
+            "listed_above": above,
             **{
                 f"listed_{name}": array.astype(np.float32)
                 for name, array in zip(("auroc", "low", "high"), listed, strict=True)
@@ -167,15 +170,16 @@ class LabelSelectivity(OverImages):
             "largest_significant_p": threshold,
         }
 
-    def _choose(self, values: Values, group: auroc.Grouping) -> npt.NDArray[np.int32]:
-        """Return the labels whose interval is farthest from one half, ``unit listed``, as if a concept were one image."""
+    def _choose(self, values: Values, group: auroc.Grouping) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_]]:
+        """Return the labels whose interval is farthest from .5 and on which side, ``unit listed``, as if a concept were one image."""
         found = auroc.auroc(auroc.ranks(values.astype(np.float64)), group)
         low, high = auroc.interval(found, auroc.independent_variance(found, group.positives, group.negatives), group)
         clear = np.nan_to_num(np.maximum(low - 0.5, 0.5 - high), nan=-1.0)
         order = np.argsort(-clear, axis=1, kind="stable")[:, : self.listed]
         chosen = np.where(np.take_along_axis(clear, order, 1) > -1, order, -1)
-        padding = max(0, self.listed - chosen.shape[1])
-        return np.pad(chosen, ((0, 0), (0, padding)), constant_values=-1).astype(np.int32)
+        padding = ((0, 0), (0, max(0, self.listed - chosen.shape[1])))
+        above = np.take_along_axis(found, order, 1) > 0.5
+        return np.pad(chosen, padding, constant_values=-1).astype(np.int32), np.pad(above, padding)
 
     def _score(self, ranked: Values, group: auroc.Grouping, labels: npt.NDArray[np.int32]) -> Values:
         """Return AUROC, lower and upper limit of some labels for one unit, ``3 label``."""
