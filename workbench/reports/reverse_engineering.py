@@ -234,7 +234,8 @@ def _missing(curves: Sequence[Result], fractions: Mapping[str, Result], rows: Se
     ]
     if work.quick:
         said.append(f"Quick: {LAYERS} layers of each network, {UNITS} units of each; --budget full takes all layers and units.")
-        said.append(f"Labels of both bases stand beside {TWINS[True]} random-weight twin; --budget full takes the {TWINS[False]} of a firm claim.")
+        firm = f"--budget full takes {TWINS[False]}, as a firm claim needs"
+        said.append(f"Labels of both bases stand beside {TWINS[True]} random-weight twin; {firm}.")
     return Section("What this could not see", [*said, *work.left()])
 
 
