@@ -290,3 +290,17 @@ def test_kernels_are_given_back_by_factors_that_group_the_sources() -> None:
     assert result.summary["factors_explain"] > 0.999
     assert set(sources.argmax(1)[::2]) != set(sources.argmax(1)[1::2]) and len(set(sources.argmax(1)[::2])) == 1
     np.testing.assert_allclose(np.einsum("sf,tfyx->tsyx", sources, kernels), result.arrays["kernels"], atol=0.02)
+
+
+def test_a_unit_whose_weights_are_no_numbers_spoils_no_other() -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(OrderedDict(first=nn.Conv2d(3, 6, 3, padding=1), last=nn.Conv2d(6, 5, 3, padding=1)))
+    plain = ExpandedWeights(source="first", target="last", images=4).run(traced(module), noise())
+    with torch.no_grad():
+        module.last.weight[2] = torch.nan
+    model = TracedModel.from_module(module.eval(), torch.randn(2, 3, SIDE, SIDE), preprocessing=Preprocessing((SIDE, SIDE)))
+    broken = ExpandedWeights(source="first", target="last", images=4).run(model, noise())
+    others = [0, 1, 3, 4]
+    np.testing.assert_allclose(broken.arrays["kernels"][others], plain.arrays["kernels"][others], atol=1e-6)
+    assert np.isnan(broken.arrays["kernels"][2]).all() and np.isnan(broken.arrays["r2"][2])
+    assert broken.summary["r2_unknown"] == {"units": 1, "first": [2]} and broken.summary["factors_explain"] is not None

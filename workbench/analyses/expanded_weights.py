@@ -140,7 +140,7 @@ class ExpandedWeights(Analysis):
         back = np.argsort(np.concatenate([part.rows for part in parts]), kind="stable")
         kernels = window.kernels.numpy()[back] if len(parts) > 1 else window.kernels.numpy()
         flat = kernels.reshape(len(kernels), source.units, -1)
-        grouped = factors_of(flat.transpose(0, 2, 1).reshape(-1, source.units), self.factors, tell)
+        grouped = factors_of(np.nan_to_num(flat).transpose(0, 2, 1).reshape(-1, source.units), self.factors, tell)
         per_target = grouped.kernels.reshape(len(kernels), -1, grouped.kernels.shape[1]).transpose(0, 2, 1)
         std = statistics.std
         norm = np.sqrt(np.einsum("tsp,tsp->ts", flat, flat))
@@ -194,7 +194,9 @@ def _strongest(
     """Name a unit's inputs that contribute most."""
     order = np.argsort(-np.nan_to_num(contribution[row], nan=-1.0), kind="stable")[:NAMED]
     inputs = [
-        {"unit": int(s), "contribution": float(contribution[row, s]), "sum": float(flat[row, s].sum())} for s in order if std[s] > 0
+        {"unit": int(s), "contribution": float(contribution[row, s]), "sum": float(flat[row, s].sum())}
+        for s in order
+        if std[s] > 0 and np.isfinite(contribution[row, s])
     ]
     return {"unit": int(unit), "inputs": inputs}
 

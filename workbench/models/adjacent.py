@@ -8,9 +8,8 @@ so that what one pair calls its target is what the next calls its source.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -162,11 +161,7 @@ def kernels_between(
     """
     target = layer_of(model.graph, model.graph.node(pair.makes))
     piece = Piece.of(model, [pair.reads], target, gate, inputs, lambda: tell(0))
-    broken = _broken(piece, target.units)
-    if broken.any():  # a product with NaN is NaN, and would make every unit's gradient one
-        piece = replace(piece, cut=replace(piece.cut, module=_mended(piece.cut.module)))
     window = windows_of(piece, None, range(target.units), tell)
-    window.kernels[broken] = torch.nan
     source = piece.layers[0]
     kernels = window.kernels
     positions = source.positions
@@ -180,24 +175,6 @@ def kernels_between(
         before, after = middle - low, low + size - 1 - middle
         pads = [round(max(0.0, after - before)), round(max(0.0, before - after)), *pads]
     return torch.nn.functional.pad(kernels, pads).numpy()
-
-
-def _broken(piece: Piece, units: int) -> Tensor:
-    """Return which units have weights that are no numbers."""
-    found = torch.zeros(units, dtype=torch.bool)
-    for weight in (*piece.cut.module.parameters(), *piece.cut.module.buffers()):
-        if weight.dim() and len(weight) == units and weight.is_floating_point():
-            found |= ~weight.detach().cpu().flatten(1).isfinite().all(1) if weight.dim() > 1 else ~weight.detach().cpu().isfinite()
-    return found
-
-
-@torch.no_grad()
-def _mended(module: fx.GraphModule) -> fx.GraphModule:
-    """Return a copy in which every weight is a number."""
-    made = copy.deepcopy(module)
-    for weight in (*made.parameters(), *made.buffers()):
-        weight.nan_to_num_(0.0, 0.0, 0.0)
-    return made
 
 
 def _middle(low: int, size: int, whole: int, at: int, reached: int) -> float:

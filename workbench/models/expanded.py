@@ -5,16 +5,17 @@ Olah et al., "Visualizing Weights" (Distill 2021). The gates are those of a clea
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from workbench.extent import extent
@@ -238,6 +239,26 @@ class Piece:
                 pulse()
         return cls(cut, gates, [first, *((value / number).float() for value in total)], layers, target)
 
+    @property
+    def broken(self) -> Bool[Tensor, " unit"]:
+        """Which units of the target have weights of their own that are no numbers."""
+        found = torch.zeros(self.target.units, dtype=torch.bool)
+        for weight in (*self.cut.module.parameters(), *self.cut.module.buffers()):
+            if weight.dim() and len(weight) == self.target.units and weight.is_floating_point():
+                found |= ~weight.detach().cpu().reshape(len(weight), -1).isfinite().all(1)
+        return found
+
+    def mended(self) -> Piece:
+        """Return a piece in which every weight is a number: a product with NaN is NaN, and would make every unit's gradient one."""
+        weights = (*self.cut.module.parameters(), *self.cut.module.buffers())
+        if all(bool(weight.isfinite().all()) for weight in weights):
+            return self
+        module = copy.deepcopy(self.cut.module)
+        with torch.no_grad():
+            for weight in (*module.parameters(), *module.buffers()):
+                weight.nan_to_num_(0.0, 0.0, 0.0)
+        return replace(self, cut=replace(self.cut, module=module))
+
     @cached_property
     def crop(self) -> Crop:
         """What the unit at the centre sees of the piece."""
@@ -312,8 +333,10 @@ def _over_examples(value: Tensor, layer: Layer) -> Tensor:
 def windows_of(whole: Piece | None, direct: Piece | None, units: Sequence[int], tell: Callable[[int], None]) -> Window:
     """Return the kernels of one of two pieces, or of what the whole has beyond the direct ways, a few units at a time.
 
-    `tell` is called with the number of units done.
+    `tell` is called with the number of units done. Units whose own weights are no numbers have kernels of NaN.
     """
+    broken = [piece.broken for piece in (whole, direct) if piece is not None]
+    whole, direct = (piece.mended() if piece is not None else None for piece in (whole, direct))
     first = whole or direct
     assert first is not None
     found = []
@@ -322,7 +345,9 @@ def windows_of(whole: Piece | None, direct: Piece | None, units: Sequence[int], 
         kernels = first.kernels(chunk)
         found.append(kernels.without(direct.kernels(chunk)) if whole is not None and direct is not None else kernels)
         tell(start + len(chunk))
-    return joined(found)
+    window = joined(found)
+    window.kernels[torch.stack(broken).any(0)[list(units)]] = torch.nan
+    return window
 
 
 def nothing(source: Layer, units: int) -> Window:
