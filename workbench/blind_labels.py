@@ -28,6 +28,8 @@ CLASSES = ("is one", "partly one", "related, not one", "unrelated")
 """What is said of a picture, as in "Curve Detectors" (curve, imperfect curve, related, unrelated); the user may call them otherwise."""
 FORMAT = 1
 """Version of the files written today."""
+TOP = 8192
+"""Bytes at the start of a file that say what it is of."""
 
 
 class Bins(BaseModel):
@@ -282,3 +284,18 @@ def labelling_key(weights: str, images_hash: str, unit: str, wanted: int, seed: 
 def place_of(key: str) -> Path:
     """Return where a labelling is kept."""
     return data_folder("blind_labels") / f"{key}.json"
+
+
+def kept_of(weights: str, images_hash: str, unit: str) -> list[Path]:
+    """Return where the labellings of a unit are kept, however many pictures were asked for.
+
+    What a labelling is of stands at the top of its file, so that those of other units need not be read as a whole.
+    """
+    needed = [json.dumps(name, ensure_ascii=False).encode() for name in (weights, images_hash, unit)]
+    found = []
+    for path in sorted(place_of("").parent.glob("*.json")):
+        with path.open("rb") as file:
+            top = file.read(TOP)
+        if all(name in top for name in needed):
+            found.append(path)
+    return found

@@ -68,14 +68,27 @@ class TaskMetric:
     def __call__(
         self, indices: npt.NDArray[np.int64], rows: Float[Tensor, "row image *output"]
     ) -> tuple[Float64[np.ndarray, "row image"], Float64[np.ndarray, "row image"]]:
-        """Return the loss, and 1 where the likeliest class is right (NaN where that means nothing); the first row is the clean run."""
+        """Return the loss, and 1 where the likeliest class is right (NaN where that means nothing); the first row is the clean run.
+
+        What was changed may be no number any more: its loss is NaN then, and not 0.
+
+        Raises
+        ------
+        InputError
+            When the clean output is not finite.
+        """
+        if not rows[0].isfinite().all():
+            raise InputError("the network's output is not finite on these images; choose other images, or another network")
         if self.measure == "output":
-            loss = (rows.double() - rows[0].double()).flatten(2).square().sum(2).cpu().numpy()
+            apart = rows.double() - rows[0].double()
+            loss = apart.reshape(*apart.shape[:2], -1).square().sum(2).cpu().numpy()
             return loss, np.full(loss.shape, np.nan)
         said = rows.double().log_softmax(-1)
         top = said.argmax(-1)
         if self.measure == "kl":
-            loss = (said[0].exp() * (said[0] - said)).nan_to_num(0.0).sum(-1).clamp_min(0).cpu().numpy()
+            clean = said[0].exp()
+            parts = torch.where((clean > 0) | said.isnan(), clean * (said[0] - said), 0.0)  # 0 (-inf) is 0, but NaN is no class ruled out
+            loss = parts.sum(-1).clamp_min(0).cpu().numpy()
             return loss, (top == top[0]).double().cpu().numpy()
         right = torch.as_tensor(self.classes[indices], device=rows.device)
         loss = -said.gather(2, right[None, :, None].expand(len(rows), -1, 1))[..., 0].cpu().numpy()
@@ -111,7 +124,12 @@ class Kept:
     @property
     def known(self) -> bool:
         """Whether there is anything to keep: whether the denominator is more than noise."""
-        return self.whole.low > 0
+        return self.whole.low > 0 and math.isfinite(self.whole.value)
+
+    @property
+    def within_noise(self) -> bool:
+        """Whether the denominator was measured and is no more than noise; not so where the loss is no number."""
+        return not self.known and math.isfinite(self.whole.value)
 
 
 def kept(

@@ -217,3 +217,39 @@ def test_what_is_chosen_is_kept(panel):
     assert panel.count.value() == 400
     panel.restore_state(state)
     assert panel.count.value() == 150
+
+
+def test_labels_belong_to_the_pictures_that_were_drawn_and_not_to_the_number_chosen_since(panel, runner, qtbot):
+    del runner.answers[PrepareLabelling]
+    qtbot.mouseClick(panel.label, Qt.MouseButton.LeftButton)
+    assert not panel.count.isEnabled()
+    panel.count.setValue(50)  # as a restored state may
+    drawn, shown = pictures(runner.asked(PrepareLabelling)[0])
+    runner.tell(max(runner.requests), "done", result=(drawn, shown))
+    qtbot.waitUntil(lambda: panel.pages.currentIndex() == 1)
+    qtbot.keyClick(panel.labelling, Qt.Key.Key_1)
+    assert panel.labelling.path == place_of(drawn.key) and Labelling.load(place_of(drawn.key)).wanted == 400
+
+
+def test_complete_labels_stand_on_the_card_whatever_number_is_chosen(panel, make_panel, qtbot):
+    qtbot.mouseClick(panel.compute, Qt.MouseButton.LeftButton)
+    begin(panel, qtbot)
+    for _ in range(PICTURES):
+        qtbot.keyClick(panel.labelling, Qt.Key.Key_1)
+    panel.count.setValue(800)
+    assert "is one" in panel.checklist.text("purity") and panel.result().parameters["labels"] == str(panel.labelling.path)
+    assert panel.label.isEnabled() and panel.label.text() == "Label blind…", "more can be labelled"
+    other = make_panel()  # knows nothing but the file
+    other.count.setValue(150)
+    assert "is one" in other.checklist.text("purity")
+
+
+def test_another_units_card_is_not_waited_for(panel, session, runner, qtbot):
+    del runner.answers[RunAnalysis]
+    qtbot.mouseClick(panel.compute, Qt.MouseButton.LeftButton)
+    first, (request,) = max(runner.requests), runner.asked(RunAnalysis)
+    session.select_unit(Unit(UNIT.layer, 3))
+    assert panel.compute.text() == "Compute" and "Waiting" not in panel.said.text()
+    runner.tell(first, "done", result=result(request))
+    session.select_unit(UNIT)
+    qtbot.waitUntil(lambda: panel.compute.text() == "Compute again")

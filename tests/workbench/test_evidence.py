@@ -110,6 +110,11 @@ def test_a_planted_line_detector_prefers_lines_of_its_orientation(found):
     assert found.summary["std"] > 0 and found.arrays["stimulus_null"].shape == (20,)
 
 
+def test_a_unit_without_positions_has_a_response_too(bars):
+    shown = synthetic.drawn(bars, [("lines", FAMILIES["lines"].grid(orientations=3))])
+    assert np.isfinite(synthetic.respond(bars, bars.layer("head"), shown)).all()
+
+
 def test_its_family_does_the_same_at_other_orientations_and_random_units_do_not(bars, found):
     piece = pieces_of(found.summary)[3]
     assert piece.value > 0.8 and piece.low > np.quantile(found.arrays["family_null"], 0.95)

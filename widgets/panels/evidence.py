@@ -28,7 +28,7 @@ from widgets.evidence_card.checklist import Checklist, Flowing, Way
 from widgets.evidence_card.labelling import LabellingView
 from widgets.theme import say
 from widgets.views.bin_plot import BinPlot
-from workbench.blind_labels import Labelling, labelling_key, place_of
+from workbench.blind_labels import Labelling, kept_of, labelling_key, place_of
 from workbench.evidence_card import pieces_of, purity_piece, with_labels
 from workbench.jobs.evidence_requests import PrepareLabelling, WriteEvidencePage
 from workbench.jobs.requests import RunAnalysis
@@ -60,11 +60,12 @@ class EvidencePanel(Panel):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self._results: dict[tuple[str, str, str], Result] = {}
+        self._kept: list[Path] = []  # files with labels of the unit
         self._labellings: dict[Path, Labelling] = {}
-        self._asked: RunAnalysis | None = None
-        self._about: tuple[str, str, str] | None = None  # of what is being computed
+        self._asked: dict[tuple[str, str, str], RunAnalysis] = {}  # what was asked last of each unit; it may be tried again
+        self._jobs: dict[tuple[str, str, str], int] = {}  # of what is being computed
         self._drawing: PrepareLabelling | None = None
-        self._job = self._drawing_job = 0
+        self._drawing_job = 0
         self._build()
         session.model_changed.connect(lambda _card: self._on_subject())
         session.images_changed.connect(lambda _card: self._on_subject())
@@ -145,15 +146,16 @@ class EvidencePanel(Panel):
         return session.model.weight_hash, session.images.content_hash, str(session.unit)
 
     def _path(self) -> Path | None:
-        """Return where the labels of the unit are kept."""
+        """Return where labels of as many pictures of the unit as are chosen are kept."""
         subject = self._subject
         return place_of(labelling_key(*subject, self.count.value(), 0)) if subject is not None else None
 
     def known_labels(self) -> Labelling | None:
-        """Return the labels of the unit: those of this session, else those that are kept of an earlier one."""
+        """Return the labels of as many pictures as are chosen: those of this session, else those that are kept of an earlier one."""
         path = self._path()
-        if path is None:
-            return None
+        return self._labels_at(path) if path is not None else None
+
+    def _labels_at(self, path: Path) -> Labelling | None:
         if path not in self._labellings and path.exists():
             try:
                 self._labellings[path] = Labelling.load(path)
@@ -162,20 +164,35 @@ class EvidencePanel(Panel):
                 return None
         return self._labellings.get(path)
 
-    def result(self) -> Result | None:
-        """Return the card of the unit, with its labels once they are complete, or None while it is not computed.
+    def complete_labels(self) -> tuple[Path, Labelling] | None:
+        """Return the most labels of the unit that are complete, and where they are kept, however many pictures are chosen now.
 
         To look at shares half-way would tell the labeller what is expected of the rest.
         """
         subject = self._subject
+        if subject is None:
+            return None
+        for path in self._kept:
+            self._labels_at(path)
+        complete = [
+            (path, labels)
+            for path, labels in self._labellings.items()
+            if (labels.weights, labels.images_hash, labels.unit) == subject and labels.finished and labels.done
+        ]
+        return max(complete, key=lambda one: one[1].done, default=None)
+
+    def result(self) -> Result | None:
+        """Return the card of the unit, with its labels once they are complete, or None while it is not computed."""
+        subject = self._subject
         found = self._results.get(subject) if subject is not None else None
-        labels = self.known_labels()
-        return with_labels(found, labels, str(self._path())) if found is not None and labels is not None and labels.finished else found
+        complete = self.complete_labels()
+        return with_labels(found, complete[1], str(complete[0])) if found is not None and complete is not None else found
 
     def _on_subject(self) -> None:
         """Another unit, network or image set: leave the labelling, show what is known."""
         self.session.relay.cancel(self._drawing_job)
         self._drawing = None
+        self._kept = kept_of(*self._subject) if self._subject is not None else []
         self._show_card()
 
     # ------------------------------------------------------------------------------------------------ computing
@@ -195,29 +212,36 @@ class EvidencePanel(Panel):
         return asked
 
     def compute_or_cancel(self) -> None:
-        """Compute the card of the unit, or stop computing."""
+        """Compute the card of the unit, or stop computing it; that of another unit goes on."""
         model, images, subject = self.session.model, self.session.images, self._subject
-        if self._job:
-            self.session.relay.cancel(self._job)
+        if subject in self._jobs:
+            self.session.relay.cancel(self._jobs[subject])
         elif subject is not None and model is not None and images is not None:
-            self._asked, self._about = RunAnalysis("Evidence", self.parameters(), model.ref, images.ref), subject
-            self._job = self.session.relay.submit(self._asked, self._take)
+            self._asked[subject] = RunAnalysis("Evidence", self.parameters(), model.ref, images.ref)
+            self._jobs[subject] = self.session.relay.submit(self._asked[subject], self._take)
             self._show()
 
     def _take(self, event: JobEvent) -> None:
-        if event.request is not self._asked:
+        about = next((subject for subject, asked in self._asked.items() if asked is event.request), None)
+        if about is None:
             return
-        self._job = 0 if event.ended else event.job
-        if event.state == "done" and self._about is not None:
-            self._results[self._about] = event.result
+        if event.ended:
+            self._jobs.pop(about, None)
+        else:
+            self._jobs[about] = event.job
+        if event.state == "done":
+            self._results[about] = event.result
+        if about != self._subject:
+            if event.state == "failed":
+                self.session.report(f"The evidence card of {about[2]} cannot be computed: {event.error}", event.details)
+            return
         self._show()
         if event.state == "failed":
             say(self.said, event.error, wrong=True)
         elif event.state == "cancelled":
             say(self.said, "Cancelled.")
         elif not event.ended and event.total:
-            asked = self._asked.parameters
-            say(self.said, f"{asked['layer']}:{asked['unit']}: {event.done / event.total:.0%} {event.note}")
+            say(self.said, f"{about[2]}: {event.done / event.total:.0%} {event.note}")
 
     # ------------------------------------------------------------------------------------------------ labelling
 
@@ -238,8 +262,7 @@ class EvidencePanel(Panel):
             self._drawing = None
         if event.state == "done":
             drawn, pictures = event.result
-            path = self._path()
-            assert path is not None
+            path = place_of(drawn.key)  # of what was drawn, whatever is chosen by now
             labelling = self._labellings.setdefault(path, drawn)
             self.labelling.open(labelling, pictures, path)
             if not labelling.finished:
@@ -269,35 +292,35 @@ class EvidencePanel(Panel):
     # ------------------------------------------------------------------------------------------------ showing
 
     def _show(self) -> None:
-        subject, result, labels = self._subject, self.result(), self.known_labels()
+        subject, result, labels, complete = self._subject, self.result(), self.known_labels(), self.complete_labels()
         labelling = self.pages.currentIndex() == 1
         self.name.setText(subject[2] if subject is not None else "")
-        self.compute.setText("Cancel" if self._job else "Compute again" if result is not None else "Compute")
+        self.compute.setText("Cancel" if subject in self._jobs else "Compute again" if result is not None else "Compute")
         self.compute.setEnabled(subject is not None)
         going_on = labels is not None and not labels.finished and labels.done
         self.label.setText("Pause labelling" if labelling else f"Go on labelling ({labels.done} of {len(labels.pictures)})" if going_on
                            else "Label blind…")  # fmt: skip
         self.label.setEnabled(subject is not None and self._drawing is None and (labels is None or not labels.finished))
-        self.count.setEnabled(not labelling)
+        self.count.setEnabled(not labelling and self._drawing is None)
         self.export.setEnabled(result is not None)
         self.copy.setEnabled(result is not None)
-        purity = [purity_piece(labels)] if labels is not None and labels.finished else []
+        purity = [purity_piece(complete[1])] if complete is not None else []
         pieces = pieces_of(result.summary) if result is not None else purity
         self.checklist.show_pieces([] if labelling else pieces)
         if "purity" in self.checklist.buttons:
-            self.checklist.buttons["purity"].setVisible(result is not None and (labels is None or not labels.finished))
+            self.checklist.buttons["purity"].setVisible(result is not None and complete is None)
         if labelling:
             say(self.said, "")
         elif subject is None:
             say(self.said, INVITATION)
         elif result is None:
-            say(self.said, "Waiting for its turn …" if self._job else READY)
+            say(self.said, "Waiting for its turn …" if subject in self._jobs else READY)
         else:
             there = sum(not piece.missing for piece in pieces)
             told = f"{there} of {len(pieces)} pieces; n = {result.summary['images']:,} images, {result.summary['positions']:,} positions."
             say(self.said, f"{told} Activations are of {result.summary['measured']}. There is no score over all pieces.")
         self.said.setVisible(bool(self.said.text()))
-        self._draw(result, labels if labels is not None and labels.finished and not labelling else None)
+        self._draw(result, complete[1] if complete is not None and not labelling else None)
 
     def _draw(self, result: Result | None, labels: Labelling | None) -> None:
         """Draw the plots that there are numbers for."""

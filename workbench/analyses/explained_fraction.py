@@ -217,6 +217,9 @@ class ExplainedFraction(Analysis):
         """Say what is explained; rows are the clean network, the circuit, nothing, and random sets."""
         stream = (self.seed, BOOTSTRAP)
         clean, circuit, nothing = loss[:3]
+        for name, values in (("only the circuit", circuit), ("nothing kept", nothing)):
+            if broken := int((~np.isfinite(values)).sum()):
+                raise InputError(f"with {name} the network says nothing finite on {broken} of {len(values)} images; choose another method")
         own = kept(circuit, nothing, clean, groups, stream)
         null = np.array([kept(one, nothing, clean, groups, stream).fraction.value for one in loss[3:]])
         names = ("clean", "circuit", "nothing")
@@ -226,7 +229,7 @@ class ExplainedFraction(Analysis):
         summary |= {f"loss_{name}": float(values.mean()) for name, values in zip(names, loss, strict=False)}
         if np.isfinite(right).all():
             summary |= {f"accuracy_{name}": float(values.mean()) for name, values in zip(names, right, strict=False)}
-        summary |= {"whole": plain(own.whole.value), "within_noise": not own.known, "null_draws": len(null)}
+        summary |= {"whole": plain(own.whole.value), "within_noise": own.within_noise, "null_draws": len(null)}
         if not len(null):
             return arrays, summary | {"null_missing": "all units are kept, or none: there is no other such set"}
         if own.known:

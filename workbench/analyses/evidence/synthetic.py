@@ -79,9 +79,14 @@ def drawn(model: TracedModel, tables: Sequence[tuple[str, Table]]) -> list[Tenso
 
 def respond(model: TracedModel, layer: Layer, stimuli: Sequence[Tensor]) -> Responses:
     """Return the largest activation of every unit over the positions of each stimulus, ``stimulus unit``."""
-    forward = model.forward_to([layer.name], {layer.name: lambda value: layer.arrange(value).flatten(2).amax(2)})
+    forward = model.forward_to([layer.name], {layer.name: lambda value: _over_positions(layer.arrange(value)).amax(2)})
     with torch.inference_mode():
         return np.concatenate([forward(batch)[0].double().cpu().numpy() for batch in stimuli])
+
+
+def _over_positions(arranged: Tensor) -> Tensor:
+    """Return ``stimulus unit position``: one position where the layer has none."""
+    return arranged.reshape(*arranged.shape[:2], -1)
 
 
 def preference(chosen_on: Responses, scored_on: Responses) -> tuple[Responses, npt.NDArray[np.int64]]:

@@ -189,12 +189,12 @@ def of_task(curves: TaskCurves, metric: TaskMetric, concepts: npt.NDArray[np.int
     summary: dict[str, Any] = {
         "images": len(curves.images),
         "loss_clean": float(curves.clean.mean()),
-        "loss_all_kept": float(curves.loss[-1].mean()),
-        "loss_none_kept": float(curves.loss[0].mean()),
+        "loss_all_kept": plain(curves.loss[-1].mean()),
+        "loss_none_kept": plain(curves.loss[0].mean()),
         "chance": metric.chance(curves.images),
         "whole": plain(whole[0].whole.value),
         "whole_detectable": plain(whole[0].whole.detectable),
-        "within_noise": not known,
+        "within_noise": whole[0].within_noise,
     }
     if metric.measure != "output":
         summary |= {
