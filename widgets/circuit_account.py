@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from widgets.circuit_edit import KEPT
-from widgets.circuit_measure import ANALYSIS, question, told
+from widgets.circuit_measure import ANALYSIS, parameters_of, told
 from workbench.circuit import Circuit, layer_of, units_of
 from workbench.circuit_weights import rows_of, run_of, runs_of
 from workbench.recompute import Recomputation, Step, of_pictures
@@ -47,7 +47,7 @@ def recomputation_of(circuit: Circuit, layers: Sequence[str], pictures: CircuitP
     """Return what computes weights, measures and pictures again; None where there is nothing of these."""
     steps = [Step("ExpandedWeights", run, f"weights_{place}") for place, run in enumerate(runs_of(circuit, layers))]
     if told(circuit.figures):
-        steps.append(Step(ANALYSIS, {"circuit": question(circuit)}, "measures"))
+        steps.append(Step(ANALYSIS, parameters_of(circuit), "measures"))
     for place, units in enumerate(rows_of(circuit, layers).values()):
         layer, numbers = layer_of(units[0]), [unit.index for address in units for unit in units_of(address)]
         again = of_pictures(circuit.model, layer, pictures.levels(circuit.model, layer, numbers), {})

@@ -72,8 +72,8 @@ def change_circuit(session: Session, after: Circuit, text: str) -> None:
         raise InputError("no circuit is open")
     if after.name != before.name and named(session.project, after.name) is not None:
         raise InputError(f"there is a circuit {after.name!r} already")
-    if KEPT in before.figures and not after.figures and after.edges:
-        after = replace(after, figures={KEPT: before.figures[KEPT]})
+    if KEPT in before.figures and KEPT not in after.figures and after.edges:
+        after = replace(after, figures={**after.figures, KEPT: before.figures[KEPT]})
 
     def putting(old: Circuit, new: Circuit):
         def change(project: Project) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from widgets.views.axes import number
-from workbench.circuit import Circuit, Edge
+from workbench.circuit import CHOSEN_ON, Circuit, Edge
 from workbench.jobs.requests import RunAnalysis
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ ANALYSIS = "CircuitMeasures"
 PAUSE = 500
 """Milliseconds after the last edit."""
 SCORES = ("faithfulness", "explained", "completeness", "minimality")
+NULL_DRAWS = 20
+"""Random circuits of the same form that each is measured beside."""
 DROPS = "drops"
 """Name of the figure that says by how much the score drops without each edge."""
 
@@ -75,7 +77,7 @@ class CircuitMeasure(QObject):
             self._say("Open images: a circuit is measured on them.")
             return
         self._ordered = ordered(circuit)
-        self._request = RunAnalysis(ANALYSIS, {"circuit": question(circuit)}, circuit.model, images)
+        self._request = RunAnalysis(ANALYSIS, parameters_of(circuit), circuit.model, images)
         self._say("measuring …")
         self._job = session.relay.submit(self._request, self._take)
 
@@ -100,15 +102,23 @@ class CircuitMeasure(QObject):
             self.changed.emit()
 
 
+def parameters_of(circuit: Circuit) -> dict[str, Any]:
+    """Return the parameters of the analysis that measures a circuit."""
+    return {"circuit": question(circuit), "null_draws": NULL_DRAWS}
+
+
 def question(circuit: Circuit) -> str:
     """Return what the analysis is asked about a circuit."""
     return json.dumps(ordered(circuit).document(), allow_nan=False)
 
 
 def ordered(circuit: Circuit) -> Circuit:
-    """Return what is measured of a circuit: its units and edges, whatever it is called and in whatever order it is drawn."""
+    """Return what is measured of a circuit: its units and edges, whatever it is called and in whatever order it is drawn.
+
+    The images it was chosen on stay with it: it is not measured on these.
+    """
     edges = tuple(Edge(*ends) for ends in sorted(edge.ends for edge in circuit.edges))
-    return replace(circuit, name="", units=tuple(sorted(circuit.units)), edges=edges, figures={})
+    return replace(circuit, name="", units=tuple(sorted(circuit.units)), edges=edges, figures=circuit.lasting)
 
 
 def kept(circuit: Circuit, result: Result) -> dict[str, Any]:
@@ -119,7 +129,8 @@ def kept(circuit: Circuit, result: Result) -> dict[str, Any]:
     drops = result.arrays.get("edge_drop")
     if drops is not None and len(drops) == len(circuit.edges):
         figures[DROPS] = [[*edge.ends, float(drop)] for edge, drop in zip(circuit.edges, drops, strict=True)]
-    return figures | {"images": summary["images"]}
+    how = ("images", "not_held_out", "null_draws", "ablation", "at")
+    return figures | {name: summary[name] for name in how if name in summary}
 
 
 def drops_of(figures: Mapping[str, Any]) -> dict[tuple[str, str], float]:
@@ -147,4 +158,20 @@ def told(figures: Mapping[str, Any]) -> str:
     if drops:
         least = min(drops, key=drops.__getitem__)
         parts[-1] += f" (least drop without an edge: {least[0]} → {least[1]})"
-    return " · ".join([*parts, *([f"n = {figures['images']} images"] if isinstance(figures.get("images"), int) else [])])
+    return " · ".join([*parts, *_told_how(figures)])
+
+
+def _told_how(figures: Mapping[str, Any]) -> list[str]:
+    """Say on how many images it was measured, how, and beside which null."""
+    said = []
+    if isinstance(figures.get("images"), int):
+        held = isinstance(figures.get(CHOSEN_ON), list | tuple)
+        said.append(f"n = {figures['images']} images" + (", of concepts it was not chosen on" if held else ""))
+    if isinstance(figures.get("ablation"), str) and isinstance(figures.get("at"), str):
+        where = {"strongest": "where it is strongest", "centre": "at the centre", "mean": "mean over positions"}
+        said.append(f"{figures['ablation']} ablation, the target's pre-activation {where.get(figures['at'], figures['at'])}")
+    if not any(f"null_{name}_highest" in figures for name in SCORES):
+        said.append("no random circuits beside it")
+    elif isinstance(figures.get("null_draws"), int):
+        said.append(f"{figures['null_draws']} random circuits")
+    return said

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, Signal
 
-from widgets.circuit_edit import change_circuit, grown
+from widgets.circuit_edit import change_circuit, grown, named
 from workbench.circuit import Circuit, Edge, layer_of
 from workbench.circuit_weights import (
     edges_between,
@@ -20,6 +20,7 @@ from workbench.circuit_weights import (
     weight_between,
     with_weights,
 )
+from workbench.jobs.circuit_requests import Connected
 from workbench.jobs.requests import RunAnalysis
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ class _Undertaking:
         What reads the edges from the arrays of a run, by the run's job.
     run
         How the weights were computed.
+    looking
+        The job that finds out what can be asked for at all, while it runs.
     """
 
     circuit: str
@@ -50,6 +53,7 @@ class _Undertaking:
     edges: list[Edge] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     run: dict[str, Any] = field(default_factory=dict)
+    looking: int | None = None
 
 
 class CircuitWork(QObject):
@@ -90,7 +94,7 @@ class CircuitWork(QObject):
         self._begin(_Undertaking(circuit.name, f"add inputs of {what}", True), circuit, runs)
 
     def connect_units(self, circuit: Circuit) -> None:
-        """Compute the edges between all units of the circuit, from each layer to the next."""
+        """Compute the edges between all units of the circuit, from each layer to the next; branches side by side are not asked for."""
         rows = rows_of(circuit, list(self._session.layers))
         pairs = pairs_to_connect(list(rows))
         if not pairs:
@@ -100,7 +104,23 @@ class CircuitWork(QObject):
             (parameters(source, rows[target]), lambda arrays, s=rows[source], t=rows[target]: edges_between(arrays, s, t))
             for source, target in pairs
         ]
-        self._begin(_Undertaking(circuit.name, "connect units", False), circuit, runs)
+        self.cancel()
+        self._now = new = _Undertaking(circuit.name, "connect units", False)
+        asked = Connected(circuit.model, tuple((source, tuple(rows[target])) for source, target in pairs))
+
+        def begin(event: JobEvent) -> None:
+            if self._now is not new or not event.ended:
+                return
+            new.looking = self._now = None
+            if event.state == "done" and event.result:
+                self._begin(new, circuit, [runs[place] for place in event.result])
+            elif event.state == "done":
+                self._say("None of its layers feeds another: add units of a layer before or behind them.", wrong=True)
+            else:
+                self._say(event.error, wrong=event.state == "failed")
+
+        new.looking = self._session.relay.submit(asked, begin)
+        self._say("Computing weights: looking which layers feed which …")
 
     def weigh_edges(self, circuit: Circuit) -> None:
         """Compute the weights of the edges that there are, and add none."""
@@ -134,6 +154,8 @@ class CircuitWork(QObject):
         given_up, self._now = self._now, None
         for job in given_up.waiting if given_up is not None else ():
             self._session.relay.cancel(job)
+        if given_up is not None and given_up.looking is not None:
+            self._session.relay.cancel(given_up.looking)
         self._say("")
 
     def _take(self, event: JobEvent) -> None:
@@ -159,6 +181,9 @@ class CircuitWork(QObject):
         session, circuit = self._session, self._session.circuit
         self._say("; ".join(ended.failed), wrong=bool(ended.failed) and not ended.edges)
         if circuit is None or circuit.name != ended.circuit:
+            there = named(session.project, ended.circuit) is not None
+            why = "is not open any more; open it and ask again" if there else "is not there any more"
+            self._say(f"The weights that came are let go: the circuit {ended.circuit} {why}.")
             return
         present = set(circuit.units)
         needed = {end for edge in ended.edges for end in ((edge.target,) if ended.adds else edge.ends)}

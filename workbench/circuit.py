@@ -17,6 +17,8 @@ from workbench.models.layer import Unit
 
 FORMAT = 1
 """Version of the JSON that is written."""
+CHOSEN_ON = "chosen_on"
+"""Figure that outlives every edit: the images a trace chose the circuit on, as indices in the circuit's set."""
 MEASURED = ("weight", "attribution", "effect")
 """What may be known of an edge beside its ends."""
 
@@ -65,7 +67,7 @@ class Circuit:
         At most one from a unit to another.
     figures
         What was measured of it as it is now: ``faithfulness``, ``completeness``, ``minimality`` and what a trace adds; empty after an
-        edit, until it is measured again.
+        edit, until it is measured again, but for `CHOSEN_ON`.
     """
 
     name: str = ""
@@ -84,6 +86,18 @@ class Circuit:
             raise InputError(f"{loose[0]} is the end of an edge, but not in the circuit")
 
     @property
+    def lasting(self) -> dict[str, Any]:
+        """Those of the figures that hold after an edit, too: a circuit that is edited was still chosen on the same images."""
+        return {name: value for name, value in self.figures.items() if name == CHOSEN_ON}
+
+    @property
+    def chosen_on(self) -> tuple[int, ...]:
+        """Indices of the images it was chosen on, in the set `images`; none where it was made by hand."""
+        found = self.figures.get(CHOSEN_ON)  # a file may hold anything there
+        rows = found if isinstance(found, list | tuple) else ()
+        return tuple(each for each in rows if isinstance(each, int) and not isinstance(each, bool))
+
+    @property
     def layers(self) -> dict[str, list[str]]:
         """Units by their layer, layers in the order they came in; who knows the network sorts them."""
         found: dict[str, list[str]] = {}
@@ -93,25 +107,25 @@ class Circuit:
 
     def with_units(self, units: Iterable[str]) -> Circuit:
         """Add units; those that are there already are left."""
-        return replace(self, units=tuple(dict.fromkeys((*self.units, *units))), figures={})
+        return replace(self, units=tuple(dict.fromkeys((*self.units, *units))), figures=self.lasting)
 
     def without_units(self, units: Iterable[str]) -> Circuit:
         """Remove units and every edge from or to them."""
         gone = set(units)
         kept = tuple(edge for edge in self.edges if gone.isdisjoint(edge.ends))
-        return replace(self, units=tuple(unit for unit in self.units if unit not in gone), edges=kept, figures={})
+        return replace(self, units=tuple(unit for unit in self.units if unit not in gone), edges=kept, figures=self.lasting)
 
     def with_edges(self, edges: Iterable[Edge]) -> Circuit:
         """Add edges with their units; an edge between the same units is replaced."""
         edges = tuple(edges)
         merged = {edge.ends: edge for edge in (*self.edges, *edges)}
         units = dict.fromkeys((*self.units, *(end for edge in edges for end in edge.ends)))
-        return replace(self, units=tuple(units), edges=tuple(merged.values()), figures={})
+        return replace(self, units=tuple(units), edges=tuple(merged.values()), figures=self.lasting)
 
     def without_edges(self, ends: Iterable[tuple[str, str]]) -> Circuit:
         """Remove edges, given by source and target; units stay."""
         gone = set(ends)
-        return replace(self, edges=tuple(edge for edge in self.edges if edge.ends not in gone), figures={})
+        return replace(self, edges=tuple(edge for edge in self.edges if edge.ends not in gone), figures=self.lasting)
 
     def document(self) -> dict[str, Any]:
         """Return it as plain data that `from_document` reads; figures that are no number become None."""
@@ -180,7 +194,7 @@ def layer_of(address: str) -> str:
         When it is no such address.
     """
     layer, _, units = address.rpartition(":")
-    if not layer or not all(part.isdigit() for part in units.split(",")):
+    if not layer or not all(part.isascii() and part.isdigit() for part in units.split(",")):
         raise InputError(f"{address!r} is not the address of a unit, such as mixed3b:12, or of several, such as mixed3b:12,40")
     return layer
 

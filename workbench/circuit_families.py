@@ -93,4 +93,4 @@ def taken_apart(circuit: Circuit, family: str) -> Circuit:
         for target in (inside if edge.target == family else [edge.target])
     ]
     edges = tuple(known.get(pair, Edge(*pair)) for pair in dict.fromkeys(ends))
-    return replace(circuit, units=tuple(dict.fromkeys(units)), edges=edges, figures={})
+    return replace(circuit, units=tuple(dict.fromkeys(units)), edges=edges, figures=circuit.lasting)

@@ -82,6 +82,8 @@ def weight_between(arrays: Arrays, source: str, target: str) -> float:
 def with_weights(circuit: Circuit, edges: Iterable[Edge], run: Mapping[str, Any]) -> Circuit:
     """Add edges to a circuit; attribution and effect of those that were there stay.
 
+    What was measured of the circuit stays, too, where all of the edges are there already: it is the same circuit.
+
     Parameters
     ----------
     run
@@ -93,7 +95,10 @@ def with_weights(circuit: Circuit, edges: Iterable[Edge], run: Mapping[str, Any]
     new = {edge.ends for edge in merged}
     others = any(math.isfinite(edge.weight) and edge.ends not in new for edge in circuit.edges)
     known = run_of(circuit) if others else run
-    return replace(circuit.with_edges(merged), figures={"weights": {name: run[name] for name in run if known.get(name) == run[name]}})
+    after = circuit.with_edges(merged)
+    figures = circuit.figures if new <= before.keys() else after.figures
+    weights = {name: run[name] for name in run if known.get(name) == run[name]}
+    return replace(after, figures={**figures, "weights": weights})
 
 
 def run_of(circuit: Circuit) -> Mapping[str, Any]:

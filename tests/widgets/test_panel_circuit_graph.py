@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from widgets.circuit_trace import TraceDialog
 from widgets.panels.circuit_graph import CircuitGraphPanel
 from workbench.analyses.analysis import Result
 from workbench.circuit import Circuit, Edge
+from workbench.jobs.circuit_requests import Connected
 from workbench.jobs.requests import AnalysisCard, DescribeAnalyses, RunAnalysis
 from workbench.jobs.unit_requests import Thumbnails
 from workbench.labels import Label
@@ -48,7 +50,7 @@ def run(request: RunAnalysis) -> Result | Exception:
     edges = json.loads(request.parameters["circuit"])["edges"]
     drops = np.array([float(edge["source"].rpartition(":")[2]) / 100 for edge in edges])
     summary = {"faithfulness": 0.9, "faithfulness_low": 0.8, "faithfulness_high": 0.95, "completeness": 0.7, "images": 128}
-    found = {"minimality": float(drops.min()), "null_faithfulness_highest": 0.1}
+    found = {"minimality": float(drops.min()), "null_faithfulness_highest": 0.1, "null_draws": 20, "ablation": "mean", "at": "strongest"}
     return Result("CircuitMeasures", dict(request.parameters), {"edge_drop": drops}, summary | found, {})
 
 
@@ -56,6 +58,7 @@ def run(request: RunAnalysis) -> Result | Exception:
 def panel(session, runner, qtbot):
     runner.answers[RunAnalysis] = run
     runner.answers[DescribeAnalyses] = ()
+    runner.answers[Connected] = lambda request: tuple(range(len(request.asked)))
     runner.answers[Thumbnails] = lambda request: {unit: np.full((1, 8, 8, 3), 9 * unit, np.uint8) for unit in request.units}
     made = CircuitGraphPanel(session)
     qtbot.addWidget(made)
@@ -298,12 +301,14 @@ def test_a_circuit_is_measured_a_while_after_an_edit(measured, session, runner, 
     assert not asked_to_measure(runner)
     qtbot.waitUntil(lambda: "faithfulness" in session.circuit.figures, timeout=PAUSE + 4000)
     (request,) = asked_to_measure(runner)
+    assert request.parameters["null_draws"] == 20
     assert Circuit.from_json(request.parameters["circuit"]).edges and request.images == "test:images"
     assert session.circuit.figures["faithfulness_low"] == 0.8 and session.circuit.figures["weights"]["images"] == 64
     said = measured.view._captions[1]
     assert said == (
         "Faithfulness 0.900 [0.800, 0.950] (random circuits at most 0.100) · completeness 0.700 · "
-        f"minimality 0.0900 (least drop without an edge: {MIDDLE}:9 → {HIGH}:3) · n = 128 images."
+        f"minimality 0.0900 (least drop without an edge: {MIDDLE}:9 → {HIGH}:3) · n = 128 images · "
+        "mean ablation, the target's pre-activation where it is strongest · 20 random circuits."
     )
     assert "drop of the score without it: 0.110" in measured.view.edge_tip((f"{MIDDLE}:11", f"{HIGH}:3"))
     assert session.project.circuits == [session.circuit] and session.undo_stack.undoText().startswith("add inputs")
@@ -362,6 +367,60 @@ def test_a_trace_is_set_up_in_a_form_and_opens_as_a_circuit(measured, session, r
     assert measured.view.shares == {(f"{MIDDLE}:1", f"{HIGH}:3"): 1.0}
 
 
+def test_layers_that_do_not_feed_each_other_are_not_asked_for_weights(panel, session, runner, qtbot):
+    circuit_edit.add_units(session, [f"{LOW}:1", f"{MIDDLE}:2", f"{HIGH}:3"], "add")
+    runner.answers[Connected] = lambda request: tuple(i for i, (source, _) in enumerate(request.asked) if source == MIDDLE)
+    panel.connect_units()
+    qtbot.waitUntil(lambda: bool(session.circuit.edges))
+    assert {request.parameters["source"] for request in runner.asked(RunAnalysis)} == {MIDDLE}
+    runner.answers[Connected] = ()
+    panel.connect_units()
+    qtbot.waitUntil(lambda: "None of its layers feeds another" in panel.said.text())
+
+
+def test_nothing_is_asked_of_a_network_that_is_not_open(measured, session, runner, qtbot):
+    runner.requests.clear()
+    session.open_circuit(Circuit("other", "test:other", "test:images").with_edges([Edge("a:1", "b:2", 1.0)]))
+    qtbot.wait(PAUSE + 100)
+    assert not runner.asked(Thumbnails) and not runner.asked(RunAnalysis)
+
+
+def test_another_investigation_gives_up_traces_and_weights(measured, session, runner, qtbot):
+    begin(measured, qtbot)
+    del runner.answers[RunAnalysis]
+    measured.weigh_edges()
+    measured.tracing.start({"target": f"{HIGH}:3"})
+    jobs = [job for job, asked in runner.requests.items() if isinstance(asked, RunAnalysis) and job in runner.open]
+    assert {runner.requests[job].analysis for job in jobs} >= {"Trace", "ExpandedWeights"}
+    session.project = Project()
+    assert not set(jobs) & set(runner.open) and not measured.work.running and not measured.tracing.running
+    assert session.circuit is None
+
+
+def test_weights_of_a_circuit_that_is_gone_say_so(panel, session, runner, qtbot):
+    begin(panel, qtbot)
+    del runner.answers[RunAnalysis]
+    name = session.circuit.name
+    panel.weigh_edges()
+    job = max(runner.requests)
+    circuit_edit.delete_circuit(session)
+    runner.tell(job, "done", result=weights(runner.requests[job]))
+    qtbot.waitUntil(lambda: f"the circuit {name} is not there any more" in panel.said.text())
+
+
+def test_what_a_trace_chose_on_is_told_and_asked(measured, session, runner, qtbot):
+    known = {"faithfulness": 0.9, "chosen_on": [1, 4], "images": 8, "ablation": "mean", "at": "centre", "weights": {}}
+    found = Circuit("t", "test:small", "test:images").with_edges([Edge(f"{MIDDLE}:{s}", f"{HIGH}:3", 1.0) for s in (1, 2)])
+    session.open_circuit(replace(found, figures=known))
+    said = measured.view._captions[-1]
+    assert "n = 8 images, of concepts it was not chosen on · mean ablation, the target's pre-activation at the centre" in said
+    measured.view.select((f"{MIDDLE}:1",))
+    measured.remove()
+    qtbot.waitUntil(lambda: bool(asked_to_measure(runner)), timeout=PAUSE + 4000)
+    (request,) = asked_to_measure(runner)
+    assert Circuit.from_json(request.parameters["circuit"]).chosen_on == (1, 4)
+
+
 # ---------------------------------------------------------------------------------------------------- kept, exported, offered
 
 
@@ -399,7 +458,8 @@ def test_a_circuit_goes_through_a_file_as_it_is(panel, session, qtbot, tmp_path)
     odd = {"weights": 3, "faithfulness": 0.5, "faithfulness_low": "x", "drops": [[1], 2, ["a", "b", None]], "images": "many"}
     (tmp_path / "odd.json").write_text(json.dumps(before.document() | {"name": "odd", "figures": odd}))
     circuit_edit.read_circuit(session, tmp_path / "odd.json")
-    assert panel.view._captions[-1] == "Faithfulness 0.500." and panel.view.title.startswith("odd"), "whatever a file says"
+    assert panel.view._captions[-1] == "Faithfulness 0.500 · no random circuits beside it.", "whatever a file says"
+    assert panel.view.title.startswith("odd")
     circuit_edit.delete_circuit(session)
     (tmp_path / "b.json").write_text("{}")
     with qtbot.waitSignal(session.message) as told:

@@ -59,6 +59,6 @@ def test_what_does_not_hang_together_is_refused() -> None:
 def test_addresses_name_units_and_families() -> None:
     assert units_of("blocks.3:add:7") == (Unit("blocks.3:add", 7),)
     assert units_of("mixed3b:1,2") == (Unit("mixed3b", 1), Unit("mixed3b", 2))
-    for wrong in ("mixed3b", "mixed3b:", "mixed3b:x", ":3"):
+    for wrong in ("mixed3b", "mixed3b:", "mixed3b:x", ":3", "a:²"):
         with pytest.raises(InputError, match="address"):
             layer_of(wrong)

@@ -60,6 +60,15 @@ def test_a_weight_that_comes_anew_leaves_what_a_trace_found():
     assert after.figures == {"weights": {"images": 64}}
 
 
+def test_weights_of_the_edges_that_are_there_leave_what_was_measured():
+    edges = [Edge("a:0", "b:4", math.nan, 0.25, 0.5), Edge("a:1", "b:4")]
+    measured = replace(Circuit().with_edges(edges), figures={"faithfulness": 0.9, "chosen_on": [1, 5], "weights": {"images": 8}})
+    same = with_weights(measured, [Edge("a:0", "b:4", 1.0)], {"images": 64})
+    assert same.figures == {"faithfulness": 0.9, "chosen_on": [1, 5], "weights": {"images": 64}} and len(same.edges) == 2
+    more = with_weights(measured, [Edge("a:0", "b:4", 1.0), Edge("a:2", "b:4", 1.0)], {"images": 64})
+    assert more.figures == {"chosen_on": [1, 5], "weights": {"images": 64}}, "another circuit, but chosen on the same images"
+
+
 def test_of_runs_that_differ_only_what_they_share_is_kept():
     run = {"images": 64, "path": "all", "gate": "mean"}
     first = with_weights(Circuit(), [Edge("a:0", "b:4", 1.0)], run)

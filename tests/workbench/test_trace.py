@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from workbench.circuit import Circuit, Edge
 from workbench.images.array_set import ArraySet
 from workbench.images.image_set import ImageSet, load_images
 from workbench.input_error import InputError
+from workbench.jobs.circuit_requests import feeds
 from workbench.models.loading import load
 from workbench.models.narrowed import narrowed
 from workbench.models.traced_model import TracedModel
@@ -327,6 +329,59 @@ def test_random_circuits_have_the_form_and_none_of_the_units(branches: tuple[Bra
         assert len(each.edges) == 3 and f"{mix}:3" not in each.nodes
         units = [unit for node in each.nodes if paths.node(node)[0] == "act" for unit in paths.node(node)[1]]
         assert len(units) == len(set(units)) == 3 and set(units) == {0, 3, 4}
+
+
+def test_random_circuits_are_of_what_was_patched_where_that_is_enough(
+    branches: tuple[Branches, TracedModel, str],
+) -> None:
+    _, model, mix = branches
+    paths = Paths(model, Target.of(model, "head:0", "mean"), ("act", mix))
+    wiring = Wiring("head:0", frozenset({("act:1", f"{mix}:3"), ("act:5", f"{mix}:3"), (f"{mix}:3", "head:0")}))
+    tried = {mix: [0, 6], "act": [0, 2, 3]}
+    pools = circuits.pools(paths, wiring, tried)
+    assert {layer: name for layer, (name, _) in pools.items()} == {
+        mix: "patched, not kept",
+        "act": "outside the circuit",
+    }
+    drawn = circuits.random_circuits(paths, wiring, 20, 0, tried)
+    assert {node for each in drawn for node in each.nodes if node.startswith(mix)} == {f"{mix}:0", f"{mix}:6"}
+    assert {node for each in drawn for node in each.nodes if node.startswith("act")} == {f"act:{u}" for u in (0, 2, 3, 4)}
+
+
+def test_a_circuit_is_not_measured_on_what_it_was_chosen_on(branches: tuple[Branches, TracedModel, str]) -> None:
+    _, model, mix = branches
+    images = noise()
+    found = circuit_of(Trace(target=f"{mix}:7", candidates=3, limit=8).run(model, images))
+    of = images.columns["concept"]
+    known = {of[place] for place in found.chosen_on}
+    held = [place for place in range(12) if of[place] not in known]
+    assert known and held and found.figures["null_draws"] == 20
+    edited = found.without_edges([found.edges[0].ends]) if len(found.edges) > 1 else found.with_units(["act:5"])
+    assert edited.chosen_on == found.chosen_on and set(edited.figures) == {"chosen_on"}
+    result = CircuitMeasures(circuit=edited.to_json(), target=f"{mix}:7", limit=0).run(model, images)
+    assert result.arrays["image"].tolist() == held and result.summary["not_held_out"] == 12 - len(held)
+    assert circuit_of(result).chosen_on == found.chosen_on
+    all_known = replace(found, figures={"chosen_on": list(range(12))})
+    with pytest.raises(InputError, match="chosen on images of all concepts"):
+        measure(model, images, all_known)
+    elsewhere = replace(all_known, images="another set")
+    assert CircuitMeasures(circuit=elsewhere.to_json(), limit=0).run(model, images).summary["images"] == 12
+
+
+def test_a_target_that_is_no_number_is_refused(branches: tuple[Branches, TracedModel, str]) -> None:
+    module = Branches().eval()
+    with torch.no_grad():
+        module.right[0].bias[3] = float("nan")
+    model = TracedModel.from_module(module, torch.rand(2, 3, 8, 8))
+    with pytest.raises(InputError, match=r"cat:7 is not a finite number on 6 of 6 images"):
+        Trace(target=f"{branches[2]}:7", layers=("act",)).run(model, noise())
+
+
+def test_branches_side_by_side_do_not_feed_each_other(branches: tuple[Branches, TracedModel, str]) -> None:
+    _, model, mix = branches
+    left, right = ([name for name in model.layers if name.startswith(side)][-1] for side in ("left", "right"))
+    assert feeds(model, "act", (f"{left}:0",)) and feeds(model, "act", (f"{mix}:7",)) and feeds(model, mix, ("head:0",))
+    assert not feeds(model, left, (f"{right}:0",)) and not feeds(model, left, (f"{mix}:0", f"{mix}:1"))
 
 
 # --- what goes with it -----------------------------------------------------------------------------------------------------------

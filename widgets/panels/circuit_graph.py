@@ -134,6 +134,8 @@ class CircuitGraphPanel(Panel):
 
     def _on_project(self) -> None:
         self.folds.clear()
+        self.work.cancel()  # what was asked in the investigation before is not of this one
+        self.tracing.cancel()
         self._may_open = True
         self._open_first()
 
@@ -205,7 +207,7 @@ class CircuitGraphPanel(Panel):
         circuit = self.circuit
         if circuit is None or not circuit.units:
             return
-        if self.isVisible():
+        if self.isVisible() and self._is_of_open_model:  # looking at a circuit loads no other network
             self.pictures.want(circuit.model, [unit for address in circuit.units for unit in units_of(address)])
         self.view.show_cards({address: self._card(circuit, address) for address in self.view.circuit.units})
         layers = list(self.session.layers) if self._is_of_open_model else []
@@ -402,7 +404,7 @@ class CircuitGraphPanel(Panel):
 
     def _give_to_measure(self) -> None:
         wanted = self.tools.live.isChecked() and MEASURES_ANALYSIS in self._analyses and self.isVisible()
-        self.measure.give(self.circuit if wanted else None)
+        self.measure.give(self.circuit if wanted and self._is_of_open_model else None)
 
     def _on_analyses(self, event: JobEvent) -> None:
         if event.state == "done":

@@ -19,7 +19,7 @@ from workbench.analyses.trace.runs import Ablation, Runs
 from workbench.analyses.trace.scores import Scale
 from workbench.analyses.trace.target import At, Target
 from workbench.analyses.trace.wiring import Ends, Wiring
-from workbench.circuit import Circuit, Edge
+from workbench.circuit import CHOSEN_ON, Circuit, Edge
 from workbench.task import Part, Task
 
 if TYPE_CHECKING:
@@ -65,9 +65,11 @@ class Trace(Analysis):
     score is the smaller of explained and 1 - |1 - faithfulness|. *Completeness* is 1 - the faithfulness of the whole network without
     the circuit's units; *incompleteness* the largest disagreement of circuit and network when random halves of the units are taken out
     of both (Wang et al., "Interpretability in the wild", 2023); *minimality* the smallest drop of the score when one edge is removed.
-    The null is circuits of the same form made of random other units. Intervals are of 95 %, by bootstrap over concepts.
+    The null is circuits of the same form made of units that were patched exactly and not kept, at random; of a layer with too few of
+    these, of any other units (`null_drawn_from` says which). Intervals are of 95 %, by bootstrap over concepts.
 
-    The circuit is in the summary as plain data: `workbench.analyses.trace.circuit_of` gives it as a `workbench.circuit.Circuit`.
+    The circuit carries the images it was chosen on with it, so that `CircuitMeasures` leaves them out also after edits. It is in the
+    summary as plain data: `workbench.analyses.trace.circuit_of` gives it as a `workbench.circuit.Circuit`.
 
     Arrays; i is an image of the second half, e an edge in the order of the circuit, s a step of the pruning, the largest circuit first:
 
@@ -88,7 +90,7 @@ class Trace(Analysis):
     """
 
     title: ClassVar[str] = "Trace a circuit"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     needs_images: ClassVar[bool] = True
 
     target: str = Field(description="What is explained: a unit (layer:index), a family (layer:1,2), or class:NAME.")
@@ -143,7 +145,8 @@ class Trace(Analysis):
         effect = -scale.mean(ablated.cpu().numpy()) if ablated is not None else np.zeros(0)
         alone = scale.mean(restored.cpu().numpy()) if restored is not None else np.zeros(0)
         arrays = _curve(pruned, choosing, scale, scoring, ruler) | _units(found)
-        summary, measured = self._score(scoring, ruler, wiring, edges, pictures[1].concepts)
+        tried = {each.layer: each.units[each.kept :].tolist() for each in found}
+        summary, measured = self._score(scoring, ruler, wiring, edges, pictures[1].concepts, tried)
         arrays |= measured | {
             "image": pictures[1].indices,
             "edge_attribution": np.array(attributed),
@@ -160,7 +163,14 @@ class Trace(Analysis):
                 Edge(*ends, attribution=a, effect=float(e))
                 for ends, a, e in zip(edges, attributed, effect, strict=True)
             ),
-            {name: summary[name] for name in FIGURES},
+            {name: summary[name] for name in FIGURES}
+            | {
+                "null_draws": self.null_draws,
+                "images": len(pictures[1].indices),
+                "ablation": self.ablation,
+                "at": self.at,
+                CHOSEN_ON: pictures[0].indices.tolist(),
+            },
         )
         return arrays, {
             "target": target.address,
@@ -183,11 +193,17 @@ class Trace(Analysis):
         } | summary | {"circuit": json.loads(circuit.to_json())}
 
     def _score(
-        self, runs: Runs, scale: Scale, wiring: Wiring, edges: list[Ends], concepts: list[str]
+        self,
+        runs: Runs,
+        scale: Scale,
+        wiring: Wiring,
+        edges: list[Ends],
+        concepts: list[str],
+        tried: dict[str, list[int]],
     ) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
         """Measure the circuit on the images it was not chosen on."""
         summary, target = circuits.faithfulness(runs, scale, wiring, concepts, self.seed)
-        beside, null = circuits.null(runs, scale, wiring, self.null_draws, self.seed)
+        beside, null = circuits.null(runs, scale, wiring, self.null_draws, self.seed, tried)
         each = circuits.minimality(runs, scale, wiring, edges)
         summary |= circuits.completeness(runs, scale, wiring) | {
             "incompleteness": circuits.incompleteness(runs, scale, wiring, SUBSETS, self.seed),

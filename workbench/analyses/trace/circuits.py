@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,10 @@ from workbench.analyses.trace.scores import Scale, told
 from workbench.analyses.trace.wiring import Ends, Wiring
 
 Array = npt.NDArray[np.float64]
+Pool = Literal["patched, not kept", "outside the circuit", "all"]
+ENOUGH = 2
+"""Times as many units as the circuit has, so that draws differ."""
+NONE: Mapping[str, Sequence[int]] = MappingProxyType({})
 
 
 def faithfulness(
@@ -62,9 +67,41 @@ def minimality(runs: Runs, scale: Scale, wiring: Wiring, edges: Sequence[Ends]) 
     }
 
 
-def random_circuits(paths: Paths, wiring: Wiring, draws: int, seed: int) -> list[Wiring]:
-    """Draw circuits of the same form: every unit becomes another of its layer, outside the circuit where there are enough."""
+def pools(
+    paths: Paths, wiring: Wiring, tried: Mapping[str, Sequence[int]]
+) -> dict[str, tuple[Pool, npt.NDArray[np.int64]]]:
+    """Return which units of each layer of a circuit random ones are made of, and what they are.
+
+    Parameters
+    ----------
+    tried
+        Units by layer that were patched exactly and not kept. They matter more than most, so circuits of them say more than circuits of
+        any units, the many idle ones among them; a layer has them as its pool where there are `ENOUGH` times as many as it has units in
+        the circuit, else all units outside the circuit, else all.
+    """
+    own: dict[str, list[int]] = {}
+    for node in sorted(wiring.nodes):
+        layer, units = paths.node(node)
+        own.setdefault(layer, []).extend(units)
+    found: dict[str, tuple[Pool, npt.NDArray[np.int64]]] = {}
+    for layer, taken in own.items():
+        every = np.arange(paths.model.layer(layer).units)
+        outside, patched = np.setdiff1d(every, taken), np.setdiff1d(np.array(tried.get(layer, ()), np.int64), taken)
+        if len(patched) >= ENOUGH * len(taken):
+            found[layer] = "patched, not kept", patched
+        elif len(outside) >= len(taken):
+            found[layer] = "outside the circuit", outside
+        else:
+            found[layer] = "all", every
+    return found
+
+
+def random_circuits(
+    paths: Paths, wiring: Wiring, draws: int, seed: int, tried: Mapping[str, Sequence[int]] = NONE
+) -> list[Wiring]:
+    """Draw circuits of the same form: every unit becomes another of its layer, out of `pools`."""
     random = np.random.default_rng([seed, NULL])
+    of = pools(paths, wiring, tried)
     by_layer: dict[str, list[str]] = {}
     for node in sorted(wiring.nodes):
         by_layer.setdefault(paths.node(node)[0], []).append(node)
@@ -72,12 +109,8 @@ def random_circuits(paths: Paths, wiring: Wiring, draws: int, seed: int) -> list
     for _ in range(draws):
         other: dict[str, str] = {wiring.target: wiring.target}
         for layer, nodes in by_layer.items():
-            own = [unit for node in nodes for unit in paths.node(node)[1]]
-            units = paths.model.layer(layer).units
-            outside = np.setdiff1d(np.arange(units), own)
-            taken = iter(
-                random.choice(outside if len(outside) >= len(own) else units, len(own), replace=False).tolist()
-            )
+            number = sum(len(paths.node(node)[1]) for node in nodes)
+            taken = iter(random.choice(of[layer][1], number, replace=False).tolist())
             for node in nodes:
                 other[node] = f"{layer}:" + ",".join(str(next(taken)) for _ in paths.node(node)[1])
         drawn.append(
@@ -86,12 +119,15 @@ def random_circuits(paths: Paths, wiring: Wiring, draws: int, seed: int) -> list
     return drawn
 
 
-def null(runs: Runs, scale: Scale, wiring: Wiring, draws: int, seed: int) -> tuple[dict[str, Any], dict[str, Array]]:
-    """Score random circuits of the same form beside this one."""
-    found = _targets(runs, random_circuits(runs.paths, wiring, draws, seed))
+def null(
+    runs: Runs, scale: Scale, wiring: Wiring, draws: int, seed: int, tried: Mapping[str, Sequence[int]] = NONE
+) -> tuple[dict[str, Any], dict[str, Array]]:
+    """Score random circuits of the same form beside this one; ``null_drawn_from`` says of which units of each layer they are made."""
+    found = _targets(runs, random_circuits(runs.paths, wiring, draws, seed, tried))
     own = _targets(runs, [wiring])[0]
     arrays = {"null_faithfulness": scale.faithfulness(found), "null_explained": scale.explained(found)}
-    summary: dict[str, Any] = {"null_draws": draws}
+    drawn_from = {layer: name for layer, (name, _) in pools(runs.paths, wiring, tried).items()}
+    summary: dict[str, Any] = {"null_draws": draws, "null_drawn_from": drawn_from}
     for name, of in (("faithfulness", scale.faithfulness(own)), ("explained", scale.explained(own))):
         values = arrays[f"null_{name}"]
         summary[f"null_{name}_mean"] = float(values.mean())

@@ -74,9 +74,27 @@ def concepts_of(images: ImageSet, indices: Indices) -> list[str]:
     return [named[index] for index in indices.tolist()]
 
 
-def chosen(images: ImageSet, limit: int, seed: int) -> Indices:
-    """Choose images by a seed."""
+def chosen(images: ImageSet, limit: int, seed: int, without: Sequence[int] = ()) -> Indices:
+    """Choose images by a seed.
+
+    Parameters
+    ----------
+    without
+        Images that are left out, and all others of their concepts with them.
+
+    Raises
+    ------
+    InputError
+        When none is left.
+    """
     order: Indices = np.random.default_rng([seed, ORDER]).permutation(len(images))
+    if len(without):
+        known = np.array([index for index in without if 0 <= index < len(images)], np.int64)
+        order = order[~np.isin(concepts_of(images, order), concepts_of(images, known))]
+        if not len(order):
+            raise InputError(
+                f"the circuit was chosen on images of all concepts of {images.name}; measure it on another set of images"
+            )
     return np.sort(order[: limit or None])
 
 
@@ -118,10 +136,16 @@ def runs(
     Raises
     ------
     InputError
-        When the target does not change although everything is ablated, or is never active.
+        When the target is no number somewhere, does not change although everything is ablated, or is never active.
     """
     made = Runs(paths, pictures.x, pictures.partners([seed, PARTNERS, part]) if ablation == "resample" else mean)
     scale = Scale(made.full.cpu().numpy(), made.empty.cpu().numpy())
+    finite = np.isfinite(scale.full) & np.isfinite(scale.empty)
+    if not finite.all():
+        raise InputError(
+            f"{paths.target.address} is not a finite number on {int((~finite).sum())} of {len(finite)} images; "
+            "choose another unit, other layers or other images"
+        )
     if scale.dead:
         raise InputError(
             f"{paths.target.address} is the same with all of {', '.join(paths.layers)} ablated; there is nothing to explain"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -69,7 +70,7 @@ def scores(result: Result) -> Figure:
     figure = Figure(figsize=(8, max(3.2, 1 + 0.19 * len(order))), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.4))
     for place, name in enumerate(names):
-        value = summary[name]
+        value = math.nan if summary[name] is None else summary[name]
         low, high = (value if summary[f"{name}_{end}"] is None else summary[f"{name}_{end}"] for end in ("low", "high"))
         left.errorbar(
             place, value, yerr=[[max(0, value - low)], [max(0, high - value)]], fmt="o", color=ACCENT, capsize=3
@@ -137,6 +138,10 @@ def _what(result: Result) -> str:
     images = summary["images"] if isinstance(summary["images"], int) else summary["images"][1]
     return (
         f"{summary['target']} ({summary['at']} pre-activation): {summary['units']} units, {summary['edges']} edges\n"
-        f"faithfulness {summary['faithfulness']:.2f}, explained {summary['explained']:.2f} on {images} images, "
+        f"faithfulness {_told(summary['faithfulness'])}, explained {_told(summary['explained'])} on {images} images, "
         f"{summary['ablation']} ablation"
     )
+
+
+def _told(score: float | None) -> str:
+    return "unknown" if score is None else f"{score:.2f}"

@@ -43,14 +43,15 @@ class CircuitMeasures(Analysis):
     Nodes are units or families (``layer:1,2``). A unit that reads nobody in the circuit is taken as it is on the image, for the circuit
     claims nothing of what it is built from. A circuit without edges has all there can be between its units. Layers of the circuit are
     those of its units; name further ones where circuits of different layers are compared, since an edge is what passes through none of
-    them. Where a circuit was found by `Trace` on some of these images, give another seed.
+    them. Images that `Trace` chose the circuit on, and all others of their concepts, are left out; the summary says how many of the set
+    those are (`not_held_out`).
 
     The summary and the arrays ``image``, ``full``, ``empty``, ``circuit``, ``edge_drop``, ``null_faithfulness`` and ``null_explained`` are
     as those of `Trace`; ``edge_faithfulness`` and ``edge_explained`` are the scores without each edge, in the order of the circuit.
     """
 
     title: ClassVar[str] = "Measure a circuit"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     needs_images: ClassVar[bool] = True
 
     circuit: str = Field(description="The circuit as JSON, as Trace writes it.")
@@ -83,7 +84,8 @@ class CircuitMeasures(Analysis):
         if address not in given.units:
             raise InputError(f"the target {address} is not in the circuit")
         target = Target.of(model, address, self.at)
-        held, scale, pictures = self._runs(model, images, target, given, task)
+        without = given.chosen_on if given.images == images.ref else ()
+        held, scale, pictures = self._runs(model, images, target, given, without, task)
         wiring, ends = wired(held.paths, given)
         task.step(1, 3, note="measuring the circuit")
         summary, value = circuits.faithfulness(held, scale, wiring, pictures.concepts, self.seed)
@@ -103,7 +105,7 @@ class CircuitMeasures(Analysis):
             beside, null = circuits.null(held, scale, wiring, self.null_draws, self.seed)
             arrays, summary = arrays | null, summary | beside
         held.keep(wiring)
-        measured = replace(given, model=model.ref, images=images.ref, figures=summary)
+        measured = replace(given, model=model.ref, images=images.ref, figures=summary | given.lasting)
         return arrays, {
             "target": address,
             "pre": [str(unit) for unit in target.units],
@@ -113,13 +115,14 @@ class CircuitMeasures(Analysis):
             "ablation": self.ablation,
             "images": len(pictures.indices),
             "concepts": len(set(pictures.concepts)),
+            "not_held_out": len(images) - len(chosen(images, 0, self.seed, without)),
             "left_out": scale.left_out,
             "units": len(wiring.nodes),
             "edges": len(ends),
         } | summary | {"circuit": json.loads(measured.to_json())}
 
     def _runs(
-        self, model: TracedModel, images: ImageSet, target: Target, circuit: Circuit, task: Task
+        self, model: TracedModel, images: ImageSet, target: Target, circuit: Circuit, without: tuple[int, ...], task: Task
     ) -> tuple[Runs, Scale, Pictures]:
         """Return the runs on these images, kept from the last time where nothing but the circuit's units has changed."""
         before = [layer_of(unit) for unit in circuit.units if unit != target.address]
@@ -133,6 +136,7 @@ class CircuitMeasures(Analysis):
             self.ablation,
             self.limit,
             self.seed,
+            without,
             model.weight_hash,
             str(model.device),
         )
@@ -140,7 +144,7 @@ class CircuitMeasures(Analysis):
         if key not in kept:
             task.step(0, 3, note="running the network")
             paths = Paths(model, target, layers)
-            pictures = Pictures(model, images, chosen(images, self.limit, self.seed), task)
+            pictures = Pictures(model, images, chosen(images, self.limit, self.seed, without), task)
             kept[key] = (*runs(paths, pictures, self.ablation, means(model, layers, pictures.x), self.seed), pictures)
         kept.move_to_end(key)
         while len(kept) > HELD:
