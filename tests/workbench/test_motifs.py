@@ -14,7 +14,9 @@ from torch import nn
 
 import workbench
 from workbench.analyses.analysis import Result
-from workbench.analyses.motifs import Motifs, as_circuit
+from workbench.analyses.motifs import Motifs, as_circuit, findings
+from workbench.analyses.motifs.counting import Tests as Counted
+from workbench.analyses.motifs.detectors import opposite
 from workbench.analyses.motifs.families import Part as Kernels
 from workbench.analyses.motifs.families import of_input, relations, turn
 from workbench.analyses.motifs.null import Tail, corrected, dealt, mixed, shuffled, weighed
@@ -71,7 +73,7 @@ def test_planted_motifs_are_found_and_nothing_else(result: Result, kind: str) ->
     true = planted(kind)
     assert len(found & true) >= 0.9 * len(found) and len(found & true) >= 0.9 * len(true)
     told = result.summary["kinds"][PLANTED_KINDS[kind]]
-    assert told["null_most"] == 0 and told["found"] == len(found) and told["detectable"] < 1
+    assert told["null_most"] <= max(1, 0.05 * told["tests"]) and told["found"] == len(found) and told["detectable"] < 1
 
 
 def test_a_finding_names_what_the_unit_reads_and_becomes_a_circuit(result: Result) -> None:
@@ -251,3 +253,18 @@ def test_findings_are_a_table_and_figures(result: Result) -> None:
     assert len(lines) == len(result.summary["findings"]) and {line["kind"] for line in lines} <= set(KINDS)
     assert lines[0]["inputs"].split() == result.summary["findings"][0]["inputs"]
     assert set(result.figures()) == {"counts", "scores", "templates"}
+
+
+def test_the_count_beside_motifs_is_that_of_the_harder_null_and_a_pair_is_counted_once() -> None:
+    random = np.random.default_rng(0)
+    tests = Counted(0.1)
+    easy = [random.uniform(-0.3, 0.3, 400) for _ in range(5)]
+    hard = [np.append(random.uniform(-0.3, 0.3, 399), 0.99) for _ in range(5)]
+    tests.add(np.array([0.2]), ["one"], [easy, hard], 0.05)
+    null = tests.found_in_null(0.05)
+    assert null.shape == (2, 5) and not null[0].any()
+    told, summary, _ = findings.told([], {"union": tests}, 0.05, 10)
+    assert summary["union"]["null_mean"] == null[1].mean() > 0 and told["union_null"].shape == (2, 5)
+    row = random.normal(size=(1, 6, 1, 1)).astype(np.float32)
+    seen = opposite(weighed(np.concatenate([row, -row, random.normal(size=(1, 6, 1, 1)).astype(np.float32)]), np.ones(6, np.float32)))
+    assert seen.row.tolist() == [0] and seen.what.tolist() == [1] and seen.score == pytest.approx([1.0])

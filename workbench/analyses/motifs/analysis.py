@@ -51,13 +51,14 @@ class Motifs(Analysis):
     ``KIND_score`` ``KIND_p`` ``KIND_q``
         float32, one for each test.
     ``KIND_null``
-        int64 ``draw``: how many each draw of shuffled weights finds (branches: of units dealt to branches anew).
+        int64 ``null draw``: how many each draw of each null finds, in the units of the tests; the summary gives those of the null that has
+        most. An opposite pair is one test.
     ``templates``
         float32 ``template y x``: kernels of length 1, padded with NaN to the largest; `summary` says of each finding which it is.
     """
 
     title: ClassVar[str] = "Motifs"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     needs_images: ClassVar[bool] = True
 
     targets: tuple[str, ...] = Field(default=(), description="Layers whose weights are searched; none: all of the network.")

@@ -26,7 +26,7 @@ class Tests:
     score, p, what
         Of each test, in the order they were added; `what` names it for who added it.
     drawn
-        For each draw of the null, score and p of every test in it.
+        For each null and each of its draws, score and p of every test in it.
     detectable
         For each layer the score at which a single motif among all its tests would be found.
     """
@@ -35,7 +35,7 @@ class Tests:
     score: list[float] = field(default_factory=list)
     p: list[float] = field(default_factory=list)
     what: list[Any] = field(default_factory=list)
-    drawn: list[list[tuple[Array, Array]]] = field(default_factory=list)
+    drawn: list[list[list[tuple[Array, Array]]]] = field(default_factory=list)
     detectable: list[float] = field(default_factory=list)
 
     def add(self, scores: Array, what: Sequence[Any], nulls: Sequence[Sequence[Array]], alpha: float) -> None:
@@ -52,7 +52,8 @@ class Tests:
         self.score += [float(one) for one in scores]
         self.p += [float(one) for one in p(np.asarray(scores))]
         self.what += list(what)
-        self.add_draws([(np.asarray(draw), p(np.asarray(draw))) for draw in nulls[0]])
+        for place, null in enumerate(nulls):
+            self.add_draws([(np.asarray(draw), p(np.asarray(draw))) for draw in null], place)
         if len(scores):
             self.detectable.append(max(self.least, *(float(np.tanh(tail.value(alpha / len(scores)))) for tail in tails)))
 
@@ -62,12 +63,15 @@ class Tests:
         self.p.append(p)
         self.what.append(what)
 
-    def add_draws(self, draws: Sequence[tuple[Array, Array]]) -> None:
-        """Add scores and p of the null, draw by draw."""
-        while len(self.drawn) < len(draws):
+    def add_draws(self, draws: Sequence[tuple[Array, Array]], null: int = 0) -> None:
+        """Add scores and p of one of the nulls, draw by draw."""
+        while len(self.drawn) <= null:
             self.drawn.append([])
-        for place, draw in enumerate(draws):
-            self.drawn[place].append(draw)
+        of_null = self.drawn[null]
+        while len(of_null) < len(draws):
+            of_null.append([])
+        for of_draw, draw in zip(of_null, draws, strict=False):
+            of_draw.append(draw)
 
     def found(self, alpha: float) -> tuple[npt.NDArray[np.bool_], Array]:
         """Return which tests find a motif, corrected for their number, and the q of each."""
@@ -75,12 +79,14 @@ class Tests:
         return (q <= alpha) & (np.array(self.score) >= self.least), q
 
     def found_in_null(self, alpha: float) -> npt.NDArray[np.int64]:
-        """Return how many each draw of the null would find, corrected in the same way."""
-        counts = []
-        for draw in self.drawn:
+        """Return ``null draw``: how many each draw of each null would find, corrected in the same way."""
+
+        def count(draw: Sequence[tuple[Array, Array]]) -> int:
             score, p = (np.concatenate([one[part] for one in draw]) for part in (0, 1))
-            counts.append(int(((corrected(p) <= alpha) & (score >= self.least)).sum()))
-        return np.array(counts, np.int64)
+            return int(((corrected(p) <= alpha) & (score >= self.least)).sum())
+
+        counts = [[count(draw) for draw in null] for null in self.drawn]
+        return np.array(counts, np.int64).reshape(len(counts), -1 if counts else 0)
 
 
 def _stretched(scores: Array) -> Array:

@@ -24,16 +24,19 @@ ADDS = 0.3
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """One motif in all units of a layer.
+    """One motif in all units of a layer, or in all pairs of them.
 
     Attributes
     ----------
+    row
+        The units that are asked, by their places; of a pair the first.
     score
-        Of each unit.
+        Of each.
     what
         What it was found in: number of the family, of the partner, or of cases.
     """
 
+    row: npt.NDArray[np.int64]
     score: npt.NDArray[np.float32]
     what: npt.NDArray[np.int64]
 
@@ -57,7 +60,7 @@ def pooling(strength: Float32[np.ndarray, "unit source"], families: Sequence[Seq
     for place, family in enumerate(families):
         of = strength[:, list(family)]
         scores[place] = (of.sum(1) - of.max(1)) / np.sqrt(len(family) - 1)
-    return Seen(scores.max(0), scores.argmax(0))
+    return Seen(np.arange(len(strength)), scores.max(0), scores.argmax(0))
 
 
 def union(strength: Float32[np.ndarray, "unit source"], common: Bool[np.ndarray, "source source"]) -> Seen:
@@ -84,10 +87,10 @@ def union(strength: Float32[np.ndarray, "unit source"], common: Bool[np.ndarray,
     ranked = -np.sort(-energy, axis=1)
     most = min(CASES, ranked.shape[1])
     if most < 2:
-        return Seen(np.zeros(units, np.float32), np.zeros(units, np.int64))
+        return Seen(rows, np.zeros(units, np.float32), np.zeros(units, np.int64))
     first = np.where(ranked[:, :1] > 0, ranked[:, :1], np.inf)
     scores = np.cumsum(ranked, 1)[:, 1:most] / total[:, None] * np.sqrt(ranked[:, 1:most] / first)
-    return Seen(scores.max(1).astype(np.float32), scores.argmax(1) + 2)
+    return Seen(rows, scores.max(1).astype(np.float32), scores.argmax(1) + 2)
 
 
 def cases_of(strength: Float32[np.ndarray, "source"], common: Bool[np.ndarray, "source source"], number: int) -> list[list[int]]:
@@ -106,14 +109,17 @@ def cases_of(strength: Float32[np.ndarray, "source"], common: Bool[np.ndarray, "
 
 
 def opposite(rows: Rows) -> Seen:
-    """Say how much a unit's weights are the negative of another's: -cos, where each is the other's most opposite unit, else 0."""
+    """Say of all pairs of units, each the other's most opposite one, how much their weights are each other's negative: -cos.
+
+    A pair is one test, so that what is found, what is asked and what the null has are counted alike.
+    """
     flat = rows.reshape(len(rows), -1)
     against = -(flat @ flat.T)
     np.fill_diagonal(against, -1)
     partner: Int64[np.ndarray, "unit"] = against.argmax(1)
     units = np.arange(len(rows))
-    scores = np.where(partner[partner] == units, against[units, partner], 0)
-    return Seen(scores.astype(np.float32), partner)
+    first = np.flatnonzero((partner[partner] == units) & (units < partner))
+    return Seen(first, against[first, partner[first]].astype(np.float32), partner[first])
 
 
 def bands(rows: Rows) -> Float32[np.ndarray, "unit source 3"]:

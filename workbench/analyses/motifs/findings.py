@@ -37,13 +37,15 @@ def told(
         null = tests.found_in_null(alpha)
         arrays |= {f"{kind}_score": np.array(tests.score, np.float32), f"{kind}_p": np.array(tests.p, np.float32)}
         arrays |= {f"{kind}_q": q.astype(np.float32), f"{kind}_null": null}
+        # The null that has most of them is the one that what is found must stand beside.
+        hardest = null[np.lexsort((null.max(1), null.mean(1)))[-1]] if null.size else null.ravel()
         places = sorted(np.flatnonzero(found).tolist(), key=lambda place: -tests.score[place])
         described = list(_of_kind(kind, weights, tests, places, q))
         counts[kind] = {
             "tests": len(tests.score),
             "found": len(described),
-            "null_mean": float(null.mean()) if len(null) else None,
-            "null_most": int(null.max()) if len(null) else None,
+            "null_mean": float(hardest.mean()) if len(hardest) else None,
+            "null_most": int(hardest.max()) if len(hardest) else None,
             "least": tests.least,
             "detectable": float(np.median(tests.detectable)) if tests.detectable else None,
             "listed": min(len(described), listed),
@@ -53,15 +55,10 @@ def told(
 
 
 def _of_kind(kind: str, weights: Sequence[Weights], tests: Tests, places: Sequence[int], q: npt.NDArray[np.floating]) -> Iterator[Finding]:
-    """Describe what was found of a kind; a pair of opposite units once."""
+    """Describe what was found of a kind."""
     describe = DESCRIBED[kind]
-    seen: set[tuple[str, ...]] = set()
     for place in places:
         finding = describe(weights, tests.what[place])
-        if kind == "opposite":
-            if (key := tuple(sorted(finding["units"]))) in seen:
-                continue
-            seen.add(key)
         yield {"kind": kind, **finding, "score": float(tests.score[place]), "p": float(tests.p[place]), "q": float(q[place])}
 
 

@@ -130,7 +130,7 @@ def _layer(
         pulse()
     for kind, measure in measures.items():
         seen = measure(real)
-        what = [(place, int(row), int(of)) for row, of in zip(weight.rows, seen.what, strict=True)]
+        what = [(place, int(row), int(of)) for row, of in zip(weight.rows[seen.row], seen.what, strict=True)]
         tests[kind].add(seen.score, what, nulls[kind], alpha)
     if square and "bands" in tests and not image:
         tests["bands"].add_sure(*_banded(real), (place,))
