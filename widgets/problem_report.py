@@ -43,6 +43,7 @@ class ProblemReport(QWidget):
             action.triggered.connect(lambda _checked=False, budget=budget: self.ask(budget))
         menu.setToolTipsVisible(True)
         self.write.setMenu(menu)
+        self.write.setToolTip("Write a report of the problem")
         self.subject = ElidedComboBox(letters=8)
         self.subject.setAccessibleName("Networks of the report")
         self.subject.setToolTip("Which networks the report is about")
