@@ -23,7 +23,7 @@ from workbench.task import Cancelled, Task
 
 SIDE, PARTS, LOUD = 8, 5, 25
 CLASSES = ("red", "green", "blue")
-QUICK: dict[str, Any] = {"images": 60, "units": 0, "greedy_units": 2, "draws": 3, "positions": 4, "task_images": 20}
+QUICK: dict[str, Any] = {"images": 60, "scored": 0, "greedy_units": 2, "draws": 3, "positions": 4, "task_images": 20}
 
 
 class Planted(nn.Module):
@@ -154,7 +154,7 @@ def test_sums_of_twenty_among_a_thousand_correlated_inputs_are_told_from_noise()
 def test_a_linear_path_that_cancels_explains_nothing_however_many_inputs_are_kept() -> None:
     model = workbench.load("bundled:planted/cancelling_path_net")
     emoji = workbench.load_images("emoji?styles=noto")
-    found = Faithfulness(layers=("sums",), sources=("features",), images=64, units=0, greedy_units=2).run(model, emoji)
+    found = Faithfulness(layers=("sums",), sources=("features",), images=64, scored=0, greedy_units=2).run(model, emoji)
     layer = found.summary["layers"][0]
     assert not layer["exact"] and "task" not in layer and [one["layer"] for one in layer["sources"]] == ["features"]
     everything = dict(zip(found.arrays["units/0"].tolist(), found.arrays["explained/0"][:, -1].tolist(), strict=True))
@@ -162,7 +162,7 @@ def test_a_linear_path_that_cancels_explains_nothing_however_many_inputs_are_kep
     for unit in range(4):
         assert everything[unit] < 0.5, "|a| is no linear function of a"
         assert everything[unit + 4] > 0.99 and first[unit + 4] > 0.99
-    nearer = Faithfulness(layers=("sums",), images=64, units=0, greedy_units=0, task_images=0).run(model, emoji)
+    nearer = Faithfulness(layers=("sums",), images=64, scored=0, greedy_units=0, task_images=0).run(model, emoji)
     assert nearer.summary["layers"][0]["exact"] and (at(nearer, 2) >= 0.99).all()
     with pytest.raises(InputError, match="resampling needs sources"):
         Faithfulness(layers=("sums",), sources=("features",), method="resample", images=64).run(model, emoji)
@@ -171,7 +171,7 @@ def test_a_linear_path_that_cancels_explains_nothing_however_many_inputs_are_kep
 def test_neurons_that_read_three_earlier_ones_are_found_through_the_stream() -> None:
     model = workbench.load("bundled:planted/residual_sum_net")
     emoji = workbench.load_images("emoji?styles=noto")
-    asked = Faithfulness(layers=("blocks.1.mlp.fc1",), sources=("blocks.0.mlp.act",), images=64, units=0, greedy_units=0)
+    asked = Faithfulness(layers=("blocks.1.mlp.fc1",), sources=("blocks.0.mlp.act",), images=64, scored=0, greedy_units=0)
     found = asked.run(model, emoji)
     planted = {unit: {int(a.split(":")[1]) for a in facts["inputs"]} for unit, facts in model.circuit.units.items()}  # type: ignore[union-attr]
     strongest = dict(zip(found.arrays["units/0"].tolist(), found.arrays["strongest/0"][:, :3].tolist(), strict=True))
@@ -183,7 +183,7 @@ def test_without_layers_it_takes_a_spread_of_what_is_a_sum(model: TracedModel) -
     found = Faithfulness(spread=2, levels=4, **QUICK | {"images": 16, "task_images": 0}).run(model, pictures())
     assert [layer["layer"] for layer in found.summary["layers"]] == ["sums"], "few inputs are not worth a curve"
     vit = workbench.load("bundled:planted/residual_sum_net")
-    some = Faithfulness(spread=4, levels=4, **QUICK | {"images": 16, "units": 8, "task_images": 0}).run(
+    some = Faithfulness(spread=4, levels=4, **QUICK | {"images": 16, "scored": 8, "task_images": 0}).run(
         vit, workbench.load_images("emoji?styles=noto")
     )
     names = [layer["layer"] for layer in some.summary["layers"]]

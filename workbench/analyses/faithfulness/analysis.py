@@ -96,7 +96,7 @@ class Faithfulness(Analysis):
         description="What ranks the inputs: the deviation of what they add, or |weight| x mean activation (known to be bad).",
     )
     method: Method = Field(default="mean", description="What the other inputs become: their mean, or what they are on another image.")
-    units: int = Field(default=48, ge=0, description="Units of each layer that are scored, chosen by the seed; 0: all.")
+    scored: int = Field(default=48, ge=0, description="Units of each layer that are scored, chosen by the seed; 0: all.")
     positions: int = Field(default=8, ge=1, description="Places looked at in each image.")
     levels: int = Field(default=14, ge=2, le=200, description="Numbers of inputs kept, evenly in their logarithm.")
     draws: int = Field(default=4, ge=1, le=100, description="Random orders.")
@@ -180,7 +180,7 @@ class Faithfulness(Analysis):
 
     def _units(self, one: Asked) -> npt.NDArray[np.int64]:
         chosen = np.random.default_rng([self.seed, UNITS]).permutation(one.layer.units)
-        return chosen[: self.units or None]
+        return chosen[: self.scored or None]
 
     @classmethod
     def draw(cls, result: Result) -> dict[str, Figure]:
