@@ -46,7 +46,7 @@ def convnext(work: Work) -> Findings:
 def _reverse_engineered(work: Work, subject: str, basis: bool) -> Findings:
     of_bases = work.each(lambda ref: _bases(list(work.model(ref).layers), 2 if work.quick else 0) if basis else [])
     work.expect(2 * len(work.models) + 2 * sum(map(len, of_bases.values())))
-    few: dict[str, Any] = {"images": IMAGES, "spread": LAYERS, "units": UNITS} if work.quick else {"spread": 1000, "units": 0}
+    few: dict[str, Any] = {"images": IMAGES, "spread": LAYERS, "scored": UNITS} if work.quick else {"spread": 1000, "scored": 0}
 
     def measured(ref: str) -> tuple[Result, Result]:
         curves = work.run(f"{short(ref)}-faithfulness", Faithfulness(**few), ref)
