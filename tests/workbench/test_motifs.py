@@ -21,6 +21,7 @@ from workbench.analyses.motifs.families import Part as Kernels
 from workbench.analyses.motifs.families import of_input, relations, turn
 from workbench.analyses.motifs.null import Tail, corrected, dealt, mixed, rephased, scattered, shuffled, weighed
 from workbench.analyses.motifs.templates import returning, strongest
+from workbench.analyses.motifs.weights import related
 from workbench.images.array_set import ArraySet
 from workbench.images.image_set import ImageSet
 from workbench.input_error import InputError
@@ -28,7 +29,7 @@ from workbench.models.adjacent import adjacent_layers
 from workbench.models.planted import PLANTED
 from workbench.models.traced_model import Preprocessing, TracedModel
 from workbench.motifs import KINDS, as_table
-from workbench.task import Cancelled, Task
+from workbench.task import Cancelled, Part, Task
 
 
 def traced(net: nn.Module, side: int) -> TracedModel:
@@ -195,6 +196,17 @@ def test_families_are_turned_kernels_and_not_merely_smooth_ones() -> None:
     assert set(known.families) == planted_families
     random = np.random.default_rng(0)
     assert not relations(24, [Kernels(0, random.normal(size=(24, 3, 7, 7)).astype(np.float32), of_input(3))], 0).families
+
+
+def test_a_broken_unit_leaves_the_others_their_families() -> None:
+    subject = workbench.load("bundled:planted/rotated_family_net")
+    pairs = adjacent_layers(subject.graph)[:1]
+    kernels = PLANTED["rotated_family_net"].make().module.features.weight.detach().numpy().copy()
+    whole = related(subject, pairs, [kernels], {pairs[0].target}, 0, Part(Task(), 0, 1, 1))[pairs[0].target].families
+    broken = whole[0][0]
+    kernels[broken, 0, 0, 0] = np.nan
+    left = related(subject, pairs, [kernels], {pairs[0].target}, 0, Part(Task(), 0, 1, 1))[pairs[0].target].families
+    assert set(whole[1:]) <= set(left) and not any(broken in family for family in left)
 
 
 def test_nulls_keep_what_they_are_to_keep() -> None:
