@@ -59,7 +59,7 @@ class Motifs(Analysis):
     """
 
     title: ClassVar[str] = "Motifs"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     needs_images: ClassVar[bool] = True
 
     targets: tuple[str, ...] = Field(default=(), description="Layers whose weights are searched; none: all of the network.")
