@@ -47,6 +47,16 @@ KINDS: dict[str, tuple[str, str]] = {
 }
 """Name of each kind -> its title, and what it is."""
 
+NULLS: dict[str, str] = {
+    "pooling": "shuffled entries, or kernels dealt to other inputs",
+    "union": "shuffled entries, or whole kernels at random units and inputs",
+    "opposite": "shuffled entries, or units mixed at random",
+    "bands": "kernels transposed by coins",
+    "branch": "units dealt to branches anew",
+    "template": "shuffled entries, or kernels of random phases",
+}
+"""Name of each kind -> the null its count stands beside; of two, the one that has more of it."""
+
 
 def as_circuit(finding: Mapping[str, Any], model: str = "", images: str = "") -> Circuit:
     """Return the units of a finding, what they read, and the weights between them, as a circuit that can be opened and edited.

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, Qt
 
-from widgets.panels.motifs import MotifsPanel
+from widgets.panels.motifs import EVERYWHERE, MotifsPanel, nothing
 from widgets.views.finding_list import PICTURE
 from workbench.analyses.analysis import Result
 from workbench.jobs.requests import RunAnalysis
@@ -117,7 +117,8 @@ def test_a_failure_is_said(panel, runner, qtbot):
 
 def test_kinds_stand_beside_their_null_and_say_why_there_is_none(searched):
     heads = {group.title: group for group in searched.list.groups}
-    assert "1 found in 64 tests" in heads["Opposite pair"].counts and "0.1 in shuffled weights (at most 1" in heads["Opposite pair"].counts
+    assert "1 found in 64 tests" in heads["Opposite pair"].counts
+    assert "0.1 in shuffled entries, or units mixed at random (at most 1" in heads["Opposite pair"].counts
     assert "nothing to add up" in heads["Equivariant to invariant"].nothing
     assert heads["Weight banding"].found[0].marked == "artefact"
     for said in ("123 units of 5 layers", "n = 64 images", f"4 dead on these images: {ADD}:0"):
@@ -125,9 +126,17 @@ def test_kinds_stand_beside_their_null_and_say_why_there_is_none(searched):
     assert "Motifs(" in searched.list.recomputation.python() and searched.list.made_from["n"] == 64
 
 
+@pytest.mark.parametrize(("kind", "said"), [("union", "enough units"), ("opposite", "enough units"), ("bands", "3 x 3")])
+def test_a_kind_that_was_not_asked_says_what_is_too_small(kind, said):
+    made = result(RunAnalysis("Motifs", {}, "test:small", "test:images"))
+    made.summary["kinds"][kind] |= {"tests": 0, "found": 0}
+    assert said in nothing(made, kind, EVERYWHERE)
+
+
 def test_kind_and_layer_filter_the_list(searched):
     searched.kind.setCurrentIndex(searched.kind.findData("union"))
     assert [one.units for one in searched.list.found] == [(f"{ACT}:3",)] and "nothing in common" in searched.meaning.text()
+    assert "Null: shuffled entries, or whole" in searched.meaning.text()
     searched.kind.setCurrentIndex(0)
     searched.layer.setCurrentIndex(searched.layer.findText("head"))
     assert [one.units for one in searched.list.found] == [("head:1",), ("head:2",)]

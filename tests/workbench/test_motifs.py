@@ -19,7 +19,9 @@ from workbench.analyses.motifs.counting import Tests as Counted
 from workbench.analyses.motifs.detectors import opposite
 from workbench.analyses.motifs.families import Part as Kernels
 from workbench.analyses.motifs.families import of_input, relations, turn
-from workbench.analyses.motifs.null import Tail, corrected, dealt, mixed, shuffled, weighed
+from workbench.analyses.motifs.null import Tail, corrected, dealt, mixed, rephased, scattered, shuffled, weighed
+from workbench.analyses.motifs.templates import returning, strongest
+from workbench.analyses.motifs.weights import related
 from workbench.images.array_set import ArraySet
 from workbench.images.image_set import ImageSet
 from workbench.input_error import InputError
@@ -27,7 +29,7 @@ from workbench.models.adjacent import adjacent_layers
 from workbench.models.planted import PLANTED
 from workbench.models.traced_model import Preprocessing, TracedModel
 from workbench.motifs import KINDS, as_table
-from workbench.task import Cancelled, Task
+from workbench.task import Cancelled, Part, Task
 
 
 def traced(net: nn.Module, side: int) -> TracedModel:
@@ -158,11 +160,11 @@ def test_kernels_that_return_are_found_in_any_turn() -> None:
         def __init__(self) -> None:
             super().__init__()
             torch.manual_seed(1)
-            self.first, self.second = nn.Conv2d(3, 16, 1), nn.Conv2d(16, 32, 3)
+            self.first, self.second = nn.Conv2d(3, 16, 1), nn.Conv2d(16, 96, 3)
             edge = torch.tensor([[-1.0, 0, 1]] * 3)
             with torch.no_grad():
                 nn.init.normal_(self.second.weight, std=0.3)
-                for unit in range(32):  # each has one edge, turned somehow, among random kernels
+                for unit in range(96):  # each has one edge, turned somehow, among random kernels
                     self.second.weight[unit, unit % 16] = torch.rot90(edge, unit % 4) + 0.1 * torch.randn(3, 3)
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -176,6 +178,16 @@ def test_kernels_that_return_are_found_in_any_turn() -> None:
     assert all(int(edge[0].rpartition(":")[2]) == int(edge[1].rpartition(":")[2]) % 16 for edge in first["edges"])
 
 
+def test_smooth_kernels_of_random_phases_are_no_template() -> None:
+    random = np.random.default_rng(0)
+    smooth = random.normal(size=(128, 8, 3, 1)) @ np.ones((1, 3)) + 0.05 * random.normal(size=(128, 8, 3, 3))
+    rows = weighed(rephased(smooth.astype(np.float32), random), np.ones(8, np.float32))
+    nulls = [[[strongest(null(rows, random), 0)] for _ in range(5)] for null in (shuffled, rephased)]
+    one = strongest(rows, 0)
+    white, honest = ([found.p for found in returning([one], chosen, random)] for chosen in (nulls[:1], nulls))
+    assert min(white) < 1e-6 and min(honest) > 1e-3, "white noise alone is too easy a null"
+
+
 def test_families_are_turned_kernels_and_not_merely_smooth_ones() -> None:
     network = PLANTED["rotated_family_net"].make()
     kernels = network.module.features.weight.detach().numpy()
@@ -186,6 +198,17 @@ def test_families_are_turned_kernels_and_not_merely_smooth_ones() -> None:
     assert not relations(24, [Kernels(0, random.normal(size=(24, 3, 7, 7)).astype(np.float32), of_input(3))], 0).families
 
 
+def test_a_broken_unit_leaves_the_others_their_families() -> None:
+    subject = workbench.load("bundled:planted/rotated_family_net")
+    pairs = adjacent_layers(subject.graph)[:1]
+    kernels = PLANTED["rotated_family_net"].make().module.features.weight.detach().numpy().copy()
+    whole = related(subject, pairs, [kernels], {pairs[0].target}, 0, Part(Task(), 0, 1, 1))[pairs[0].target].families
+    broken = whole[0][0]
+    kernels[broken, 0, 0, 0] = np.nan
+    left = related(subject, pairs, [kernels], {pairs[0].target}, 0, Part(Task(), 0, 1, 1))[pairs[0].target].families
+    assert set(whole[1:]) <= set(left) and not any(broken in family for family in left)
+
+
 def test_nulls_keep_what_they_are_to_keep() -> None:
     random = np.random.default_rng(0)
     rows = random.normal(size=(6, 5, 3, 3)).astype(np.float32)
@@ -194,6 +217,12 @@ def test_nulls_keep_what_they_are_to_keep() -> None:
     assert not shuffled(cut, random)[:, :, 2].any(), "what the image's edge cuts off is no pattern"
     given = dealt(rows, random)
     assert all({kernel.tobytes() for kernel in given[t]} == {kernel.tobytes() for kernel in rows[t]} for t in range(6))
+    norms = [np.sort(np.square(one).sum((2, 3)), 1) for one in (rows, rephased(rows, random))]
+    assert np.allclose(*norms, rtol=1e-4) and not np.allclose(np.sort(rephased(rows, random), None), np.sort(rows, None), atol=1e-3)
+    strong = np.zeros((6, 5, 3, 3), np.float32)
+    strong[:, :2] = random.normal(size=(6, 2, 3, 3))
+    had = (scattered(strong, random) != 0).any((2, 3)).sum(1)
+    assert had.sum() == 12 and had.max() > 2, "kernels stay whole, and not with their unit"
     flat = np.outer(random.normal(size=6), np.ones(45)).reshape(6, 5, 3, 3).astype(np.float32)
     assert np.linalg.matrix_rank(mixed(flat, random).reshape(6, -1)) == 1
     assert np.allclose(np.square(weighed(rows, np.arange(5, dtype=np.float32))).sum((1, 2, 3)), 1)

@@ -19,7 +19,7 @@ from widgets.views.finding_list import FindingList, Found, Group
 from workbench.circuit import layer_of, units_of
 from workbench.jobs.requests import RunAnalysis
 from workbench.jobs.unit_requests import Thumbnails
-from workbench.motifs import KINDS, as_circuit, as_table
+from workbench.motifs import KINDS, NULLS, as_circuit, as_table
 from workbench.recompute import of_result
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 INVITATION = (
     "Open a network and images, then Search: all layers of weights are searched for patterns that return. Each kind is counted beside "
-    "how often shuffled weights have it."
+    "how often weights without it have it by chance."
 )
 READY = (
     "Search goes through all layers of weights: units that add up turned versions of one another, unions over cases, opposite pairs, "
@@ -69,9 +69,9 @@ class MotifsPanel(Panel):
         self.table = self._button("Save CSV…", "Write all findings that are shown into a table", self._ask_file)
         self.kind = QComboBox(self)
         self.kind.addItem("all kinds", "")
-        for kind, (title, tip) in KINDS.items():
+        for kind, (title, _) in KINDS.items():
             self.kind.addItem(title, kind)
-            self.kind.setItemData(self.kind.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
+            self.kind.setItemData(self.kind.count() - 1, meaning(kind), Qt.ItemDataRole.ToolTipRole)
         self.kind.setAccessibleName("Kind of motif")
         self.kind.currentIndexChanged.connect(lambda _index: self._show())
         self.layer = QComboBox(self)
@@ -195,7 +195,7 @@ class MotifsPanel(Panel):
             groups, title=f"Motifs of {given['model']}", made_from={**made, "n": result.summary["images"], "address": address, **badge}
         )
         self.list.recomputation = of_result(result)
-        self.meaning.setText(KINDS[kind][1] if kind else "")
+        self.meaning.setText(meaning(kind) if kind else "")
         self.meaning.setVisible(bool(kind))
         self._say(about(result))
         self.table.setEnabled(bool(self._shown))
@@ -314,13 +314,17 @@ def as_found(finding: dict[str, Any], result: Result) -> Found:
     return Found(tuple(finding["units"]), tuple(finding["inputs"]), finding["note"], finding["score"], finding["q"], marked, pattern)
 
 
+def meaning(kind: str) -> str:
+    """Say what a kind is, and what its count stands beside."""
+    return f"{KINDS[kind][1]} Null: {NULLS[kind]}."
+
+
 def counts(result: Result, kind: str) -> str:
-    """Say how many were found of a kind, beside how many shuffled weights have."""
+    """Say how many were found of a kind, beside how many its null has."""
     told = result.summary["kinds"][kind]
     parts = [f"{told['found']:,} found in {told['tests']:,} tests"]
     if told["null_mean"] is not None:
-        what = "units dealt to branches anew" if kind == "branch" else "shuffled weights"
-        parts.append(f"{told['null_mean']:.2g} in {what} (at most {told['null_most']}, {result.summary['draws']} draws)")
+        parts.append(f"{told['null_mean']:.2g} in {NULLS[kind]} (at most {told['null_most']}, {result.summary['draws']} draws)")
     if told["listed"] < told["found"]:
         parts.append(f"the first {told['listed']} are listed")
     return " · ".join(parts)
@@ -335,8 +339,10 @@ def nothing(result: Result, kind: str, layer: str) -> str:
         return "No layer has units whose weights are turned or mirrored versions of one another, so there is nothing to add up."
     if kind == "branch" and not told["tests"]:
         return "No layers of this network stand side by side as branches."
+    if kind in ("bands", "template") and not told["tests"]:
+        return "No layer has enough square kernels of 3 x 3 or more to ask."
     if not told["tests"]:
-        return "No layer has kernels large enough to ask."
+        return "No layer of weights has enough units, on either side, that can be judged."
     detectable = f"; one alone would have been found from a score of {told['detectable']:.2f} on" if told["detectable"] is not None else ""
     return f"None is likelier than chance and of a score of {told['least']:.2g} or more{detectable}."
 

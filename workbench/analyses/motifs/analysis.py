@@ -38,10 +38,11 @@ class Motifs(Analysis):
     Equivariance" (Distill 2020).
 
     Nulls, `draws` draws of each: *shuffled*: kernel entries of a layer in random places across inputs and units, before any norm is taken;
-    *dealt* (pooling): each unit's kernels whole, given to other inputs; *mixed* (opposites): units drawn anew from what the layer's units
-    span. Of two nulls the harder one counts. p beyond what so many draws can tell comes from an exponential tail fitted to the null's
+    *dealt* (pooling): each unit's kernels whole, given to other inputs; *scattered* (unions): kernels whole, given to any unit and input;
+    *mixed* (opposites): units drawn anew from what the layer's units span; *rephased* (templates): kernels of the same spectrum with random
+    phases. Of two nulls the harder one counts. p beyond what so many draws can tell comes from an exponential tail fitted to the null's
     highest 5 %. Over all tests of a kind in the network p is corrected as Benjamini and Hochberg do (q). A branch is compared by ranks,
-    banding by coins that transpose the kernels of each input, a template by its frequency among shuffled kernels.
+    banding by coins that transpose the kernels of each input, a template by its frequency among the null's kernels.
 
     A source that is not what the targets read lies behind non-linearities: its weights are expanded with mean slopes (see
     `ExpandedWeights`), and since what lies between mixes them, shuffled entries are too easy a null; the summary says so.
@@ -58,7 +59,7 @@ class Motifs(Analysis):
     """
 
     title: ClassVar[str] = "Motifs"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     needs_images: ClassVar[bool] = True
 
     targets: tuple[str, ...] = Field(default=(), description="Layers whose weights are searched; none: all of the network.")

@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from jaxtyping import Bool, Float32, Int64
 
+from workbench.analyses.motifs.null import rephased
+
 TURNS = tuple((quarter, mirrored) for mirrored in (False, True) for quarter in range(4))
 """Quarter turns counter-clockwise, then mirrored left to right; the first leaves everything as it is."""
 LEAST = 0.6
@@ -77,7 +79,7 @@ def relations(units: int, parts: Sequence[Part], seed: int) -> Relations:
     """
     cosines = _cosines(units, parts)
     random = np.random.default_rng(seed)
-    best = [_best(_cosines(units, [Part(p.first, _surrogate(p.kernels, random), p.source) for p in parts])) for _ in range(SURROGATES)]
+    best = [_best(_cosines(units, [Part(p.first, rephased(p.kernels, random), p.source) for p in parts])) for _ in range(SURROGATES)]
     drawn = np.concatenate(best)
     bar = max(LEAST, float(np.quantile(drawn, 0.99)) if len(drawn) else 1.0)
     turned = np.full((len(TURNS), units), -1)
@@ -133,18 +135,6 @@ def _best(cosines: Float32[np.ndarray, "turn unit unit"]) -> npt.NDArray[np.floa
     others[:, np.arange(others.shape[1]), np.arange(others.shape[1])] = -1
     best: npt.NDArray[np.float32] = others.max((0, 1))
     return best
-
-
-def _surrogate(kernels: Kernels, random: np.random.Generator) -> Kernels:
-    """Give each unit's kernels random phases, the same ones for all its inputs, and deal them to other inputs."""
-    units, sources, height, width = kernels.shape
-    noise = np.fft.rfft2(random.normal(size=(units, 1, height, width)))
-    phase = noise / np.maximum(np.abs(noise), 1e-12)
-    phase[..., 0, 0] = np.sign(random.normal(size=(units, 1))) if height * width > 1 else 1
-    turned = np.fft.irfft2(np.fft.rfft2(kernels) * phase, s=(height, width)).astype(np.float32)
-    order = random.permuted(np.tile(np.arange(sources), (units, 1)), axis=1)
-    surrogate: npt.NDArray[np.float32] = turned[np.arange(units)[:, None], order]
-    return surrogate
 
 
 def _families(turned: Int64[np.ndarray, "turn unit"], cosines: Float32[np.ndarray, "turn unit unit"]) -> tuple[tuple[int, ...], ...]:

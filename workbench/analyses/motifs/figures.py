@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from workbench.motifs import KINDS
+from workbench.motifs import KINDS, NULLS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,11 +35,11 @@ def _counts(result: Result) -> Figure:
     counts = [summary["kinds"][kind]["found"] for kind in kinds]
     null = [summary["kinds"][kind]["null_mean"] or 0.0 for kind in kinds]
     axes.barh(at - 0.2, counts, 0.38, color=INK, label="network")
-    axes.barh(at + 0.2, null, 0.38, color=LIGHT, label=f"shuffled weights, mean of {summary['draws']}")
+    axes.barh(at + 0.2, null, 0.38, color=LIGHT, label=f"null, mean of {summary['draws']} draws")
     for place, kind in enumerate(kinds):
         told = summary["kinds"][kind]
         axes.text(counts[place], place - 0.2, f" {counts[place]} of {told['tests']:,} tests", va="center", fontsize=7)
-        axes.text(null[place], place + 0.2, f" {null[place]:.2g}", va="center", fontsize=7, color=INK)
+        axes.text(null[place], place + 0.2, f" {null[place]:.2g} in {NULLS[kind]}", va="center", fontsize=7, color=INK)
     axes.set_yticks(at, [KINDS[kind][0] for kind in kinds], fontsize=8)
     axes.set_ylim(len(kinds) - 0.4, -0.6)
     axes.set_xlim(0, max([1, *counts, *null]) * 1.25)

@@ -145,7 +145,7 @@ def _template(weights: Sequence[Weights], what: tuple[int, Returning]) -> Findin
     layers = sorted({weights[place].pair.target for place, _, _ in found.examples.tolist()})
     side = len(found.template)
     spread = f" in {', '.join(layers[:3])}" + (f" and {len(layers) - 3} more layers" if len(layers) > 3 else "")
-    note = f"template {number}, {side} x {side}: {found.share:.1%} of the strongest kernels, {found.null:.1%} of shuffled ones{spread}"
+    note = f"template {number}, {side} x {side}: {found.share:.1%} of the strongest kernels, {found.null:.1%} of the null's{spread}"
     finding = _finding(weights[shown[0][0]], [str(edge[1]) for edge in edges], [str(edge[0]) for edge in edges], edges, note)
     return finding | {"units": list(dict.fromkeys(finding["units"])), "template": number}
 

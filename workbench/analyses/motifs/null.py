@@ -4,7 +4,9 @@
 shuffle would be vacuous where kernels are 1 x 1: two strong inputs among many weak ones stay two strong inputs. *Dealt*: each unit's
 kernels whole, but given to other inputs. It keeps how large and how smooth they are, and takes away only which input has which. *Mixed*:
 units drawn anew from what the layer's units span. It keeps how many different things a layer does: units that all have one look and differ
-in two colours are opposites of one another by chance.
+in two colours are opposites of one another by chance. *Scattered*: kernels whole, given to any unit and input. A layer of a few strong
+kernels among many weak ones keeps both, and has units with two strong inputs by chance. *Rephased*: kernels of the same spectrum whose
+phases are random. They are as smooth as the layer's, which alone makes many of them alike.
 """
 
 from __future__ import annotations
@@ -44,6 +46,21 @@ def mixed(rows: Rows, random: np.random.Generator) -> Rows:
     drawn = random.normal(size=(len(rows), len(rows))) @ flat
     length = np.linalg.norm(drawn, axis=1)
     return (drawn / np.where(length > 0, length, 1)[:, None]).reshape(rows.shape).astype(np.float32)
+
+
+def scattered(rows: Rows, random: np.random.Generator) -> Rows:
+    """Return a layer's kernels whole, each at a random unit and input, each unit's brought to length 1 again (or 0)."""
+    given = random.permutation(rows.reshape(-1, *rows.shape[2:])).reshape(rows.shape)
+    return weighed(given, np.ones(rows.shape[1], np.float32))
+
+
+def rephased(rows: Rows, random: np.random.Generator) -> Rows:
+    """Give each unit's kernels random phases, the same ones for all its inputs, and deal them to other inputs."""
+    units, _, height, width = rows.shape
+    noise = np.fft.rfft2(random.normal(size=(units, 1, height, width)))
+    phase = noise / np.maximum(np.abs(noise), 1e-12)
+    phase[..., 0, 0] = np.sign(random.normal(size=(units, 1))) if height * width > 1 else 1
+    return dealt(np.fft.irfft2(np.fft.rfft2(rows) * phase, s=(height, width)).astype(np.float32), random)
 
 
 def weighed(rows: Rows, weight: npt.NDArray[np.float32]) -> Rows:

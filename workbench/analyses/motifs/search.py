@@ -12,7 +12,7 @@ from workbench.analyses.motifs.activity import PREFERENCES
 from workbench.analyses.motifs.branches import Branching, needs_of, told_apart
 from workbench.analyses.motifs.counting import Tests
 from workbench.analyses.motifs.detectors import Seen, bands, opposite, pooling, strengths, union
-from workbench.analyses.motifs.null import Rows, dealt, mixed, shuffled, weighed
+from workbench.analyses.motifs.null import Rows, dealt, mixed, rephased, scattered, shuffled, weighed
 from workbench.analyses.motifs.templates import FEWEST, Strongest, returning, strongest
 from workbench.analyses.motifs.weights import Weights
 from workbench.models.adjacent import Adjacent
@@ -20,8 +20,8 @@ from workbench.task import Task
 
 LEAST = {"pooling": 0.25, "union": 0.4, "opposite": 0.6, "bands": 0.1, "branch": 0.65, "template": 0.0}
 """Smallest score that is called a motif."""
-HARDER = {"pooling": dealt, "opposite": mixed}
-"""Second nulls. That a unit has few strong inputs, and not which, is asked of shuffled entries alone."""
+HARDER = {"pooling": dealt, "union": scattered, "opposite": mixed}
+"""Second nulls; that of templates is `rephased`. `workbench.motifs.NULLS` says them in words."""
 FEWEST_UNITS = 4
 """Units on either side of a layer of weights in which motifs are searched."""
 NULL, HARD, BRANCH, CLUSTER = range(4)
@@ -47,7 +47,7 @@ def everything(
         Concatenations of branches, what the units they read need, and the layers of weights that they name.
     """
     tests = {kind: Tests(LEAST[kind]) for kind in kinds}
-    of_size: dict[int, list[tuple[Strongest, list[Strongest]]]] = {}
+    of_size: dict[int, list[tuple[Strongest, list[list[Strongest]]]]] = {}
     total = sum(weight.kernels.size for weight in weights) or 1
     done = 0
     for place, weight in enumerate(weights):
@@ -66,10 +66,11 @@ def everything(
             continue
         task.step(total, total, note=f"templates of {side} x {side}")
         random = np.random.default_rng([seed, CLUSTER, side])
-        nulls = [[of_draw[draw] for _, of_draw in found] for draw in range(draws)]
+        nulls = [[[of_null[null][draw] for _, of_null in found] for draw in range(draws)] for null in range(2)]
         for one in returning([one for one, _ in found], nulls, random):
             tests["template"].add_sure(one.share, one.p, (len(templates), one))
-            tests["template"].add_draws([(np.array([share]), np.array([p])) for share, p in one.drawn])
+            for null, of_null in enumerate(one.drawn):
+                tests["template"].add_draws([(np.array([share]), np.array([p])) for share, p in of_null], null)
             templates.append(one.template)
     return tests, templates
 
@@ -78,7 +79,7 @@ def _layer(
     place: int,
     weight: Weights,
     tests: dict[str, Tests],
-    of_size: dict[int, list[tuple[Strongest, list[Strongest]]]],
+    of_size: dict[int, list[tuple[Strongest, list[list[Strongest]]]]],
     draws: int,
     alpha: float,
     seed: int,
@@ -95,10 +96,10 @@ def _layer(
             rows = np.flatnonzero(np.isin(weight.rows, weight.columns))
             own = kept[rows, np.searchsorted(weight.columns, weight.rows[rows])][:, None]
             random = np.random.default_rng([seed, NULL, place])
-            found = [strongest(shuffled(own, random) if draw else own, place) for draw in range(draws + 1)]
-            for one in found:
-                one.where[:, 2] = one.where[:, 1] = weight.rows[rows][one.where[:, 1]]
-            of_size.setdefault(side, []).append((found[0], found[1:]))
+            look = strongest(own, place)
+            look.where[:, 2] = look.where[:, 1] = weight.rows[rows][look.where[:, 1]]
+            drawn = [[strongest(null(own, random), place) for _ in range(draws)] for null in (shuffled, rephased)]
+            of_size.setdefault(side, []).append((look, drawn))
         return
     if min(kept.shape[:2]) < FEWEST_UNITS and weight.pair.source != "input":
         return
@@ -115,36 +116,41 @@ def _layer(
     measures = {kind: measure for kind, measure in measures.items() if kind in tests}
     random, harder = (np.random.default_rng([seed, stream, place]) for stream in (NULL, HARD))
     nulls: dict[str, list[list[npt.NDArray[np.float32]]]] = {kind: [[], []] if kind in HARDER else [[]] for kind in measures}
-    banded: list[tuple[float, float]] = []
-    looks: list[Strongest] = []
+    looks: list[list[Strongest]] = [[], []]
     for _ in range(draws):
         rows = weighed(shuffled(kept, random), std)
         for kind, measure in measures.items():
             nulls[kind][0].append(measure(rows).score)
             if kind in HARDER:
                 nulls[kind][1].append(measure(HARDER[kind](real, harder)).score)
-        if square and "bands" in tests:
-            banded.append(_banded(rows))
         if square and "template" in tests:
-            looks.append(strongest(rows, place))
+            looks[0].append(strongest(rows, place))
+            looks[1].append(strongest(rephased(real, harder), place))
         pulse()
     for kind, measure in measures.items():
         seen = measure(real)
         what = [(place, int(row), int(of)) for row, of in zip(weight.rows[seen.row], seen.what, strict=True)]
         tests[kind].add(seen.score, what, nulls[kind], alpha)
     if square and "bands" in tests and not image:
-        tests["bands"].add_sure(*_banded(real), (place,))
-        tests["bands"].add_draws([(np.array([score]), np.array([p])) for score, p in banded])
+        varied = bands(real).astype(np.float64).sum(0)
+        tests["bands"].add_sure(*_banded(varied), (place,))
+        transposed = [np.where(random.random(len(varied))[:, None] < 0.5, varied[:, [1, 0, 2]], varied) for _ in range(draws)]
+        tests["bands"].add_draws([(np.array([score]), np.array([p])) for score, p in map(_banded, transposed)])
     if square and "template" in tests:
         look = strongest(real, place)
-        for one in (look, *looks):
-            one.where[:, 1], one.where[:, 2] = weight.rows[one.where[:, 1]], weight.columns[one.where[:, 2]]
+        look.where[:, 1], look.where[:, 2] = weight.rows[look.where[:, 1]], weight.columns[look.where[:, 2]]
         of_size.setdefault(side, []).append((look, looks))
 
 
-def _banded(rows: Rows) -> tuple[float, float]:
-    """Return how much more kernels vary from row to row than from column to column, and p when coins transpose each input's kernels."""
-    down, across, whole = bands(rows).astype(np.float64).sum(0).T
+def _banded(varied: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """Return how much more kernels vary from row to row than from column to column, and p when coins transpose each input's kernels.
+
+    Parameters
+    ----------
+    varied
+        ``source 3``, as `bands` gives them, summed over units.
+    """
+    down, across, whole = varied.T
     if not whole.sum() > 0:
         return 0.0, 1.0
     more = down - across

@@ -2,7 +2,8 @@
 
 The strongest kernels of every unit, of all layers with kernels of one size, are brought to length 1, turned and mirrored so that they fit
 best, and clustered (k-means whose distance is the smallest over the eight turns of a square). Clusters are made of one half of the target
-units and counted on the other: which part of its kernels fit a template, beside that of kernels whose entries are in random places.
+units and counted on the other: which part of its kernels fit a template, beside that of kernels whose entries are in random places,
+and of kernels as smooth as they are, with random phases; the harder of the two counts.
 """
 
 from __future__ import annotations
@@ -97,11 +98,11 @@ class Returning:
     Attributes
     ----------
     share, null
-        Part of the kernels, and of those with entries in random places.
+        Part of the kernels, and of those of the null that has more.
     p
-        That as many fit by chance.
+        That as many fit by chance, in that null.
     drawn
-        For each draw which part of its kernels fit, and p of that.
+        For each null and each of its draws which part of its kernels fit, and p of that.
     examples
         Those that fit best, as `Strongest.where` gives them.
     """
@@ -110,17 +111,17 @@ class Returning:
     share: float
     null: float
     p: float
-    drawn: list[tuple[float, float]]
+    drawn: list[list[tuple[float, float]]]
     examples: npt.NDArray[np.int64]
 
 
-def returning(found: Sequence[Strongest], nulls: Sequence[Sequence[Strongest]], random: np.random.Generator) -> list[Returning]:
+def returning(found: Sequence[Strongest], nulls: Sequence[Sequence[Sequence[Strongest]]], random: np.random.Generator) -> list[Returning]:
     """Cluster the kernels of one size and count each template.
 
     Parameters
     ----------
     nulls
-        For each draw what `found` has, of weights with entries in random places.
+        For each null and each of its draws what `found` has.
     """
     from scipy.stats import binom
 
@@ -132,17 +133,20 @@ def returning(found: Sequence[Strongest], nulls: Sequence[Sequence[Strongest]], 
         return []
     templates = clustered(kernels[first], random)
     held = fitted(kernels[~first], templates)[0]
-    draws = [fitted(np.concatenate([one.kernels for one in draw]), templates)[0] >= FITS for draw in nulls]
-    by_chance = np.concatenate(draws)
+    draws = [[fitted(np.concatenate([one.kernels for one in draw]), templates)[0] >= FITS for draw in null] for null in nulls]
+    by_chance = [np.concatenate(null) for null in draws]
     result = []
+
+    def p(count: int, number: int, expected: float) -> float:
+        return float(binom.sf(count - 1, number, expected)) if count else 1.0
+
     for place, template in enumerate(templates):
-        count, null = int((held[:, place] >= FITS).sum()), int(by_chance[:, place].sum())
-        expected = (1 + null) / (1 + len(by_chance))
-        p = float(binom.sf(count - 1, len(held), expected)) if count else 1.0
+        count = int((held[:, place] >= FITS).sum())
+        expected = max((1 + float(fits[:, place].sum())) / (1 + len(fits)) for fits in by_chance)
+        share = max(float(fits[:, place].mean()) for fits in by_chance)
         best = np.argsort(-held[:, place], kind="stable")[: min(count, 24)]
         drawn = [
-            (float(draw[:, place].mean()), float(binom.sf(draw[:, place].sum() - 1, len(draw), expected)) if draw[:, place].any() else 1.0)
-            for draw in draws
+            [(float(draw[:, place].mean()), p(int(draw[:, place].sum()), len(draw), expected)) for draw in null] for null in draws
         ]
-        result.append(Returning(template, count / len(held), null / len(by_chance), p, drawn, where[~first][best]))
+        result.append(Returning(template, count / len(held), share, p(count, len(held), expected), drawn, where[~first][best]))
     return result

@@ -170,16 +170,21 @@ def related(
         for place in made[name]:
             pair = pairs[place]
             source = found.get(pair.source) or unknown(kernels[place].shape[1])
-            if np.isfinite(kernels[place]).all() and kernels[place].shape[1] == source.turned.shape[1]:
-                parts.append(Part(pair.first, kernels[place], source))
+            if kernels[place].shape[1] == source.turned.shape[1]:
+                parts.append(Part(pair.first, _cleaned(kernels[place])[0], source))
         found[name] = relations(units, parts, seed) if parts else unknown(units)
     return found
 
 
+def _cleaned(kernels: Rows) -> tuple[Rows, npt.NDArray[np.bool_]]:
+    """Return kernels with 0 for every unit that is no number, and which units are numbers: one that is broken leaves the others theirs."""
+    finite = np.isfinite(kernels).all((1, 2, 3))
+    return np.where(finite[:, None, None, None], kernels, 0).astype(np.float32), finite
+
+
 def judge(pair: Adjacent, kernels: Rows, activity: Activity, known: Relations | None, weighted: bool) -> Weights:
     """Set apart what can be judged, and say which inputs have something in common."""
-    finite = np.isfinite(kernels).all((1, 2, 3))
-    cleaned = np.where(finite[:, None, None, None], kernels, 0).astype(np.float32)
+    cleaned, finite = _cleaned(kernels)
     std = np.where(np.isfinite(activity.std), activity.std, 0).astype(np.float32)
     columns = np.flatnonzero(std > 0)
     rows = np.flatnonzero(finite & (np.abs(cleaned[:, columns]).max((1, 2, 3), initial=0) > 0))
