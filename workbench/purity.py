@@ -213,7 +213,7 @@ def over_concepts(
     if not found.labels or not counted.any():
         return found
     number = len(known)
-    place, drawn = redrawn([concepts[one] for one in np.flatnonzero(counted)], seed)
+    place, drawn = redrawn([concepts[one] for one in np.flatnonzero(counted).tolist()], seed)
     cell, shape = place * number + bins[counted], (drawn.shape[1], number)
     labels, right = (
         drawn @ np.bincount(cell, each, shape[0] * number).reshape(shape) for each in (None, hits[counted].astype(np.float64))
