@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from workbench.data_folder import data_folder
 from workbench.input_error import InputError
-from workbench.purity import Estimate, in_bins, weighted
+from workbench.purity import Estimate, in_bins, over_concepts
 
 CLASSES = ("is one", "partly one", "related, not one", "unrelated")
 """What is said of a picture, as in "Curve Detectors" (curve, imperfect curve, related, unrelated); the user may call them otherwise."""
@@ -192,19 +192,22 @@ class Labelling(BaseModel):
 
     def in_bins(self, labels: tuple[int, ...] = (0,)) -> list[Estimate]:
         """Return of every bin which share is labelled with one of these classes."""
+        return in_bins(*self._said(labels), len(self.bins.counts))
+
+    def _said(self, labels: tuple[int, ...]) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int64], list[str]]:
+        """Return of every label whether it is one of these classes, the bin, and the concept."""
         seen = self.pictures[: self.done]
         hits = np.isin([said.label for said in self.judgements], labels)
-        places = np.array([shown.bin for shown in seen], np.int64)
-        return in_bins(hits, places, [shown.concept for shown in seen], len(self.bins.counts))
+        return hits, np.array([shown.bin for shown in seen], np.int64), [shown.concept for shown in seen]
 
     def purity(self, labels: tuple[int, ...] = (0,), above: float = 0.0) -> Estimate:
         """Return which share of the positions with an activation above `above` (an edge) are of these classes, bins weighted by density."""
         there = np.array(self.bins.edges[:-1]) >= above - 1e-9
-        return weighted(self.in_bins(labels), self.bins.density * there)
+        return over_concepts(*self._said(labels), self.bins.density * there)
 
     def share_of_expected_value(self, labels: tuple[int, ...] = (0,)) -> Estimate:
         """Return which share of the activation above zero is due to these classes, bins weighted by activation x density."""
-        return weighted(self.in_bins(labels), np.where(self.bins.firing, self.bins.expected, 0))
+        return over_concepts(*self._said(labels), np.where(self.bins.firing, self.bins.expected, 0))
 
     # --- keeping ---------------------------------------------------------------------------------------------------------------
 
@@ -291,7 +294,8 @@ def kept_of(weights: str, images_hash: str, unit: str) -> list[Path]:
 
     What a labelling is of stands at the top of its file, so that those of other units need not be read as a whole.
     """
-    needed = [json.dumps(name, ensure_ascii=False).encode() for name in (weights, images_hash, unit)]
+    about = {"weights": weights, "images_hash": images_hash, "unit": unit}
+    needed = [f'"{name}": {json.dumps(value, ensure_ascii=False)}'.encode() for name, value in about.items()]
     found = []
     for path in sorted(place_of("").parent.glob("*.json")):
         with path.open("rb") as file:

@@ -48,13 +48,13 @@ class Piece:
     figure
         The figure in words, with its interval; empty where it is missing.
     value, low, high
-        The figure, its 95 % interval.
+        The figure, its 95 % interval; None where it has none.
     unit
         What it is counted in.
     null
         What it stands beside, in words, with its figure.
-    images
-        Images (or stimuli) it rests on.
+    images, counted
+        How many images it rests on, or of what else.
     detectable
         Smallest effect this would have found four times out of five, in the same unit.
     verdict
@@ -75,6 +75,7 @@ class Piece:
     verdict: str = ""
     missing: str = ""
     todo: str = ""
+    counted: str = "images"
 
     @property
     def question(self) -> str:
@@ -87,7 +88,7 @@ class Piece:
         if self.missing:
             return f"{self.name}: {self.missing}. {self.todo}".strip()
         found = f"; smallest difference it would find: {self.detectable:.2g} {self.unit}".rstrip() if self.detectable is not None else ""
-        return f"{self.name}: {self.figure}; null: {self.null}; n = {self.images:,}{found}. {self.verdict}"
+        return f"{self.name}: {self.figure}; null: {self.null}; n = {self.images:,} {self.counted}{found}. {self.verdict}"
 
 
 def pieces_of(summary: Mapping[str, Any]) -> list[Piece]:
@@ -99,9 +100,13 @@ def purity_piece(labelling: Labelling | None) -> Piece:
     """Return the piece that only a person can give; without labels nothing takes its place."""
     if labelling is None or not labelling.done:
         return Piece("purity", missing=PURITY, todo="Label blind in the panel Evidence, or give a file of blind labels.")
-    pure, share = labelling.purity(), labelling.share_of_expected_value()
-    wide = labelling.purity((0, 1))
     weights = labelling.bins.density * labelling.bins.firing
+    if not weights.sum() > 0:
+        return Piece("purity", missing="missing: it never fires on these images", todo="Label it on images that it fires on.")
+    pure, share = labelling.purity(), labelling.share_of_expected_value()
+    if np.isnan(pure.value):
+        return Piece("purity", missing="missing: blind labels of positions at which it fires", todo="Go on labelling.")
+    wide = labelling.purity((0, 1))
     firing = [estimate for estimate, there in zip(labelling.in_bins(), labelling.bins.firing, strict=True) if there]
     unlabelled = sum(not estimate.labels for estimate in firing)
     more = labels_needed(labelling.in_bins(), weights) - labelling.done
@@ -128,11 +133,18 @@ def purity_piece(labelling: Labelling | None) -> Piece:
         labelling.done,
         pure.detectable,
         verdict,
+        counted="labels",
     )
 
 
 def _percent(share: Any) -> str:
-    return f"{share.value:.0%} [{share.low:.0%}, {share.high:.0%}]"
+    return "an unknown share" if np.isnan(share.value) else f"{share.value:.0%} [{share.low:.0%}, {share.high:.0%}]"
+
+
+def labels_caption(summary: Mapping[str, Any]) -> str:
+    """Say what the figure of the labels shows."""
+    role = " (pre-activation)" if summary["measured"] != summary["unit"] else ""
+    return f"What blind labels say at each activation of {summary['measured']}{role}; bars are Wilson's 95 % intervals over concepts"
 
 
 def label_arrays(labelling: Labelling) -> dict[str, npt.NDArray[Any]]:
@@ -159,7 +171,12 @@ def with_labels(result: Result, labelling: Labelling, path: str) -> Result:
         result,
         parameters={**result.parameters, "labels": path},
         arrays={**result.arrays, **label_arrays(labelling)},
-        summary={**result.summary, "checklist": checklist},
+        summary={
+            **result.summary,
+            "checklist": checklist,
+            "lines": [Piece(**piece).line for piece in checklist],
+            "figures": {**result.summary["figures"], "labels": labels_caption(result.summary)},
+        },
     )
 
 
@@ -168,12 +185,13 @@ def page(result: Result) -> str:
     summary, made = result.summary, result.provenance
     pieces = pieces_of(summary)
     rows = [
-        (one.name, one.figure or one.missing, one.null or "–", f"{one.images:,}" if one.images else "–", one.verdict or one.todo)
+        (one.name, one.figure or one.missing, one.null or "–", number, one.verdict or one.todo)
         for one in pieces
+        for number in [f"{one.images:,} {one.counted}" if one.images else "–"]
     ]
     there = sum(not piece.missing for piece in pieces)
-    caption = f"{there} of {len(pieces)} pieces computed. Intervals are of 95 %. There is no score over all pieces."
-    columns = ("piece", "figure", "null", "images", "what it says")
+    caption = f"{there} of {len(pieces)} pieces computed. Intervals in brackets are of 95 %. There is no score over all pieces."
+    columns = ("piece", "figure", "null", "n", "what it says")
     drawings: list[Part] = [
         Drawing(summary["figures"].get(name, name), as_svg(figure, name)) for name, figure in result.figures().items()
     ]

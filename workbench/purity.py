@@ -8,7 +8,8 @@ unit fires, how much is due to it.
 
 A bin's interval is Wilson's. That of a weighted mean is put together from the bins' own (Zou and Donner 2008, `weighted`), because a
 bootstrap over a bin in which all labels agree would find no uncertainty there. Drawings of one concept are not independent, so an
-interval counts concepts, not images.
+interval counts concepts, not images; and as one concept has drawings in several bins, it reaches at least as far as when whole concepts
+are drawn again (`over_concepts`).
 
 Source: Cammarata et al., "Curve Detectors", Distill 2020, whose figures these are: p(label | activation), density and expected value.
 """
@@ -22,6 +23,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from workbench.bootstrap import bounds, redrawn
 
 Floats = npt.NDArray[np.floating]
 Integers = npt.NDArray[np.integer]
@@ -186,6 +189,39 @@ def weighted(estimates: Sequence[Estimate], weights: Sequence[float] | Numbers) 
         labels,
         concepts,
     )
+
+
+def over_concepts(
+    hits: npt.NDArray[np.bool_], bins: Integers, concepts: Sequence[str], weights: Sequence[float] | Numbers, seed: int = 0
+) -> Estimate:
+    """Return `weighted` of `in_bins`, with the wider of two intervals: theirs, and that of a bootstrap over concepts across all bins.
+
+    The first takes bins as independent, which they are not where one concept has drawings in several. The second finds no uncertainty
+    where all labels agree. A bin that a draw leaves without labels keeps its share.
+
+    Parameters
+    ----------
+    hits, bins, concepts
+        One of each a label.
+    weights
+        ``bin``.
+    """
+    known = np.asarray(weights, np.float64)
+    estimates = in_bins(hits, bins, concepts, len(known))
+    found = weighted(estimates, known)
+    counted = known[bins] > 0
+    if not found.labels or not counted.any():
+        return found
+    number = len(known)
+    place, drawn = redrawn([concepts[one] for one in np.flatnonzero(counted).tolist()], seed)
+    cell, shape = place * number + bins[counted], (drawn.shape[1], number)
+    labels, right = (
+        drawn @ np.bincount(cell, each, shape[0] * number).reshape(shape) for each in (None, hits[counted].astype(np.float64))
+    )
+    own = np.array([0.5 if math.isnan(one.value) else one.value for one in estimates])
+    shares = np.where(labels > 0, right / np.maximum(labels, 1), own)
+    low, high = bounds(shares @ (known / known.sum()))
+    return Estimate(found.value, min(found.low, low), max(found.high, high), found.labels, shape[0])
 
 
 def labels_needed(estimates: Sequence[Estimate], weights: Sequence[float] | Numbers, half: float = 0.05) -> int:

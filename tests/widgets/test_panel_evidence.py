@@ -102,7 +102,7 @@ def test_the_checklist_has_every_figure_with_its_null_or_what_is_missing(panel, 
     assert request.analysis == "Evidence" and request.parameters == {"layer": UNIT.layer, "unit": 7}
     assert "4 of 7 pieces" in panel.said.text() and "no score" in panel.said.text()
     assert panel.checklist.text("causality") == (
-        "8.0 SD\nNull: twins 5.1 · n = 512 · smallest difference it would find: 0.4 SD\nIt stands out."
+        "8.0 SD\nNull: twins 5.1 · n = 512 images · smallest difference it would find: 0.4 SD\nIt stands out."
     )
     assert panel.checklist.text("purity").startswith(PURITY) and panel.checklist.text("hand-coding").startswith(HAND_CODING)
     assert [view.title for view in panel.views()] == ["Density", "Expected value"]

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from workbench.blind_labels import CLASSES, Bins, Labelling, Shown, place_of
+from workbench.blind_labels import CLASSES, Bins, Labelling, Shown, kept_of, place_of
 from workbench.evidence_card import PURITY, purity_piece
 from workbench.input_error import InputError
 
@@ -141,3 +141,27 @@ def test_bins_that_are_not_labelled_yet_are_said():
     found.say(0)
     piece = purity_piece(found)
     assert "2 of 3 bins above 0 have no label yet" in piece.verdict and piece.high - piece.low > 0.4
+
+
+def test_labellings_of_a_unit_are_found_whatever_number_was_asked_for(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORKBENCH_DATA", str(tmp_path))
+    assert kept_of("w", "i", "a:1") == []
+    bins = Bins(edges=[0, 1], mean=0.0, std=1.0, counts=[1], sums=[0.5], images=1)
+    about = {"model": "m", "weights": "w", "images": "n", "images_hash": "i", "measured": "a:1", "seed": 0, "bins": bins, "pictures": []}
+    written = {wanted: Labelling(**about, unit="a:1", wanted=wanted).save() for wanted in (20, 400)}
+    Labelling(**about, unit="a:12", wanted=20).save()
+    assert kept_of("w", "i", "a:1") == sorted(written.values())
+
+
+def test_a_unit_that_never_fires_has_no_purity_rather_than_one_that_is_no_number():
+    bins = Bins(edges=[-2, -1, 0], mean=-1.0, std=0.5, counts=[1, 1], sums=[-1.5, -0.5], images=2)
+    shown = [Shown(image=i, name=str(i), concept=str(i), position=[], activation=-1.5 + i, bin=i) for i in range(2)]
+    about = {"model": "m", "weights": "w", "images": "n", "images_hash": "i", "unit": "a:1", "measured": "a:1", "wanted": 2, "seed": 0}
+    silent = Labelling(**about, bins=bins, pictures=shown)
+    silent.say(0)
+    silent.say(0)
+    assert purity_piece(silent).missing == "missing: it never fires on these images"
+    bins = Bins(edges=[-1, 0, 1], mean=0.0, std=0.5, counts=[1, 1], sums=[-0.5, 0.5], images=2)
+    begun = Labelling(**about, bins=bins, pictures=shown)
+    begun.say(0)
+    assert "at which it fires" in purity_piece(begun).missing

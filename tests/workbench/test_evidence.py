@@ -6,6 +6,7 @@ import functools
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -97,7 +98,11 @@ def test_every_piece_has_a_figure_or_says_what_is_missing(found):
     assert pieces["purity"].missing == PURITY and pieces["hand-coding"].missing == HAND_CODING
     for name in ("causality", "generality", "family", "inputs", "use"):
         piece = pieces[name]
-        assert not piece.missing and np.isfinite(piece.value) and piece.low <= piece.value <= piece.high, piece
+        assert not piece.missing and np.isfinite(piece.value), piece
+        if name == "causality":  # worst and best of three images are no interval
+            assert piece.low is None and piece.high is None and "worst to best of 3 images" in piece.figure
+        else:
+            assert piece.low <= piece.value <= piece.high, piece
         assert piece.null and piece.images > 0 and piece.verdict and piece.figure
     assert found.summary["measured"] == "conv:2" and found.summary["images"] == 40
     assert not any("score" in name for name in found.summary)
@@ -133,6 +138,27 @@ def test_inputs_add_up_and_the_one_planted_input_explains_the_unit(found):
     assert np.median(found.arrays["input_null"]) < 0.9
 
 
+def test_inputs_are_not_chosen_and_scored_on_one_concept(bars):
+    images = pictures()
+    images.columns = {"concept": ["one"] * len(images)}
+    population = Population.read(bars, Unit("act", 2), images, 40, 0, Task())
+    with pytest.raises(InputError, match="of one concept"):
+        parts.inputs(bars, images, population, 16, 6, 0, Task())
+
+
+def test_what_was_compared_with_nothing_says_so(bars, monkeypatch):
+    class Alone:
+        def run(self, *_: object) -> SimpleNamespace:
+            said = {"measure": "KL", "change": 0.5, "change_low": 0.4, "change_high": 0.6, "images": 24, "detectable": 0.1}
+            return SimpleNamespace(summary=said | {"null_missing": "no other unit"}, arrays={"null_change": np.zeros(0)})
+
+    monkeypatch.setattr(parts, "_asked", lambda _name, **_parameters: Alone())
+    use, _ = parts.use(bars, pictures(), Unit("act", 2), 24, 8, 0, Task())
+    assert use.null == "no other unit" and "no random unit to compare with" in use.verdict
+    most = tuple(range(20))  # of 24: there are no 20 others
+    assert "no random units to compare with" in parts.family(bars, "act", most, (), 0)[0].verdict
+
+
 def test_a_unit_that_is_read_is_used_and_one_that_is_not_is_not(bars, found):
     assert found.arrays["use_change"] < 0
     use, _ = parts.use(bars, pictures(), Unit("act", UNREAD), 24, 8, 0, Task())
@@ -153,7 +179,9 @@ def test_labels_are_drawn_and_fill_the_purity_and_nothing_else(bars, found, tmp_
     path = labelling.save(tmp_path / "labels.json")
     result = with_labels(found, labelling, str(path))
     piece = pieces_of(result.summary)[2]
-    assert not piece.missing and 0 < piece.value < 0.6 and "ada" in piece.verdict
+    assert not piece.missing and 0 < piece.value < 0.6 and "ada" in piece.verdict and piece.counted == "labels"
+    assert result.summary["lines"][2] == piece.line and "n = 60 labels" in piece.line
+    assert "labels" in result.summary["figures"] and "labels" not in found.summary["figures"]
     others = [[one for one in of.summary["checklist"] if one["name"] != "purity"] for of in (found, result)]
     assert others[0] == others[1] and pieces_of(found.summary)[2].missing == PURITY, "the first result is as it was"
     assert result.arrays["label_shares"].shape == (len(counts), 4) and "label_shares" not in found.arrays

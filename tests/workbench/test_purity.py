@@ -5,7 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from workbench.purity import activation_bins, bin_of, draw, drawn_edges, in_bins, labels_needed, weighted, wilson
+from workbench.purity import (
+    activation_bins,
+    bin_of,
+    draw,
+    drawn_edges,
+    in_bins,
+    labels_needed,
+    over_concepts,
+    weighted,
+    wilson,
+)
 
 DENSITY = np.array([0.30, 0.22, 0.16, 0.12, 0.08, 0.06, 0.04, 0.02])
 TRUTH = np.array([0.59, 0.647, 0.70, 0.76, 0.82, 0.90, 0.95, 0.99])
@@ -116,3 +126,16 @@ def test_how_many_labels_are_needed():
     share = weighted(found, DENSITY)
     assert needed > 320 and needed == pytest.approx(320 * ((share.high - share.low) / 2 / 0.05) ** 2, rel=0.25)
     assert labels_needed(found, DENSITY, 0.5) == 320
+
+
+def test_one_concept_in_all_bins_is_no_independent_evidence_of_each():
+    hits, bins = np.tile(np.arange(20) % 2 == 0, 8), np.repeat(np.arange(8), 20)
+    weights = np.full(8, 1 / 8)
+    apart = over_concepts(hits, bins, [str(i) for i in range(160)], weights)
+    same = over_concepts(hits, bins, [str(i % 20) for i in range(160)], weights)
+    plain = weighted(in_bins(hits, bins, [str(i % 20) for i in range(160)], 8), weights)
+    assert same.value == apart.value == plain.value == 0.5 and (apart.concepts, same.concepts) == (160, 20)
+    assert same.high - same.low > 1.8 * (plain.high - plain.low), "as wide as of 20 concepts, not of 160"
+    assert same.high - same.low == pytest.approx(2 * 1.96 * 0.5 / 20**0.5, rel=0.1)
+    agreed = over_concepts(np.ones(160, bool), bins, [str(i % 20) for i in range(160)], weights)
+    assert agreed.low < 1, "that all agree is no certainty"

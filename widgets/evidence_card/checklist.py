@@ -84,7 +84,7 @@ class Checklist(Flowing):
             texts = (QUESTIONS[name], "", "") if piece is None else (
                 (piece.missing, "", piece.todo)
                 if piece.missing
-                else (piece.figure, f"Null: {piece.null} · n = {piece.images:,}{_detectable(piece)}", piece.verdict)
+                else (piece.figure, f"Null: {piece.null} · n = {piece.images:,} {piece.counted}{_detectable(piece)}", piece.verdict)
             )  # fmt: skip
             colour = "" if piece is None or not piece.missing else f"color: {signal_colour('warning', palette).name()}"
             faint = f"color: {palette.color(palette.ColorRole.PlaceholderText).name()}"

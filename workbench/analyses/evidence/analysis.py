@@ -68,7 +68,7 @@ class Evidence(Analysis):
     """
 
     title: ClassVar[str] = "Evidence card"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     needs_images: ClassVar[bool] = True
 
     layer: str = Field(description="Layer of the unit.")

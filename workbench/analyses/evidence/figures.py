@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from workbench.evidence_card import labels_caption
 from workbench.purity import drawn_edges
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def captions(summary: Mapping[str, Any], arrays: Arrays) -> dict[str, str]:
     told = {
         "density": f"Density and expected value of {measured}{role} over {summary['positions']:,} positions of {n:,} images; "
         f"SD {summary['std']:.3g}; the lowest bin reaches down to the smallest activation",
-        "labels": f"What blind labels say at each activation of {measured}{role}; bars are Wilson's 95 % intervals over concepts",
+        "labels": labels_caption(summary),
         "visualizations": f"Images made for {measured}{role}, and how they compare in SD of the activation on images",
         "stimuli": f"Largest activation of {measured}{role} on synthetic stimuli, and the preference of each twin's best unit",
         "family": "Tuning curves of the family, each turned to its preferred orientation (chosen in another rendering)",
@@ -160,7 +161,7 @@ def _inputs(figure: Figure, arrays: Arrays, summary: Mapping[str, Any]) -> None:
     ends = [float(min(actual.min(), predicted.min())), float(max(actual.max(), predicted.max()))]
     left.plot(ends, ends, color=LIGHT, linewidth=0.8)
     left.plot(actual[~tested], predicted[~tested], "o", color=LIGHT, markersize=4, label="inputs chosen on these")
-    left.plot(actual[tested], predicted[tested], "o", color=INK, markersize=4, label="left out of choosing")
+    left.plot(actual[tested], predicted[tested], "o", color=INK, markersize=4, label="of concepts left out of choosing")
     left.legend(fontsize=6, frameon=False)
     _name(left, "pre-activation", f"predicted from {len(arrays['input_top'])} inputs")
     piece = next(piece for piece in summary["checklist"] if piece["name"] == "inputs")

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from workbench.analyses.analysis import Analysis, find
 from workbench.analyses.evidence import synthetic
 from workbench.analyses.evidence.population import Population, measured_unit
-from workbench.bootstrap import POWER, ratio_of_means
+from workbench.bootstrap import POWER, first_half, ratio_of_means
 from workbench.evidence_card import Piece
 from workbench.images.stimulus import FAMILIES
 from workbench.input_error import InputError
@@ -65,11 +65,11 @@ def causality(model: TracedModel, images: ImageSet, population: Population, step
     verdict += "."
     piece = Piece(
         "causality",
-        f"{value:.1f} SD above the unit's mean, through transforms they were not made for (worst and best of {SEEDS} images made: "
-        f"{low:.1f}, {high:.1f})",
+        f"{value:.1f} SD above the unit's mean, through transforms they were not made for (worst to best of {SEEDS} images made: "
+        f"{low:.1f} to {high:.1f})",
         value,
-        low,
-        high,
+        None,  # the range of three images is no interval of 95 %
+        None,
         "SD",
         f"strongest of {population.values.size:,} positions {largest:.1f} SD{against}",
         len(population.indices),
@@ -128,6 +128,7 @@ def generality(model: TracedModel, population: Population, twins: int, seed: int
         len(chosen) + len(scored),
         POWER * float(again.std() / spread) / RENDERINGS**0.5,
         verdict,
+        counted="stimuli",
     )
     return piece, arrays | {"stimulus_null": np.array(null), "stimulus_best": np.array(best[unit])}
 
@@ -166,13 +167,15 @@ def family(
         null += f"; {shuffled:.2f} (95 %) with shuffled angles"
     distinct = len(np.unique(np.round(found.angles)))
     verdict = (
-        f"The units do the same at {distinct} different orientations." if found.value > above
-        else "Their tuning is no more alike than that of random units of the layer."
+        "There are no random units to compare with: that they are more alike than others is not shown." if not len(found.null)
+        else "Their tuning is no more alike than that of random units of the layer." if not found.value > above
+        else f"The units do the same at {distinct} different orientations." if distinct > 1
+        else "The units do the same, but all prefer the same orientation."
     )  # fmt: skip
     number = 2 * len(tuned.first)
     spread = (found.high - found.low) / (2 * 1.96)
     detectable = POWER * spread if np.isfinite(spread) else None
-    piece = Piece("family", text, found.value, found.low, found.high, "correlation", null, number, detectable, verdict)
+    piece = Piece("family", text, found.value, found.low, found.high, "correlation", null, number, detectable, verdict, counted="stimuli")
     return piece, {
         "family_curves": tuned.second[:, own],
         "family_aligned": synthetic.aligned(tuned)[:, own],
@@ -195,6 +198,11 @@ def inputs(
     """Write the pre-activation as a sum at positions of every range of it; see how well its few strongest inputs predict it."""
     own = population.unit
     drawn = population.drawn(population.bins(8), places, seed)
+    concepts = images.columns.get("concept", images.ids)
+    groups = [concepts[int(population.indices[row])] for row, _, _ in drawn]
+    half = first_half(groups, [seed, 8])
+    if half.all() or not half.any():
+        raise InputError("all positions are of one concept, but inputs are chosen on some and scored on others; give more images")
     rows: list[npt.NDArray[np.float64]] = []
     pre, bias, error, relative = list[float](), list[float](), list[float](), list[float]()
     names: list[str] = []
@@ -211,12 +219,9 @@ def inputs(
             values.append(float(found.summary[name]))
         task.step(done + 1, len(drawn), note="contributions")
     shares, actual, offset = np.stack(rows), np.array(pre), np.array(bias)
-    half = np.arange(len(shares)) % 2 == 0
     top = np.argsort(-shares[half].std(0), kind="stable")[:strongest]
     predicted, squares = _predicted(shares, offset, half, top), (actual - actual[~half].mean()) ** 2
     missed = (actual - predicted) ** 2
-    concepts = images.columns.get("concept", images.ids)
-    groups = [concepts[int(population.indices[row])] for row, _, _ in drawn]
     tested = [group for group, chosen in zip(groups, half, strict=True) if not chosen]
     found_interval = ratio_of_means(missed[~half], tested, [seed, 6], squares[~half])
     random = np.random.default_rng([seed, 7])
@@ -239,7 +244,7 @@ def inputs(
     piece = Piece(
         "inputs",
         f"sum(w·h) + b misses the pre-activation by at most {max(error):.1e} ({worst:.1e} of the sizes added up); the strongest "
-        f"{len(top)} of {shares.shape[1]} inputs: R² {value:.2f} [{low:.2f}, {high:.2f}] on positions they were not chosen on",
+        f"{len(top)} of {shares.shape[1]} inputs: R² {value:.2f} [{low:.2f}, {high:.2f}] on concepts they were not chosen on",
         value,
         low,
         high,
@@ -282,20 +287,19 @@ def use(
     nats = "nats" if "log-probability" in said["measure"] else "of the output"
     change = said["change"]
     if "null_missing" in said:
-        null, stands_out = said["null_missing"], False
+        null, verdict = said["null_missing"], "There is no random unit to compare with: that it is used is not shown."
     else:
         null = (
             f"{said['null_draws']} random units of {unit.layer} on {said['null_images']} images: 95 % within "
             f"[{said['null_low']:.2g}, {said['null_high']:.2g}], the unit there {said['change_on_null_images']:.2g}; p = {said['p']:.2g}"
         )
-        stands_out = said["p"] < 0.05
+        verdict = (
+            "Taking it out changes the output more than taking out random units of its layer does." if said["p"] < 0.05
+            else "The output changes no more than without a random unit of its layer: that it is used is not shown."
+        )  # fmt: skip
     low, high = said["change_low"], said["change_high"]
     interval = f" [{low:.2g}, {high:.2g}]" if low is not None else ""
     divergence = f"; KL {said['kl']:.2g} nats" if "kl" in said else ""
-    verdict = (
-        "Taking it out changes the output more than taking out random units of its layer does." if stands_out
-        else "The output changes no more than without a random unit of its layer: that it is used is not shown."
-    )  # fmt: skip
     piece = Piece(
         "use",
         f"{said['measure']}: {change:+.2g} {nats}{interval} without it{divergence}",
