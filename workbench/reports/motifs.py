@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from workbench.analyses.motifs import Motifs
-from workbench.motifs import KINDS
+from workbench.motifs import KINDS, NULLS
 from workbench.report_page import Drawing, Section, Table, as_svg
 from workbench.reports.report import Findings, Work, answers, cell, short
 
@@ -36,17 +36,17 @@ def _answer(found: Mapping[str, Result]) -> Section:
         kinds: Mapping[str, Mapping[str, Any]] = result.summary["kinds"]
         more = {kind: counts for kind, counts in kinds.items() if counts["null_most"] is not None and counts["found"] > counts["null_most"]}
         beyond = "; ".join(
-            f"{counts['found']} of {KINDS[kind][0].lower()} (shuffled: {counts['null_mean']:.1f}, at most {counts['null_most']})"
+            f"{counts['found']} of {KINDS[kind][0].lower()} ({counts['null_mean']:.1f} in {NULLS[kind]}, at most {counts['null_most']})"
             for kind, counts in more.items()
         )
         lost = ", ".join(KINDS[kind][0].lower() for kind in kinds if kind not in more)
-        told = f"{ref}: in {len(result.summary['layers'])} layers of weights, {beyond or 'nothing more often than in shuffled weights'}."
-        said.append(told + (f" No more often than in shuffled weights, or not testable: {lost}." if lost else ""))
+        told = f"{ref}: in {len(result.summary['layers'])} layers of weights, {beyond or 'nothing more often than in its null'}."
+        said.append(told + (f" No more often than in their null, or not testable: {lost}." if lost else ""))
     return Section("Answer", said)
 
 
 def _counts(found: Mapping[str, Result]) -> Section:
-    columns = ("network", "motif", "tests", "found", "shuffled, mean", "shuffled, most", "smallest score that counts", "draws")
+    columns = ("network", "motif", "tests", "found", "null, mean", "null, most", "smallest score that counts", "draws")
     names = ("tests", "found", "null_mean", "null_most", "detectable")
     rows = [
         (ref, KINDS[kind][0], *(cell(counts[name]) for name in names), result.summary["draws"])
@@ -55,10 +55,10 @@ def _counts(found: Mapping[str, Result]) -> Section:
     ]
     alpha = next(iter(found.values())).summary["alpha"] if found else 0.05
     caption = (
-        f"Found: q at most {alpha:g}, corrected over all tests of a kind in the network (Benjamini and Hochberg). Shuffled: the same "
-        "count where kernel entries of a layer stand in random places across inputs and units."
+        f"Found: q at most {alpha:g}, corrected over all tests of a kind in the network (Benjamini and Hochberg). Null: the same count in the "
+        "null that has most of them."
     )
-    what = [f"{title}: {text}" for title, text in KINDS.values()]
+    what = [f"{title}: {text} Null: {NULLS[kind]}." for kind, (title, text) in KINDS.items()]
     return Section("How many, beside chance", [Table(columns, rows, caption), *what])
 
 
