@@ -1,4 +1,4 @@
-"""Problem 7.9: the circuits and motifs in the weights of a whole network, each count beside that of shuffled weights."""
+"""Problem 7.9: the circuits and motifs in the weights of a whole network, each count beside that of weights without any."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DRAWS = {True: 5, False: 50}
 """Draws of each null: quick, full."""
 
 
-@answers("7.9", "Motifs in the weights of whole networks, each count beside that of shuffled weights", MODELS)
+@answers("7.9", "Motifs in the weights of whole networks, each count beside that of weights without any", MODELS)
 def motifs(work: Work) -> Findings:
     """Search every layer of weights of each network."""
     work.expect(len(work.models))
@@ -55,8 +55,8 @@ def _counts(found: Mapping[str, Result]) -> Section:
     ]
     alpha = next(iter(found.values())).summary["alpha"] if found else 0.05
     caption = (
-        f"Found: q at most {alpha:g}, corrected over all tests of a kind in the network (Benjamini and Hochberg). Null: the same count in the "
-        "null that has most of them."
+        f"Found: q at most {alpha:g}, corrected over all tests of a kind in the network (Benjamini and Hochberg). Null: the same count in "
+        "the null that has most of them."
     )
     what = [f"{title}: {text} Null: {NULLS[kind]}." for kind, (title, text) in KINDS.items()]
     return Section("How many, beside chance", [Table(columns, rows, caption), *what])
