@@ -120,5 +120,5 @@ def test_a_network_that_does_not_allow_it_is_left_out_and_named(engine: Engine) 
     assert any("Left out: bundled:planted/and_or_net: no layer of weights" in part for part in said)
     with pytest.raises(InputError, match="no layer of weights"):
         write_report(engine, "7.10", ["bundled:planted/and_or_net"])
-    with pytest.raises(InputError, match="has no layer whose units have positions"):
+    with pytest.raises(InputError, match="bundled:planted/and_or_net: no layer"):
         write_report(engine, "7.11", ["bundled:planted/and_or_net"])

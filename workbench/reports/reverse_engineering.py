@@ -48,21 +48,23 @@ def _reverse_engineered(work: Work, subject: str, basis: bool) -> Findings:
     work.expect(2 * len(work.models) + 2 * sum(map(len, of_bases.values())))
     few: dict[str, Any] = {"images": IMAGES, "spread": LAYERS, "scored": UNITS} if work.quick else {"spread": 1000, "scored": 0}
 
-    def measured(ref: str) -> tuple[Result, Result]:
+    def measured(ref: str) -> tuple[Result, Result | None]:
         curves = work.run(f"{short(ref)}-faithfulness", Faithfulness(**few), ref)
         model = work.model(ref)
         inside = [layer for layer in curves.summary["layers"] if model.layer(layer["layer"]).name != model.layer(model.graph.output).name]
         if not inside:
-            raise InputError("it has no layer of units before its output")
+            work.refused.append(f"{ref}, what its units keep together: it has no layer of units before its output")
+            return curves, None
         number = max(1, round(KEPT * min(layer["units"] for layer in inside)))
         layers = tuple(layer["layer"] for layer in inside)
         joint = ExplainedFraction(layers=layers, number=number, images=2 * IMAGES if work.quick else 1024)
         return curves, work.run(f"{short(ref)}-explained", joint, ref)
 
     both = work.each(measured)
-    curves, fractions = [pair[0] for pair in both.values()], {ref: pair[1] for ref, pair in both.items()}
+    curves = [pair[0] for pair in both.values()]
+    fractions = {ref: pair[1] for ref, pair in both.items() if pair[1] is not None}
     rows = table(curves)
-    sections = [_answer(rows, fractions, subject), _curves(curves, rows), _fraction(fractions)]
+    sections = [_answer(rows, fractions, subject), _curves(curves, rows), *([_fraction(fractions)] if fractions else [])]
     figures: dict[str, Any] = {"layers": rows, "explained_fraction": {ref: dict(result.summary) for ref, result in fractions.items()}}
     if basis:
         compared = _bases_compared(work, of_bases)
@@ -73,7 +75,7 @@ def _reverse_engineered(work: Work, subject: str, basis: bool) -> Findings:
 
 def _answer(rows: Sequence[Mapping[str, Any]], fractions: Mapping[str, Result], subject: str) -> Section:
     said = []
-    for ref in sorted(fractions, key=lambda ref: subject not in ref):
+    for ref in sorted(dict.fromkeys(str(row["model"]) for row in rows), key=lambda ref: subject not in ref):
         of = [row for row in rows if row["model"] == ref]
         needed, random = ([_part(row, name) for row in of] for name in ("k_90", "k_90_random"))
         on_task = [(row["task_area"], row["task_area_random"]) for row in of if row["task_area"] is not None]
@@ -84,7 +86,7 @@ def _answer(rows: Sequence[Mapping[str, Any]], fractions: Mapping[str, Result], 
         if on_task:
             own, by_chance = np.median([one for one, _ in on_task]), np.median([np.nan if other is None else other for _, other in on_task])
             told += f"; averaged over log k, {own:.2f} of the task is kept (random {by_chance:.2f}; {len(on_task)} layers)"
-        said.append(f"{told}. {_fraction_said(fractions[ref].summary)}")
+        said.append(f"{told}. {_fraction_said(fractions[ref].summary)}" if ref in fractions else f"{told}.")
     return Section("Answer", said)
 
 
@@ -218,7 +220,7 @@ def _which_basis(compared: Sequence[Mapping[str, Any]]) -> Section:
 def _missing(curves: Sequence[Result], fractions: Mapping[str, Result], rows: Sequence[Mapping[str, Any]], work: Work) -> Section:
     smallest = [row["area_detectable"] for row in rows if row["area_detectable"] is not None]
     lost = sum(row["left_out"] for row in rows)
-    first, joint = curves[0], next(iter(fractions.values()))
+    first = curves[0].summary
     said = [
         f"A layer's curve would have been told from random inputs if their areas differed by {np.median(smallest):.3f} (median layer, four "
         "times out of five)."
@@ -229,8 +231,11 @@ def _missing(curves: Sequence[Result], fractions: Mapping[str, Result], rows: Se
         "understood. In a residual network the strongest input may be the unit itself, a block earlier. Which inputs mean something is not "
         "asked here; see the evidence of single units (problem 7.11).",
         "The images include concepts that the bundled networks were trained on, so accuracies are higher than their cards say.",
-        f"Images: {first.summary['images']} for the curves ({first.summary['task_images']} for the task); for what is kept together "
-        f"{joint.summary['chosen_on']} to choose and {joint.summary['images']} to score.",
+        f"Images: {first['images']} for the curves ({first['task_images']} for the task)."
+        + "".join(
+            f" For what is kept together {joint.summary['chosen_on']} to choose and {joint.summary['images']} to score."
+            for joint in list(fractions.values())[:1]
+        ),
     ]
     if work.quick:
         said.append(f"Quick: {LAYERS} layers of each network, {UNITS} units of each; --budget full takes all layers and units.")
