@@ -12,9 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QFileDialog, QWidget
+from PySide6.QtWidgets import QWidget
 
+from widgets.file_dialogs import ask_for_file, ask_where_to_write
 from widgets.project_edit import ProjectEdit
 from widgets.session import Session
 from widgets.views.graph_layout import untangled
@@ -170,22 +170,13 @@ def moved(circuit: Circuit, units: Iterable[str], before: str | None) -> Circuit
 
 def ask_and_open(session: Session, parent: QWidget) -> None:
     """Ask for a file and open the circuit in it."""
-    dialog = QFileDialog(parent, "Open a circuit", str(Path.home()), FILES)
-    dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-    dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
-    dialog.fileSelected.connect(lambda name: read_circuit(session, Path(name)))
-    dialog.open()
+    ask_for_file(parent, "Open a circuit", FILES, lambda name: read_circuit(session, Path(name)))
 
 
 def ask_and_export(session: Session, parent: QWidget) -> None:
     """Ask for a file and write the circuit that is open into it."""
     name = re.sub(r"[^\w.-]+", "-", session.circuit.name).strip("-.") if session.circuit is not None else "circuit"
-    dialog = QFileDialog(parent, "Export the circuit", str(Path.home() / f"{name or 'circuit'}.json"), FILES)
-    dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-    dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-    dialog.setDefaultSuffix("json")
-    dialog.fileSelected.connect(lambda name: write_circuit(session, Path(name)))
-    dialog.open()
+    ask_where_to_write(parent, "Export the circuit", f"{name or 'circuit'}.json", FILES, lambda name: write_circuit(session, Path(name)))
 
 
 def read_circuit(session: Session, path: Path) -> None:

@@ -6,9 +6,9 @@ import getpass
 from collections.abc import Sequence
 from pathlib import Path
 
-from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QFileDialog, QWidget
+from PySide6.QtWidgets import QWidget
 
+from widgets.file_dialogs import ask_for_file, ask_where_to_write
 from widgets.project_edit import ProjectEdit
 from widgets.session import Message, Session
 from workbench.labels import Label, Labels, merge, put
@@ -41,21 +41,12 @@ def this_user() -> str:
 
 def ask_and_import(session: Session, parent: QWidget) -> None:
     """Ask for a table and import it."""
-    dialog = QFileDialog(parent, "Import labels", str(Path.home()), TABLES)
-    dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-    dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
-    dialog.fileSelected.connect(lambda name: import_labels(session, Path(name)))
-    dialog.open()
+    ask_for_file(parent, "Import labels", TABLES, lambda name: import_labels(session, Path(name)))
 
 
 def ask_and_export(session: Session, parent: QWidget) -> None:
     """Ask for a file and write all labels into it."""
-    dialog = QFileDialog(parent, "Export labels", str(Path.home() / "labels.csv"), TABLES)
-    dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-    dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-    dialog.setDefaultSuffix("csv")
-    dialog.fileSelected.connect(lambda name: export_labels(session, Path(name)))
-    dialog.open()
+    ask_where_to_write(parent, "Export labels", "labels.csv", TABLES, lambda name: export_labels(session, Path(name)))
 
 
 def import_labels(session: Session, path: Path) -> None:

@@ -7,14 +7,14 @@ is disconnected and the window closes.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Signal
+from PySide6.QtCore import QEvent, QObject, QTimer, Signal
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QGuiApplication, QShowEvent
-from PySide6.QtWidgets import QFileDialog, QMainWindow, QMenu, QToolBar, QWidget
+from PySide6.QtWidgets import QMainWindow, QMenu, QToolBar, QWidget
 
 from widgets.docks import Docks, Panel
+from widgets.file_dialogs import ask_where_to_write
 from widgets.session import Session
 from widgets.settings import Settings
 from widgets.status_line import StatusLine
@@ -316,12 +316,7 @@ class MainWindow(QMainWindow):
 
     def export_notes(self) -> None:
         """Ask for a file, and write the notes into it as one page of HTML."""
-        dialog = QFileDialog(self, "Export the notes", str(Path.home() / "notes.html"), "Web page (*.html)")
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-        dialog.setDefaultSuffix("html")
-        dialog.fileSelected.connect(self.write_notes)
-        dialog.open()
+        ask_where_to_write(self, "Export the notes", "notes.html", "Web page (*.html)", self.write_notes)
 
     def write_notes(self, path: str) -> None:
         """Write the notes as a page of HTML, and say so."""

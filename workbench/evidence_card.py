@@ -9,7 +9,7 @@ Source: Cammarata et al., "Curve Detectors" (Distill 2020) and "Curve Circuits" 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -180,10 +180,8 @@ def with_labels(result: Result, labelling: Labelling, path: str) -> Result:
     )
 
 
-def page(result: Result) -> str:
-    """Return the card as a page: the checklist, then every figure."""
-    summary, made = result.summary, result.provenance
-    pieces = pieces_of(summary)
+def checklist_table(pieces: Sequence[Piece]) -> Table:
+    """Return the pieces as a table for a page."""
     rows = [
         (one.name, one.figure or one.missing, one.null or "–", number, one.verdict or one.todo)
         for one in pieces
@@ -191,7 +189,13 @@ def page(result: Result) -> str:
     ]
     there = sum(not piece.missing for piece in pieces)
     caption = f"{there} of {len(pieces)} pieces computed. Intervals in brackets are of 95 %. There is no score over all pieces."
-    columns = ("piece", "figure", "null", "n", "what it says")
+    return Table(("piece", "figure", "null", "n", "what it says"), rows, caption)
+
+
+def page(result: Result) -> str:
+    """Return the card as a page: the checklist, then every figure."""
+    summary, made = result.summary, result.provenance
+    pieces = pieces_of(summary)
     drawings: list[Part] = [
         Drawing(summary["figures"].get(name, name), as_svg(figure, name)) for name, figure in result.figures().items()
     ]
@@ -200,7 +204,7 @@ def page(result: Result) -> str:
     return report_page(
         f"Evidence: {summary['unit']}",
         [
-            Section("Checklist", [Table(columns, rows, caption), *([summary["badge"]] if summary.get("badge") else [])]),
+            Section("Checklist", [checklist_table(pieces), *([summary["badge"]] if summary.get("badge") else [])]),
             Section("Figures", drawings),
             Section("What each piece asks", asked),
             Section("Computed by", again),

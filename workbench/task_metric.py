@@ -19,6 +19,7 @@ from torch import Tensor
 
 from workbench.bootstrap import Interval, ratio_of_means
 from workbench.classes import classes_of, has_classes
+from workbench.finite import plain
 from workbench.input_error import InputError
 
 if TYPE_CHECKING:
@@ -162,8 +163,3 @@ def described(found: Kept) -> dict[str, Any]:
         "detectable": plain(inside.detectable),
         "concepts": inside.groups,
     }
-
-
-def plain(value: float) -> float | None:
-    """Return None for what could not be measured: JSON knows no NaN."""
-    return float(value) if math.isfinite(value) else None

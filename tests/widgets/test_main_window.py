@@ -21,6 +21,7 @@ from widgets.export_dialog import ExportDialog
 from widgets.panels import PANELS
 from widgets.views.contact_sheet import ContactSheet
 from workbench.jobs.job import Request
+from workbench.jobs.report_requests import DescribeReports
 from workbench.jobs.requests import DescribeAnalyses, ListSources, LoadModel, OpenImages
 from workbench.labels import Label
 from workbench.models.layer import Unit
@@ -212,7 +213,7 @@ class Slow(Request):
 
 
 def test_closing_while_a_job_runs_ends_the_worker_first(make_window, qtbot, monkeypatch):
-    for lists in (ListSources, DescribeAnalyses):  # they import torch, which cannot be cancelled
+    for lists in (ListSources, DescribeAnalyses, DescribeReports):  # they import torch, which cannot be cancelled
         monkeypatch.setattr(lists, "run", lambda *_: ())
     window = make_window(worker=True, defaults=("", ""))
     order = []
@@ -381,7 +382,7 @@ def test_an_image_is_decoded_by_the_worker(make_window, tmp_path, qtbot, monkeyp
         return decode(*what, **how)
 
     monkeypatch.setattr(image_file, "read_image", watched)
-    for lists in (ListSources, DescribeAnalyses):  # they import torch, which takes its time
+    for lists in (ListSources, DescribeAnalyses, DescribeReports):  # they import torch, which takes its time
         monkeypatch.setattr(lists, "run", lambda *_: ())
     window = make_window(worker=True, defaults=("", ""))
     picture().save(str(tmp_path / "red.png"))

@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import (
-    QFileDialog,
     QHBoxLayout,
     QLabel,
-    QPushButton,
     QScrollArea,
     QSpinBox,
     QStackedWidget,
@@ -21,11 +19,13 @@ from PySide6.QtWidgets import (
 )
 
 from widgets.badge import Badge
+from widgets.buttons import push_button
 from widgets.clippings import copy_text
 from widgets.commands import Command
 from widgets.docks import Panel
 from widgets.evidence_card.checklist import Checklist, Flowing, Way
 from widgets.evidence_card.labelling import LabellingView
+from widgets.file_dialogs import ask_where_to_write
 from widgets.theme import say
 from widgets.views.bin_plot import BinPlot
 from workbench.blind_labels import Labelling, kept_of, labelling_key, place_of
@@ -77,10 +77,10 @@ class EvidencePanel(Panel):
         font = self.name.font()
         font.setBold(True)
         self.name.setFont(font)
-        self.compute = self._button("Compute", "Compute every piece of evidence that a computer can", self.compute_or_cancel)
-        self.label = self._button(WAYS["purity"].text, WAYS["purity"].tip, self.label_or_pause)
-        self.export = self._button("Export page…", "Write the card with its figures as one page of HTML", self.ask_and_export)
-        self.copy = self._button("Copy as Python", "Copy lines that compute this card again, labels included", self.copy_python)
+        self.compute = push_button(self, "Compute", "Compute every piece of evidence that a computer can", self.compute_or_cancel)
+        self.label = push_button(self, WAYS["purity"].text, WAYS["purity"].tip, self.label_or_pause)
+        self.export = push_button(self, "Export page…", "Write the card with its figures as one page of HTML", self.ask_and_export)
+        self.copy = push_button(self, "Copy as Python", "Copy lines that compute this card again, labels included", self.copy_python)
         self.count = QSpinBox(self, minimum=20, maximum=5000, singleStep=50, value=400)
         self.count.setAccessibleName("Pictures to label")
         self.count.setToolTip("Pictures that are drawn to be labelled, as many from every range of the activation")
@@ -128,12 +128,6 @@ class EvidencePanel(Panel):
         whole.addWidget(Badge(self.session, self))
         whole.addWidget(self.said)
         whole.addWidget(self.pages, 1)
-
-    def _button(self, text: str, tip: str, run: Any) -> QPushButton:
-        button = QPushButton(text, self)
-        button.setToolTip(tip)
-        button.clicked.connect(lambda _checked: run())
-        return button
 
     # ------------------------------------------------------------------------------------------------ what it is about
 
@@ -370,12 +364,7 @@ class EvidencePanel(Panel):
         if (result := self.result()) is None:
             return
         name = f"evidence-{result.summary['unit'].replace(':', '-').replace('/', '-')}.html"
-        dialog = QFileDialog(self, "Export the card as a page", str(Path.home() / name), "Pages (*.html)")
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-        dialog.setDefaultSuffix("html")
-        dialog.fileSelected.connect(self.write)
-        dialog.open()
+        ask_where_to_write(self, "Export the card as a page", name, "Pages (*.html)", self.write)
 
     def write(self, path: str) -> None:
         """Write the page; the worker draws its figures."""

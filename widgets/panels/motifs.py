@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from PySide6.QtCore import Qt, QTimer
-from PySide6.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QPushButton, QScrollArea, QVBoxLayout
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QScrollArea, QVBoxLayout
 
 from widgets.badge import Badge
+from widgets.buttons import push_button
 from widgets.docks import Panel
+from widgets.file_dialogs import ask_where_to_write
 from widgets.panels import PANELS
 from widgets.theme import say
 from widgets.views.colour_scale import ColourScale
@@ -62,11 +64,11 @@ class MotifsPanel(Panel):
         self._forget()
 
     def _build(self) -> None:
-        self.search = self._button("Search", "Search the whole network for motifs", self._start)
-        self.cancel = self._button("Cancel", "Stop searching", lambda: self.session.relay.cancel(self._job))
+        self.search = push_button(self, "Search", "Search the whole network for motifs", self._start)
+        self.cancel = push_button(self, "Cancel", "Stop searching", lambda: self.session.relay.cancel(self._job))
         tip = "Open the chosen motif as a circuit: its units, what they read, and the weights"
-        self.open = self._button("Open as circuit", tip, self._open)
-        self.table = self._button("Save CSV…", "Write all findings that are shown into a table", self._ask_file)
+        self.open = push_button(self, "Open as circuit", tip, self._open)
+        self.table = push_button(self, "Save CSV…", "Write all findings that are shown into a table", self._ask_file)
         self.kind = QComboBox(self)
         self.kind.addItem("all kinds", "")
         for kind, (title, _) in KINDS.items():
@@ -109,12 +111,6 @@ class MotifsPanel(Panel):
         whole.addWidget(self.said)
         whole.addWidget(self.meaning)
         whole.addWidget(self.scroll, 1)
-
-    def _button(self, text: str, tip: str, run: Any) -> QPushButton:
-        button = QPushButton(text, self)
-        button.setToolTip(tip)
-        button.clicked.connect(lambda _checked: run())
-        return button
 
     # ------------------------------------------------------------------------------------------------ searching
 
@@ -260,12 +256,7 @@ class MotifsPanel(Panel):
     # ------------------------------------------------------------------------------------------------ files, and the panel's contract
 
     def _ask_file(self) -> None:
-        dialog = QFileDialog(self, "Save the motifs as a table", str(Path.home() / "motifs.csv"), "Table (*.csv)")
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-        dialog.setDefaultSuffix("csv")
-        dialog.fileSelected.connect(self.write_table)
-        dialog.open()
+        ask_where_to_write(self, "Save the motifs as a table", "motifs.csv", "Table (*.csv)", self.write_table)
 
     def write_table(self, path: str) -> None:
         """Write the findings that are shown as CSV, and say so."""

@@ -14,6 +14,7 @@ from pydantic import Field
 from torch import Tensor
 
 from workbench.analyses.analysis import Analysis, Result, register
+from workbench.figure_colours import ACCENT, INK, LIGHT
 from workbench.input_error import InputError
 from workbench.models.affine import affine_sources, before_activation, is_affine, is_real, layer_of, varying
 from workbench.models.capture import is_tensor
@@ -33,7 +34,6 @@ DRAWN = 20
 """Rows drawn as bars."""
 TOGETHER = -1
 """Unit of a row that is a whole layer."""
-INK, LIGHT, ACCENT = "#30343a", "#aab4c0", "#c8442f"
 
 
 @register

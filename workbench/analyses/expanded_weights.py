@@ -11,6 +11,8 @@ from pydantic import Field
 from workbench.analyses.analysis import Analysis, Result, register
 from workbench.extent import extent
 from workbench.factors import factors_of
+from workbench.figure_colours import INK
+from workbench.finite import plain
 from workbench.input_error import InputError
 from workbench.models.expanded import (
     Fit,
@@ -22,6 +24,7 @@ from workbench.models.expanded import (
     nothing,
     parts_of,
     pieces_of,
+    read_inputs,
     windows_of,
 )
 from workbench.task import Task
@@ -37,7 +40,7 @@ NAMED = 10
 """Inputs named in the summary for each unit, and units that cannot be trusted."""
 TRUSTED = 0.5
 """R2 below which a linear account is called not to be trusted."""
-INK, POSITIVE = "#30343a", "#b2182b"
+POSITIVE = "#b2182b"
 
 
 @register
@@ -101,8 +104,7 @@ class ExpandedWeights(Analysis):
         """Take gradients through the linearised piece, branch by branch, then run it beside the network."""
         assert images is not None
         source, asked, units = asked_of(model, self.source, self.target, self.units)
-        order = np.sort(np.random.default_rng(self.seed).permutation(len(images))[: self.images])
-        inputs = [model.inputs(model.preprocess(part.images)) for part in images.batches(model.preprocessing.size, self.batch, order)]
+        inputs, _ = read_inputs(model, images, self.images, self.batch, self.seed)
         if not inputs:
             raise InputError(f"no image of {images.name} could be read")
         parts = parts_of(model, asked, units)
@@ -174,10 +176,10 @@ class ExpandedWeights(Analysis):
             "window": list(kernels.shape[2:]),
             "window_start": list(window.start),
             "source_positions": list(source.positions),
-            "r2_median": _number(np.nanmedian(r2)) if np.isfinite(r2).any() else None,
+            "r2_median": plain(np.nanmedian(r2)) if np.isfinite(r2).any() else None,
             "r2_below": {"bar": TRUSTED, "units": len(doubtful), "first": doubtful[:NAMED]},
             "r2_unknown": {"units": len(unknown), "first": unknown[:NAMED]},
-            "factors_explain": _number(grouped.explained),
+            "factors_explain": plain(grouped.explained),
             "dead_sources": {"units": len(dead), "first": dead[:NAMED].tolist()},
             "strongest": [_strongest(unit, row, contribution, flat, std) for row, unit in enumerate(units[:NAMED])],
         }
@@ -211,10 +213,6 @@ def alike(rows: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
         return np.concatenate([there, empty]).astype(np.int32)
     unit = rows[there] / length[there, None]
     return np.concatenate([there[leaves_list(linkage(unit, "average", "cosine"))], empty]).astype(np.int32)
-
-
-def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
 
 
 def _kernels(result: Result) -> Figure:

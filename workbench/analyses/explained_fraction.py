@@ -14,10 +14,12 @@ from torch import Tensor
 from workbench.analyses.analysis import Analysis, Result, register
 from workbench.bootstrap import first_half, ratio_of_means
 from workbench.circuit import units_of
+from workbench.figure_colours import ACCENT, INK, LIGHT
+from workbench.finite import plain
 from workbench.input_error import InputError
 from workbench.models.layer import Layer
 from workbench.task import Task
-from workbench.task_metric import TaskMetric, described, kept, plain
+from workbench.task_metric import TaskMetric, described, kept
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,7 +33,6 @@ NAMED = 50
 """Units of a layer named in the summary."""
 EXAMPLES = 256
 """Rows of a batch; those of the network as it is, of the circuit and of nothing always stand in one."""
-INK, LIGHT, ACCENT = "#30343a", "#aab4c0", "#c8442f"
 
 Mask = npt.NDArray[np.bool_]
 Masks = list[Mask]
@@ -93,7 +94,7 @@ class ExplainedFraction(Analysis):
         layers, named = self._asked(model)
         metric = TaskMetric.of(model, images)
         order = metric.usable(np.random.default_rng([self.seed, ORDER]).permutation(len(images)))[: self.images]
-        concept = images.columns.get("concept", images.ids)
+        concept = images.concepts
         first = first_half([concept[index] for index in order.tolist()], [self.seed, HALVES])
         halves = [self._batches(model, images, order[of]) for of in (first, ~first)]
         if any(sum(len(part.indices) for part in half) < 4 for half in halves):

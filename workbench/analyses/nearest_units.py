@@ -13,6 +13,7 @@ from scipy.special import ndtri
 
 from workbench.analyses.analysis import Result, register
 from workbench.analyses.unit_activations import OverImages, Places, Responses, of_images
+from workbench.figure_colours import ACCENT, INK, LIGHT
 from workbench.input_error import InputError
 from workbench.models.outgoing import outgoing_gram
 from workbench.task import Part, Task
@@ -32,7 +33,6 @@ CHUNK = 32
 CLEAREST = 20
 """Units described in the summary when none are named."""
 WEIGHTS = "weights"
-INK, LIGHT, ACCENT = "#30343a", "#aab4c0", "#c8442f"
 
 
 @register

@@ -14,6 +14,8 @@ from torch import Tensor
 
 from workbench.analyses.analysis import Analysis, Result, register
 from workbench.bootstrap import first_half
+from workbench.figure_colours import ACCENT, INK, LIGHT
+from workbench.finite import plain
 from workbench.input_error import InputError
 from workbench.models.expanded import (
     Part,
@@ -25,6 +27,7 @@ from workbench.models.expanded import (
     nothing,
     parts_of,
     pieces_of,
+    read_inputs,
     windows_of,
 )
 from workbench.task import Task
@@ -41,7 +44,6 @@ NAMED = 10
 """Units whose parts are named in the summary."""
 GAUSS, SHUFFLE, HALVES = range(3)
 """What random numbers are drawn for, each from a stream of its own."""
-INK, LIGHT, ACCENT = "#30343a", "#aab4c0", "#c8442f"
 
 
 @register
@@ -110,10 +112,7 @@ class Sparsity(Analysis):
         """Take the kernels, measure them, and pursue each unit's parts."""
         assert images is not None
         source, asked, units = asked_of(model, self.source, self.target, self.units)
-        order = np.sort(np.random.default_rng(self.seed).permutation(len(images))[: self.images])
-        read = list(images.batches(model.preprocessing.size, self.batch, order))
-        inputs = [model.inputs(model.preprocess(part.images)) for part in read]
-        seen = np.concatenate([part.indices for part in read]) if read else np.empty(0, np.int64)
+        inputs, seen = read_inputs(model, images, self.images, self.batch, self.seed)
         if len(seen) < 8:
             raise InputError(f"{len(seen)} images of {images.name} could be read; at least 8 are needed")
         concepts = images.columns.get("concept")
@@ -168,8 +167,8 @@ class Sparsity(Analysis):
                     "unit": int(unit),
                     "size": int(sizes[row]),
                     "sources": [int(s) for s in arrays["support"][row, : max(0, sizes[row])]],
-                    "kept": _number(arrays["kept"][row, sizes[row] - 1]) if sizes[row] > 0 else None,
-                    "whole": _number(arrays["whole"][row]),
+                    "kept": plain(arrays["kept"][row, sizes[row] - 1]) if sizes[row] > 0 else None,
+                    "whole": plain(arrays["whole"][row]),
                 }
                 for row, unit in enumerate(units[:NAMED])
             ],
@@ -374,10 +373,6 @@ def _medians(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         values[ended, column] = values[ended, column - 1]
     known = (column[np.isfinite(column)] for column in values.T)
     return np.array([np.median(one) if one.size else np.nan for one in known], np.float64)
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if np.isfinite(value) else None
 
 
 def _figure(result: Result) -> Figure:

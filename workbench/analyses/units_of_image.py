@@ -14,6 +14,8 @@ from pydantic import Field, PrivateAttr, field_validator
 
 from workbench.analyses.analysis import Result, register
 from workbench.analyses.unit_activations import WHOLE, Box, OverImages, as_map, of_images, on_image
+from workbench.figure_colours import ACCENT, INK
+from workbench.finite import plain
 from workbench.images.array_set import ArraySet
 from workbench.images.image_set import load_images
 from workbench.input_error import InputError
@@ -29,7 +31,6 @@ STRONG = 0.99
 """Percentile from which a unit counts as strongly driven."""
 DRAWN = 12
 """Units whose maps are drawn."""
-INK, ACCENT = "#30343a", "#c8442f"
 
 
 @register
@@ -184,7 +185,7 @@ class UnitsOfImage(OverImages):
                     "unit": int(unit),
                     "percentile": float(percentile[unit]),
                     "value": float(value[unit]),
-                    "z": _number(z[unit]),
+                    "z": plain(z[unit]),
                 }
                 for unit in first
             ],
@@ -241,7 +242,3 @@ def _percentile(values: Float[np.ndarray, "image unit"], value: Float[np.ndarray
     """Return the part of the images below a value, ties half."""
     result: Float[np.ndarray, "unit"] = ((values < value).mean(0) + (values <= value).mean(0)) / 2
     return result
-
-
-def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None

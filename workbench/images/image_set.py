@@ -105,6 +105,14 @@ class ImageSet(ABC):
         self._unreadable: dict[int, UnreadableImage] = {}
 
     @property
+    def concepts(self) -> Sequence[str]:
+        """What each image shows, from the column ``concept``; without one every image is of its own, named by its id.
+
+        Drawings of one concept are not independent.
+        """
+        return self.columns.get("concept", self.ids)
+
+    @property
     @abstractmethod
     def content_hash(self) -> str:
         """Hexadecimal digest that changes whenever the images or their order do."""

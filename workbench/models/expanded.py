@@ -26,6 +26,7 @@ from workbench.models.layer import Layer, Unit, patch_grid
 from workbench.models.linearise import NORMS, Gate, LinearCut
 
 if TYPE_CHECKING:
+    from workbench.images.image_set import ImageSet
     from workbench.models.traced_model import TracedModel
 
 Ways = Literal["all", "direct", "indirect"]
@@ -154,6 +155,16 @@ def position_axes(layer: Layer) -> list[int]:
 def several(value: Tensor, layer: Layer, examples: int) -> Tensor:
     """Return an activation for one example as one for so many, all alike."""
     return value.repeat(*(examples if axis == layer.batch_axis else 1 for axis in range(value.dim())))
+
+
+def read_inputs(
+    model: TracedModel, images: ImageSet, number: int, batch: int, seed: int
+) -> tuple[list[tuple[Tensor, ...]], npt.NDArray[np.int64]]:
+    """Choose images by a seed and read them: batches of what the network reads, and the indices of all that could be read."""
+    order = np.sort(np.random.default_rng(seed).permutation(len(images))[:number])
+    read = list(images.batches(model.preprocessing.size, batch, order))
+    seen = np.concatenate([part.indices for part in read]) if read else np.empty(0, np.int64)
+    return [model.inputs(model.preprocess(part.images)) for part in read], seen
 
 
 # Between two layers of a network

@@ -11,7 +11,7 @@ import numpy as np
 from workbench.analyses.dataset_examples import DatasetExamples
 from workbench.analyses.evidence import Evidence
 from workbench.analyses.trace import Trace
-from workbench.evidence_card import pieces_of
+from workbench.evidence_card import checklist_table, pieces_of
 from workbench.input_error import InputError
 from workbench.models.adjacent import adjacent_layers
 from workbench.models.layer import Unit
@@ -133,14 +133,9 @@ def _sections(ref: str, each: Claimed) -> list[Section]:
             *_drawn(ref, each.circuit, {}),
         ],
     )
-    columns = ("piece", "figure", "null", "images", "what it says")
-    rows = [
-        (piece.name, piece.figure or piece.missing, piece.null or "-", piece.images or "-", piece.verdict or piece.todo)
-        for piece in pieces_of(each.card.summary)
-    ]
-    caption = "Intervals are of 95 %. There is no score over all pieces."
+    checklist = checklist_table(pieces_of(each.card.summary))
     drawn = _drawn(ref, each.card, each.card.summary["figures"])
-    return [circuit, Section(f"{ref}: evidence for {each.unit}", [Table(columns, rows, caption), *drawn])]
+    return [circuit, Section(f"{ref}: evidence for {each.unit}", [checklist, *drawn])]
 
 
 def _drawn(ref: str, result: Result, said: Mapping[str, str]) -> Sequence[Drawing]:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from workbench.analyses.sparsity import Sparsity
+from workbench.figure_colours import ACCENT, INK, LIGHT
+from workbench.finite import median
 from workbench.input_error import InputError
 from workbench.models.adjacent import Adjacent, adjacent_layers
 from workbench.report_page import Drawing, Section, Table, as_svg
@@ -28,7 +29,6 @@ PAIRS, UNITS, IMAGES, FULL_IMAGES = 3, 32, 96, 256
 """Of each network, with the budget quick; of the layer's units; looked at, quick and full."""
 EXAMPLES = 3
 """Units of each pair whose parts are named."""
-INK, LIGHT, ACCENT = "#30343a", "#aab4c0", "#c8442f"
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def weight_sparsity(work: Work) -> Findings:
 
     found = [one for of_network in work.each(measured).values() for one in of_network]
     rows = [_row(each) for each in found]
-    return Findings([_answer(found, work), _weights(found), _parts(found), _missing(found, work)], {"layers": rows})
+    return Findings([_answer(rows), _weights(found, rows), _parts(found, rows), _missing(work)], {"layers": rows})
 
 
 def pairs_of(model: TracedModel, number: int) -> list[Adjacent]:
@@ -105,22 +105,21 @@ def _row(each: Measured) -> dict[str, Any]:
         "sources": summary["sources"],
         "units": summary["units"],
         "images": summary["images"],
-        "gini": _median(arrays["gini"]),
-        "gini_shuffled": _median(arrays["gini_shuffled"].mean(1)),
-        "gini_gaussian": _median(arrays["gini_gaussian"].mean(1)),
+        "gini": median(arrays["gini"]),
+        "gini_shuffled": median(arrays["gini_shuffled"].mean(1)),
+        "gini_gaussian": median(arrays["gini_gaussian"].mean(1)),
         "gini_above_nulls": summary["gini_above_nulls"],
         "gini_above_nulls_by_chance": summary["gini_above_nulls_by_chance"],
-        "participation": _median(arrays["participation"]),
-        "participation_shuffled": _median(arrays["participation_shuffled"].mean(1)),
-        "whole": _median(arrays["whole"]),
+        "participation": median(arrays["participation"]),
+        "participation_shuffled": median(arrays["participation_shuffled"].mean(1)),
+        "whole": median(arrays["whole"]),
         "built": int(built.sum()),
-        "size": _median(size[built].astype(float)),
-        "kept": _median(np.array(kept)),
+        "size": median(size[built].astype(float)),
+        "kept": median(np.array(kept)),
     }
 
 
-def _answer(found: Sequence[Measured], work: Work) -> Section:
-    rows = [_row(each) for each in found]
+def _answer(rows: Sequence[dict[str, Any]]) -> Section:
     said = []
     for model in dict.fromkeys(row["model"] for row in rows):
         of = [row for row in rows if row["model"] == model]
@@ -150,10 +149,10 @@ def _range(rows: Sequence[dict[str, Any]], name: str) -> str:
     return f"{low:.2f}" if f"{low:.2f}" == f"{high:.2f}" else f"{low:.2f} to {high:.2f}"
 
 
-def _weights(found: Sequence[Measured]) -> Section:
+def _weights(found: Sequence[Measured], rows: Sequence[dict[str, Any]]) -> Section:
     columns = ("network", "from", "to", "sources", "units", "Gini", "shuffled", "Gaussian", "above both", "participation", "shuffled")
     names = ("sources", "units", "gini", "gini_shuffled", "gini_gaussian", "gini_above_nulls", "participation", "participation_shuffled")
-    rows = [(row["model"], row["source"], row["target"], *(cell(row[name]) for name in names)) for row in map(_row, found)]
+    cells = [(row["model"], row["source"], row["target"], *(cell(row[name]) for name in names)) for row in rows]
     caption = (
         "Medians over target units. Gini: 0 all sources alike, 1 one alone. Participation: how many sources carry the energy. Nulls: the "
         "same kernel entries in random places across sources, before norms are taken; and normal entries in kernels of the same size."
@@ -164,13 +163,13 @@ def _weights(found: Sequence[Measured]) -> Section:
         "dashed: all sources alike. Units and images as in the tables."
     )
     drawing = Drawing("Gini by layer, and energy in the strongest sources", as_svg(_figure(found), "sparsity"), note)
-    return Section("How sparse weights are", [Table(columns, rows, caption), drawing])
+    return Section("How sparse weights are", [Table(columns, cells, caption), drawing])
 
 
-def _parts(found: Sequence[Measured]) -> Section:
+def _parts(found: Sequence[Measured], rows: Sequence[dict[str, Any]]) -> Section:
     columns = ("network", "to", "images", "all sources R2", "built", "of", "sources needed", "R2 they keep")
     names = ("images", "whole", "built", "units", "size", "kept")
-    rows = [(row["model"], row["target"], *(cell(row[name]) for name in names)) for row in map(_row, found)]
+    cells = [(row["model"], row["target"], *(cell(row[name]) for name in names)) for row in rows]
     caption = (
         "Sets and their sizes are chosen on one half of the images, drawings of one concept in the same half; built: there a set of at "
         "most 24 keeps 90 % of what all sources explain, every other source at its mean. Both R2 are of the other half. Medians over units."
@@ -182,10 +181,10 @@ def _parts(found: Sequence[Measured]) -> Section:
             parts = ", ".join(str(source) for source in entry["sources"])
             examples.append((each.model, f"{each.pair.makes}:{entry['unit']}", each.pair.reads, parts, cell(entry["kept"])))
     shown = Table(("network", "unit", "built from units of", "in the order they were found", "R2 kept"), examples, "Examples")
-    return Section("What is built from what", [Table(columns, rows, caption), *([shown] if examples else [])])
+    return Section("What is built from what", [Table(columns, cells, caption), *([shown] if examples else [])])
 
 
-def _missing(found: Sequence[Measured], work: Work) -> Section:
+def _missing(work: Work) -> Section:
     said = [
         "A unit counts as sparser than its nulls when its Gini coefficient lies above the largest of 20 draws of each (of the Gaussian one "
         "alone where kernels have one entry). Units whose kernels have one size share the Gaussian draws, so their chances go together: of "
@@ -216,7 +215,7 @@ def _figure(found: Sequence[Measured]) -> Figure:
                 body.set(facecolor=ACCENT, alpha=0.5)
             drawn["cmedians"].set_color(INK)
         for name in ("gini_shuffled", "gini_gaussian"):
-            ends = [_median(end) for end in arrays[name].T]
+            ends = [median(end) for end in arrays[name].T]
             if ends[0] is not None and ends[1] is not None:
                 middle, half = (ends[0] + ends[1]) / 2, max(0.004, (ends[1] - ends[0]) / 2)
                 ginis.plot([middle - half, middle + half], [row, row], color=LIGHT, linewidth=7, solid_capstyle="butt", zorder=0)
@@ -233,9 +232,3 @@ def _figure(found: Sequence[Measured]) -> Figure:
     for axes in (ginis, energies):
         axes.tick_params(labelsize=7)
     return figure
-
-
-def _median(values: npt.NDArray[Any]) -> float | None:
-    known = values[np.isfinite(values)]
-    return float(np.median(known)) if len(known) else None
-

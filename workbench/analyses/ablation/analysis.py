@@ -117,7 +117,7 @@ class Ablation(Analysis):
         with torch.inference_mode():
             self._measure(model, images, layer, order, drawn, outcome, task)
         found = outcome.per_image()
-        groups = images.columns.get("concept", images.ids)
+        groups = images.concepts
         concept = np.unique([groups[index] for index in found["image"].tolist()], return_inverse=True)[1]
         arrays, summary = overall(found, concept, drawn, self.seed)
         arrays["output_change"] = outcome.output_change()

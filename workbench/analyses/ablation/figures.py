@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from workbench.figure_colours import ACCENT, INK, LIGHT
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -14,7 +16,6 @@ if TYPE_CHECKING:
 CLASSES = 24
 """Classes drawn: those that fall most and those that rise most."""
 ACROSS = 6
-INK, LIGHT, ACCENT = "#30343a", "#aab4c0", "#c8442f"
 
 
 def effect(result: Result) -> Figure:

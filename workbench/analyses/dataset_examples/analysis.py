@@ -17,6 +17,7 @@ from workbench.analyses.analysis import Analysis, Result, register
 from workbench.analyses.dataset_examples import figures, finished, sheet
 from workbench.analyses.dataset_examples.reduction import LayerBatch, LayerReduction, Wanted, seeded_fractions
 from workbench.analyses.dataset_examples.running import Plan, Running
+from workbench.finite import median
 from workbench.input_error import InputError
 from workbench.task import Task
 
@@ -270,8 +271,8 @@ class DatasetExamples(Analysis):
                 "positions": int(np.prod(running.shapes.get(name, ()))),
                 "dead": np.flatnonzero(silent).tolist(),
                 "nonfinite": np.flatnonzero(nonfinite).tolist(),
-                "median_sparsity": _median(arrays["sparsity"]),
-                "median_treves_rolls": _median(arrays["treves_rolls"]),
+                "median_sparsity": median(arrays["sparsity"]),
+                "median_treves_rolls": median(arrays["treves_rolls"]),
             }
         return {
             "images": running.seen,
@@ -291,9 +292,3 @@ def out_of_memory(error: BaseException) -> bool:
     """Whether the device or the machine had no memory left, whatever the error is called."""
     words = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")
     return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(word in str(error).lower() for word in words)
-
-
-def _median(values: npt.NDArray[Any]) -> float | None:
-    """Return the median over the units that have the figure, None when none has: a silent unit must not hide the others."""
-    finite = values[np.isfinite(values)]
-    return float(np.median(finite)) if finite.size else None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.analyses.dataset_examples.sheet import UNITS, columns, drawn_layers, drawn_units
+from workbench.figure_colours import ACCENT, INK, LIGHT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 DRAWN = ("sparsity", "min", "max", "histogram", "histogram_edges", "top_values")
 WIDTH, HEADER, CAPTION, GAP, MARGIN = 11.0, 0.75, 0.24, 0.1, 0.75
 """Of a sheet, in inches: its width, its head, what stands below an image, between two groups of columns, left of the images."""
-INK, LIGHT, ACCENT = "#30343a", "#aab4c0", "#c8442f"
 
 
 def histograms(result: Result) -> Figure:

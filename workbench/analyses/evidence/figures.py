@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from workbench.evidence_card import labels_caption
+from workbench.figure_colours import ACCENT, INK, LIGHT
 from workbench.purity import drawn_edges
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
     from workbench.analyses.analysis import Result
 
-INK, LIGHT, ACCENT = "#30343a", "#aab4c0", "#c8442f"
 STACK = ("#2a6f9e", "#8fbbd9", "#e0b36a", "#c9ccd1", "#9b7fb5", "#7fae85", "#d98c8c", "#b3a58c", "#666c75")
 """Colours of the classes: from what it is to what has nothing to do with it."""
 Arrays = Mapping[str, npt.NDArray[Any]]

@@ -198,7 +198,7 @@ def inputs(
     """Write the pre-activation as a sum at positions of every range of it; see how well its few strongest inputs predict it."""
     own = population.unit
     drawn = population.drawn(population.bins(8), places, seed)
-    concepts = images.columns.get("concept", images.ids)
+    concepts = images.concepts
     groups = [concepts[int(population.indices[row])] for row, _, _ in drawn]
     half = first_half(groups, [seed, 8])
     if half.all() or not half.any():

@@ -151,7 +151,7 @@ def draw_labelling(
     if not population.of_unit[1] > 0:
         raise InputError(f"{unit} does the same on all {len(population.indices)} images; there is nothing to label")
     ranges = population.bins(bins)
-    concepts = images.columns.get("concept", images.ids)
+    concepts = images.concepts
     pictures = [
         Shown(
             image=(image := int(population.indices[row])),

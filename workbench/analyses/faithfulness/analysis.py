@@ -116,7 +116,7 @@ class Faithfulness(Analysis):
             raise InputError("resampling needs sources that the layer is a sum of; choose nearer sources, or the mean")
         train, test = self._halves(model, images)
         metric = TaskMetric.of(model, images)
-        concept = images.columns.get("concept", images.ids)
+        concept = images.concepts
         usable = metric.usable(np.concatenate([part.indices for part in test]))[: self.task_images]
         for_task = self._show(model, images, usable) if len(usable) > 1 else []
         arrays: dict[str, npt.NDArray[Any]] = {}
@@ -163,8 +163,7 @@ class Faithfulness(Analysis):
     def _halves(self, model: TracedModel, images: ImageSet) -> tuple[list[Shown], list[Shown]]:
         """Choose images, and read those that rank and those that score."""
         order = np.random.default_rng([self.seed, ORDER]).permutation(len(images))[: self.images]
-        concept = images.columns.get("concept", images.ids)
-        first = first_half([concept[index] for index in order.tolist()], [self.seed, HALVES])
+        first = first_half([images.concepts[index] for index in order.tolist()], [self.seed, HALVES])
         halves = [self._show(model, images, order[of]) for of in (first, ~first)]
         if any(sum(len(part.indices) for part in half) < FEWEST // 2 for half in halves):
             raise InputError(f"at least {FEWEST} images of {images.name} of two concepts and more are needed; choose more images")

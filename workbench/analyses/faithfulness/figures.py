@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from workbench.figure_colours import ACCENT, INK, LIGHT
 from workbench.input_error import InputError
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from workbench.analyses.analysis import Result
 
 ACROSS = 4
-INK, LIGHT, ACCENT, TASK = "#30343a", "#aab4c0", "#c8442f", "#2f6db5"
+TASK = "#2f6db5"
 NETWORKS = ("#c8442f", "#2f6db5", "#3c8a4e", "#8a5aa8", "#c98a1b", "#4d5561")
 LOWEST = -0.25
 """Where curves are cut: an input taken alone may lead away."""

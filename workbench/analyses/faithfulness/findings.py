@@ -13,7 +13,8 @@ from jaxtyping import Float64
 from workbench.analyses.faithfulness.scoring import Curves
 from workbench.analyses.faithfulness.task import TaskCurves
 from workbench.bootstrap import bounds, detectable, redrawn
-from workbench.task_metric import TaskMetric, described, kept, plain
+from workbench.finite import plain
+from workbench.task_metric import TaskMetric, described, kept
 
 NAMED = 10
 """Units named in a list."""

@@ -13,6 +13,7 @@ from workbench.analyses.analysis import Result, register
 from workbench.analyses.label_selectivity import auroc, figures
 from workbench.analyses.label_selectivity.labels import Labels, label_columns, labels_of
 from workbench.analyses.unit_activations import OverImages, Responses, of_images
+from workbench.finite import median
 from workbench.input_error import InputError
 from workbench.task import Part, Task
 
@@ -234,7 +235,7 @@ class LabelSelectivity(OverImages):
             "labels_left_out": labels.too_few,
             "tests": int(arrays["auroc"].size),
             **found,
-            "detectable_auroc": _median(arrays["detectable"]),
+            "detectable_auroc": median(arrays["detectable"]),
             "units": [{"unit": unit, "labels": self._described(arrays, unit)} for unit in units],
         }
 
@@ -269,11 +270,6 @@ class LabelSelectivity(OverImages):
 def _part(group: auroc.Grouping, images: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     """Return concepts, numbered anew, and labels of some of the images."""
     return np.unique(group.concept[images], return_inverse=True)[1].astype(np.int64), group.member[images]
-
-
-def _median(values: Values) -> float | None:
-    known = values[np.isfinite(values)]
-    return float(np.median(known)) if len(known) else None
 
 
 def _beyond(own: Values, twins: Values) -> dict[str, float]:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from workbench.figure_colours import ACCENT, INK, LIGHT
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -17,7 +19,6 @@ DRAWN = 6
 """Units drawn."""
 NAMED = 15
 """Labels named beside their points."""
-INK, LIGHT, ACCENT = "#30343a", "#aab4c0", "#c8442f"
 
 
 def units(result: Result) -> Figure:

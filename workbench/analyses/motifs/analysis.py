@@ -15,6 +15,7 @@ from workbench.analyses.motifs.activity import observed
 from workbench.analyses.motifs.branches import branchings
 from workbench.analyses.motifs.weights import chosen_pairs, judge, read_kernels, related
 from workbench.input_error import InputError
+from workbench.models.expanded import read_inputs
 from workbench.motifs import KINDS
 from workbench.task import Part, Task
 
@@ -82,9 +83,8 @@ class Motifs(Analysis):
             raise InputError(f"there is no motif {wrong[0]!r}; choose of {', '.join(KINDS)}")
         kinds = self.kinds or tuple(KINDS)
         pairs, wanted = chosen_pairs(model, self.source, self.targets)
-        order = np.sort(np.random.default_rng(self.seed).permutation(len(images))[: self.images])
-        inputs = [model.inputs(model.preprocess(part.images)) for part in images.batches(model.preprocessing.size, self.batch, order)]
-        number = sum(len(part[0]) for part in inputs)
+        inputs, seen_images = read_inputs(model, images, self.images, self.batch, self.seed)
+        number = len(seen_images)
         if number < 8:
             raise InputError(f"{number} images of {images.name} could be read; at least 8 are needed")
         far = bool(self.source)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from workbench.figure_colours import ACCENT, INK, LIGHT
 from workbench.motifs import KINDS, NULLS
 
 if TYPE_CHECKING:
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
 
     from workbench.analyses.analysis import Result
 
-INK, LIGHT, ACCENT = "#30343a", "#aab4c0", "#c8442f"
 
 
 def drawn(result: Result) -> dict[str, Figure]:

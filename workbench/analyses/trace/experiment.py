@@ -70,8 +70,7 @@ class Pictures:
 
 def concepts_of(images: ImageSet, indices: Indices) -> list[str]:
     """Return the concept of some images; each is one of its own where the set names none."""
-    named = images.columns.get("concept", images.ids)
-    return [named[index] for index in indices.tolist()]
+    return [images.concepts[index] for index in indices.tolist()]
 
 
 def chosen(images: ImageSet, limit: int, seed: int, without: Sequence[int] = ()) -> Indices:

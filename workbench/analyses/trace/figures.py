@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from workbench.figure_colours import ACCENT, INK, LIGHT
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from workbench.analyses.analysis import Result
 
-INK, LIGHT, ACCENT = "#30343a", "#aab4c0", "#c8442f"
 EDGES = 40
 """Edges drawn as bars: those whose removal costs most."""
 

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from workbench.bootstrap import Interval, ratio_of_means
+from workbench.finite import plain
 
 NOISE = 0.01
 """Share of the usual change (root mean square) below which an image has no direction."""
@@ -79,8 +80,4 @@ class Scale:
 
 def told(name: str, interval: Interval) -> dict[str, Any]:
     """Write an interval as plain data."""
-    return {name: _plain(interval.value), f"{name}_low": _plain(interval.low), f"{name}_high": _plain(interval.high)}
-
-
-def _plain(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
+    return {name: plain(interval.value), f"{name}_low": plain(interval.low), f"{name}_high": plain(interval.high)}

@@ -210,7 +210,7 @@ def split(images: ImageSet, seed: int) -> tuple[Int64[Tensor, " train"], Int64[T
     if {"train", "test"} <= set(images.columns.get("split", ())):
         out = np.array([name != "train" for name in images.columns["split"]])
     else:
-        groups = images.columns.get("concept", images.ids)
+        groups = images.concepts
         known = sorted(set(groups))
         random = np.random.default_rng(seed)
         chosen = set(random.choice(known, max(1, round(TEST_SHARE * len(known))), replace=False).tolist())
