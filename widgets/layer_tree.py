@@ -80,7 +80,7 @@ class LayerTree(QWidget):
         self._rows.clear()
         self._model.setHorizontalHeaderLabels([name for name, _ in self.HEADINGS])
         for column, (_, tip) in enumerate(self.HEADINGS):
-            self._model.horizontalHeaderItem(column).setToolTip(tip)
+            self._model.setHeaderData(column, Qt.Orientation.Horizontal, tip, Qt.ItemDataRole.ToolTipRole)
         self.tree.selectionModel().blockSignals(False)
         for layer in layers:
             self._add(layer)
@@ -96,7 +96,7 @@ class LayerTree(QWidget):
     def _add(self, layer: Layer) -> None:
         parts = path_of(layer.name)
         row = self._row(parts)
-        parent = row.parent() or self._model.invisibleRootItem()
+        above = row.parent()
         role = {"pre": "pre", "post": "post", "": ""}[layer.role]
         searched = f"{layer.name} {layer.kind} {role} {' '.join(layer.aliases)}"
         tip = f"{layer.name}\n{layer.kind}, {layer.units:,} units, shape {shape_of(layer)}"
@@ -109,17 +109,23 @@ class LayerTree(QWidget):
             cell = item(text, tip)
             if column in (1, 2):
                 cell.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-            parent.setChild(row.row(), column, cell)
+            if above is None:
+                self._model.setItem(row.row(), column, cell)
+            else:
+                above.setChild(row.row(), column, cell)
         self._rows[layer.name] = row
 
     def _row(self, parts: tuple[str, ...]) -> QStandardItem:
-        parent = self._row(parts[:-1]) if len(parts) > 1 else self._model.invisibleRootItem()
-        for place in range(parent.rowCount() - 1, -1, -1):
-            if parent.child(place).data(PART) == parts[-1]:
-                return parent.child(place)
+        # Never by `invisibleRootItem`: Python's object for an item that Qt made outlives it, and is then taken for whatever
+        # Qt makes next at the same address.
+        above = self._row(parts[:-1]) if len(parts) > 1 else None
+        count, at = (self._model.rowCount(), self._model.item) if above is None else (above.rowCount(), above.child)
+        for place in range(count - 1, -1, -1):
+            if at(place).data(PART) == parts[-1]:
+                return at(place)
         row = item(parts[-1], "")
         row.setData(parts[-1], PART)
-        parent.appendRow(row)
+        (self._model if above is None else above).appendRow(row)
         return row
 
     def _filter(self, text: str) -> None:

@@ -112,7 +112,7 @@ class SourceTree(QWidget):
             title = "Your own" if path == "own" else GROUPS.get(path, name)
             group = item(title, "")
             group.setData("", SEARCHED)
-            (self._group(groups, above) if above else self._model.invisibleRootItem()).appendRow(group)
+            (self._group(groups, above) if above else self._model).appendRow(group)
             groups[path] = group
         return groups[path]
 
