@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from widgets.circuit_edit import add_circuit, ask_and_export, ask_and_open, delete_circuit, new_circuit
+from widgets.circuit_trace import TRACE, TREE
 from widgets.commands import Command
 
 if TYPE_CHECKING:
@@ -94,11 +95,20 @@ def circuit_commands(panel: CircuitGraphPanel) -> tuple[Command, ...]:
         Command(
             "circuit.trace",
             "Trace circuit…",
-            panel.open_trace,
+            lambda: panel.open_search(TRACE),
             "Let the paths that matter most for a unit be found and tested; what is found opens as a circuit.",
             MENU,
             section="analyses",
             enabled=lambda: not tools.trace.isHidden() and session.model is not None,
+        ),
+        Command(
+            "circuit.tree",
+            "Rebuild unit from few…",
+            lambda: panel.open_search(TREE),
+            "Find the few earlier units that a unit is built from, the few those are built from, and so on; the tree opens as a circuit.",
+            MENU,
+            section="analyses",
+            enabled=lambda: not tools.tree.isHidden() and session.model is not None,
         ),
         Command(
             "circuit.measure",

@@ -67,17 +67,18 @@ class CircuitTools(QWidget):
         self.collapse = self._button("Collapse", "Show the selected units of a layer, or the family of the selected one, as one node")
         self.remove = self._button("Remove", "Remove the selected units, or the selected edge (Del)")
         self.trace = self._button("Trace…", "Let the strongest paths into the selected unit be found and tested")
+        self.tree = self._button("Built from…", "Rebuild the selected unit from few earlier ones, those from few before them")
         self.live = self._button("Measure", "Measure faithfulness, completeness and minimality again after each edit")
         self.live.setCheckable(True)
         self.live.setChecked(True)
-        self.cancel = self._button("Cancel", "Stop computing weights or tracing", "cancel")
-        for late in (self.trace, self.live, self.cancel):
+        self.cancel = self._button("Cancel", "Stop computing weights, tracing or rebuilding", "cancel")
+        for late in (self.trace, self.tree, self.live, self.cancel):
             late.hide()
 
         first = self._line(self.chooser, self.circuit, self.undo, self.redo, None, self.measure, self.least, self.numbers)
         first.setStretchFactor(self.chooser, 1)
         edits = (self.add, self.inputs, self.count, self.source, self.connect_units, self.collapse, self.remove)
-        second = self._line(*edits, self.trace, self.live, None, self.cancel)
+        second = self._line(*edits, self.trace, self.tree, self.live, None, self.cancel)
         second.setStretchFactor(self.source, 1)
         whole = QVBoxLayout(self)
         whole.setContentsMargins(6, 4, 6, 2)

@@ -1,4 +1,4 @@
-"""Tracing: the form that starts it, and the circuit that it ends with."""
+"""What finds a circuit for a unit, tracing it or rebuilding it from few: the form that starts it, and the circuit it ends with."""
 
 from __future__ import annotations
 
@@ -21,14 +21,17 @@ if TYPE_CHECKING:
     from workbench.jobs.job import JobEvent
     from workbench.jobs.requests import AnalysisCard
 
-ANALYSIS = "Trace"
+TRACE, TREE = "Trace", "ReconstructionTree"
+"""Analyses whose result is a circuit."""
+WORDS = {TRACE: ("Trace", "Tracing", "trace"), TREE: ("Rebuild", "Rebuilding", "rebuild from few")}
+"""On the button that starts it, while it is at work, and as a step that can be undone."""
 
 
 class TraceDialog(QDialog):
-    """Asks for the parameters of a trace; `wanted` gives them."""
+    """Asks for the parameters of an analysis that finds a circuit; `wanted` gives them."""
 
-    wanted = Signal(object)
-    """Parameters by name."""
+    wanted = Signal(str, object)
+    """The analysis, and its parameters by name."""
 
     def __init__(self, session: Session, card: AnalysisCard, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -42,7 +45,7 @@ class TraceDialog(QDialog):
         runs_on = QLabel(f"Network: {model.name if model else 'none is open'}  ·  images: {images.name if images else 'none are open'}")
         self.said = QLabel(wordWrap=True)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
-        self.run = buttons.addButton("Trace", QDialogButtonBox.ButtonRole.AcceptRole)
+        self.run = buttons.addButton(WORDS[card.name][0], QDialogButtonBox.ButtonRole.AcceptRole)
         self.run.setToolTip("Start it; the circuit it finds is opened when it is there")
         buttons.accepted.connect(self._accept)
         buttons.rejected.connect(self.reject)
@@ -80,12 +83,12 @@ class TraceDialog(QDialog):
 
     def _accept(self) -> None:
         values: dict[str, Any] = self.form.values() if self.form is not None else {}
-        self.wanted.emit(values)
+        self.wanted.emit(self._card.name, values)
         self.accept()
 
 
 class CircuitTracing(QObject):
-    """Runs one trace at a time and opens what it finds; an older one is given up."""
+    """Runs one of these analyses at a time and opens what it finds; an older one is given up."""
 
     changed = Signal()
     """There is news: `said`, `running`."""
@@ -99,21 +102,21 @@ class CircuitTracing(QObject):
 
     @property
     def running(self) -> bool:
-        """Whether a trace is under way."""
+        """Whether one is under way."""
         return self._request is not None
 
-    def start(self, parameters: dict[str, Any]) -> None:
-        """Trace with these parameters, in the open network on the open images."""
+    def start(self, analysis: str, parameters: dict[str, Any]) -> None:
+        """Find a circuit with these parameters, in the open network on the open images."""
         session = self._session
         if session.model is None:
             return
         self.cancel()
-        self._request = RunAnalysis(ANALYSIS, parameters, session.model.ref, session.images.ref if session.images is not None else None)
+        self._request = RunAnalysis(analysis, parameters, session.model.ref, session.images.ref if session.images is not None else None)
         self._job = session.relay.submit(self._request, self._take)
-        self._say("Tracing: waiting for its turn …")
+        self._say(f"{WORDS[analysis][1]}: waiting for its turn …")
 
     def cancel(self) -> None:
-        """Give up the trace."""
+        """Give it up."""
         if self._request is not None:
             self._request = None
             self._session.relay.cancel(self._job)
@@ -126,7 +129,7 @@ class CircuitTracing(QObject):
             self._request = None
             self._say("")
         elif event.total:
-            self._say(f"Tracing: {event.note or 'at work'}, {event.done / event.total:.0%}")
+            self._say(f"{WORDS[event.request.analysis][1]}: {event.note or 'at work'}, {event.done / event.total:.0%}")
         if event.state == "failed":
             self._session.report(event.error, event.details)
         elif event.state == "done":
@@ -136,10 +139,10 @@ class CircuitTracing(QObject):
         try:
             found = Circuit.from_document(document)
         except InputError as error:
-            self._session.report(f"The trace gave no circuit: {error}")
+            self._session.report(f"No circuit was found: {error}")
             return
         found = replace(found, model=found.model or request.model, images=found.images or request.images or "")
-        add_circuit(self._session, tidied(self._session, found), "trace")
+        add_circuit(self._session, tidied(self._session, found), WORDS[request.analysis][2])
 
     def _say(self, text: str) -> None:
         self.said = text

@@ -28,7 +28,12 @@ from workbench.unit_families import Family
 
 HIGH, MIDDLE, LOW = "blocks.1.act", "blocks.0:add", "stem.act"
 SCHEMA = {"properties": {"target": {"type": "string"}, "top": {"type": "integer", "default": 5}}, "required": ["target"]}
-CARDS = (AnalysisCard("Trace", "Trace a circuit", "Find it.", SCHEMA, True), AnalysisCard("CircuitMeasures", "Measures", "M.", {}, True))
+TREE_SCHEMA = {"properties": {"unit": {"type": "string", "default": ""}, "depth": {"type": "integer", "default": 2}}}
+CARDS = (
+    AnalysisCard("Trace", "Trace a circuit", "Find it.", SCHEMA, True),
+    AnalysisCard("ReconstructionTree", "Reconstruction tree", "Rebuild it.", TREE_SCHEMA, True),
+    AnalysisCard("CircuitMeasures", "Measures", "M.", {}, True),
+)
 
 
 def weights(request: RunAnalysis) -> Result:
@@ -47,6 +52,9 @@ def run(request: RunAnalysis) -> Result | Exception:
     if request.analysis == "Trace":
         found = Circuit("traced").with_edges([Edge(f"{MIDDLE}:1", request.parameters["target"], math.nan, 0.5)])
         return Result("Trace", dict(request.parameters), {}, {"circuit": found.document()}, {})
+    if request.analysis == "ReconstructionTree":
+        found = Circuit("rebuilt").with_edges([Edge(f"{MIDDLE}:2", request.parameters["unit"])])
+        return Result("ReconstructionTree", dict(request.parameters), {}, {"circuit": found.document()}, {})
     edges = json.loads(request.parameters["circuit"])["edges"]
     drops = np.array([float(edge["source"].rpartition(":")[2]) / 100 for edge in edges])
     summary = {"faithfulness": 0.9, "faithfulness_low": 0.8, "faithfulness_high": 0.95, "completeness": 0.7, "images": 128}
@@ -367,6 +375,18 @@ def test_a_trace_is_set_up_in_a_form_and_opens_as_a_circuit(measured, session, r
     assert measured.view.shares == {(f"{MIDDLE}:1", f"{HIGH}:3"): 1.0}
 
 
+def test_a_unit_is_rebuilt_from_few_and_the_tree_opens_as_a_circuit(measured, session, runner, qtbot):
+    session.select_unit(Unit(HIGH, 3))
+    qtbot.mouseClick(measured.tools.tree, Qt.MouseButton.LeftButton)
+    dialog = measured.findChild(TraceDialog)
+    qtbot.waitUntil(lambda: dialog.form is not None, timeout=30_000)
+    assert dialog.form.values() == {"unit": f"{HIGH}:3", "depth": 2} and dialog.run.text() == "Rebuild"
+    qtbot.mouseClick(dialog.run, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: session.circuit is not None)
+    assert session.circuit.name == "rebuilt" and session.circuit.units == (f"{MIDDLE}:2", f"{HIGH}:3")
+    assert session.undo_stack.undoText() == "rebuild from few"
+
+
 def test_layers_that_do_not_feed_each_other_are_not_asked_for_weights(panel, session, runner, qtbot):
     circuit_edit.add_units(session, [f"{LOW}:1", f"{MIDDLE}:2", f"{HIGH}:3"], "add")
     runner.answers[Connected] = lambda request: tuple(i for i, (source, _) in enumerate(request.asked) if source == MIDDLE)
@@ -389,7 +409,7 @@ def test_another_investigation_gives_up_traces_and_weights(measured, session, ru
     begin(measured, qtbot)
     del runner.answers[RunAnalysis]
     measured.weigh_edges()
-    measured.tracing.start({"target": f"{HIGH}:3"})
+    measured.tracing.start("Trace", {"target": f"{HIGH}:3"})
     jobs = [job for job, asked in runner.requests.items() if isinstance(asked, RunAnalysis) and job in runner.open]
     assert {runner.requests[job].analysis for job in jobs} >= {"Trace", "ExpandedWeights"}
     session.project = Project()

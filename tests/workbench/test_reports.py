@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import workbench
 from workbench import problems
 from workbench.input_error import InputError
 from workbench.jobs.engine import Engine
@@ -41,6 +42,12 @@ class Steps(Task):
         self.shares.append(done / total if total else 0)
 
 
+def planted_inputs(unit: str) -> list[int]:
+    circuit = workbench.load("bundled:planted/sparse_net").circuit
+    assert circuit is not None
+    return [int(source.rpartition(":")[2]) for source, target, *_ in circuit.edges if target == unit]
+
+
 def test_sparse_weights_are_told_from_their_nulls(engine: Engine, tmp_path: Path) -> None:
     steps = Steps()
     report = write_report(engine, "7.10", ["bundled:planted/sparse_net"], task=steps)
@@ -49,6 +56,8 @@ def test_sparse_weights_are_told_from_their_nulls(engine: Engine, tmp_path: Path
     assert row["gini_shuffled"] is None, "kernels of one entry: shuffling them changes no norm"
     assert row["built"] >= 12 and row["kept"] > 0.8
     assert max(steps.shares) == pytest.approx(1), "progress ends with the whole"
+    root = report.findings.figures["trees"]["bundled:planted/sparse_net"][0]
+    assert root["from"] == "relu" and set(root["parts"]) <= set(planted_inputs(root["unit"]))
 
     folder = report.save(tmp_path / "report")
     page = (folder / "report.html").read_text(encoding="utf-8")

@@ -8,11 +8,12 @@ import torch
 from torch import nn
 
 import workbench
-from workbench.analyses.sparsity import Sparsity, gini, keep_best, participation, pursue
+from workbench.analyses.sparsity import Sparsity, gini, participation
 from workbench.images.array_set import ArraySet
 from workbench.input_error import InputError
 from workbench.models.layer import Unit
 from workbench.models.traced_model import Preprocessing, TracedModel
+from workbench.pursuit import keep_best, pursue
 
 
 def noise(number: int, side: int) -> ArraySet:

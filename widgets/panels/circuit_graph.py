@@ -18,8 +18,7 @@ from widgets.circuit_measure import CircuitMeasure, drops_of
 from widgets.circuit_menus import fill_add_menu, fill_menu
 from widgets.circuit_pictures import CircuitPictures
 from widgets.circuit_tools import CircuitTools
-from widgets.circuit_trace import ANALYSIS as TRACE_ANALYSIS
-from widgets.circuit_trace import CircuitTracing, TraceDialog
+from widgets.circuit_trace import TRACE, TREE, CircuitTracing, TraceDialog
 from widgets.circuit_work import CircuitWork
 from widgets.commands import Command
 from widgets.docks import Panel
@@ -104,7 +103,8 @@ class CircuitGraphPanel(Panel):
         tools.connect_units.clicked.connect(self.connect_units)
         tools.collapse.clicked.connect(self.collapse)
         tools.remove.clicked.connect(self.remove)
-        tools.trace.clicked.connect(self.open_trace)
+        tools.trace.clicked.connect(lambda: self.open_search(TRACE))
+        tools.tree.clicked.connect(lambda: self.open_search(TREE))
         tools.live.toggled.connect(lambda _on: self._give_to_measure())
         tools.cancel.clicked.connect(self._cancel)
         tools.on_drawing(self._on_drawing)
@@ -409,14 +409,15 @@ class CircuitGraphPanel(Panel):
     def _on_analyses(self, event: JobEvent) -> None:
         if event.state == "done":
             self._analyses = {card.name: card for card in event.result}
-            self.tools.trace.setVisible(TRACE_ANALYSIS in self._analyses)
+            self.tools.trace.setVisible(TRACE in self._analyses)
+            self.tools.tree.setVisible(TREE in self._analyses)
             self.tools.live.setVisible(MEASURES_ANALYSIS in self._analyses)
             self._give_to_measure()
 
-    def open_trace(self) -> None:
-        """Ask for the parameters of a trace."""
-        if TRACE_ANALYSIS in self._analyses:
-            dialog = TraceDialog(self.session, self._analyses[TRACE_ANALYSIS], self)
+    def open_search(self, analysis: str) -> None:
+        """Ask for the parameters of a trace, or of a tree of parts."""
+        if analysis in self._analyses:
+            dialog = TraceDialog(self.session, self._analyses[analysis], self)
             dialog.wanted.connect(self.tracing.start)
             dialog.open()
 

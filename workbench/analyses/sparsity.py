@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from jaxtyping import Float64
 from pydantic import Field
-from torch import Tensor
 
 from workbench.analyses.analysis import Analysis, Result, register
 from workbench.bootstrap import first_half
 from workbench.figure_colours import ACCENT, INK, LIGHT
 from workbench.finite import plain
 from workbench.input_error import InputError
+from workbench.models.centre_values import values_at_centre
 from workbench.models.expanded import (
-    Part,
     Ways,
-    Window,
     asked_of,
-    centre,
     moments_of,
     nothing,
     parts_of,
@@ -30,13 +25,13 @@ from workbench.models.expanded import (
     read_inputs,
     windows_of,
 )
+from workbench.pursuit import keep_best, pursue, r2
 from workbench.task import Task
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from workbench.images.image_set import ImageSet
-    from workbench.models.layer import Layer
     from workbench.models.linearise import Gate
     from workbench.models.traced_model import TracedModel
 
@@ -132,7 +127,7 @@ class Sparsity(Analysis):
             whole, direct = pieces_of(model, source, part.layer, inputs, self.path, gate, tell)
             reaches = whole is not None or direct is not None
             window = windows_of(whole, direct, part.units, tell) if reaches else nothing(source, len(part.units))
-            values, actual = _centre(model, source, part, inputs, window, tell)
+            values, actual = values_at_centre(model, source, part, inputs, window, tell)
             for place, row in enumerate(part.rows):
                 kernel = window.kernels[place].reshape(source.units, -1).double().numpy()
                 contributions = np.einsum("nsp,sp->ns", values, kernel)
@@ -227,12 +222,12 @@ class Sparsity(Analysis):
         explained, kept, reference = (np.full(self.keep, np.nan, np.float32) for _ in range(3))
         for k in range(1, len(support) + 1):
             explained[k - 1] = _fitted(fit, held, wanted, truth, support[:k])
-            kept[k - 1] = _r2(truth, held[:, support[:k]].sum(1))
+            kept[k - 1] = r2(truth, held[:, support[:k]].sum(1))
         for k in range(1, min(len(largest), self.keep) + 1):
             reference[k - 1] = _fitted(fit, held, wanted, truth, largest[:k])
-        whole = _r2(truth, held.sum(1))
-        of_fit = [_r2(wanted, fit[:, support[:k]].sum(1)) for k in range(1, len(support) + 1)]
-        reached = np.flatnonzero(np.array(of_fit) >= self.enough * _r2(wanted, fit.sum(1))) if whole >= 0.5 else np.empty(0, int)
+        whole = r2(truth, held.sum(1))
+        of_fit = [r2(wanted, fit[:, support[:k]].sum(1)) for k in range(1, len(support) + 1)]
+        reached = np.flatnonzero(np.array(of_fit) >= self.enough * r2(wanted, fit.sum(1))) if whole >= 0.5 else np.empty(0, int)
         padded = np.full(self.keep, -1, np.int32)
         padded[: len(support)] = support
         return {
@@ -267,73 +262,6 @@ def participation(weights: npt.NDArray[np.float64]) -> float:
     return float(squares.sum() ** 2 / fourth) if fourth > 0 else float("nan")
 
 
-def pursue(columns: Float64[np.ndarray, "n source"], wanted: Float64[np.ndarray, "n"], most: int) -> list[int]:
-    """Return the columns that orthogonal matching pursuit chooses, in order; fewer than `most` once nothing is left to explain."""
-    lengths = np.linalg.norm(columns, axis=0)
-    usable = lengths > 1e-12 * max(1.0, float(lengths.max(initial=0.0)))
-    scaled = columns[:, usable] / lengths[usable]
-    names = np.flatnonzero(usable)
-    residual, scale = wanted.copy(), float(np.linalg.norm(wanted))
-    chosen: list[int] = []
-    basis = np.empty((len(wanted), 0))
-    while len(chosen) < min(most, scaled.shape[1], len(wanted) - 1) and np.linalg.norm(residual) > 1e-6 * scale:
-        match = np.abs(residual @ scaled)
-        match[chosen] = -1
-        best = int(match.argmax())
-        new = scaled[:, best] - basis @ (basis.T @ scaled[:, best])
-        new -= basis @ (basis.T @ new)  # twice is enough
-        length = float(np.linalg.norm(new))
-        if length < 1e-8:
-            break
-        basis = np.column_stack([basis, new / length])
-        residual = wanted - basis @ (basis.T @ wanted)
-        chosen.append(best)
-    return [int(names[one]) for one in chosen]
-
-
-def keep_best(columns: Float64[np.ndarray, "n source"], wanted: Float64[np.ndarray, "n"], most: int) -> list[int]:
-    """Return the columns whose sum comes nearest to what is wanted, greedily, in order; fewer than `most` once none brings it nearer."""
-    lengths = np.square(columns).sum(0)
-    left, scale = wanted.copy(), float(np.linalg.norm(wanted))
-    chosen: list[int] = []
-    while len(chosen) < min(most, columns.shape[1]) and np.linalg.norm(left) > 1e-6 * scale:
-        gain = 2 * (left @ columns) - lengths
-        gain[chosen] = -np.inf
-        best = int(gain.argmax())
-        if gain[best] <= 0:
-            break
-        left = left - columns[:, best]
-        chosen.append(best)
-    return chosen
-
-
-def _centre(
-    model: TracedModel,
-    source: Layer,
-    part: Part,
-    inputs: Sequence[tuple[Tensor, ...]],
-    window: Window,
-    pulse: Callable[[], None],
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
-    """Return the source's activations in a window, ``image source position``, and the units' values at the centre, ``image unit``."""
-    values, actual = [], []
-    inside = [slice(None), slice(None)]
-    for start, size in zip(window.start, window.kernels.shape[2:], strict=True):
-        inside.append(slice(start, start + size))
-    position = centre(part.layer)
-    with torch.no_grad():
-        for one in inputs:
-            clean = model.activations(one, [source.name, part.layer.name])
-            arranged = source.arrange(clean[source.name])
-            values.append(arranged[tuple(inside)].reshape(*arranged.shape[:2], -1).float().cpu().numpy())
-            reached = part.layer.arrange(clean[part.layer.name])[:, part.units]
-            for place in position:
-                reached = reached.select(2, place)
-            actual.append(reached.double().cpu().numpy())
-            pulse()
-    return np.concatenate(values), np.concatenate(actual)
-
-
 def _numbers(sources: int) -> list[int]:
     """Return numbers of sources from 1 to all, evenly in their logarithm."""
     return sorted({round(float(k)) for k in np.geomspace(1, sources, 24)})
@@ -348,12 +276,7 @@ def _fitted(
 ) -> float:
     """Return the R2 on the other half of coefficients fitted on the first."""
     coefficients = np.linalg.lstsq(fit[:, chosen], wanted, rcond=None)[0]
-    return _r2(truth, held[:, chosen] @ coefficients)
-
-
-def _r2(truth: npt.NDArray[Any], said: npt.NDArray[Any]) -> float:
-    spread = float(np.square(truth).sum())
-    return 1 - float(np.square(truth - said).sum()) / spread if spread > 0 else float("nan")
+    return r2(truth, held[:, chosen] @ coefficients)
 
 
 def _described(values: npt.NDArray[Any]) -> dict[str, float] | None:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, fx
 
-from workbench.models.affine import layer_of, varying
+from workbench.models.affine import layer_of, unit_count, varying
 from workbench.models.capture import NONLINEAR, SAME_VALUES, VIEWS, kind
 from workbench.models.expanded import Piece, centre, windows_of
 from workbench.models.graph import ModelGraph
@@ -75,7 +75,7 @@ def adjacent_layers(graph: ModelGraph) -> list[Adjacent]:
             read = earlier
         named = read
         while kind(named) in POOLS | SAME_VALUES | VIEWS and (earlier := _read_by(graph, named)) is not None:
-            if _units(graph, earlier) != _units(graph, named):
+            if unit_count(graph, earlier) != unit_count(graph, named):
                 break
             named = earlier
         source, before = _called(graph, named, moving)
@@ -85,7 +85,7 @@ def adjacent_layers(graph: ModelGraph) -> list[Adjacent]:
         groups = int(node.args[6]) if kind(node) == "conv2d" and len(node.args) > 6 else 1
         makes = _sum_of(graph, node, moving)
         pooled = _is_pooled(graph, target)
-        found.append(Adjacent(source, target, graph.name(read), graph.name(makes), first, _units(graph, makes), groups, pooled))
+        found.append(Adjacent(source, target, graph.name(read), graph.name(makes), first, unit_count(graph, makes), groups, pooled))
     return found
 
 
@@ -93,11 +93,6 @@ def _read_by(graph: ModelGraph, node: fx.Node) -> fx.Node | None:
     """Return what a node reads first, where that has units."""
     earlier = node.args[0] if node.args else None
     return earlier if isinstance(earlier, fx.Node) and earlier in graph.capture.unit_axes else None
-
-
-def _units(graph: ModelGraph, node: fx.Node) -> int:
-    axis = graph.capture.unit_axes.get(node)
-    return int(node.meta["val"].shape[axis]) if axis is not None else -1
 
 
 def _next(graph: ModelGraph, node: fx.Node, through: frozenset[str], moving: set[fx.Node]) -> fx.Node | None:
@@ -108,7 +103,7 @@ def _next(graph: ModelGraph, node: fx.Node, through: frozenset[str], moving: set
     reader = users[0]
     if kind(reader) == "mul" and any(isinstance(arg, fx.Node) and arg is not node and arg in moving for arg in reader.args):
         return None
-    return reader if kind(reader) == "cat" or _units(graph, reader) == _units(graph, node) else None
+    return reader if kind(reader) == "cat" or unit_count(graph, reader) == unit_count(graph, node) else None
 
 
 def _called(graph: ModelGraph, node: fx.Node, moving: set[fx.Node]) -> tuple[str, int]:
@@ -120,7 +115,7 @@ def _called(graph: ModelGraph, node: fx.Node, moving: set[fx.Node]) -> tuple[str
             if axis % reader.meta["val"].dim() != graph.capture.unit_axes[reader]:
                 break
             parts = list(reader.args[0])  # type: ignore[arg-type]
-            place += sum(_units(graph, part) for part in parts[: parts.index(node)])
+            place += sum(unit_count(graph, part) for part in parts[: parts.index(node)])
         node = reader
         if graph.name(node) in graph.layers:
             best = graph.name(node), place

@@ -89,7 +89,7 @@ def varying(graph: ModelGraph) -> set[fx.Node]:
     """Return the nodes whose value depends on what the network reads, not on the number of examples alone."""
     found: set[fx.Node] = set()
     for node in graph.graph.nodes:
-        if not _is_number(node) and (node.op == "placeholder" or _operands(node, found)):
+        if not _is_number(node) and (node.op == "placeholder" or operands(node, found)):
             found.add(node)
     return found
 
@@ -110,7 +110,7 @@ def is_affine(node: fx.Node, moving: set[fx.Node]) -> bool:
         return False
     if operation not in _PRODUCTS | _IN_THE_FIRST:
         return True
-    # Not `_operands`, which names a value once that is multiplied by itself.
+    # Not `operands`, which names a value once that is multiplied by itself.
     operands = [a for a in pytree.tree_leaves((node.args, node.kwargs)) if isinstance(a, fx.Node) and a in moving]
     return len(operands) == 1 and (operation in _PRODUCTS or operands[0] is node.args[0])
 
@@ -139,27 +139,34 @@ def affine_sources(graph: ModelGraph, layer: str, until: Sequence[str] = (), thr
     stops = {graph.node(name) for name in until}
     ends: set[fx.Node] = set()
     seen: set[fx.Node] = set()
-    waiting = _operands(target, moving)
+    waiting = operands(target, moving)
     while waiting:
         node = waiting.pop()
         if node in seen:
             continue
         seen.add(node)
-        operands = _operands(node, moving)
-        whole = all(is_real(read) if is_tensor(read) else is_affine(read, moving) for read in operands)
+        reads = operands(node, moving)
+        whole = all(is_real(read) if is_tensor(read) else is_affine(read, moving) for read in reads)
         if node in stops:
             ends.add(node)
-        elif operands and (is_affine(node, moving) or kind(node) in through) and whole:
-            waiting.extend(operands)
+        elif reads and (is_affine(node, moving) or kind(node) in through) and whole:
+            waiting.extend(reads)
         elif is_tensor(node):
             ends.add(node)
         else:  # a layer that hands out several tensors, itself no affine function: go on from what it reads
-            waiting.extend(operands)
+            waiting.extend(reads)
     if not ends:
         raise InputError(f"nothing comes before {layer}; choose a later layer")
     return graph.sort(graph.name(node) for node in ends)
 
 
-def _operands(node: fx.Node, moving: AbstractSet[fx.Node]) -> list[fx.Node]:
+def unit_count(graph: ModelGraph, node: fx.Node) -> int:
+    """Return how many units a node has; -1 where it has none."""
+    axis = graph.capture.unit_axes.get(node)
+    return int(node.meta["val"].shape[axis]) if axis is not None else -1
+
+
+def operands(node: fx.Node, moving: AbstractSet[fx.Node]) -> list[fx.Node]:
+    """Return what a node's values are computed from, among the nodes that depend on the input."""
     read = node.all_input_nodes[:1] if kind(node) in _SHAPED_LIKE else node.all_input_nodes
     return [operand for operand in read if operand in moving]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from workbench.analyses.reconstruction_tree import ReconstructionTree
 from workbench.analyses.sparsity import Sparsity
 from workbench.figure_colours import ACCENT, INK, LIGHT
 from workbench.finite import median
@@ -27,6 +28,8 @@ FEWEST = 16
 """Units on either side below which sparsity says little."""
 PAIRS, UNITS, IMAGES, FULL_IMAGES = 3, 32, 96, 256
 """Of each network, with the budget quick; of the layer's units; looked at, quick and full."""
+TREE, FULL_TREE = 2, 3
+"""Layers that a network's example of a tree goes back, quick and full."""
 EXAMPLES = 3
 """Units of each pair whose parts are named."""
 
@@ -49,7 +52,7 @@ class Measured:
 def weight_sparsity(work: Work) -> Findings:
     """Measure layers of weights spread over the depth of each network (quick), or all of them."""
     chosen = work.each(lambda ref: pairs_of(work.model(ref), PAIRS if work.quick else 0))
-    work.expect(sum(map(len, chosen.values())))
+    work.expect(sum(map(len, chosen.values())) + len(chosen))
 
     def measured(ref: str) -> list[Measured]:
         found = []
@@ -59,9 +62,20 @@ def weight_sparsity(work: Work) -> Findings:
             found.append(Measured(ref, pair, work.run(f"{short(ref)}-{short(pair.makes)}", analysis, ref)))
         return found
 
-    found = [one for of_network in work.each(measured).values() for one in of_network]
+    by_network = work.each(measured)
+    found = [one for of_network in by_network.values() for one in of_network]
+
+    def grown(ref: str) -> Result | None:
+        unit = _for_tree(by_network.get(ref, []))
+        if unit is None:
+            return None
+        analysis = ReconstructionTree(unit=unit, images=IMAGES if work.quick else FULL_IMAGES, depth=TREE if work.quick else FULL_TREE)
+        return work.run(f"{short(ref)}-tree", analysis, ref)
+
+    trees = {ref: tree for ref, tree in work.each(grown).items() if tree is not None}
     rows = [_row(each) for each in found]
-    return Findings([_answer(rows), _weights(found, rows), _parts(found, rows), _missing(work)], {"layers": rows})
+    sections = [_answer(rows), _weights(found, rows), _parts(found, rows), *([_trees(trees)] if trees else []), _missing(work)]
+    return Findings(sections, {"layers": rows, "trees": {ref: tree.summary["tree"] for ref, tree in trees.items()}})
 
 
 def pairs_of(model: TracedModel, number: int) -> list[Adjacent]:
@@ -182,6 +196,41 @@ def _parts(found: Sequence[Measured], rows: Sequence[dict[str, Any]]) -> Section
             examples.append((each.model, f"{each.pair.makes}:{entry['unit']}", each.pair.reads, parts, cell(entry["kept"])))
     shown = Table(("network", "unit", "built from units of", "in the order they were found", "R2 kept"), examples, "Examples")
     return Section("What is built from what", [Table(columns, cells, caption), *([shown] if examples else [])])
+
+
+def _for_tree(found: Sequence[Measured]) -> str | None:
+    """Return the unit that few sources keep most of (on the images they were chosen on), of the latest layer of weights that has one."""
+    for each in reversed(found):
+        arrays = each.result.arrays
+        built = np.flatnonzero(arrays["size"] > 0)
+        if len(built):
+            best = built[np.argmin(arrays["size"][built])]
+            units = each.result.parameters["units"] or range(len(arrays["size"]))
+            return f"{each.pair.makes}:{list(units)[int(best)]}"
+    return None
+
+
+def _trees(trees: Mapping[str, Result]) -> Section:
+    columns = ("network", "unit", "layers back", "units kept", "the tree alone keeps", "", "best random tree", "p")
+    cells = []
+    for ref, tree in trees.items():
+        said = tree.summary
+        ends = [said.get(name) for name in ("kept_low", "kept_high")]
+        between = "" if None in ends else f"[{cell(ends[0])}, {cell(ends[1])}]"
+        kept = sum(layer["kept"] for layer in said["layers"])
+        figures = cell(said.get("kept")), between, cell(said.get("null_highest")), cell(said.get("p"))
+        cells.append((ref, said["unit"], said["depth"], kept, *figures))
+    caption = (
+        "One unit a network, of the latest layer with a unit that few sources rebuild: the parts of its parts, chosen on one half of the "
+        "images; then every other unit of these layers is held at its mean and the network run: the part of the unit's variance left, on "
+        "the other half, beside trees of as many random units. It was chosen for being rebuilt from few, so it says how few can do, not "
+        "how many a unit needs."
+    )
+    drawings = []
+    for ref, tree in trees.items():
+        figure = ReconstructionTree.draw(tree)["tree"]
+        drawings.append(Drawing(f"{ref}: {tree.summary['unit']}", as_svg(figure, f"tree-{short(ref)}")))
+    return Section("One unit as a tree", [Table(columns, cells, caption), *drawings])
 
 
 def _missing(work: Work) -> Section:
