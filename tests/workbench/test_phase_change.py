@@ -65,8 +65,8 @@ def test_gradual_growth_is_not(samples: str) -> None:
 
 
 def chosen(kind: str, samples: str = "log", seeds: int = 3) -> Selection:
-    random = np.random.default_rng(0)
-    return select([(SAMPLES[samples], trajectory(kind, samples, random) + noise(len(SAMPLES[samples]), random, 0.02)) for _ in range(seeds)])
+    random, t = np.random.default_rng(0), SAMPLES[samples]
+    return select([(t, trajectory(kind, samples, random) + noise(len(t), random, 0.02)) for _ in range(seeds)])
 
 
 def test_it_says_when_and_how_fast() -> None:

@@ -496,7 +496,7 @@ class TracedModel:
         values = [stack(layer, [_apply(row.get(layer), clean[layer], layer) for row in rows]) for layer in roots]
         values += [stack(layer, [clean[layer]] * len(rows)) for layer in frontier]
         piece = self.graph.cut([*roots, *frontier], [target], edits={layer: edit_inside(layer) for layer in inner})
-        with _same_bits_in_every_row(piece):
+        with same_bits_in_every_row(piece):
             (output,) = piece(*values)
         axis, per_example = self._place(target)
         kept = output.narrow(axis, 0, len(rows) * batch * per_example)
@@ -510,7 +510,7 @@ class TracedModel:
         return place
 
 
-def _same_bits_in_every_row(piece: Cut) -> AbstractContextManager[None]:
+def same_bits_in_every_row(piece: Cut) -> AbstractContextManager[None]:
     """Return a context in which equal rows of a batch stay equal to the last bit.
 
     Fused attention of a single query (class tokens) gives each thread a scratch buffer of its own, and on some processors the sum depends

@@ -1,0 +1,75 @@
+"""Whether patching says something: how reliable its ranking is, whether directions and attribution agree, in how few parts it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from workbench.finite import plain
+
+Array = npt.NDArray[Any]
+FEWEST = 4
+"""Parts of a layer below which their ranking says nothing."""
+
+
+def findings(arrays: Mapping[str, Array], layers: int, groups: npt.NDArray[np.integer]) -> dict[str, Any]:
+    """Return what is asked of patching, for each layer with enough parts.
+
+    ``reliability``
+        Spearman's rank correlation of the parts' scores between the two halves of the concepts.
+    ``directions``
+        The same between denoise and noise.
+    ``attribution`` ``attribution_noise``
+        The same between exact scores and their estimates, in either direction.
+    ``concentration`` ``concentration_unaligned``
+        Part of the absolute scores that the tenth of the parts with the largest have; in pairs with a stranger's activations, too.
+    """
+    whole = arrays["whole"]
+    half = arrays["half"]
+    told = []
+    for place in range(layers):
+        rows = np.flatnonzero(arrays["layer"] == place)
+        if len(rows) < FEWEST:
+            continue
+        denoise, noise = arrays["denoise"][rows], arrays["noise"][rows]
+        told.append(
+            {
+                "layer": place,
+                "parts": len(rows),
+                "reliability": correlation(_scores(denoise, whole, half), _scores(denoise, whole, ~half)),
+                "reliability_noise": correlation(_scores(noise, -whole, half), _scores(noise, -whole, ~half)),
+                "directions": correlation(_scores(denoise, whole), _scores(noise, -whole)),
+                "attribution": correlation(_scores(denoise, whole), _scores(arrays["denoise_estimate"][rows], whole)),
+                "attribution_noise": correlation(_scores(noise, -whole), _scores(arrays["noise_estimate"][rows], -whole)),
+                "concentration": concentration(_scores(denoise, whole)),
+                "concentration_unaligned": concentration(_scores(arrays["unaligned"][rows], whole)),
+                "even": max(1, round(len(rows) / 10)) / len(rows),
+            }
+        )
+    return {"findings": told, "concepts": len(np.unique(groups))}
+
+
+def _scores(effect: Array, whole: Array, of: Array | None = None) -> Array:
+    if of is not None:
+        effect, whole = effect[:, of], whole[of]
+    found: Array = effect.mean(1) / whole.mean() if len(whole) else np.full(len(effect), np.nan)
+    return found
+
+
+def correlation(one: Array, other: Array) -> float | None:
+    """Return Spearman's rank correlation; None where one of the two is all alike or no number."""
+    from scipy.stats import spearmanr
+
+    if not (np.isfinite(one).all() and np.isfinite(other).all()) or np.ptp(one) == 0 or np.ptp(other) == 0:
+        return None
+    return plain(float(spearmanr(one, other).statistic))
+
+
+def concentration(scores: Array) -> float | None:
+    """Return the part of the absolute scores that the largest tenth of them has."""
+    sizes = np.sort(np.abs(scores))[::-1]
+    total = float(sizes.sum())
+    return plain(float(sizes[: max(1, round(len(sizes) / 10))].sum()) / total) if total > 0 else None

@@ -1,0 +1,82 @@
+"""Pairs of images: one as it is (clean), and what a corruption makes of it (corrupt)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from workbench.images.corruptions import corrupt
+from workbench.input_error import InputError
+
+if TYPE_CHECKING:
+    from workbench.images.image_set import ImageSet, Pixels, Size
+
+ORDER, PARTNER, CORRUPTION = range(3)
+"""What random numbers are drawn for, each from a stream of its own."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Images of a set in pairs.
+
+    Attributes
+    ----------
+    indices, partners
+        Of each pair the clean image in the set, and the image of another class that a corruption may take from.
+    clean, corrupt
+        uint8 ``n y x 3``.
+    """
+
+    indices: npt.NDArray[np.int64]
+    partners: npt.NDArray[np.int64]
+    clean: Pixels
+    corrupt: Pixels
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
+def draw_pairs(
+    images: ImageSet, size: Size, usable: npt.NDArray[np.int64], kinds: Sequence[object], number: int, corruption: str, seed: int
+) -> Pairs:
+    """Draw pairs of images.
+
+    Parameters
+    ----------
+    size
+        Height and width that both are read at.
+    usable
+        Images to draw from, by index.
+    kinds
+        What each image of the set shows: partners show something else.
+
+    Raises
+    ------
+    InputError
+        When there are fewer than 8 pairs, or all images show the same.
+    """
+    order = np.random.default_rng([seed, ORDER]).permutation(usable)
+    random = np.random.default_rng([seed, PARTNER])
+    chosen: list[int] = []
+    partners: list[int] = []
+    for index in order.tolist():
+        if len(chosen) == number:
+            break
+        for other in random.choice(order, min(16, len(order)), replace=False).tolist():
+            if kinds[other] != kinds[index]:
+                chosen.append(index)
+                partners.append(int(other))
+                break
+    read: dict[int, Pixels] = {}
+    for part in images.batches(size, 32, np.unique([*chosen, *partners])):
+        read.update(zip(part.indices.tolist(), part.images, strict=True))
+    known = [(one, other) for one, other in zip(chosen, partners, strict=True) if one in read and other in read]
+    if len(known) < 8:
+        raise InputError(f"{len(known)} pairs of images of {images.name} that show different things could be read; at least 8 are needed")
+    indices, others = (np.array(column, np.int64) for column in zip(*known, strict=True))
+    clean, from_others = (np.stack([read[index] for index in column.tolist()]) for column in (indices, others))
+    return Pairs(indices, others, clean, corrupt(corruption, clean, from_others, np.random.default_rng([seed, CORRUPTION])))
