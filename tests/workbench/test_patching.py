@@ -222,7 +222,7 @@ def coloured() -> tuple[TracedModel, ArraySet]:
 @pytest.mark.parametrize("put", ["resample", "mean", "zero"])
 def test_the_units_of_the_classes_carry_the_difference(coloured: tuple[TracedModel, ArraySet], put: str) -> None:
     model, shown = coloured
-    result = ActivationPatching(layers=("parts.relu",), part="unit", pairs=30, top=3, put=put).run(model, shown)
+    result = ActivationPatching(layers=("parts.relu",), part="unit", pairs=30, top=3, put=put, twin=put == "resample").run(model, shown)
     arrays, summary = result.arrays, result.summary
     denoise = arrays["denoise"].mean(1) / arrays["whole"].mean()
     assert denoise[:3].sum() == pytest.approx(1, abs=1e-5) and (denoise[:3] > 0.1).all()
@@ -230,6 +230,8 @@ def test_the_units_of_the_classes_carry_the_difference(coloured: tuple[TracedMod
     assert arrays["denoise_estimate"] == pytest.approx(arrays["denoise"], abs=1e-4), "all behind it is linear"
     assert arrays["noise_estimate"] == pytest.approx(arrays["noise"], abs=1e-4)
     if put == "resample":
+        assert arrays["twin"].sum(0) == pytest.approx(arrays["twin_whole"], abs=1e-3), "all behind it is linear there, too"
+        assert summary["findings"][0]["concentration"] > summary["findings"][0]["concentration_twin"]
         assert arrays["noise"] == pytest.approx(-arrays["denoise"], abs=1e-4)
     (joint,) = summary["joint"]
     assert set(joint["parts"]) == {f"parts.relu:{unit}" for unit in range(3)}

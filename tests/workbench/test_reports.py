@@ -131,3 +131,19 @@ def test_a_network_that_does_not_allow_it_is_left_out_and_named(engine: Engine) 
         write_report(engine, "7.10", ["bundled:planted/and_or_net"])
     with pytest.raises(InputError, match="bundled:planted/and_or_net: no layer"):
         write_report(engine, "7.11", ["bundled:planted/and_or_net"])
+
+
+def test_patching_is_reported_with_what_it_is_worth(engine: Engine, monkeypatch) -> None:
+    from workbench.reports import activation_patching as report
+
+    for name, value in (("PAIRS", 10), ("UNIT_PAIRS", 8), ("LAYERS", 1), ("UNIT_LAYERS", 1)):
+        monkeypatch.setattr(report, name, value)
+    found = write_report(engine, "7.15", ["bundled:inception"]).findings
+    said = " ".join(part for part in found.sections[0].parts if isinstance(part, str))
+    assert "any of them as a whole carries" in said and "rank correlation" in said
+    figures = found.figures["bundled:inception"]
+    assert {row["name"] for row in figures["layer"]["patches"]} >= {"conv2d0", "mixed3a", "mixed4c", "mixed5b"}
+    assert all(row["denoise"] == pytest.approx(1, abs=1e-5) for row in figures["layer"]["patches"])
+    assert figures["branch"]["patches"][0]["name"].startswith("mixed3a.")
+    (row,) = figures["unit"]["findings"]
+    assert row["concentration"] is not None and row["concentration_twin"] is not None

@@ -53,8 +53,8 @@ class ActivationPatching(Analysis):
 
     Beside each exact score stands attribution patching, its first-order estimate. Of the layers' parts the `top` best of one half of the
     pairs (concepts) are patched together on the other half, beside the sum of what each gives alone there. In *unaligned* pairs, the null,
-    the part comes from the clean image of another pair. Intervals are of 95 %, by bootstrap over concepts. Pairs whose two runs differ by
-    less than 5 % of the median pair are left out and counted.
+    the part comes from the clean image of another pair; with `twin` a network of random weights is patched as well. Intervals are of
+    95 %, by bootstrap over concepts. Pairs whose two runs differ by less than 5 % of the median pair are left out and counted.
 
     Arrays; p is a patch in the order of the summary's ``names``, i a pair:
 
@@ -66,6 +66,8 @@ class ActivationPatching(Analysis):
         float64 ``p i``: the same by attribution; and, denoising, from another pair.
     ``whole``
         float64 ``i``: m_clean - m_corrupt.
+    ``twin`` ``twin_whole``
+        Of the random network: as ``denoise`` and ``whole``.
     ``clean`` ``partner``
         int64 ``i``: images of the set.
     ``half``
@@ -86,7 +88,8 @@ class ActivationPatching(Analysis):
     )
     pairs: int = Field(default=64, ge=8, le=100_000, description="Pairs of images.")
     top: int = Field(default=10, ge=1, description="Parts of a layer patched together.")
-    seed: int = Field(default=0, ge=0, lt=2**31, description="Of pairs, halves and bootstrap.")
+    twin: bool = Field(default=False, description="Patch a network of random weights, too, as a null.")
+    seed: int = Field(default=0, ge=0, lt=2**31, description="Of pairs, halves, bootstrap and the random network.")
 
     def compute(
         self, model: TracedModel, images: ImageSet | None, task: Task
@@ -101,10 +104,17 @@ class ActivationPatching(Analysis):
         parts = [patches_of(model, name, self.part) for name in names]
         task.step(0, 0, note="reading the pairs")
         pairs, classes = self._pairs(model, images)
-        work = _Work(model, metric, patchers, pairs, classes, self.corruption == "swap", self.put, task, sum(map(len, parts)))
+        number = sum(map(len, parts))
+        steps = _Steps(task, (1 + self.twin) * number * -(-len(pairs) // TOGETHER))
+        work = _Work(model, metric, patchers, pairs, classes, self.corruption == "swap", self.put, steps)
         if self.put == "mean":
             work.average()
         found = work.sweep(parts)
+        if self.twin:
+            other = model.twin(self.seed)
+            twins = [Patcher(other, name, metric.target) for name in names]
+            random = _Work(other, metric, twins, pairs, classes, self.corruption == "swap", "resample", steps).sweep(parts, alone=True)
+            found |= {"twin": random["denoise"], "twin_whole": random["whole"]}
         concept = images.concepts
         groups = np.unique([concept[index] for index in pairs.indices.tolist()], return_inverse=True)[1]
         whole = found["whole"]
@@ -197,6 +207,18 @@ class ActivationPatching(Analysis):
         return figures
 
 
+class _Steps:
+    """How far all of it is."""
+
+    def __init__(self, task: Task, total: int) -> None:
+        self._task, self._total, self._done = task, max(1, total), 0
+
+    def tell(self, note: str, more: int = 0) -> None:
+        """Say what is done."""
+        self._done += more
+        self._task.step(self._done, self._total, note=note)
+
+
 class _Work:
     """The pairs in batches, and what is run on each."""
 
@@ -209,15 +231,12 @@ class _Work:
         classes: npt.NDArray[np.int64],
         swaps: bool,
         put: str,
-        task: Task,
-        patches: int,
+        steps: _Steps,
     ) -> None:
-        self.model, self.metric, self.patchers, self.pairs, self.put, self.task = model, metric, patchers, pairs, put, task
+        self.model, self.metric, self.patchers, self.pairs, self.put, self._steps = model, metric, patchers, pairs, put, steps
         self._classes, self._swaps = classes, swaps
         self._means: list[Tensor] | None = None
         self._batches = [np.arange(at, min(at + TOGETHER, len(pairs))) for at in range(0, len(pairs), TOGETHER)]
-        self._total = len(self._batches) * max(1, patches)
-        self._done = 0
 
     def inputs(self, rows: npt.NDArray[np.integer]) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
         """Return what the network reads of the clean and of the corrupt images of some pairs."""
@@ -252,29 +271,30 @@ class _Work:
                 values = self.model.activations(clean, [patcher.layer.name for patcher in self.patchers])
             for place, patcher in enumerate(self.patchers):
                 totals[place] = totals[place] + values[patcher.layer.name].double().sum(patcher.layer.batch_axis, keepdim=True)
-            self.task.step(0, 0, note="averaging the activations")
+            self._steps.tell("averaging the activations")
         self._means = [(total / len(self.pairs)).float() for total in totals]
 
-    def sweep(self, parts: Sequence[Sequence[Patch]]) -> dict[str, Array]:
-        """Patch every part of every layer on every pair."""
+    def sweep(self, parts: Sequence[Sequence[Patch]], alone: bool = False) -> dict[str, Array]:
+        """Patch every part of every layer on every pair; `alone` only by denoising."""
         number = sum(map(len, parts))
         names = ("denoise", "noise", "denoise_estimate", "noise_estimate", "unaligned")
         found = {name: np.full((number, len(self.pairs)), np.nan) for name in names} | {"whole": np.full(len(self.pairs), np.nan)}
         layers = [patcher.layer.name for patcher in self.patchers]
+        reads = list(dict.fromkeys(name for patcher in self.patchers for name in patcher.reads))
         for rows in self._batches:
             clean, corrupt = self.inputs(rows)
             stranger = self.inputs((rows + TOGETHER) % len(self.pairs))[0]
             read = self.reading(rows, clean, corrupt)
             with torch.no_grad():
-                of_clean, of_corrupt = (self.model.activations(x, layers) for x in (clean, corrupt))
+                of_clean, of_corrupt, of_stranger = (self.model.activations(x, reads) for x in (clean, corrupt, stranger))
 
             def metric(value: Tensor, read: Reading = read) -> Tensor:
                 return read(value[None])[0]
 
-            guesses = {
-                "denoise_estimate": estimate(self.model, layers, corrupt, of_clean, metric, read.target),
-                "noise_estimate": estimate(self.model, layers, clean, self._putting(of_corrupt), metric, read.target),
-            }
+            guesses = {}
+            if not alone:
+                guesses["denoise_estimate"] = estimate(self.model, layers, corrupt, of_clean, metric, read.target)
+                guesses["noise_estimate"] = estimate(self.model, layers, clean, self._putting(of_corrupt), metric, read.target)
             start = 0
             for place, (patcher, patches) in enumerate(zip(self.patchers, parts, strict=True)):
                 here = slice(start, start + len(patches))
@@ -282,21 +302,20 @@ class _Work:
                 for name, guess in guesses.items():
                     effect = guess[patcher.layer.name]
                     found[name][here, rows] = torch.stack([patch.of(effect) for patch in patches]).double().cpu().numpy()
-                values = {"clean": patcher.values(clean), "corrupt": patcher.values(corrupt), "stranger": patcher.values(stranger)}
+                shown, spoilt, strange = ([of[name] for name in patcher.reads] for of in (of_clean, of_corrupt, of_stranger))
                 runs = (
-                    ("denoise", values["corrupt"], values["clean"], None),
-                    ("noise", values["clean"], values["corrupt"], self._put(place, values["corrupt"][0])),
-                    ("unaligned", values["corrupt"], values["stranger"], None),
+                    ("denoise", spoilt, shown, None),
+                    ("noise", shown, spoilt, self._put(place, spoilt[0])),
+                    ("unaligned", spoilt, strange, None),
                 )
                 for chunk in patcher.chunks(len(patches), len(rows)):
                     at = np.arange(here.start + chunk.start, here.start + chunk.stop)
-                    for name, base, other, put in runs:
+                    for name, base, other, put in runs[: 1 if alone else None]:
                         said = read(patcher.run(base, other, patches[chunk], put)).double().cpu().numpy()
                         found[name][np.ix_(at, rows)] = said[2:] - said[0]
                         if name == "denoise":
                             found["whole"][rows] = said[1] - said[0]
-                    self._done += chunk.stop - chunk.start
-                    self.task.step(self._done, self._total, note=f"patching {patcher.layer.name}")
+                    self._steps.tell(f"patching {patcher.layer.name}", chunk.stop - chunk.start)
         return found
 
     def together(self, place: int, patches: Sequence[Patch], chosen: npt.NDArray[np.integer]) -> Array:
@@ -309,7 +328,7 @@ class _Work:
             read = self.reading(rows, clean, corrupt)
             said = read(patcher.run(patcher.values(corrupt), patcher.values(clean), [joined(patches)]))
             found.append((said[2] - said[0]).double().cpu().numpy())
-            self.task.step(self._done, self._total, note=f"patching the best of {patcher.layer.name} together")
+            self._steps.tell(f"patching the best of {patcher.layer.name} together")
         return np.concatenate(found)
 
     def _put(self, place: int, like: Tensor) -> Tensor | None:

@@ -19,8 +19,8 @@ BARS = 24
 
 def _title(result: Result) -> str:
     told = result.summary
-    what = "a clean image's activations put into the run on the corrupt one"
-    return f"{what}: {told['corruption']}, {told['metric']}, n = {told['pairs']} pairs ({told['left_out']} left out)"
+    count = f"n = {told['pairs']} pairs" + (f", {told['left_out']} that hardly differ left out" if told["left_out"] else "")
+    return f"Patching, {told['corruption']}: {told['metric']}\n{count}"
 
 
 def effects(result: Result) -> Figure:
@@ -96,4 +96,5 @@ def _points(axis: Axes, layer: np.ndarray, x: np.ndarray, y: np.ndarray, names: 
         axis.plot(x[of], y[of], ".", color=colours(place / max(1, len(names) - 1) * 0.9), markersize=4, label=name)
     ends = [float(np.nanmin([x, y])), float(np.nanmax([x, y]))]
     axis.plot(ends, ends, color=LIGHT, linewidth=0.8, linestyle="--")
+    axis.locator_params(nbins=5)
     axis.tick_params(labelsize=7)

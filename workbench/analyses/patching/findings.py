@@ -26,6 +26,8 @@ def findings(arrays: Mapping[str, Array], layers: int, groups: npt.NDArray[np.in
         The same between exact scores and their estimates, in either direction.
     ``concentration`` ``concentration_unaligned``
         Part of the absolute scores that the tenth of the parts with the largest have; in pairs with a stranger's activations, too.
+    ``concentration_twin`` ``reliability_twin``
+        The same in the network of random weights, where it was patched.
     """
     whole = arrays["whole"]
     half = arrays["half"]
@@ -39,13 +41,15 @@ def findings(arrays: Mapping[str, Array], layers: int, groups: npt.NDArray[np.in
             {
                 "layer": place,
                 "parts": len(rows),
-                "reliability": correlation(_scores(denoise, whole, half), _scores(denoise, whole, ~half)),
-                "reliability_noise": correlation(_scores(noise, -whole, half), _scores(noise, -whole, ~half)),
+                "reliability": _halves(denoise, whole, half),
+                "reliability_noise": _halves(noise, -whole, half),
                 "directions": correlation(_scores(denoise, whole), _scores(noise, -whole)),
                 "attribution": correlation(_scores(denoise, whole), _scores(arrays["denoise_estimate"][rows], whole)),
                 "attribution_noise": correlation(_scores(noise, -whole), _scores(arrays["noise_estimate"][rows], -whole)),
                 "concentration": concentration(_scores(denoise, whole)),
                 "concentration_unaligned": concentration(_scores(arrays["unaligned"][rows], whole)),
+                "concentration_twin": concentration(_scores(arrays["twin"][rows], arrays["twin_whole"])) if "twin" in arrays else None,
+                "reliability_twin": _halves(arrays["twin"][rows], arrays["twin_whole"], half) if "twin" in arrays else None,
                 "even": max(1, round(len(rows) / 10)) / len(rows),
             }
         )
@@ -57,6 +61,10 @@ def _scores(effect: Array, whole: Array, of: Array | None = None) -> Array:
         effect, whole = effect[:, of], whole[of]
     found: Array = effect.mean(1) / whole.mean() if len(whole) else np.full(len(effect), np.nan)
     return found
+
+
+def _halves(effect: Array, whole: Array, half: Array) -> float | None:
+    return correlation(_scores(effect, whole, half), _scores(effect, whole, ~half))
 
 
 def correlation(one: Array, other: Array) -> float | None:

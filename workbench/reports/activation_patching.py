@@ -1,0 +1,192 @@
+"""Problem 7.15: whether activation patching works on Inception, and what "works" means there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from workbench.analyses.patching import ActivationPatching
+from workbench.input_error import InputError
+from workbench.report_page import Drawing, Section, Table, as_svg
+from workbench.reports.report import Findings, Work, answers, cell, short
+
+if TYPE_CHECKING:
+    from workbench.analyses.analysis import Result
+    from workbench.models.patching import Kind
+    from workbench.models.traced_model import TracedModel
+
+MODELS = ("bundled:inception",)
+PAIRS = 200
+UNIT_PAIRS, FULL_UNIT_PAIRS = 24, 200
+"""Pairs that every unit of a layer is patched on, quick and full."""
+LAYERS, UNIT_LAYERS = 3, 2
+"""Blocks whose branches are patched, and whose units are, with the budget quick; all of them with the budget full."""
+RELIABLE = 0.5
+"""Rank correlation between two halves of the concepts below which a ranking is called unreliable."""
+
+
+@answers("7.15", "Whether activation patching works: reliability, directions, attribution, joint effects, beside two nulls", MODELS)
+def activation_patching(work: Work) -> Findings:
+    """Patch layers, branches and channels over pairs of images."""
+    blocks = work.each(lambda ref: blocks_of(work.model(ref)))
+    work.expect(3 * len(blocks) + 2 * len(blocks))
+
+    def measured(ref: str) -> dict[str, Result]:
+        names = blocks[ref]
+        found = {"layer": _patched(work, ref, "layer", names, PAIRS)}
+        joined = concatenations(work.model(ref), names)
+        if joined:
+            found["branch"] = _patched(work, ref, "branch", spread(joined, LAYERS if work.quick else len(joined)), PAIRS)
+        chosen = spread(names, UNIT_LAYERS if work.quick else len(names))
+        found["unit"] = _patched(work, ref, "unit", chosen, UNIT_PAIRS if work.quick else FULL_UNIT_PAIRS, twin=True)
+        return found
+
+    of_network = work.each(lambda ref: measured(ref) if ref in blocks else {})
+    sections = [_answer(of_network), _figures(of_network)]
+    sections += [section for ref, found in of_network.items() for section in _network(ref, found)]
+    figures = {
+        ref: {
+            kind: {"findings": result.summary["findings"], "joint": result.summary["joint"], "patches": result.summary["patches"]}
+            for kind, result in found.items()
+        }
+        for ref, found in of_network.items()
+    }
+    return Findings([*sections, _missing(work)], figures)
+
+
+def _patched(work: Work, ref: str, part: Kind, layers: Sequence[str], pairs: int, twin: bool = False) -> Result:
+    return work.run(f"{short(ref)}-{part}", ActivationPatching(layers=tuple(layers), part=part, pairs=pairs, twin=twin), ref)
+
+
+def blocks_of(model: TracedModel) -> list[str]:
+    """Return the layers that everything passes through, from early to late: what a layer-by-layer answer is about.
+
+    Raises
+    ------
+    InputError
+        When there is none, or the network has no classes.
+    """
+    from workbench.classes import has_classes
+    from workbench.models.affine import before_activation
+    from workbench.models.layer import Unit
+    from workbench.models.nearest_source import nearest_source
+
+    if not has_classes(model):
+        raise InputError("it has no classes whose logits could be compared")
+    found: list[str] = []
+    at: str | None = nearest_source(model.graph, before_activation(model.graph, Unit(model.layer(model.graph.output).name, 0)).layer)
+    while at is not None:
+        layer = model.layer(at)
+        if len(layer.positions) and layer.units > 1:
+            found.append(layer.name)
+        above = None
+        for unit in (0, layer.units - 1):  # branches of a concatenation: what all of them pass through
+            before = before_activation(model.graph, Unit(layer.name, unit))
+            above = _common(model, above, nearest_source(model.graph, before.layer))
+        at = above
+    if not found:
+        raise InputError("it has no layer that everything passes through")
+    return found[::-1]
+
+
+def _common(model: TracedModel, one: str | None, other: str | None) -> str | None:
+    """Return the earlier of two layers."""
+    if one is None or other is None:
+        return one or other
+    return model.graph.sort([one, other])[0]
+
+
+def concatenations(model: TracedModel, names: Sequence[str]) -> list[str]:
+    """Return those of some layers that are put together from branches."""
+    return [name for name in names if model.layer(name).kind == "cat"]
+
+
+def spread(names: Sequence[str], number: int) -> list[str]:
+    """Return so many, evenly over all of them."""
+    if number >= len(names):
+        return list(names)
+    step = (len(names) - 1) / max(1, number - 1)
+    return list(dict.fromkeys(names[round(place * step)] for place in range(number)))
+
+
+def _answer(found: Mapping[str, Mapping[str, Result]]) -> Section:
+    said = []
+    for ref, results in found.items():
+        for part in ("branch", "unit"):
+            if part not in results:
+                continue
+            summary = results[part].summary
+            rows = summary["findings"]
+            if not rows:
+                continue
+            reliable = [row for row in rows if row["reliability"] is not None and row["reliability"] >= RELIABLE]
+            names = ", ".join(f"{summary['layers'][row['layer']]} {cell(row['reliability'])}" for row in rows)
+            beyond = [
+                f"{one['layer']}: the best {len(one['parts'])} together {cell(one['together'])}, one by one {cell(one['sum_of_singles'])}"
+                for one in summary["joint"]
+            ]
+            what = {"branch": "Branches", "unit": "Channels"}[part]
+            said.append(
+                f"{ref}, {what.lower()}: their ranking is the same on other concepts (rank correlation at least {RELIABLE:g}) in "
+                f"{len(reliable)} of {len(rows)} layers ({names}), {summary['pairs']} pairs. On concepts they were not chosen on, "
+                f"{'; '.join(beyond)}."
+            )
+        layers = results["layer"].summary["patches"]
+        off = max(abs((row["denoise_estimate"] or 0) - (row["denoise"] or 0)) for row in layers)
+        carried = [row["denoise"] for row in layers]
+        said.append(
+            f"{ref}: everything passes through the layers listed, and patching any of them as a whole carries {cell(min(carried))} to "
+            f"{cell(max(carried))} of the difference; attribution patching of whole layers is off by up to {cell(off)}."
+        )
+    return Section("Answer", said)
+
+
+def _figures(found: Mapping[str, Mapping[str, Result]]) -> Section:
+    columns = (
+        "network", "parts", "layer", "number", "reliability", "noise", "random net", "directions", "attribution", "noise",
+        "in the top tenth", "strangers", "random net", "if even",
+    )  # fmt: skip
+    names = (
+        "parts", "reliability", "reliability_noise", "reliability_twin", "directions", "attribution", "attribution_noise",
+        "concentration", "concentration_unaligned", "concentration_twin", "even",
+    )  # fmt: skip
+    cells = [
+        (ref, part, result.summary["layers"][row["layer"]], *(cell(row[name]) for name in names))
+        for ref, results in found.items()
+        for part, result in results.items()
+        for row in result.summary["findings"]
+    ]
+    caption = (
+        "Reliability: rank correlation of the parts' scores between two halves of the concepts, denoising and noising, and in a network "
+        "of random weights (null). Directions: between denoise and noise. Attribution: between exact scores and first-order estimates. "
+        "The last four: part of all absolute scores that the strongest tenth has; with activations of another pair's image (null); in a "
+        "network of random weights (null); and where all are alike."
+    )
+    return Section("What works", [Table(columns, cells, caption)])
+
+
+def _network(ref: str, results: Mapping[str, Result]) -> list[Section]:
+    sections = []
+    for part, result in results.items():
+        drawings = ActivationPatching.draw(result)
+        title = {"layer": "Layers", "branch": "Branches", "unit": "Channels"}[part]
+        shown: list[Any] = [
+            Drawing(f"{title} of {ref}: {name}", as_svg(figure, f"{short(ref)}-{part}-{name}")) for name, figure in drawings.items()
+        ]
+        sections.append(Section(f"{title}, {ref}", shown))
+    return sections
+
+
+def _missing(work: Work) -> Section:
+    said = [
+        "Pairs are two drawings of different subgroups, and the metric is the difference of their two logits: another image's activations "
+        "also take away what speaks for the corrupt class, so that the null of unrelated pairs is well above 0 for whole layers.",
+        "Corruptions that keep the picture (blur, occlusion, a patch of another image) and paths between two places are not in this "
+        "report; `main.py run ActivationPatching --corruption blur` asks for the first.",
+    ]
+    if work.quick:
+        said.append(
+            f"Quick: channels of {UNIT_LAYERS} layers on {UNIT_PAIRS} pairs, branches of {LAYERS}; --budget full takes all layers and "
+            f"{FULL_UNIT_PAIRS} pairs."
+        )
+    return Section("What this could not see", [*said, *work.left()])
