@@ -18,9 +18,9 @@ Responses = npt.NDArray[np.floating]
 Values = npt.NDArray[np.float64]
 
 HALF_WIDTHS = np.geomspace(8, 120, 28)
-"""Degrees on a circle of 360 that bumps are tried with: narrower ones would explain a single response to one of a few dozen orientations."""
+"""Degrees on a circle of 360 that bumps are tried with: a narrower one would explain any single response among a few dozen."""
 STEPS = 144
-"""Preferred angles that are tried in a period; between them the best is interpolated."""
+"""Preferred angles tried in a period; between them the best is interpolated."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Fit:
         turn = 2 * np.pi / self.period
         concentration = math.log(2) / (1 - np.cos(self.half_width * turn))
         away = (np.asarray(angles, np.float64)[:, None] - self.preferred) * turn
-        bump: Values = np.exp(concentration * (np.cos(away) - 1))
+        bump: Values = np.exp(concentration * (np.cos(away) - 1)).astype(np.float64)
         return bump
 
     def explains(self, responses: Responses, start: float = 0.0) -> Values:
@@ -60,7 +60,8 @@ class Fit:
 
 def angles(count: int, period: float, start: float = 0.0) -> Values:
     """Return `count` orientations in even steps over a period (degrees)."""
-    return start + np.arange(count) * (period / count)
+    found: Values = start + np.arange(count, dtype=np.float64) * (period / count)
+    return found
 
 
 def fit(responses: Responses, period: float = 360.0, start: float = 0.0) -> Fit:
@@ -167,4 +168,5 @@ def _share(bump: Values, responses: Responses) -> Values:
 def _norm(centred: Responses, responses: Responses) -> Values:
     """Return the norm over orientations, 0 where it is no more than rounding."""
     norm: Values = np.linalg.norm(centred, axis=0)
-    return norm * (norm > 1e-6 * np.abs(responses).max(0, initial=0.0))
+    known: Values = norm * (norm > 1e-6 * np.abs(responses).max(0, initial=0.0))
+    return known

@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-import workbench
 from workbench.images.stimuli import Curves, Lines
 from workbench.images.stimulus import StimulusFamily, Table
+from workbench.models.planted.curve import curve_net, curve_net_inhibited
 from workbench.models.traced_model import TracedModel
 from workbench.tuning_curve import Fit, angles, curve_vs_line, fit, half_width, second_peak
 
 ORIENTATIONS = 72
-PIXEL = 1 / 65
+SEEN = 33
+"""Pixels that a planted curve detector sees: in an image of that size it stands at one position only."""
+PIXEL = 1 / SEEN
 
 
 def bumps(preferred: np.ndarray, width: float, period: float, count: int = 24, start: float = 0.0) -> np.ndarray:
@@ -39,7 +41,7 @@ def test_noise_is_not_a_bump_on_other_stimuli() -> None:
     random = np.random.default_rng(0)
     first, second = random.normal(size=(2, 24, 400))
     found = fit(first)
-    assert np.median(found.r2) > 0.25, "on what it was fitted to any noise looks tuned"
+    assert np.median(found.r2) > 0.2, "on what it was fitted to any noise looks tuned"
     assert found.explains(second).mean() < 0.08
     assert np.isnan(fit(np.ones((24, 2))).r2).all()
     assert np.isnan(fit(np.full((24, 1), 3.0) + 1e-9 * first[:, :1]).r2).all(), "rounding is no tuning"
@@ -71,28 +73,29 @@ def test_curve_vs_line_is_one_without_lines_and_negative_for_a_line_detector() -
 def centre(model: TracedModel, family: StimulusFamily, table: Table, layer: str = "curve_relu") -> np.ndarray:
     """Return what the units of a layer do in the middle of each stimulus."""
     with torch.inference_mode():
-        activation = model.activations(model.preprocess(family.render(table, (65, 65))), [layer])[layer]
+        activation = model.activations(model.preprocess(family.render(table, (SEEN, SEEN))), [layer])[layer]
     middle = [side // 2 for side in activation.shape[2:]]
     return activation[:, :, middle[0], middle[1]].double().numpy()
 
 
-@pytest.mark.parametrize(("name", "r2"), [("curve_net", 0.73), ("curve_net_inhibited", 0.83)])
-def test_the_planted_curve_detectors_have_the_figures_that_are_known_of_them(name: str, r2: float) -> None:
+@pytest.mark.parametrize(("inhibited", "r2"), [(False, 0.73), (True, 0.83)])
+def test_the_planted_curve_detectors_have_the_figures_that_are_known_of_them(inhibited: bool, r2: float) -> None:
     """Measured elsewhere on other strokes, so within a few hundredths: R2, half-width 12.5 degrees, second peak .31, curve-vs-line .49."""
-    model = workbench.load(f"bundled:planted/{name}")
-    stroke = {"width": 1.5 * PIXEL, "length": 0.5, "profile": 0 if name == "curve_net_inhibited" else 1}
+    planted_net = (curve_net_inhibited if inhibited else curve_net)()
+    model = TracedModel.from_module(planted_net.module[:4], torch.zeros(2, 3, SEEN, SEEN))
+    stroke = {"width": 1.5 * PIXEL, "length": 32.5 * PIXEL, "profile": 0 if inhibited else 1}
     curves = centre(model, Curves(), Curves().grid(orientations=ORIENTATIONS, radius=18 * PIXEL, **stroke))
     lines = centre(model, Lines(), Lines().grid(orientations=ORIENTATIONS, **stroke))
     found, planted = fit(curves), np.arange(8) * 45.0
     assert np.abs((found.preferred - planted + 180) % 360 - 180).max() < 0.5, "preferred angles are exact"
     assert found.r2.mean() == pytest.approx(r2, abs=0.03)
     assert curves.argmax(0).tolist() == (np.arange(8) * 9).tolist()
-    if name == "curve_net":
+    if not inhibited:
         assert half_width(curves).mean() == pytest.approx(12.5, abs=0.6)
         assert second_peak(curves).mean() == pytest.approx(0.31, abs=0.04)
         assert curve_vs_line(curves, lines).mean() == pytest.approx(0.49, abs=0.04)
     twins = []
-    for seed in range(6):
+    for seed in range(3):
         twin = model.twin(seed)
         twins.append(fit(centre(twin, Curves(), Curves().grid(orientations=ORIENTATIONS, radius=18 * PIXEL, **stroke), "curve")).r2)
     assert np.median(found.r2) > np.quantile(np.concatenate(twins), 0.5)
