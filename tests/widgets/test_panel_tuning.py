@@ -58,13 +58,14 @@ def tuning(request: RunAnalysis) -> Result:
         "varied": "radius",
         "stimuli": 768,
         "twins": twins,
-        "verdict": "The best family of curves in blocks.1.act does not beat the best of 20 random-weight twins: by this measure the layer has none.",
+        "verdict": "The best family does not beat the best of 20 random-weight twins: by this measure the layer has none.",
         "family_r2": 0.5,
         "family_r2_null": 0.55,
         "family_index": 0.2,
         "family_index_null": 0.25,
         "units_above_null": 1,
         "units": UNITS,
+        "best_stimuli": [{"x": 0.0, "y": 0.0, "orientation": 90.0, "radius": 0.3}],
     }
     return Result("Tuning", dict(request.parameters), arrays, summary, {"model": request.model, "weights": "abc", "images": None})
 
@@ -100,6 +101,8 @@ def test_the_selected_unit_is_shown_with_its_curve_and_map(panel, runner):
     assert "rank the layer" in panel.said.text() and "post-activation" in panel.said.text()
     assert "Tuning" in panel.polar.recomputation.python()
     assert panel.polar.made_from["address"].endswith("tuning") or "tuning" in panel.polar.made_from["address"]
+    assert panel.table.rowCount() == UNITS, "scores without a null stand there before the layer is ranked"
+    assert panel.table.data(panel.table.index(0, 1)) == "0.45"
     assert "at the middle 1.50" in panel.stimulus.provenance()["caption"]
 
 
@@ -124,6 +127,14 @@ def test_dragging_a_handle_asks_what_the_unit_does_there(panel, runner, qtbot):
     assert given["orientation"] == pytest.approx(180, abs=2) and given["radius"] == pytest.approx(0.2, abs=0.02)
 
 
+def test_the_stimulus_begins_at_what_the_unit_prefers_and_returns_there(panel, runner, qtbot):
+    qtbot.waitUntil(lambda: dict(runner.asked(UnitOnStimulus)[-1].given).get("radius") == 0.3)
+    panel.stimulus.dragged.emit({"radius": 0.11})
+    assert dict(runner.asked(UnitOnStimulus)[-1].given)["radius"] == 0.11
+    qtbot.mouseClick(panel.best, Qt.MouseButton.LeftButton)
+    assert dict(runner.asked(UnitOnStimulus)[-1].given)["radius"] == 0.3
+
+
 def test_keys_move_and_turn_the_stimulus(panel, runner, qtbot):
     qtbot.keyClick(panel.stimulus, Qt.Key.Key_Down)
     assert dict(runner.asked(UnitOnStimulus)[-1].given)["y"] == pytest.approx(1 / 64)
@@ -134,7 +145,7 @@ def test_keys_move_and_turn_the_stimulus(panel, runner, qtbot):
 def test_the_ranking_stands_beside_the_twins_and_leads_to_units(panel, session, runner, qtbot):
     qtbot.mouseClick(panel.rank, Qt.MouseButton.LeftButton)
     assert runner.asked(RunAnalysis)[-1].parameters == {"layer": LAYER, "feature": "curves", "twins": TWINS}
-    qtbot.waitUntil(lambda: panel.table.rowCount() == UNITS)
+    qtbot.waitUntil(lambda: "does not beat" in panel.said.text())
     assert "does not beat" in panel.said.text() and "family R² 0.50 (twins ≤ 0.55)" in panel.said.text()
     rows = [[panel.table.data(panel.table.index(row, column)) for column in range(3)] for row in range(2)]
     assert rows == [[3, "0.45 *", "0.80 *"], [4, "0.25", "0.50"]]
@@ -144,7 +155,7 @@ def test_the_ranking_stands_beside_the_twins_and_leads_to_units(panel, session, 
     panel.list.clicked.emit(panel.table.index(0, 0))
     assert session.unit == Unit(LAYER, 3)
     panel.family.setCurrentIndex(panel.family.findData("lines"))
-    assert panel.table.rowCount() == 0 and runner.asked(RunAnalysis)[-1].parameters["feature"] == "lines"
+    assert runner.asked(RunAnalysis)[-1].parameters["feature"] == "lines" and panel._null() == (None, {})
 
 
 def test_what_cannot_be_turned_says_so_and_can_be_dragged(panel, runner):
@@ -168,7 +179,7 @@ def test_what_is_chosen_is_kept(panel, session, qtbot):
     other = TuningPanel(session)
     qtbot.addWidget(other)
     other.restore_state(state)
-    assert other._kind == "gratings" and other._given == {"gratings": {"frequency": 5.0}}
+    assert other._kind == "gratings" and other._given["gratings"] == {"frequency": 5.0}
     other.restore_state({"family": "squares", "given": {"squares": {}}})
     assert other._kind == "curves"
 

@@ -46,9 +46,9 @@ COLUMNS = (
     ("score", "score", "The weaker of R² and index: a detector needs both"),
     ("r2", "R²", "Variance over orientations of a second rendering that the bump fitted to the first explains"),
     ("index", "index", "Curve-vs-line index: (best curve − best line) / best curve"),
-    ("second_peak", "2nd peak", "Second peak over the first"),
-    ("preferred", "prefers °", "Orientation of the bump"),
-    ("half_width", "½ width °", "How far from there the bump has half its height"),
+    ("second_peak", "2nd", "Second peak over the first"),
+    ("preferred", "at °", "Orientation of the bump"),
+    ("half_width", "½ °", "How far from there the bump has half its height"),
 )
 INVITATION = "Open a network and choose a unit: here a stimulus stands that you can drag, and what the unit does at every orientation."
 
@@ -130,6 +130,10 @@ class TuningPanel(Panel):
         self.family.setToolTip("Kind of stimulus")
         self.family.currentIndexChanged.connect(self._on_family)
         self.unit = QLabel(self)
+        self.best = QPushButton("Best stimulus", self)
+        self.best.setToolTip("Show the stimulus that the unit responded to most")
+        self.best.clicked.connect(self._show_best)
+        self.best.setEnabled(False)
         self.rank = QPushButton("Rank the layer", self)
         self.rank.setToolTip(f"Score every unit of the layer beside the best of {TWINS} random-weight twins; this takes minutes")
         self.rank.clicked.connect(self._ask_ranking)
@@ -141,6 +145,7 @@ class TuningPanel(Panel):
         bar.setContentsMargins(6, 4, 6, 2)
         bar.addWidget(self.family)
         bar.addWidget(self.unit, 1)
+        bar.addWidget(self.best)
         bar.addWidget(self.rank)
         bar.addWidget(self.cancel)
         self.said = QLabel(self, wordWrap=True)
@@ -197,6 +202,7 @@ class TuningPanel(Panel):
         self._renew()
 
     def _on_family(self, _index: int) -> None:
+        self._curves = self._curves_asked = None
         self._forget_layer()
         self._renew()
 
@@ -234,6 +240,12 @@ class TuningPanel(Panel):
         self._given.setdefault(self._kind, {}).update(values)
         self._ask_stimulus()
 
+    def _show_best(self) -> None:
+        """Put the stimulus where the unit responded most."""
+        if self._curves is not None:
+            self._given[self._kind] = dict(self._curves.summary["best_stimuli"][0])
+            self._ask_stimulus()
+
     def _take_stimulus(self, event: JobEvent) -> None:
         request, unit, model = event.request, self.session.unit, self.session.model
         assert isinstance(request, UnitOnStimulus)
@@ -264,6 +276,7 @@ class TuningPanel(Panel):
         assert model is not None and unit is not None
         if self._kind not in TURNED:
             self._curves = self._curves_asked = None
+            self.best.setEnabled(False)
             self.polar.clear("This kind of stimulus has no orientation to turn; drag it on the left.")
             self.heat.clear()
             return
@@ -271,6 +284,7 @@ class TuningPanel(Panel):
         if wanted != self._curves_asked:
             self.session.relay.cancel(self._jobs.get("curves", 0))
             self._curves, self._curves_asked = None, wanted
+            self.best.setEnabled(False)
             self.polar.clear("Showing stimuli at all orientations …")
             self.heat.clear()
             self._jobs["curves"] = self.session.relay.submit(wanted, self._take_curves)
@@ -284,9 +298,12 @@ class TuningPanel(Panel):
         elif event.state == "done":
             self._curves = event.result
             self._show_curves()
+            if self._kind not in self._given:  # nothing was dragged yet: begin with what the unit prefers
+                self._show_best()
 
     def _show_curves(self) -> None:
         result = self._curves
+        self.best.setEnabled(result is not None)
         if result is None:
             return
         arrays, summary = result.arrays, result.summary
@@ -319,11 +336,13 @@ class TuningPanel(Panel):
         )
         self.polar.recomputation = self.heat.recomputation = of_result(result, summary["layer"])
         if self._layer_result is None:
+            self.table.show_scores(dict(arrays), {})
+            self._mark()
             parts = [f"{summary['activation']} above the plain ground, {summary['stimuli']} stimuli", f"R² {r2:.2f}"]
             if np.isfinite(index):
                 parts.append(f"curve-vs-line {index:.2f}")
             parts.append(f"second peak {float(arrays['second_peak'][unit]):.2f}")
-            parts.append("without a null these say little: rank the layer")
+            parts.append("without a null these say little: rank the layer beside random weights")
             self._say(" · ".join(parts) + ".")
 
     def _null(self) -> tuple[np.ndarray | None, dict[str, float]]:
@@ -376,8 +395,8 @@ class TuningPanel(Panel):
 
     def _pick(self, index: QModelIndex) -> None:
         """Look at the unit of a row."""
-        if self._layer_result is not None:
-            self.session.select_unit(Unit(self._layer_result.summary["layer"], self.table.units[index.row()]))
+        if self.session.layer:
+            self.session.select_unit(Unit(self.session.layer, self.table.units[index.row()]))
 
     def _mark(self) -> None:
         unit = self.session.unit

@@ -97,7 +97,7 @@ class PolarPlot(Plot):
         super(Plot, self).fill_menu(menu)
 
     def _circle(self, rect: QRectF) -> tuple[QPointF, float]:
-        inner = rect.adjusted(MARGIN, 24 + 16, -MARGIN, -18 - 14)
+        inner = rect.adjusted(MARGIN, 24 + 16, -MARGIN, -18 - 26)
         return inner.center(), max(20.0, min(inner.width(), inner.height()) / 2)
 
     def _most(self) -> float:
@@ -144,11 +144,11 @@ class PolarPlot(Plot):
         for mark in rings:
             away = radius * mark / most
             painter.drawText(middle + QPointF(away * math.cos(0.3) + 1, -away * math.sin(0.3)), tick(mark))
-        legend = "response above the plain ground"
+        legend = "above the plain ground"
         if len(self._second):
-            legend += " · dashed: second rendering"
+            legend += " · dashed: 2nd rendering"
         if len(self._band):
-            legend += f" · grey: best units of {len(self._band)} random-weight twins"
+            legend += f" · grey: best of {len(self._band)} random-weight twins"
         line = QRectF(rect.left() + 6, rect.bottom() - 17, rect.width() - 12, 14)
         painter.drawText(line, Qt.AlignmentFlag.AlignCenter, elided(legend, line.width(), painter.font()))
         painter.restore()

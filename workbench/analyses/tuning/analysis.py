@@ -131,7 +131,8 @@ class Tuning(Analysis):
             for name in ("r2", "index", "score", "second_peak", "preferred", "half_width", "best", "condition", "family")
         }
         arrays["ranking"] = ranking
-        return arrays, self._summary(layer, scores, arrays, ranking, shown, field * side)
+        best = [_best(probe, scores, unit) for unit in units]
+        return arrays, self._summary(layer, scores, arrays, ranking, shown, field * side) | {"best_stimuli": best}
 
     def _scores(
         self, model: TracedModel, layer: Layer, probe: Probe, lines: Probe | None, field: float, step: Any
@@ -264,6 +265,13 @@ class Tuning(Analysis):
     def draw(cls, result: Result) -> dict[str, Figure]:
         """Draw each unit looked at, and the layer's scores beside the twins'."""
         return figures.draw(result)
+
+
+def _best(probe: Probe, scores: Scores, unit: int) -> dict[str, float]:
+    """Return the parameters of the stimulus a unit prefers."""
+    row = probe.conditions[scores.condition[unit]]
+    found = {name: float(row[name]) for name in probe.conditions.dtype.names or ()}
+    return found | {"orientation": round(float(scores.preferred[unit]), 2)}
 
 
 def above_ground(model: TracedModel, layer: Layer, probe: Probe, table: Table, step: Any) -> Responses:
