@@ -22,7 +22,7 @@ class OneModel(Engine):
         super().__init__(store)
         self.only = model
 
-    def model(self, ref: str, *, task: Task | None = None, fresh: bool = False) -> TracedModel:
+    def model(self, ref: str, *, allow_code: bool = False, task: Task | None = None) -> TracedModel:
         return self.only
 
 

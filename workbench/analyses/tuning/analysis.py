@@ -131,8 +131,8 @@ class Tuning(Analysis):
             for name in ("r2", "index", "score", "second_peak", "preferred", "half_width", "best", "condition", "family")
         }
         arrays["ranking"] = ranking
-        best = [_best(probe, scores, unit) for unit in units]
-        return arrays, self._summary(layer, scores, arrays, ranking, shown, field * side) | {"best_stimuli": best}
+        stimuli = [_best(probe, scores, unit) for unit in units]
+        return arrays, self._summary(layer, scores, arrays, ranking, shown, field * side) | {"best_stimuli": stimuli}
 
     def _scores(
         self, model: TracedModel, layer: Layer, probe: Probe, lines: Probe | None, field: float, step: Any
