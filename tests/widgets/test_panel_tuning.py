@@ -7,7 +7,8 @@ import pytest
 from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtGui import QImage, QPainter
 
-from widgets.panels.tuning import TWINS, TuningPanel
+from widgets.panels.tuning import TuningPanel
+from widgets.tuning_ranking import TWINS
 from widgets.views.polar_plot import PolarPlot
 from workbench.analyses.analysis import Result
 from workbench.jobs.requests import RunAnalysis
