@@ -426,7 +426,7 @@ def test_lists(capsys: pytest.CaptureFixture[str], network: str) -> None:
     assert listed(capsys, "models", "timm:resnet18").splitlines() == ["timm:resnet18"]
     assert "bundled:efficientnet-lite0" in [entry["ref"] for entry in json.loads(listed(capsys, "models", "--json"))]
     assert "emoji" in listed(capsys, "images").splitlines()
-    assert listed(capsys, "images", "stimuli:c*").splitlines() == ["stimuli:curves", "stimuli:colours"]
+    assert listed(capsys, "images", "stimuli:co*").splitlines() == ["stimuli:colours", "stimuli:corners"]
     layers = json.loads(listed(capsys, "layers", "--model", network, "--allow-code", "--json"))
     first = next(layer for layer in layers if layer["name"] == "0")
     assert (first["kind"], first["shape"], first["units"], first["role"]) == ("conv2d", [6, 22, 22], 6, "pre")

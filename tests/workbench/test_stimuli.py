@@ -214,9 +214,9 @@ def test_every_family_keeps_the_contract(family: StimulusFamily) -> None:
         parameter = next(part for part in family.parameters if part.plural == name)
         assert ((again[parameter.name] >= parameter.usual[0]) & (again[parameter.name] <= parameter.usual[1])).all()
         assert len(np.unique(again[parameter.name])) == 20
-    for size in (32, 64):  # the same row is the same picture at every size
+    for size in (64, 128):  # the same row is the same picture at every size
         twice = family.render(some, (2 * size, 2 * size)).unflatten(2, (size, 2)).unflatten(4, (size, 2)).mean((3, 5))
-        assert (twice - family.render(some, (size, size))).abs().mean() < 0.03
+        assert (twice - family.render(some, (size, size))).abs().mean() < 0.04
 
 
 def test_grids_hold_every_combination() -> None:

@@ -107,5 +107,11 @@ PANELS: dict[str, Entry] = {
         "centre",
         "What is known of a unit as a detector: seven pieces of evidence beside their nulls, and a screen to label pictures blind.",
     ),
+    "tuning": Entry(
+        "tuning:TuningPanel",
+        "Tuning",
+        "centre",
+        "What a unit does as a stimulus turns, bends and moves: drag it, see the radial tuning, rank the layer beside random weights.",
+    ),
 }
 """Panel id -> entry. The order gives the shortcuts Ctrl+1 to Ctrl+9, Ctrl+0, then Ctrl+Alt+1 and so on, and the order of the tabs."""

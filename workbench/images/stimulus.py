@@ -5,7 +5,8 @@ the same row means the same picture at every size: lengths are fractions of the 
 middle (x to the right, y downwards), angles are degrees counter-clockwise as seen, 0 pointing right. Colours are OKLCH (`colour.py`),
 mixed as encoded sRGB values.
 
-A new family is a subclass of `StimulusFamily` decorated with `register_family`.
+A new family is a subclass of `StimulusFamily` decorated with `register_family`; strokes are in `stroke_stimuli`, what fills an area in
+`pattern_stimuli`.
 """
 
 from __future__ import annotations
@@ -37,6 +38,15 @@ With 0.5 a one-pixel line along the grid would carry 10 % less energy than an ob
 """
 
 
+CACHED = 2**15
+"""Pixels drawn at once on a processor: what is computed in between stays in its cache, which is several times as fast.
+
+So few are not split among threads; whoever has several calls `render` from each, as `ImageSet.batches` does.
+"""
+AT_ONCE = 2**24
+"""Pixels drawn at once on another device."""
+
+
 @dataclass(frozen=True)
 class Parameter:
     """One number that a stimulus depends on.
@@ -55,6 +65,8 @@ class Parameter:
         What is allowed at all; for a circular parameter any number is, and `usual` is one full turn.
     spread
         Even steps, equal ratios, or a full turn without its end.
+    names
+        What the values 0, 1, 2, ... are called where it is a choice and not a quantity; references take the names.
     """
 
     name: str
@@ -65,12 +77,15 @@ class Parameter:
     bounds: tuple[float, float]
     help: str
     spread: Literal["even", "ratio", "circular"] = "even"
+    names: tuple[str, ...] = ()
 
     def spaced(self, count: int) -> npt.NDArray[np.float64]:
         """Return `count` values spread over the usual range; one alone is the default."""
         low, high = self.usual
         if count == 1:
             return np.array([self.default])
+        if self.names:
+            return np.arange(min(count, len(self.names)), dtype=np.float64)
         if self.spread == "ratio":
             return np.geomspace(low, high, count)
         return np.linspace(low, high, count, endpoint=self.spread != "circular")
@@ -78,6 +93,8 @@ class Parameter:
     def drawn(self, count: int, random: np.random.Generator) -> npt.NDArray[np.float64]:
         """Return `count` random values over the usual range, evenly by ratio where that is the spread."""
         low, high = self.usual
+        if self.names:
+            return random.integers(0, len(self.names), count).astype(np.float64)
         if self.spread == "ratio":
             return np.exp(random.uniform(math.log(low), math.log(high), count))
         return random.uniform(low, high, count)
@@ -88,6 +105,28 @@ class Parameter:
         wrong = values[~((values >= low) & (values <= high))]
         if wrong.size:
             raise InputError(f"{self.name} {wrong[0]:g} is outside {low:g} to {high:g} {self.unit}".rstrip())
+        if self.names and (values != values.round()).any():
+            raise InputError(f"{self.name} is a choice, a whole number from 0: {', '.join(self.names)}")
+
+    def read(self, text: str) -> float:
+        """Return the value that a text names: a number, or one of `names`.
+
+        Raises
+        ------
+        ValueError
+            When it is neither.
+        """
+        if text in self.names:
+            return float(self.names.index(text))
+        try:
+            return float(text)
+        except ValueError:
+            known = f"; {suggestion(text, self.names)}" if self.names else ", nor numbers with commas"
+            raise InputError(f"{text} is not a number{known}") from None
+
+    def written(self, value: float) -> str:
+        """Return a value as a text: its name, or six digits."""
+        return self.names[round(value)] if self.names else f"{value:.6g}"
 
 
 def paint(name: str, lightness: float, chroma: float) -> tuple[Parameter, Parameter, Parameter]:
@@ -147,16 +186,28 @@ class StimulusFamily(ABC):
     def coverage(self, parameters: Table, size: Size) -> Float[Tensor, "batch y x"]:
         """Return how much of each pixel is ink, 0 to 1; also the mask of the figure."""
 
-    def render(self, parameters: Table, size: Size) -> Float[Tensor, "batch channel y x"]:
-        """Draw every row as an image of `size` (height, width), float32, sRGB in [0, 1].
+    def render(
+        self, parameters: Table, size: Size, device: torch.device | str = "cpu"
+    ) -> Float[Tensor, "batch channel y x"]:
+        """Draw every row as an image of `size` (height, width), float32, sRGB in [0, 1], on a device.
 
         Raises
         ------
         ValueError
             When a field is missing, a value is out of bounds, or a colour or frequency cannot be shown.
         """
-        ink, ground = (torch.from_numpy(colour).float()[:, :, None, None] for colour in self.colours(parameters))
-        return ground + self.coverage(parameters, size)[:, None] * (ink - ground)
+        pixels = CACHED if torch.device(device).type == "cpu" else AT_ONCE
+        rows = max(1, pixels // (size[0] * size[1]))
+        with torch.device(device):
+            ink, ground = (
+                torch.as_tensor(colour.astype(np.float32))[:, :, None, None] for colour in self.colours(parameters)
+            )
+            images = torch.empty(len(parameters), 3, *size)
+            for start in range(0, len(parameters), rows):
+                piece = slice(start, start + rows)
+                coverage = self.coverage(parameters[piece], size)[:, None]
+                torch.addcmul(ground[piece], coverage, (ink - ground)[piece], out=images[piece])
+        return images
 
     def colours(self, parameters: Table) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Return the ink's and the ground's sRGB colour of every row, each ``n 3``, having checked every value of the table.
@@ -242,8 +293,8 @@ def register_family(family: FamilyT) -> FamilyT:
 
 
 def column(parameters: Table, name: str) -> Float[Tensor, "batch 1 1"]:
-    """Return a field as a tensor that broadcasts over the pixels."""
-    return torch.from_numpy(np.ascontiguousarray(parameters[name])).float()[:, None, None]
+    """Return a field as a tensor that broadcasts over the pixels, on the device that is drawn on."""
+    return torch.as_tensor(parameters[name].astype(np.float32))[:, None, None]
 
 
 def pixel_grid(size: Size) -> tuple[Float[Tensor, "1 x"], Float[Tensor, "y 1"], float]:
@@ -251,3 +302,18 @@ def pixel_grid(size: Size) -> tuple[Float[Tensor, "1 x"], Float[Tensor, "y 1"], 
     pixel = 1 / min(size)
     y, x = (((torch.arange(length) + 0.5) - length / 2) * pixel for length in size)
     return x[None, :], y[:, None], pixel
+
+
+def turned(
+    parameters: Table, size: Size, direction: Float[Tensor, "batch 1 1"]
+) -> tuple[Float[Tensor, "batch y x"], Float[Tensor, "batch y x"], float]:
+    """Return each pixel's distance from the figure's middle along a direction (degrees) and across it (to its left), and a pixel's size."""
+    x, y, pixel = pixel_grid(size)
+    right, up = x - column(parameters, "x"), column(parameters, "y") - y
+    cosine, sine = direction.deg2rad().cos(), direction.deg2rad().sin()
+    return right * cosine + up * sine, up * cosine - right * sine, pixel
+
+
+def inside(distance: Float[Tensor, "..."], pixel: float) -> Float[Tensor, "..."]:
+    """Return how much of a pixel lies inside a straight edge that is `distance` away (negative outside), seen through `BLUR`."""
+    return (distance * (math.sqrt(0.5) / (BLUR * pixel))).erf_().mul_(0.5).add_(0.5)

@@ -7,6 +7,7 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 import workbench.images.stimuli  # noqa: F401  its families register themselves
 from workbench.images.image_set import (
@@ -19,8 +20,11 @@ from workbench.images.image_set import (
     UnreadableImageError,
     register,
     suggestion,
+    whole_number,
 )
 from workbench.images.stimulus import FAMILIES, StimulusFamily, Table
+from workbench.images.stimulus_ground import GROUNDS, VERSION, StimulusGround, stimulus_ground
+from workbench.input_error import InputError
 from workbench.task import Task
 
 SIDE = 224
@@ -36,6 +40,8 @@ class StimulusSet(ImageSet):
         What is drawn.
     parameters
         The table (`StimulusFamily.grid`, `StimulusFamily.random`); it stays the exact ground truth of the columns, which are text.
+    background, seed
+        What stands where the ground does (see `stimulus_ground`), and what it is drawn by; each row has a ground of its own.
 
     Raises
     ------
@@ -45,11 +51,19 @@ class StimulusSet(ImageSet):
 
     depicts = "parametric stimuli"
 
-    def __init__(self, family: StimulusFamily, parameters: Table, ref: str = "stimuli:") -> None:
-        family.colours(parameters)
+    def __init__(
+        self,
+        family: StimulusFamily,
+        parameters: Table,
+        ref: str = "stimuli:",
+        background: StimulusGround = "plain",
+        seed: int = 0,
+    ) -> None:
+        _, self._grounds = family.colours(parameters)
+        self.background, self.seed = background, seed
         self.family = family
         self.parameters = parameters
-        columns = {part.name: [f"{value:.6g}" for value in parameters[part.name]] for part in family.parameters}
+        columns = {part.name: [part.written(value) for value in parameters[part.name]] for part in family.parameters}
         varying = [name for name, values in columns.items() if len(set(values)) > 1]
         ids = [
             f"{family.name}/{row}" + "".join(f" {name}={columns[name][row]}" for name in varying)
@@ -63,6 +77,8 @@ class StimulusSet(ImageSet):
     def content_hash(self) -> str:
         """Digest of the family, its version and the table."""
         content = f"{self.family.name} {self.family.version} {self.parameters.dtype.names}".encode()
+        if self.background != "plain":
+            content += f" {self.background} {VERSION} {self.seed}".encode()
         return hashlib.sha256(content + self.parameters.tobytes()).hexdigest()[:32]
 
     def _read(self, index: int, size: Size | None) -> Pixels:
@@ -83,33 +99,57 @@ class StimulusSet(ImageSet):
 
     def _draw(self, rows: npt.NDArray[np.int64], size: Size) -> Pixels:
         images = self.family.render(self.parameters[rows], size)
+        if self.background != "plain":
+            images += self._ground_shown(rows, size)
         pixels: Pixels = (images * 255).round().byte().permute(0, 2, 3, 1).contiguous().numpy()
         return pixels
+
+
+    def _ground_shown(self, rows: npt.NDArray[np.int64], size: Size) -> torch.Tensor:
+        """Return what the images differ by when the background is not plain: what it differs by, where there is no ink."""
+        assert self.background != "plain"
+        plain = self._grounds[rows]
+        behind = np.stack(
+            [
+                stimulus_ground(self.background, colour, size, self.seed, row)
+                for colour, row in zip(plain, rows.tolist(), strict=True)
+            ]
+        )
+        other = torch.from_numpy(behind).permute(0, 3, 1, 2) / 255 - torch.from_numpy(plain).float()[:, :, None, None]
+        return other * (1 - self.family.coverage(self.parameters[rows], size))[:, None]
 
 
 @register(
     "stimuli",
     "Parametric stimuli",
     [f"stimuli:{name}" for name in FAMILIES],
-    options=sorted(
-        {name for family in FAMILIES.values() for part in family.parameters for name in (part.name, part.plural)}
-    ),
+    options=[
+        *sorted({name for family in FAMILIES.values() for part in family.parameters for name in (part.name, part.plural)}),
+        "background",
+        "seed",
+    ],
 )
 def open_stimuli(reference: Reference, task: Task) -> StimulusSet:
-    """Open the grid of a family: ``orientations=16`` asks for 16 values, ``radius=0.2,0.4`` for these."""
+    """Open the grid of a family: ``orientations=16`` asks for 16 values, ``radius=0.2,0.4`` for these; ``background=texture`` for noise."""
     if reference.target not in FAMILIES:
         raise ImageSetError(f"no stimuli are named {reference.target!r}; {suggestion(reference.target, FAMILIES)}")
     family = FAMILIES[reference.target]
+    background = next((kind for kind in GROUNDS if kind == reference.options.get("background", "plain")), None)
+    if background is None:
+        raise ImageSetError(f"{reference.text}: there is no such background; {suggestion(reference.options['background'], GROUNDS)}")
+    parts = {part.name: part for part in family.parameters}
     values: dict[str, float | list[float]] = {}
     for name, text in reference.options.items():
+        if name in ("background", "seed"):
+            continue
         try:
-            numbers = [float(number) for number in text.split(",")]
+            numbers = [parts[name].read(one) if name in parts else float(one) for one in text.split(",")]
+        except InputError as error:
+            raise ImageSetError(f"{name}={text} in {reference.text!r}: {error}") from None
         except ValueError:
-            raise ImageSetError(
-                f"{name}={text} in {reference.text!r} is not a number, nor numbers with commas"
-            ) from None
+            raise ImageSetError(f"{name}={text} in {reference.text!r} is not a number, nor numbers with commas") from None
         values[name] = numbers if len(numbers) > 1 else numbers[0]
     try:
-        return StimulusSet(family, family.grid(**values), reference.text)
+        return StimulusSet(family, family.grid(**values), reference.text, background, whole_number(reference, "seed", 0))
     except ValueError as error:
         raise ImageSetError(f"{reference.text}: {error}") from error

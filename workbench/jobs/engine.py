@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from workbench.analyses.analysis import Analysis, Result
     from workbench.images.image_set import ImageSet
     from workbench.models.device import Arithmetic
+    from workbench.models.receptive_field import ReceptiveField
     from workbench.models.traced_model import TracedModel
 
 logger = logging.getLogger(__name__)
@@ -98,7 +99,7 @@ class Engine:
         self._warm = False
         self._device = "auto"
         self._arithmetic: Arithmetic = "fp32"
-        self._fields: dict[tuple[str, str], tuple[int, int]] = {}
+        self._fields: dict[tuple[str, str], ReceptiveField] = {}
 
     def warm_up(self) -> None:
         """Import torch, the libraries of networks, and all analyses, if that was not done yet.
@@ -323,7 +324,12 @@ class Engine:
 
     def receptive_field(self, model: TracedModel, layer: str) -> tuple[int, int]:
         """Return height and width in pixels of what the layer's centre position reads, at most the network's input."""
-        from workbench.analyses.feature_visualization.render import receptive_field
+        field = self.field_of_middle(model, layer)
+        return field.height, field.width
+
+    def field_of_middle(self, model: TracedModel, layer: str) -> ReceptiveField:
+        """Return where in the network's input the layer's centre position looks."""
+        from workbench.models.receptive_field import receptive_field
 
         place = (model.weight_hash, model.layer(layer).name)
         if place not in self._fields:

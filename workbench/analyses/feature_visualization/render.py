@@ -28,6 +28,7 @@ from workbench.analyses.feature_visualization.objectives import Neuron, Objectiv
 from workbench.analyses.feature_visualization.parameterization import Maco, Parameterization
 from workbench.analyses.feature_visualization.transforms import Robustness, crops, identity, resample
 from workbench.input_error import InputError
+from workbench.models.receptive_field import receptive_field
 
 if TYPE_CHECKING:
     from workbench.models.layer import Layer
@@ -187,27 +188,6 @@ def fitting_size(model: TracedModel, objective: Objective, size: tuple[int, int]
     return native
 
 
-def receptive_field(model: TracedModel, layer: Layer) -> tuple[int, int]:
-    """Return height and width in pixels of what the layer's centre position reads, at most the network's input.
-
-    Taken from the gradient on noise, so a connection of weight zero is not counted, and global pooling or attention counts as all.
-    """
-    generator = torch.Generator().manual_seed(0)
-    image = torch.rand((2, model.preprocessing.channels, *model.preprocessing.size), generator=generator)
-    network_input = model.normalise(image.to(model.device, model.dtype)).requires_grad_(True)
-    activation = layer.arrange(model.forward_to([layer.name])(network_input)[0])
-    centre = activation
-    while centre.dim() > 2:
-        centre = centre[:, :, centre.shape[2] // 2]
-    weights = torch.randn(centre.shape, generator=generator).to(centre)
-    (gradient,) = torch.autograd.grad((centre * weights).sum(), network_input)
-    seen = (gradient != 0).any(0).any(0)
-    if not seen.any():
-        return model.preprocessing.size
-    rows, columns = seen.any(1).nonzero(), seen.any(0).nonzero()
-    return int(rows.max() - rows.min()) + 1, int(columns.max() - columns.min()) + 1
-
-
 def suggested_size(model: TracedModel, layer: Layer, objective: Objective) -> tuple[int, int]:
     """Return an image size that shows the layer whole and wastes nothing, at most the network's input.
 
@@ -217,7 +197,7 @@ def suggested_size(model: TracedModel, layer: Layer, objective: Objective) -> tu
     native = model.preprocessing.size
     neuron = all(isinstance(term, Neuron) for _, term in objective.terms)
     field = receptive_field(model, layer)
-    wanted = [32 * math.ceil((side * 1.2 if neuron else side * 2) / 32) for side in field]
+    wanted = [32 * math.ceil((side * 1.2 if neuron else side * 2) / 32) for side in (field.height, field.width)]
     return min(wanted[0], native[0]), min(wanted[1], native[1])
 
 

@@ -1,0 +1,208 @@
+"""The panel Tuning: a stimulus that is dragged, the curves of the unit, and the ranking of its layer beside random weights."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PySide6.QtCore import QPoint, QPointF, Qt
+from PySide6.QtGui import QImage, QPainter
+
+from widgets.panels.tuning import TuningPanel
+from widgets.tuning_ranking import TWINS
+from widgets.views.polar_plot import PolarPlot
+from workbench.analyses.analysis import Result
+from workbench.jobs.requests import RunAnalysis
+from workbench.jobs.tuning_requests import STIMULI, UnitOnStimulus
+from workbench.models.layer import Unit
+
+LAYER, UNITS, ORIENTATIONS = "blocks.1.act", 5, 12
+
+
+def on_stimulus(request: UnitOnStimulus) -> dict:
+    """Answer as the worker does, for a curve in the middle."""
+    values = {"x": 0.0, "y": 0.0, "orientation": 90.0, "radius": 0.3} | dict(request.given)
+    return {
+        "image": np.full((64, 64, 3), 200, np.uint8),
+        "values": values,
+        "value": 1.5 + values["x"],
+        "ground": 0.25,
+        "largest": 2.0,
+        "field": (16, 16, 33, 33),
+    }
+
+
+def tuning(request: RunAnalysis) -> Result:
+    """Unit 3 is the best one, and the only one above the twins; whichever unit is asked for has its peak at 60 degrees."""
+    unit = request.parameters.get("units", [3])[0]
+    curve = np.exp(np.cos(np.radians(np.arange(ORIENTATIONS) * 30.0 - 60)))[None]
+    twins = request.parameters["twins"]
+    each = np.linspace(0.1, 0.5, UNITS)
+    arrays = {
+        "units": np.array([unit]),
+        "orientations": np.arange(ORIENTATIONS) * 30.0,
+        "curve": curve,
+        "curve_second": 0.9 * curve,
+        "levels": np.array([0.1, 0.3]),
+        "heatmap": np.stack([curve, 2 * curve], 1),
+        "ranking": np.array([3, 4, 2, 1, 0]),
+        "null_r2": np.full(twins, 0.6),
+        "null_index": np.full(twins, 0.3),
+        "null_score": np.full(twins, 0.3),
+        "null_curve": np.full((twins, ORIENTATIONS), 0.2),
+    } | {name: each.copy() for name in ("score", "r2", "index", "second_peak", "preferred", "half_width")}
+    arrays["score"] = np.array([0.1, 0.1, 0.2, 0.45, 0.25])
+    arrays["r2"][3] = 0.8
+    summary = {
+        "layer": request.parameters["layer"],
+        "activation": "post-activation",
+        "period": 360,
+        "varied": "radius",
+        "stimuli": 768,
+        "twins": twins,
+        "verdict": "The best family does not beat the best of 20 random-weight twins: by this measure the layer has none.",
+        "family_r2": 0.5,
+        "family_r2_null": 0.55,
+        "family_index": 0.2,
+        "family_index_null": 0.25,
+        "units_above_null": 1,
+        "units": UNITS,
+        "best_stimuli": [{"x": 0.0, "y": 0.0, "orientation": 90.0, "radius": 0.3}],
+    }
+    return Result("Tuning", dict(request.parameters), arrays, summary, {"model": request.model, "weights": "abc", "images": None})
+
+
+@pytest.fixture
+def panel(session, runner, qtbot):
+    runner.answers[RunAnalysis] = tuning
+    runner.answers[UnitOnStimulus] = on_stimulus
+    made = TuningPanel(session)
+    qtbot.addWidget(made)
+    made.resize(900, 700)
+    made.show()
+    session.open_model("test:small", layer=LAYER)
+    qtbot.waitUntil(lambda: session.model is not None)
+    session.select_unit(Unit(LAYER, 2))
+    qtbot.waitUntil(lambda: len(made.views()) == 3)
+    return made
+
+
+def test_nothing_open_says_what_to_do(session, qtbot):
+    made = TuningPanel(session)
+    qtbot.addWidget(made)
+    made.show()
+    assert "Open a network" in made.stimulus.message and made.views() == []
+
+
+def test_the_selected_unit_is_shown_with_its_curve_and_map(panel, runner):
+    (request,) = runner.asked(RunAnalysis)
+    assert request.parameters == {"layer": LAYER, "units": [2], "feature": "curves", "twins": 0}
+    data = panel.polar.data()
+    assert data["orientation"][data["response"].argmax()] == 60 and "twins" not in data
+    assert panel.heat.data()["values"].shape == (2, ORIENTATIONS)
+    assert "rank the layer" in panel.said.text() and "post-activation" in panel.said.text()
+    assert "Tuning" in panel.polar.recomputation.python()
+    assert panel.polar.made_from["address"].endswith("tuning") or "tuning" in panel.polar.made_from["address"]
+    assert panel.table.rowCount() == UNITS, "scores without a null stand there before the layer is ranked"
+    assert panel.table.data(panel.table.index(0, 1)) == "0.45"
+    assert "at the middle 1.50" in panel.stimulus.provenance()["caption"]
+
+
+def test_dragging_a_handle_asks_what_the_unit_does_there(panel, runner, qtbot):
+    before = len(runner.asked(UnitOnStimulus))
+    place = panel.stimulus.handles()["place"].toPoint()
+    side = min(panel.stimulus._areas(panel.stimulus.rect().toRectF())[0].width(), 1e9)
+    qtbot.mousePress(panel.stimulus, Qt.MouseButton.LeftButton, pos=place)
+    qtbot.mouseMove(panel.stimulus, place + QPoint(round(side / 10), 0))
+    qtbot.mouseRelease(panel.stimulus, Qt.MouseButton.LeftButton, pos=place + QPoint(round(side / 10), 0))
+    request = runner.asked(UnitOnStimulus)[-1]
+    assert len(runner.asked(UnitOnStimulus)) > before
+    assert dict(request.given)["x"] == pytest.approx(0.1, abs=0.01) and request.key == "unit on stimulus"
+    qtbot.waitUntil(lambda: "1.60" in panel.stimulus.provenance()["caption"])
+    turn = panel.stimulus.handles()["turn"]
+    assert (turn - panel.stimulus.handles()["place"]).y() == pytest.approx(-0.3 * side, abs=1), "an arch is held at its top"
+    panel.stimulus._held = "turn"
+    middle = panel.stimulus.handles()["place"]
+    qtbot.mouseMove(panel.stimulus, (middle + QPointF(-0.2 * side, 0)).toPoint())
+    panel.stimulus._held = ""
+    given = dict(runner.asked(UnitOnStimulus)[-1].given)
+    assert given["orientation"] == pytest.approx(180, abs=2) and given["radius"] == pytest.approx(0.2, abs=0.02)
+
+
+def test_the_stimulus_begins_at_what_the_unit_prefers_and_returns_there(panel, runner, qtbot):
+    qtbot.waitUntil(lambda: dict(runner.asked(UnitOnStimulus)[-1].given).get("radius") == 0.3)
+    panel.stimulus.dragged.emit({"radius": 0.11})
+    assert dict(runner.asked(UnitOnStimulus)[-1].given)["radius"] == 0.11
+    qtbot.mouseClick(panel.best, Qt.MouseButton.LeftButton)
+    assert dict(runner.asked(UnitOnStimulus)[-1].given)["radius"] == 0.3
+
+
+def test_keys_move_and_turn_the_stimulus(panel, runner, qtbot):
+    qtbot.keyClick(panel.stimulus, Qt.Key.Key_Down)
+    assert dict(runner.asked(UnitOnStimulus)[-1].given)["y"] == pytest.approx(1 / 64)
+    qtbot.keyClick(panel.stimulus, Qt.Key.Key_Left, Qt.KeyboardModifier.ShiftModifier)
+    assert dict(runner.asked(UnitOnStimulus)[-1].given)["orientation"] == 95
+
+
+def test_the_ranking_stands_beside_the_twins_and_leads_to_units(panel, session, runner, qtbot):
+    qtbot.mouseClick(panel.rank, Qt.MouseButton.LeftButton)
+    assert runner.asked(RunAnalysis)[-1].parameters == {"layer": LAYER, "feature": "curves", "twins": TWINS}
+    qtbot.waitUntil(lambda: "does not beat" in panel.said.text())
+    assert "does not beat" in panel.said.text() and "family R² 0.50 (twins ≤ 0.55)" in panel.said.text()
+    rows = [[panel.table.data(panel.table.index(row, column)) for column in range(3)] for row in range(2)]
+    assert rows == [[3, "0.45 *", "0.80 *"], [4, "0.25", "0.50"]]
+    assert "above the best unit" in panel.table.data(panel.table.index(0, 1), Qt.ItemDataRole.ToolTipRole)
+    assert panel.polar.data()["twins"].shape == (TWINS, ORIENTATIONS)
+    assert panel.list.currentIndex().row() == 2, "the unit that is looked at"
+    panel.list.clicked.emit(panel.table.index(0, 0))
+    assert session.unit == Unit(LAYER, 3)
+    panel.family.setCurrentIndex(panel.family.findData("lines"))
+    assert runner.asked(RunAnalysis)[-1].parameters["feature"] == "lines" and panel._null() == (None, {})
+
+
+def test_what_cannot_be_turned_says_so_and_can_be_dragged(panel, runner):
+    panel.family.setCurrentIndex(panel.family.findData("patches"))
+    assert "no orientation" in panel.polar.message and not panel.rank.isEnabled()
+    assert runner.asked(UnitOnStimulus)[-1].family == "patches"
+
+
+def test_a_failure_is_said(panel, session, runner, qtbot):
+    runner.answers[RunAnalysis] = ValueError("reads no images")
+    session.select_unit(Unit(LAYER, 1))
+    qtbot.waitUntil(lambda: panel.polar.message == "reads no images")
+    qtbot.mouseClick(panel.rank, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: panel.said.text() == "reads no images")
+
+
+def test_what_is_chosen_is_kept(panel, session, qtbot):
+    panel.family.setCurrentIndex(panel.family.findData("gratings"))
+    panel.stimulus.dragged.emit({"frequency": 5.0})
+    state = panel.save_state()
+    other = TuningPanel(session)
+    qtbot.addWidget(other)
+    other.restore_state(state)
+    assert other._kind == "gratings" and other._given["gratings"] == {"frequency": 5.0}
+    other.restore_state({"family": "squares", "given": {"squares": {}}})
+    assert other._kind == "curves"
+
+
+def test_the_plot_draws_without_a_band_and_on_paper(qtbot):
+    plot = PolarPlot()
+    qtbot.addWidget(plot)
+    angles = np.arange(12) * 15.0
+    plot.show_tuning(angles, np.maximum(0, np.sin(np.radians(angles))), period=180, title="Unit 1")
+    for _ in range(2):
+        image = QImage(340, 370, QImage.Format.Format_RGB32)
+        image.fill(Qt.GlobalColor.white)
+        with plot.on_paper():
+            painter = QPainter(image)
+            plot.paint(painter, image.rect().toRectF())
+            painter.end()
+        assert len({image.pixel(x, 185) for x in range(340)}) > 3
+        plot.show_tuning(angles, np.ones(12), period=180, band=np.full((20, 12), 0.5), second=np.ones(12), title="Unit 2")
+
+
+def test_the_window_knows_every_family():
+    import workbench.images.stimuli  # noqa: F401
+    from workbench.images.stimulus import FAMILIES
+
+    assert {name: family.title for name, family in FAMILIES.items()} == STIMULI

@@ -1,0 +1,104 @@
+"""Tuning of units, on the planted curve detectors whose angles are known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from workbench.analyses.tuning import Tuning, probe_of
+from workbench.analyses.tuning.scores import score
+from workbench.input_error import InputError
+from workbench.models.planted.curve import curve_net
+from workbench.models.receptive_field import receptive_field
+from workbench.models.traced_model import TracedModel
+from workbench.task import Cancelled, Task
+
+
+@pytest.fixture(scope="module")
+def model() -> TracedModel:
+    """Give the planted curve detectors in images as large as what they see, where they stand at one position only."""
+    return TracedModel.from_module(curve_net().module[:4], torch.zeros(2, 3, 33, 33))
+
+
+@pytest.fixture(scope="module")
+def small() -> TracedModel:
+    """Give a network of two layers with strides, in which the middle position does not stand in the middle of the image."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 6, 5, stride=2), nn.ReLU(), nn.Conv2d(6, 8, 5), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    return TracedModel.from_module(net.eval(), torch.zeros(2, 3, 32, 32))
+
+
+def test_planted_curves_are_one_family_of_the_right_angles(model: TracedModel) -> None:
+    result = Tuning(layer="curve_relu", units=(2,), orientations=16, twins=0).run(model)
+    assert result.summary["family"] == list(range(8))
+    away = (result.arrays["preferred"] - 45.0 * np.arange(8) + 180) % 360 - 180
+    assert np.abs(away).max() < 4, "the stimuli are 22.5 degrees apart"
+    assert result.summary["receptive_field"] == 33
+    assert result.summary["activation"] == "post-activation"
+    assert result.summary["family_beats_twins"] is None and "too few" in result.summary["verdict"]
+    arrays = result.arrays
+    assert arrays["curve"].shape == (1, 16) and arrays["curve"][0].argmax() == 4
+    assert arrays["heatmap"].shape == (1, 4, 16)
+    assert arrays["heatmap"][0].max(1).argmax() in (1, 2), "13 and 21 pixels, of 18 that were planted"
+    assert np.unravel_index(arrays["position"][0].argmax(), (7, 7)) == (3, 3)
+    assert arrays["morph"][0].argmax() > 2, "an arc rather than a corner"
+    assert np.abs(arrays["hue"]).max() < 1e-3 * arrays["best"][2], "a plain colour is nothing to a Gabor"
+    assert {"layer", "unit_2"} == set(result.figures())
+
+
+def test_line_detectors_prefer_their_angle_over_180_degrees(model: TracedModel) -> None:
+    result = Tuning(layer="gabor_relu", feature="lines", orientations=16, twins=1).run(model)
+    away = (result.arrays["preferred"] - 11.25 * np.arange(16) + 90) % 180 - 90
+    assert np.abs(away).max() < 4
+    assert np.isnan(result.arrays["index"]).all()
+    assert result.arrays["r2"].min() > 0.6
+    assert result.arrays["null_curve"].shape == (1, 16)
+    assert len(result.arrays["units"]) == 4, "the best of the layer where none were named"
+
+
+@pytest.mark.parametrize("feature", ["corners", "high_low"])
+def test_every_feature_can_be_turned(small: TracedModel, feature: str) -> None:
+    result = Tuning(layer="3", feature=feature, orientations=12, twins=1).run(small)
+    for name in ("curve", "heatmap", "grating", "hue", "position", "morph", "r2", "null_r2"):
+        assert np.isfinite(result.arrays[name][: len(result.arrays["units"])]).any(), name
+    assert result.figures()["layer"].axes
+
+
+def test_stimuli_stand_where_the_middle_position_looks(small: TracedModel) -> None:
+    field = receptive_field(small, small.layer("3"))
+    assert (field.height, field.width) == (13, 13)
+    assert (field.top, field.left) == (10, 10), "position 5 of 10, every second pixel"
+    assert field.middle((32, 32)) == (0.5 / 32, 0.5 / 32)
+    probe = probe_of("curves", 13 / 32, field.middle((32, 32)), 32, 12)
+    assert set(probe.table()[0]["x"]) == {0.5 / 32}
+    first, start = probe.table()
+    second, later = probe.table([0, 0], 13 / 32)
+    assert (start, later) == (0, 15)
+    assert np.ptp(second["x"]) > 0 and (first["width"] != second["width"]).all()
+    assert probe.table([0, 0], 0.4)[0].tobytes() == probe.table([0, 0], 0.4)[0].tobytes()
+
+
+def test_what_is_chosen_among_noise_is_not_found_again() -> None:
+    """Scores are those of the second rendering, so a unit that only fits the first one has none."""
+    random = np.random.default_rng(0)
+    first, second = random.normal(size=(2, 16, 24, 300)).clip(0)
+    lines = random.normal(size=(2, 36, 300)).clip(0) * 0.1
+    found = score(first, second, (lines[0], lines[1]), 360, 7.5)
+    assert np.nanmean(found.r2) < 0.1
+    assert found.family_r2 < 0.2
+    again = score(first, first, (lines[0], lines[0]), 360, 0.0)
+    assert np.nanmean(again.r2) > 0.2, "chosen and scored on the same stimuli it would look tuned"
+
+
+def test_what_does_not_fit_is_refused_and_work_can_be_cancelled(small: TracedModel) -> None:
+    with pytest.raises(InputError, match="units 0 to 7, not 8"):
+        Tuning(layer="3", units=(8,), twins=0).run(small)
+
+    class Impatient(Task):
+        def step(self, done: float, total: float, partial: object = None, note: str = "") -> None:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        Tuning(layer="3", twins=0).run(small, task=Impatient())

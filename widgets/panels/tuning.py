@@ -1,0 +1,396 @@
+"""What a unit does as a stimulus turns, bends and moves, by hand and at all orientations, and which units of the layer are tuned at all."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from PySide6.QtCore import QModelIndex, Qt
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QComboBox,
+    QHBoxLayout,
+    QHeaderView,
+    QLabel,
+    QPushButton,
+    QSplitter,
+    QTableView,
+    QVBoxLayout,
+)
+
+from widgets.badge import Badge
+from widgets.docks import Panel
+from widgets.theme import say
+from widgets.tuning_ranking import TWINS, RankingTable
+from widgets.views.axes import number
+from widgets.views.matrix_view import MatrixView
+from widgets.views.polar_plot import PolarPlot
+from widgets.views.stimulus_view import StimulusView
+from workbench.jobs.requests import RunAnalysis
+from workbench.jobs.tuning_requests import STIMULI, UnitOnStimulus
+from workbench.models.layer import Unit
+from workbench.recompute import of_result
+
+if TYPE_CHECKING:
+    from widgets.session import Session
+    from widgets.views.view import View
+    from workbench.analyses.analysis import Result
+    from workbench.jobs.job import JobEvent
+
+TURNED = ("curves", "lines", "corners", "line_ends", "gratings", "high_low")
+"""Stimuli of which the analysis `Tuning` makes curves."""
+INVITATION = "Open a network and choose a unit: here a stimulus stands that you can drag, and what the unit does at every orientation."
+
+
+class TuningPanel(Panel):
+    """The stimulus and the curves follow the selected unit; the ranking is of its layer and is computed when asked for."""
+
+    id: ClassVar[str] = "tuning"
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._given: dict[str, dict[str, float]] = {}  # what was dragged, by family
+        self._curves: Result | None = None  # of the unit
+        self._layer_result: Result | None = None
+        self._curves_asked: RunAnalysis | None = None
+        self._layer_asked: RunAnalysis | None = None
+        self._jobs: dict[str, int] = {}
+        self._build()
+        session.model_changed.connect(self._on_model)
+        session.layer_changed.connect(self._on_layer)
+        session.unit_changed.connect(self._on_unit)
+        self._renew()
+
+    def _build(self) -> None:
+        self.family = QComboBox(self)
+        for name, title in STIMULI.items():
+            self.family.addItem(title, name)
+        self.family.setAccessibleName("Kind of stimulus")
+        self.family.setToolTip("Kind of stimulus")
+        self.family.currentIndexChanged.connect(self._on_family)
+        self.unit = QLabel(self)
+        self.best = QPushButton("Best stimulus", self)
+        self.best.setToolTip("Show the stimulus that the unit responded to most")
+        self.best.clicked.connect(self._show_best)
+        self.best.setEnabled(False)
+        self.rank = QPushButton("Rank the layer", self)
+        self.rank.setToolTip(f"Score every unit of the layer beside the best of {TWINS} random-weight twins; this takes minutes")
+        self.rank.clicked.connect(self._ask_ranking)
+        self.cancel = QPushButton("Cancel", self)
+        self.cancel.setToolTip("Stop ranking")
+        self.cancel.clicked.connect(self._stop_ranking)
+        self.cancel.hide()
+        bar = QHBoxLayout()
+        bar.setContentsMargins(6, 4, 6, 2)
+        bar.addWidget(self.family)
+        bar.addWidget(self.unit, 1)
+        bar.addWidget(self.best)
+        bar.addWidget(self.rank)
+        bar.addWidget(self.cancel)
+        self.said = QLabel(self, wordWrap=True)
+        self.said.setMargin(4)
+        self.stimulus = StimulusView(self)
+        self.stimulus.dragged.connect(self._on_dragged)
+        self.polar = PolarPlot(self)
+        self.heat = MatrixView(self)
+        self.heat.setAccessibleName("Response by orientation and second variable")
+        self.table = RankingTable(self)
+        self.list = QTableView(self)
+        self.list.setModel(self.table)
+        self.list.setAccessibleName("Units of the layer, best tuned first")
+        self.list.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.list.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.list.verticalHeader().hide()
+        self.list.verticalHeader().setDefaultSectionSize(20)
+        self.list.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        self.list.clicked.connect(self._pick)
+        self.list.activated.connect(self._pick)
+        upper, lower = QSplitter(Qt.Orientation.Horizontal, self), QSplitter(Qt.Orientation.Horizontal, self)
+        upper.addWidget(self.stimulus)
+        upper.addWidget(self.polar)
+        lower.addWidget(self.heat)
+        lower.addWidget(self.list)
+        self.splitter = QSplitter(Qt.Orientation.Vertical, self)
+        self.splitter.addWidget(upper)
+        self.splitter.addWidget(lower)
+        self.splitter.setSizes([320, 240])
+        whole = QVBoxLayout(self)
+        whole.setContentsMargins(0, 0, 0, 0)
+        whole.setSpacing(2)
+        whole.addLayout(bar)
+        whole.addWidget(Badge(self.session, self))
+        whole.addWidget(self.said)
+        whole.addWidget(self.splitter, 1)
+
+    @property
+    def _kind(self) -> str:
+        return str(self.family.currentData())
+
+    # ------------------------------------------------------------------------------------------------ what is selected
+
+    def _on_model(self, _card: object) -> None:
+        self._given.clear()
+        self._forget_layer()
+        self._renew()
+
+    def _on_layer(self, _name: str) -> None:
+        self._forget_layer()
+        self._renew()
+
+    def _on_unit(self, _unit: Unit | None) -> None:
+        self._renew()
+
+    def _on_family(self, _index: int) -> None:
+        self._curves = self._curves_asked = None
+        self._forget_layer()
+        self._renew()
+
+    def _renew(self) -> None:
+        """Show stimulus and curves of the selected unit, if somebody is looking."""
+        model, unit = self.session.model, self.session.unit
+        self.unit.setText(f"{unit} ({self._role})" if unit is not None else "")
+        self.rank.setEnabled(model is not None and bool(self.session.layer) and self._kind in TURNED)
+        if model is None or unit is None:
+            self._curves_asked = self._curves = None
+            self.stimulus.clear(INVITATION if model is None else "Click a unit in the panel Neurons.")
+            self.polar.clear()
+            self.heat.clear()
+            return
+        if not self.isVisible():
+            return
+        self._ask_stimulus()
+        self._ask_curves()
+
+    @property
+    def _role(self) -> str:
+        layer = self.session.layers.get(self.session.layer)
+        return {"pre": "pre-activation", "post": "post-activation"}.get(layer.role if layer is not None else "", "activation")
+
+    # ------------------------------------------------------------------------------------------------ the stimulus by hand
+
+    def _ask_stimulus(self) -> None:
+        model, unit = self.session.model, self.session.unit
+        if model is not None and unit is not None:
+            given = tuple(sorted(self._given.get(self._kind, {}).items()))
+            self.session.relay.submit(UnitOnStimulus(model.ref, unit.layer, unit.index, self._kind, given), self._take_stimulus)
+
+    def _on_dragged(self, values: dict[str, float]) -> None:
+        """Keep what was dragged, and ask what the unit does now; only the newest is answered."""
+        self._given.setdefault(self._kind, {}).update(values)
+        self._ask_stimulus()
+
+    def _show_best(self) -> None:
+        """Put the stimulus where the unit responded most."""
+        if self._curves is not None:
+            self._given[self._kind] = dict(self._curves.summary["best_stimuli"][0])
+            self._ask_stimulus()
+
+    def _take_stimulus(self, event: JobEvent) -> None:
+        request, unit, model = event.request, self.session.unit, self.session.model
+        assert isinstance(request, UnitOnStimulus)
+        now = (model.ref if model is not None else "", unit, self._kind)
+        if (request.model, Unit(request.layer, request.unit), request.family) != now:
+            return
+        if event.state == "failed":
+            self.stimulus.clear(event.error)
+        elif event.state == "done":
+            found = event.result
+            said = [f"{self._role} at the middle {number(found['value'])}"]
+            if np.isfinite(found["ground"]):
+                said.append(f"ground alone {number(found['ground'])}")
+            said.append(f"largest anywhere {number(found['largest'])}")
+            self.stimulus.show_stimulus(
+                found["image"],
+                found["values"],
+                found["field"],
+                title=f"{STIMULI[request.family]} and {unit}",
+                caption=" · ".join(said),
+                made_from=self._origin(**{name: found[name] for name in ("value", "ground", "largest")}, stimulus=found["values"]),
+            )
+
+    # ------------------------------------------------------------------------------------------------ curves of the unit
+
+    def _ask_curves(self) -> None:
+        model, unit = self.session.model, self.session.unit
+        assert model is not None and unit is not None
+        if self._kind not in TURNED:
+            self._curves = self._curves_asked = None
+            self.best.setEnabled(False)
+            self.polar.clear("This kind of stimulus has no orientation to turn; drag it on the left.")
+            self.heat.clear()
+            return
+        wanted = RunAnalysis("Tuning", {"layer": unit.layer, "units": [unit.index], "feature": self._kind, "twins": 0}, model.ref)
+        if wanted != self._curves_asked:
+            self.session.relay.cancel(self._jobs.get("curves", 0))
+            self._curves, self._curves_asked = None, wanted
+            self.best.setEnabled(False)
+            self.polar.clear("Showing stimuli at all orientations …")
+            self.heat.clear()
+            self._jobs["curves"] = self.session.relay.submit(wanted, self._take_curves)
+
+    def _take_curves(self, event: JobEvent) -> None:
+        if event.request is not self._curves_asked:
+            return
+        if event.state in ("failed", "cancelled"):
+            self._curves_asked = None
+            self.polar.clear(event.error or "Cancelled; choose the unit again.")
+        elif event.state == "done":
+            self._curves = event.result
+            self._show_curves()
+            if self._kind not in self._given:  # nothing was dragged yet: begin with what the unit prefers
+                self._show_best()
+
+    def _show_curves(self) -> None:
+        result = self._curves
+        self.best.setEnabled(result is not None)
+        if result is None:
+            return
+        arrays, summary = result.arrays, result.summary
+        unit = int(arrays["units"][0])
+        address = f"{summary['layer']}:{unit}"
+        band, nulls = self._null()
+        r2, index = float(arrays["r2"][unit]), float(arrays["index"][unit])
+        beside = f" (twins ≤ {nulls['r2']:.2f})" if nulls else ""
+        told = [f"R² {r2:.2f}{beside}", f"prefers {float(arrays['preferred'][unit]):.0f}°"]
+        self.polar.show_tuning(
+            arrays["orientations"],
+            arrays["curve"][0],
+            period=float(summary["period"]),
+            second=arrays["curve_second"][0],
+            band=band,
+            title=f"Radial tuning of {address}",
+            note=" · ".join(told),
+            made_from=self._origin(r2=r2, index=index, null=nulls or "not computed", stimuli=summary["stimuli"]),
+        )
+        levels, angles, varied = arrays["levels"], arrays["orientations"], summary["varied"]
+        self.heat.show_matrix(
+            arrays["heatmap"][0],
+            np.arange(len(levels)),
+            np.arange(len(angles)),
+            label="response",
+            title=f"{address}: {varied} and orientation",
+            caption=f"rows: {varied} {levels[0]:.2g} – {levels[-1]:.2g} · columns: orientation 0 – {angles[-1]:g}°",
+            tell=lambda row, column: f"{varied} {levels[row]:.3g}, {angles[column]:g}°: {number(float(self.heat.values[row, column]))}",
+            made_from=self._origin(rows=levels.tolist(), columns=angles.tolist()),
+        )
+        self.polar.recomputation = self.heat.recomputation = of_result(result, summary["layer"])
+        if self._layer_result is None:
+            self.table.show_scores(dict(arrays), {})
+            self._mark()
+            parts = [f"{summary['activation']} above the plain ground, {summary['stimuli']} stimuli", f"R² {r2:.2f}"]
+            if np.isfinite(index):
+                parts.append(f"curve-vs-line {index:.2f}")
+            parts.append(f"second peak {float(arrays['second_peak'][unit]):.2f}")
+            parts.append("without a null these say little: rank the layer beside random weights")
+            self._say(" · ".join(parts) + ".")
+
+    def _null(self) -> tuple[np.ndarray | None, dict[str, float]]:
+        """Return the twins' curves and the best of their layers, once the layer was ranked."""
+        if self._layer_result is None or not len(self._layer_result.arrays["null_r2"]):
+            return None, {}
+        arrays = self._layer_result.arrays
+        return arrays["null_curve"], {name: float(arrays[f"null_{name}"].max()) for name in ("score", "r2", "index")}
+
+    # ------------------------------------------------------------------------------------------------ the layer
+
+    def _ask_ranking(self) -> None:
+        model = self.session.model
+        if model is None or not self.session.layer:
+            return
+        self._layer_asked = RunAnalysis("Tuning", {"layer": self.session.layer, "feature": self._kind, "twins": TWINS}, model.ref)
+        self.cancel.show()
+        self._say("Waiting for its turn …")
+        self._jobs["layer"] = self.session.relay.submit(self._layer_asked, self._take_ranking)
+
+    def _stop_ranking(self) -> None:
+        self.session.relay.cancel(self._jobs.get("layer", 0))
+
+    def _take_ranking(self, event: JobEvent) -> None:
+        if event.request is not self._layer_asked:
+            return
+        if event.ended:
+            self.cancel.hide()
+        if event.state == "failed":
+            self._say(event.error, wrong=True)
+        elif event.state == "cancelled":
+            self._say("Cancelled.")
+        elif event.state == "progress" and event.total:
+            self._say(f"{event.note}: {event.done / event.total:.0%}")
+        elif event.state == "done":
+            self._layer_result = event.result
+            self.table.show_scores(dict(event.result.arrays), self._null()[1])
+            self._mark()
+            self._show_curves()
+            self._say_ranking()
+
+    def _say_ranking(self) -> None:
+        assert self._layer_result is not None
+        summary = self._layer_result.summary
+        parts = [summary["verdict"].rstrip("."), f"family R² {_beside(summary, 'family_r2')}"]
+        if summary["family_index"] is not None:
+            parts.append(f"family index {_beside(summary, 'family_index')}")
+        parts.append(f"{summary['units_above_null']} of {summary['units']} single units above every twin (*)")
+        self._say(" · ".join(parts) + ".")
+
+    def _pick(self, index: QModelIndex) -> None:
+        """Look at the unit of a row."""
+        if self.session.layer:
+            self.session.select_unit(Unit(self.session.layer, self.table.units[index.row()]))
+
+    def _mark(self) -> None:
+        unit = self.session.unit
+        if unit is not None and unit.index in self.table.units:
+            self.list.selectRow(self.table.units.index(unit.index))
+
+    def _forget_layer(self) -> None:
+        self._stop_ranking()
+        self._layer_result = self._layer_asked = None
+        self.cancel.hide()
+        self.table.show_scores(None, {})
+        self._say("")
+
+    def _origin(self, **more: object) -> dict[str, object]:
+        """Return the provenance of a figure."""
+        session, model = self.session, self.session.model
+        badge = {"badge": session.badge} if session.badge else {}
+        address = replace(session.addresses.selected(), view=self.id)
+        of = {"model": model.ref, "weights": model.weight_hash} if model is not None else {}
+        return {**of, "unit": str(session.unit), "activation": self._role, "address": str(address), **badge, **more}
+
+    def _say(self, text: str, wrong: bool = False) -> None:
+        say(self.said, text, wrong)
+        self.said.setVisible(bool(text))
+
+    # ------------------------------------------------------------------------------------------------ the panel's contract
+
+    def showEvent(self, event: Any) -> None:
+        """Ask for what was not asked for while nobody looked."""
+        super().showEvent(event)
+        self._renew()
+
+    def save_state(self) -> dict[str, Any]:
+        """Keep the kind of stimulus, and where it was dragged to."""
+        return {"family": self._kind, "given": self._given, "sizes": self.splitter.sizes()}
+
+    def restore_state(self, state: dict[str, Any]) -> None:
+        """Take it back."""
+        self.family.setCurrentIndex(max(0, self.family.findData(state.get("family"))))
+        given = state.get("given")
+        if isinstance(given, dict):
+            self._given = {name: dict(values) for name, values in given.items() if name in STIMULI and isinstance(values, dict)}
+        sizes = state.get("sizes")
+        if isinstance(sizes, list) and len(sizes) == self.splitter.count():
+            self.splitter.setSizes(sizes)
+        self._renew()
+
+    def views(self) -> list[View]:
+        """The curve, the map and the stimulus, as far as they are shown."""
+        curves = [self.polar, self.heat] if self._curves is not None else []
+        return [*curves, *([self.stimulus] if self.stimulus.handles() or "image" in self.stimulus.data() else [])]
+
+
+def _beside(summary: Any, name: str) -> str:
+    """Write a figure beside the best of the twins."""
+    null = summary[f"{name}_null"]
+    return f"{summary[name]:.2f}" + (f" (twins ≤ {null:.2f})" if null is not None else "")

@@ -1,0 +1,182 @@
+"""What a unit does at every orientation of a stimulus, around a circle, over the band of what random weights reach."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+from PySide6.QtCore import QPointF, QRectF, QSizeF, Qt
+from PySide6.QtGui import QColor, QMouseEvent, QPainter, QPen, QPolygonF
+from PySide6.QtWidgets import QToolTip, QWidget
+
+from widgets.views.axes import number, tick, ticks
+from widgets.views.plot import Plot
+from widgets.views.view import elided, figure_font
+
+MARGIN = 26
+SPOKES = 8
+
+
+class PolarPlot(Plot):
+    """Responses as distances from the middle: counter-clockwise from the right, a period goes once around; below zero is the middle."""
+
+    axis = "response"
+    note_share = 0.5
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent, logarithmic=False)
+        self.setMouseTracking(True)
+        self.setMinimumSize(180, 180)
+        self.setAccessibleName("Radial tuning")
+        self.clear()
+
+    def clear(self, message: str = "") -> None:
+        """Show nothing but a message."""
+        self.message, self.title, self._note = message, "", ""
+        self._angles, self._values, self._second = np.empty(0), np.empty(0), np.empty(0)
+        self._band = np.empty((0, 0))
+        self._period = 360.0
+        self.setAccessibleDescription(message)
+        self.update()
+
+    def show_tuning(
+        self,
+        angles: np.ndarray,
+        values: np.ndarray,
+        *,
+        period: float,
+        second: np.ndarray | None = None,
+        band: np.ndarray | None = None,
+        title: str,
+        note: str = "",
+        made_from: Mapping[str, object] | None = None,
+    ) -> None:
+        """Show a tuning curve.
+
+        Parameters
+        ----------
+        angles, values
+            Orientations in degrees, in even steps over the period, and the response at each.
+        second
+            Responses in a second rendering, half a step further.
+        band
+            ``twin orientation``: what the best unit of each random-weight twin does, each turned to prefer 0 and over its largest response.
+        """
+        self.message, self._period = "", period
+        self._angles, self._values = np.asarray(angles, float), np.asarray(values, float)
+        self._second = np.empty(0) if second is None else np.asarray(second, float)
+        self._band = np.empty((0, 0)) if band is None else np.asarray(band, float)
+        self.title, self._note, self.made_from = title, note, made_from or {}
+        best = float(self._angles[int(np.argmax(self._values))])
+        self.setAccessibleDescription(f"{title}. Largest at {number(best)} degrees: {number(float(self._values.max()))}. {note}")
+        self.update()
+
+    def figure_size(self) -> QSizeF:
+        """A square with room for the heading."""
+        return QSizeF(340, 370)
+
+    def data(self) -> dict[str, np.ndarray]:
+        """``orientation`` (degrees) and ``response``; ``second_response`` half a step further; ``twins`` ``[twin, orientation]``."""
+        if not len(self._values):
+            return {}
+        found = {"orientation": self._angles, "response": self._values}
+        if len(self._second):
+            found["second_response"] = self._second
+        return found | ({"twins": self._band} if len(self._band) else {})
+
+    def provenance(self) -> dict[str, object]:
+        """Name axes and sample beside what the numbers were made from."""
+        axes = {"angle": f"orientation (degrees, of {self._period:g})", "radius": "response above the plain ground"}
+        return super().provenance() | axes | {"sample": self._note}
+
+    # ------------------------------------------------------------------------------------------------ drawing
+
+    def fill_menu(self, menu: object) -> None:
+        """Offer export only: a distance from the middle is never logarithmic."""
+        super(Plot, self).fill_menu(menu)
+
+    def _circle(self, rect: QRectF) -> tuple[QPointF, float]:
+        inner = rect.adjusted(MARGIN, 24 + 16, -MARGIN, -18 - 26)
+        return inner.center(), max(20.0, min(inner.width(), inner.height()) / 2)
+
+    def _most(self) -> float:
+        return max(float(np.max(self._values)), float(np.max(self._second, initial=0.0)), 1e-9)
+
+    def paint(self, painter: QPainter, rect: QRectF) -> None:
+        """Draw circles, spokes, the band and the curves."""
+        if not len(self._values):
+            self.paint_message(painter, rect)
+            return
+        ink = self.ink
+        painter.save()
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        self.paint_heading(painter, rect)
+        middle, radius = self._circle(rect)
+        most = self._most()
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.setFont(figure_font(10))
+        rings = [mark for mark in ticks(0, most, 4) if mark > 0]
+        for mark in rings:
+            painter.setPen(QPen(ink.quiet, 1))
+            painter.drawEllipse(middle, radius * mark / most, radius * mark / most)
+        painter.setPen(QPen(ink.line, 1))
+        painter.drawEllipse(middle, radius, radius)
+        for spoke in range(SPOKES):
+            turn = 2 * math.pi * spoke / SPOKES
+            along = QPointF(math.cos(turn), -math.sin(turn))
+            painter.setPen(QPen(ink.quiet, 1))
+            painter.drawLine(middle, middle + along * radius)
+            painter.setPen(ink.faint)
+            place = middle + along * (radius + 15)
+            angle = f"{self._period * spoke / SPOKES:g}°"
+            painter.drawText(QRectF(place.x() - 22, place.y() - 8, 44, 16), Qt.AlignmentFlag.AlignCenter, angle)
+        if len(self._band):
+            self._paint_band(painter, middle, radius)
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        if len(self._second):
+            half = self._period / len(self._second) / 2
+            painter.setPen(QPen(ink.marker, 1.3, Qt.PenStyle.DashLine))
+            painter.drawPolygon(self._polygon(self._angles + half, self._second / most, middle, radius))
+        painter.setPen(QPen(ink.bar, 1.8))
+        painter.drawPolygon(self._polygon(self._angles, self._values / most, middle, radius))
+        painter.setPen(ink.faint)
+        for mark in rings:
+            away = radius * mark / most
+            painter.drawText(middle + QPointF(away * math.cos(0.3) + 1, -away * math.sin(0.3)), tick(mark))
+        legend = "above the plain ground"
+        if len(self._second):
+            legend += " · dashed: 2nd rendering"
+        if len(self._band):
+            legend += f" · grey: best of {len(self._band)} random-weight twins"
+        line = QRectF(rect.left() + 6, rect.bottom() - 17, rect.width() - 12, 14)
+        painter.drawText(line, Qt.AlignmentFlag.AlignCenter, elided(legend, line.width(), painter.font()))
+        painter.restore()
+
+    def _paint_band(self, painter: QPainter, middle: QPointF, radius: float) -> None:
+        """Fill up to the largest of the twins at each angle from the preferred one."""
+        best = int(np.argmax(self._values))
+        share = float(self._values.max()) / self._most()
+        outline = np.roll(self._band.max(0), best) * share
+        colour = QColor(self.ink.line)
+        colour.setAlpha(70)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(colour)
+        steps = np.arange(self._band.shape[1]) * self._period / self._band.shape[1]
+        painter.drawPolygon(self._polygon(steps, outline, middle, radius))
+
+    def _polygon(self, angles: np.ndarray, shares: np.ndarray, middle: QPointF, radius: float) -> QPolygonF:
+        turn = angles * 2 * np.pi / self._period
+        away = radius * shares.clip(0)
+        x, y = middle.x() + away * np.cos(turn), middle.y() - away * np.sin(turn)
+        return QPolygonF([QPointF(a, b) for a, b in zip(x.tolist(), y.tolist(), strict=True)])
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        """Say the response at the orientation under the mouse."""
+        if not len(self._values):
+            return
+        middle, _ = self._circle(QRectF(self.rect()))
+        away = event.position() - middle
+        angle = math.degrees(math.atan2(-away.y(), away.x())) % 360 * self._period / 360
+        at = int(np.abs((self._angles - angle + self._period / 2) % self._period - self._period / 2).argmin())
+        QToolTip.showText(event.globalPosition().toPoint(), f"{self._angles[at]:g}°: {number(float(self._values[at]))}", self)

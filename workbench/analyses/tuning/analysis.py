@@ -1,0 +1,294 @@
+"""How units respond as a stimulus turns, and whether that is more than random weights give."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from workbench.analyses.analysis import Analysis, Result, register
+from workbench.analyses.tuning import figures
+from workbench.analyses.tuning.probes import FEATURES, Feature, Probe, Responses, probe_of, scaled, show
+from workbench.analyses.tuning.scores import Scores, score
+from workbench.finite import plain
+from workbench.images.stimulus import FAMILIES, Table
+from workbench.input_error import InputError
+from workbench.models.receptive_field import receptive_field
+from workbench.task import Task
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from workbench.images.image_set import ImageSet
+    from workbench.models.layer import Layer
+    from workbench.models.traced_model import TracedModel
+
+SHOWN = 16
+"""Units that further stimuli are shown to, at most."""
+PLACES, MORPHS, HUES = 7, 7, 24
+RANKED = 10
+NAMED = ("score", "r2", "index", "second_peak", "preferred", "half_width")
+
+
+@register
+class Tuning(Analysis):
+    """Show stimuli of one kind at all orientations to a layer, fit a bump to each unit's response, and rank the units.
+
+    Stimuli are sized to the receptive field of the layer's middle position and stand in its middle; what is read is the activation there,
+    above that to the plain ground. Each unit's condition (radius, stroke, dark or light) is the one with the largest response in a first
+    rendering, where the bump is fitted too; R2, second peak and curve-vs-line index (see `workbench.tuning_curve`) are those of a second
+    one: orientations half a step further, other places and strokes. The index compares with all lines. The *best family* has a unit for
+    each of eight angles at one condition, chosen on the first rendering.
+
+    The null is a max-statistic: the same done with twins of random weights at the same scale, of which the best unit (and the best family)
+    of the whole layer counts. What does not beat all twins may be what looking through a layer finds in any network.
+
+    Arrays; u is a unit of the layer, s one that was asked for (at most 16), o an orientation, c a condition, t a twin:
+
+    ``r2`` ``index`` ``score`` ``second_peak`` ``preferred`` ``half_width`` ``best`` ``condition``
+        ``u``; score is the weaker of R2 and index, angles are degrees, best is an activation above that to the ground.
+    ``null_r2`` ``null_index`` ``null_score`` ``null_family_r2`` ``null_family_index``
+        float64 ``t``: the best of each twin's layer.
+    ``null_curve``
+        float64 ``t o``: each twin's best unit by score, turned so that it prefers 0, over its largest response.
+    ``family``
+        int64 ``8``: units of the best family, -1 where there is none for the angle.
+    ``ranking``
+        int64 ``u``: units, best score first.
+    ``units`` ``orientations`` ``orientations_second`` ``curve`` ``curve_second``
+        ``s``, degrees ``o``, float64 ``s o``: response at the unit's condition in both renderings.
+    ``levels`` ``heatmap``
+        ``l``, float64 ``s l o``: second variable of the stimuli (radius, frequency ... in fractions of, or cycles over, the image's side),
+        and the response at the unit's stroke, mean of both renderings.
+    ``frequencies`` ``grating``
+        ``f``, float64 ``s f g``: best of four phases, at gratings of g orientations over 180 degrees.
+    ``hues`` ``hue``
+        Degrees ``h``, float64 ``s h``: patches of one colour as large as the receptive field.
+    ``places`` ``position``
+        Fractions of the receptive field ``p``, float64 ``s p p`` (y, x): the unit's best stimulus moved about.
+    ``morph_radius`` ``morph``
+        Radii ``m`` from a corner (0) to the arc of the same length and turn, and float64 ``s m``, at the orientation the unit prefers.
+    """
+
+    title: ClassVar[str] = "Tuning"
+    version: ClassVar[int] = 1
+    takes_bf16: ClassVar[bool] = False
+
+    layer: str = Field(description="Layer; what is read is its middle position, before or behind a non-linearity as the layer stands.")
+    units: tuple[int, ...] = Field(
+        default=(), max_length=SHOWN, description="Units to look at closely: one, or those of a family; none: the best of the layer."
+    )
+    feature: Feature = Field(default="curves", description="What is turned.")
+    orientations: int = Field(default=24, ge=12, le=180, description="Orientations in one period.")
+    twins: int = Field(default=20, ge=0, le=200, description="Random-weight twins of the null; fewer than 20 are said to be too few.")
+    seed: int = Field(default=0, ge=0, lt=2**31, description="Of the second rendering and the twins.")
+
+    def compute(
+        self, model: TracedModel, images: ImageSet | None, task: Task
+    ) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
+        """Show the stimuli to the network and its twins, then more of them for the units looked at."""
+        if not model.sees:
+            raise InputError(f"{model.name} reads no images; there is nothing to show it")
+        layer = model.layer(self.layer)
+        wrong = [unit for unit in self.units if not 0 <= unit < layer.units]
+        if wrong:
+            raise InputError(f"{layer.name} has units 0 to {layer.units - 1}, not {wrong[0]}")
+        field, middle = scaled(model, receptive_field(model, layer))
+        side = min(model.preprocessing.size)
+        probe = probe_of(self.feature, field, middle, side, self.orientations)
+        lines = probe_of("lines", field, middle, side, 12) if self.feature in ("curves", "corners") else None
+        done, total = 0, self.twins + 2
+
+        def within(note: str) -> Any:
+            return lambda: task.step(done, total, note=note)
+
+        responses, scores, shown = self._scores(model, layer, probe, lines, field, within("showing stimuli to the network"))
+        done = 1
+        ranking = np.argsort(-scores.score, kind="stable")
+        units = list(self.units) or ranking[: min(4, len(ranking))].tolist()
+        arrays = self._closely(model, layer, probe, responses, scores, units, field, middle, within("looking closely"))
+        done = 2
+        null: dict[str, list[Any]] = {name: [] for name in ("r2", "index", "score", "family_r2", "family_index", "curve")}
+        for seed in range(self.twins):
+            twin = model.twin(seed)
+            note = f"random-weight twin {seed + 1} of {self.twins}"
+            other, found, _ = self._scores(twin, twin.layer(self.layer), probe, lines, field, within(note))
+            for name in ("r2", "index", "score"):
+                null[name].append(np.nanmax(getattr(found, name), initial=0.0))
+            null["family_r2"].append(found.family_r2)
+            null["family_index"].append(found.family_index)
+            best = int(found.score.argmax())
+            curve = other[0][found.condition[best], :, best]
+            null["curve"].append(np.roll(curve, -int(curve.argmax())) / max(float(curve.max()), 1e-12))
+            done += 1
+            task.step(done, total, note=note)
+        arrays |= {f"null_{name}": np.array(values, np.float64) for name, values in null.items()}
+        arrays["null_curve"] = arrays["null_curve"].reshape(self.twins, self.orientations)
+        arrays |= {
+            name: getattr(scores, name)
+            for name in ("r2", "index", "score", "second_peak", "preferred", "half_width", "best", "condition", "family")
+        }
+        arrays["ranking"] = ranking
+        stimuli = [_best(probe, scores, unit) for unit in units]
+        return arrays, self._summary(layer, scores, arrays, ranking, shown, field * side) | {"best_stimuli": stimuli}
+
+    def _scores(
+        self, model: TracedModel, layer: Layer, probe: Probe, lines: Probe | None, field: float, step: Any
+    ) -> tuple[list[Responses], Scores, int]:
+        """Return the responses in both renderings (``condition orientation unit``), the scores, and the number of stimuli."""
+        found, start, shown = [], 0.0, 0
+        of_lines: list[Responses] = []
+        for second in (None, (self.seed, 0)):
+            table, start = probe.table(second, field)
+            found.append(above_ground(model, layer, probe, table, step).reshape(len(probe.conditions), probe.orientations, -1))
+            shown += len(table)
+            if lines is not None:
+                table, _ = lines.table(None if second is None else (self.seed, 1), field)
+                of_lines.append(above_ground(model, layer, lines, table, step))
+                shown += len(table)
+        compared = (of_lines[0], of_lines[1]) if of_lines else None
+        return found, score(found[0], found[1], compared, probe.period, start), shown
+
+    def _closely(
+        self,
+        model: TracedModel,
+        layer: Layer,
+        probe: Probe,
+        responses: list[Responses],
+        scores: Scores,
+        units: list[int],
+        field: float,
+        middle: tuple[float, float],
+        step: Any,
+    ) -> dict[str, npt.NDArray[Any]]:
+        """Return curves and maps of the units looked at."""
+        conditions, varied = probe.conditions, probe.conditions[probe.varied]
+        levels = np.unique(varied)
+        angles = np.arange(probe.orientations) * probe.period / probe.orientations
+        strokes = [name for name in ("width", "ink_lightness", "phase", "low", "stripes") if name in (conditions.dtype.names or ())]
+        heat, position, morph, bends = [], [], [], np.zeros(MORPHS)
+        places = np.linspace(-0.5, 0.5, PLACES)
+        for unit in units:
+            own = conditions[scores.condition[unit]]
+            same = np.all([conditions[name] == own[name] for name in strokes], axis=0)
+            rows = [int(np.flatnonzero(same & (varied == level))[0]) for level in levels]
+            heat.append((responses[0][rows, :, unit] + responses[1][rows, :, unit]) / 2)
+            best = np.repeat(np.array([own]), PLACES * PLACES)
+            best["orientation"] = scores.preferred[unit]
+            best["x"] += field * np.tile(places, PLACES)
+            best["y"] += field * np.repeat(places, PLACES)
+            position.append(above_ground(model, layer, probe, best, step)[:, unit].reshape(PLACES, PLACES))
+            bends, corner = morphing(own, scores.preferred[unit], field)
+            corners = Probe("corners", 360, "radius", corner, 1)
+            morph.append(above_ground(model, layer, corners, corner, step)[:, unit])
+        gratings = probe_of("gratings", field, middle, min(model.preprocessing.size), 12)
+        waves = gratings.conditions["frequency"]
+        grating = above_ground(model, layer, gratings, gratings.table()[0], step).reshape(len(waves), 12, -1)
+        frequencies = np.unique(waves)
+        colours = FAMILIES["patches"].grid(ink_hues=HUES, extent=field, x=middle[0], y=middle[1], ground_lightness=0.7)
+        hue = show(model, layer, FAMILIES["patches"], colours, step)[:, units]
+        plain_patch = FAMILIES["patches"].grid(ink_chroma=0, ground_lightness=0.7)
+        hue = hue - show(model, layer, FAMILIES["patches"], plain_patch, step)[:, units]
+        return {
+            "units": np.array(units),
+            "orientations": angles,
+            "orientations_second": angles + probe.period / probe.orientations / 2,
+            "curve": responses[0][scores.condition[units], :, units],
+            "curve_second": responses[1][scores.condition[units], :, units],
+            "levels": levels,
+            "heatmap": np.stack(heat),
+            "frequencies": frequencies,
+            "grating": np.stack([grating[waves == wave].max(0)[:, units].T for wave in frequencies], 1),
+            "hues": colours["ink_hue"],
+            "hue": hue.T,
+            "places": places,
+            "position": np.stack(position),
+            "morph_radius": bends,
+            "morph": np.stack(morph),
+        }
+
+    def _summary(
+        self,
+        layer: Layer,
+        scores: Scores,
+        arrays: dict[str, npt.NDArray[Any]],
+        ranking: npt.NDArray[np.int64],
+        shown: int,
+        field: float,
+    ) -> dict[str, Any]:
+        """Say what was found, each figure beside the best of the twins."""
+        names = ("r2", "index", "score", "family_r2", "family_index")
+        top = {name: float(arrays[f"null_{name}"].max()) if self.twins else float("nan") for name in names}
+        both = self.feature in ("curves", "corners")
+        beats = bool(scores.family_r2 > top["family_r2"] and (not both or scores.family_index > top["family_index"]))
+        unit = int(ranking[0])
+        verdict = f"The best family of {self.feature.replace('_', ' ')} in {layer.name} "
+        if self.twins < 20:
+            verdict = f"{self.twins} twins are too few for a null; ask for at least 20."
+        elif beats:
+            verdict += f"beats the best of {self.twins} random-weight twins."
+        else:
+            verdict += f"does not beat the best of {self.twins} random-weight twins: by this measure the layer has none."
+        return {
+            "layer": layer.name,
+            "activation": {"pre": "pre-activation", "post": "post-activation"}.get(layer.role, "as the layer gives it"),
+            "feature": self.feature,
+            "period": FEATURES[self.feature][0],
+            "varied": FEATURES[self.feature][1],
+            "receptive_field": round(field, 2),
+            "stimuli": shown,
+            "twins": self.twins,
+            "verdict": verdict,
+            "family_beats_twins": beats if self.twins >= 20 else None,
+            "family": [int(member) for member in scores.family],
+            "family_r2": plain(scores.family_r2),
+            "family_r2_null": plain(top["family_r2"]),
+            "family_index": plain(scores.family_index),
+            "family_index_null": plain(top["family_index"]),
+            "best_unit": unit,
+            "best_r2": plain(scores.r2[unit]),
+            "r2_null": plain(top["r2"]),
+            "best_index": plain(scores.index[unit]),
+            "index_null": plain(top["index"]),
+            "best_score": plain(scores.score[unit]),
+            "score_null": plain(top["score"]),
+            "units_above_null": int((scores.score > top["score"]).sum()) if self.twins else None,
+            "units": layer.units,
+            "ranked": [
+                {"unit": int(one), **{name: plain(getattr(scores, name)[one]) for name in NAMED}} for one in ranking[:RANKED]
+            ],
+        }
+
+    @classmethod
+    def draw(cls, result: Result) -> dict[str, Figure]:
+        """Draw each unit looked at, and the layer's scores beside the twins'."""
+        return figures.draw(result)
+
+
+def _best(probe: Probe, scores: Scores, unit: int) -> dict[str, float]:
+    """Return the parameters of the stimulus a unit prefers."""
+    row = probe.conditions[scores.condition[unit]]
+    found = {name: float(row[name]) for name in probe.conditions.dtype.names or ()}
+    return found | {"orientation": round(float(scores.preferred[unit]), 2)}
+
+
+def above_ground(model: TracedModel, layer: Layer, probe: Probe, table: Table, step: Any) -> Responses:
+    """Return the responses to a table less those to the same grounds without ink, ``stimulus unit``."""
+    grounds, which = np.unique(table["ground_lightness"], return_inverse=True)
+    blank = table[[int(np.flatnonzero(which == place)[0]) for place in range(len(grounds))]].copy()
+    blank["contrast"] = 0
+    nothing = show(model, layer, probe.family, blank, step)
+    return show(model, layer, probe.family, table, step) - nothing[which]
+
+
+def morphing(condition: np.void, orientation: float, field: float) -> tuple[npt.NDArray[np.float64], Table]:
+    """Return radii from a corner (0) to an arc of the same length and turn of 90 degrees, and the table of these at an orientation."""
+    length = 0.9 * field
+    bends = np.linspace(0, length / (np.pi / 2), MORPHS)
+    given = {name: float(condition[name]) for name in ("x", "y", "ink_lightness", "ground_lightness")}
+    width = float(condition["width"]) if "width" in (condition.dtype.names or ()) else 0.06 * field
+    table = FAMILIES["corners"].grid(radius=bends, angle=90, length=length, width=max(width, 0.001), **given)
+    table["orientation"] = orientation
+    return bends, table

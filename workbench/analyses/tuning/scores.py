@@ -1,0 +1,114 @@
+"""Scores of a layer's units: conditions are chosen on the first rendering of the stimuli, what is reported is measured on the second."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from workbench import tuning_curve
+from workbench.analyses.tuning.probes import Responses
+
+MEMBERS = 8
+"""Angles of a family, in even steps."""
+LEAST = 0.02
+"""Of a unit's largest response to any of the stimuli: a condition with less is not chosen."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What is known of every unit of a layer, each ``unit``.
+
+    Attributes
+    ----------
+    condition
+        The one whose best response is the largest in the first rendering.
+    preferred, half_width
+        Degrees, of the bump fitted there.
+    r2
+        Part of the variance over orientations of the second rendering that this bump explains.
+    second_peak
+        Of the second rendering, over the first peak.
+    index
+        Curve against line in the second rendering: the best orientation at the chosen condition against the best of all lines; NaN
+        without lines.
+    best
+        The largest response of the second rendering at the chosen condition, above that to the plain ground.
+    family
+        Units of the best family, -1 where no unit prefers that angle; chosen on the first rendering.
+    family_r2, family_index
+        Their mean in the second rendering; a missing member counts as 0.
+    """
+
+    condition: npt.NDArray[np.int64]
+    preferred: Responses
+    half_width: Responses
+    r2: Responses
+    second_peak: Responses
+    index: Responses
+    best: Responses
+    family: npt.NDArray[np.int64]
+    family_r2: float
+    family_index: float
+
+    @property
+    def score(self) -> Responses:
+        """The weaker of R2 and the index, 0 where the index is negative: both must be high; R2 alone where there are no lines."""
+        weaker: Responses = np.nan_to_num(np.fmin(self.r2, self.index).clip(min=0))
+        return weaker
+
+
+def score(
+    first: Responses, second: Responses, lines: tuple[Responses, Responses] | None, period: float, start: float
+) -> Scores:
+    """Score all units.
+
+    Parameters
+    ----------
+    first, second
+        ``condition orientation unit``, above the response to the plain ground; the second begins at the orientation `start`.
+    lines
+        Responses to lines in both renderings, ``stimulus unit``.
+    """
+    conditions, count, units = first.shape
+    peak = first.max(1)
+    fits = tuning_curve.fit(first.transpose(1, 0, 2).reshape(count, -1), period)
+    held_out = fits.explains(second.transpose(1, 0, 2).reshape(count, -1), start).reshape(conditions, units)
+    own = np.arange(units)
+    chosen = peak.argmax(0)
+    preferred, width, r2 = (values.reshape(conditions, units) for values in (fits.preferred, fits.half_width, fits.r2))
+    index = [np.full((conditions, units), np.nan)] * 2
+    if lines is not None:
+        index = [
+            np.stack([tuning_curve.curve_vs_line(curve, line) for curve in rendering])
+            for rendering, line in zip((first, second), lines, strict=True)
+        ]
+    family, where = _family(preferred, r2, index[0], peak, period)
+    there = family >= 0
+    members = [np.nan_to_num(values[where, family]) * there for values in (held_out, index[1])]
+    return Scores(
+        chosen,
+        preferred[chosen, own],
+        width[chosen, own],
+        held_out[chosen, own],
+        tuning_curve.second_peak(second[chosen, :, own].T),
+        index[1][chosen, own],
+        second[chosen, :, own].max(1),
+        family,
+        float(members[0].mean()),
+        float(members[1].clip(min=-1).mean()) if lines is not None else np.nan,
+    )
+
+
+def _family(
+    preferred: Responses, r2: Responses, index: Responses, peak: Responses, period: float
+) -> tuple[npt.NDArray[np.int64], int]:
+    """Return the best unit for each of `MEMBERS` angles, and the condition that has the best such family, all by the first rendering."""
+    value = np.nan_to_num(np.fmin(r2, index).clip(min=0))
+    value = np.where(peak > LEAST * peak.max(0), value, 0)
+    place = np.rint(preferred * MEMBERS / period).astype(int) % MEMBERS
+    of = np.where(place[:, None] == np.arange(MEMBERS)[:, None], value[:, None], 0)  # condition member unit
+    units, found = of.argmax(2), of.max(2)
+    where = int(found.mean(1).argmax())
+    return np.where(found[where] > 0, units[where], -1), where
