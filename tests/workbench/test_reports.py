@@ -122,3 +122,16 @@ def test_a_network_that_does_not_allow_it_is_left_out_and_named(engine: Engine) 
         write_report(engine, "7.10", ["bundled:planted/and_or_net"])
     with pytest.raises(InputError, match="bundled:planted/and_or_net: no layer"):
         write_report(engine, "7.11", ["bundled:planted/and_or_net"])
+
+
+def test_planted_families_are_reported_and_late_layers_are_named(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    from workbench.reports import equivariance
+
+    monkeypatch.setattr(equivariance, "IMAGES", {True: 16, False: 16})
+    monkeypatch.setattr(equivariance, "TWINS", {True: 3, False: 3})
+    found = write_report(engine, "7.7", ["bundled:planted/rotated_family_net"]).findings
+    (turned,) = (row for row in found.figures["bundled:planted/rotated_family_net"]["layers"] if row["transformation"] == "rotate:90")
+    assert turned["counting"] >= 24 and turned["matched_null"] == 0 and turned["detectable"] < 1
+    said = [part for part in found.sections[0].parts if isinstance(part, str)]
+    assert "late layers are relu" in said[0] and any("Turned by 90°: in late layers 2" in part for part in said)
+    assert any("Smallest gain that would have been seen" in part for part in said) and any("noto for twemoji" in part for part in said)

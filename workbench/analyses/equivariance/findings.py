@@ -107,7 +107,8 @@ def _layer(
         others = level(highest[:place] + highest[place + 1 :], tests)
         null_part.append(_counts(twin.scores.low, twin.scores.gain, others, least).sum() / max(1, (twin.partner != NONE).sum()))
     excess, null_excess = _excess(own), [_excess(twin) for twin in twins]
-    half_width = np.nanmedian(scores.gain - scores.low) if np.isfinite(scores.low).any() else np.nan
+    widths = [median(each.scores.gain - each.scores.low) for each in (own, *twins)]  # a network whose units are all their own has none
+    half_width = next((width for width in widths if width is not None), 0.0)
     figure = {
         "transformation": one.name,
         "layer": layer.name,
