@@ -142,7 +142,7 @@ class TuningQuestion(Question):
         said = beside("Together", summary["together"], summary["together_bar"])
         role = summary["role"] or "sum"
         self.view.show_plots(
-            [f"{step:g}°" for step in arrays["steps"].tolist()],
+            [f"{step:g}°".replace("-", "−") if step % 45 == 0 else "" for step in arrays["steps"].tolist()],
             [Curves(f"activation ({role}) / largest", aligned.mean(0), aligned)],
             title=f"Joint tuning of {self.family.name if self.family is not None else ''}, {summary['layer']}",
             label="turned from where the angles say; orange: mean, thin: each unit on the other units' images",

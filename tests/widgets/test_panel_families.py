@@ -207,3 +207,11 @@ def test_units_of_one_angle_stand_behind_one_another(panel):
     places = panel.wheel.places(QRectF(0, 0, 400, 400))
     assert places[3].center().x() < places[1].center().x() and not places[1].intersects(places[3])
     assert panel.wheel._unit_at(QPoint(0, 0)) is None
+
+
+@pytest.mark.parametrize("angles", [[0, 270], [0, 180], [0, 90, 180, 270], list(range(0, 360, 30)), [None] * 7])
+def test_neighbours_do_not_touch(panel, angles):
+    panel.wheel.show_family(range(len(angles)), angles, title="a family")
+    places = list(panel.wheel.places(QRectF(0, 0, 420, 476)).values())
+    assert not any(one.intersects(other) for i, one in enumerate(places) for other in places[:i])
+    assert all(QRectF(0, 0, 420, 476).contains(place) for place in places)

@@ -302,14 +302,13 @@ def test_it_can_be_cancelled_and_says_how_far_it_is() -> None:
         asked.run(colour_net(), ArraySet(noise(32, 9)), cut)
 
 
-def test_a_level_is_beyond_all_twins_and_shared_by_all_tests() -> None:
+def test_a_level_is_beyond_all_twins_and_rarely_exceeded() -> None:
     random = np.random.default_rng(0)
     highest = 1 - np.exp(-random.gumbel(0.5, 0.05, size=(400, 20)))
     next_one = 1 - np.exp(-random.gumbel(0.5, 0.05, size=400))
-    above = np.mean([value > level(row.tolist(), 1) for value, row in zip(next_one, highest, strict=True)])
-    assert 0.01 <= above <= 0.08
-    once, often = (level(highest[0].tolist(), tests) for tests in (1, 50))
-    assert highest[0].max() <= once < often < 1 and level([0.0, 0.0, 0.0], 9) == 0
+    levels = np.array([level(row.tolist()) for row in highest])
+    assert 0.01 <= np.mean(next_one > levels) <= 0.08
+    assert (levels >= highest.max(1)).all() and levels.max() < 1 and level([0.0, 0.0, 0.0]) == 0
 
 
 def test_figures_and_a_transformer() -> None:

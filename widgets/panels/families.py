@@ -13,6 +13,7 @@ from PySide6.QtWidgets import (
     QAbstractItemView,
     QComboBox,
     QHBoxLayout,
+    QHeaderView,
     QLabel,
     QSplitter,
     QTabWidget,
@@ -117,6 +118,10 @@ class FamiliesPanel(Panel):
         self.list.setHeaderLabels(list(COLUMNS))
         self.list.setAccessibleName("Families that were found")
         self.list.setSortingEnabled(True)
+        self.list.header().setStretchLastSection(False)
+        for column in range(len(COLUMNS)):
+            fits = QHeaderView.ResizeMode.Stretch if column == 1 else QHeaderView.ResizeMode.ResizeToContents
+            self.list.header().setSectionResizeMode(column, fits)
         self.list.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         for column, tip in enumerate(TIPS):
             self.list.model().setHeaderData(column, Qt.Orientation.Horizontal, tip, Qt.ItemDataRole.ToolTipRole)
@@ -225,13 +230,12 @@ class FamiliesPanel(Panel):
             units, figures = ", ".join(map(str, family["units"])), (family["gain"], family["low"], bar)
             row = QTreeWidgetItem([family["layer"], units + ring, *(f"{value:.2f}" for value in figures), said])
             row.setData(0, Qt.ItemDataRole.UserRole, place)
+            row.setToolTip(1, units + ring)
             for column in (2, 3, 4, 5):
                 row.setTextAlignment(column, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
             self.list.addTopLevelItem(row)
         self.list.setSortingEnabled(True)
         self.list.sortItems(2, Qt.SortOrder.DescendingOrder)
-        for column in range(len(COLUMNS)):
-            self.list.resizeColumnToContents(column)
         self._show_layers(result)
         self._say(about(result))
         self.table.setEnabled(bool(families))

@@ -15,7 +15,7 @@ from widgets.views.view import PAPER, ViewWidget, as_image, draw_image, elided, 
 HEADING, CAPTION = 22.0, 34.0
 NAME = 15.0
 """Height of the words under a picture."""
-LARGEST = 110.0
+LARGEST = 150.0
 
 
 class FamilyWheel(ViewWidget):
@@ -39,6 +39,7 @@ class FamilyWheel(ViewWidget):
         self._caption = ""
         self._tell: Callable[[int], str] = str
         self.current: int | None = None
+        self._circle = QRectF()
         self.setMouseTracking(True)
         self.setMinimumSize(180, 180)
         self.setAccessibleName("Family wheel")
@@ -97,9 +98,9 @@ class FamilyWheel(ViewWidget):
             key = round(angle) % 360
             ring.append(rings.get(key, 0))
             rings[key] = ring[-1] + 1
-        around = max(3, len(rings))
-        side = min(LARGEST, room / (2.2 + max(ring)) * 0.92, (room - NAME) * math.pi / around / 1.6)
+        side = min(LARGEST, room / (2.2 + max(ring)) * 0.92, self._apart(sorted(rings), room))
         radius = (room - side - NAME) / 2
+        self._circle = QRectF(area.center().x() - radius, area.center().y() - radius - NAME / 2, 2 * radius, 2 * radius)
         found = {}
         for unit, angle, behind in zip(self._units, angles, ring, strict=True):
             far = max(0.0, radius - behind * (side + NAME))
@@ -107,6 +108,13 @@ class FamilyWheel(ViewWidget):
             y = area.center().y() - far * math.sin(math.radians(angle)) - NAME / 2
             found[unit] = QRectF(x - side / 2, y - side / 2, side, side)
         return found
+
+    @staticmethod
+    def _apart(angles: Sequence[int], room: float) -> float:
+        """Return how large pictures may be so that neighbours do not touch."""
+        gaps = [(after - before) % 360 or 360 for before, after in zip(angles, [*angles[1:], angles[0]], strict=True)]
+        share = math.sin(math.radians(min(180, *gaps, 180) / 2))
+        return max(18.0, (room - 2 * NAME) * share / (1.5 + share))
 
     def paint(self, painter: QPainter, rect: QRectF) -> None:
         """Draw the heading, the pictures with their names, and the caption."""
@@ -122,6 +130,9 @@ class FamilyWheel(ViewWidget):
         painter.drawText(QPointF(rect.left() + 8, rect.top() + 16), elided(self.title, rect.width() - 16, painter.font()))
         places = self.places(rect)
         painter.setFont(figure_font(10))
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.setPen(QPen(ink.quiet, 2))
+        painter.drawEllipse(self._circle)
         for unit, angle in zip(self._units, self._angles, strict=True):
             place = places[unit]
             picture = self._pictures(unit)

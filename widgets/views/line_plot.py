@@ -59,7 +59,7 @@ class LinePlot(ViewWidget):
         note: str = "",
         made_from: Mapping[str, object] | None = None,
     ) -> None:
-        """Show plots over places of these names; `label` says what the places are, `note` the sample and the null."""
+        """Show plots over places of these names, some of which may be empty; `label` says what places are, `note` sample and null."""
         self._names, self._plots = tuple(names), tuple(plots)
         self.title, self._label, self._note, self.made_from = title, label, note, made_from or {}
         self.setAccessibleDescription(f"{title}. {note}")
@@ -92,7 +92,7 @@ class LinePlot(ViewWidget):
     def _areas(self, rect: QRectF) -> list[QRectF]:
         metrics = QFontMetricsF(figure_font(9))
         longest = max((metrics.horizontalAdvance(name) for name in self._names), default=0.0)
-        self._upright = longest + 6 > (rect.width() - LEFT - RIGHT) / max(1, len(self._names))
+        self._upright = longest + 6 > (rect.width() - LEFT - RIGHT) / max(1, sum(map(bool, self._names)))
         below = (min(longest, rect.height() / 4) + 8 if self._upright else 16) + LABEL + 14
         inner = rect.adjusted(LEFT, TOP + GAP - 4, -RIGHT, -below)
         height = (inner.height() - GAP * (len(self._plots) - 1)) / max(1, len(self._plots))
@@ -191,7 +191,7 @@ class LinePlot(ViewWidget):
             QToolTip.hideText()
             return
         at = int(np.abs(self._x(areas[0]) - event.position().x()).argmin())
-        lines = [self._names[at]]
+        lines = [self._names[at]] if self._names[at] else []
         for plot in self._plots:
             null = f" (null {number(plot.low[at])} to {number(plot.high[at])})" if plot.low is not None and plot.high is not None else ""
             lines.append(f"{plot.name}: {number(float(plot.values[at]))}{null}")

@@ -9,7 +9,7 @@ from workbench.analyses.equivariance import Equivariance
 from workbench.images.image_set import load_images
 from workbench.images.transformation import Hue, Rotation, Scale
 from workbench.report_page import Drawing, Section, Table, as_svg
-from workbench.reports.report import Findings, Work, answers, cell, short
+from workbench.reports.report import Findings, Work, answers, short
 
 if TYPE_CHECKING:
     from workbench.analyses.analysis import Result
@@ -64,15 +64,23 @@ def _answer(found: Mapping[str, Result]) -> Section:
         for name, title in zip(result.summary["transformations"], result.summary["titles"], strict=True):
             every, rows = of(result, name, result.summary["layers"]), of(result, name, last)
             best = max(every, key=lambda row: row["matched"])
-            alone = sum(row["symmetric"] for row in rows)
             most = f" Most in {best['layer']}: {best['matched']:.0%}." if best["counting"] else ""
+            others, judged = (sum(row[each] for row in rows) for each in ("others", "judged"))
             said.append(
-                f"{title}: in late layers {_counted(rows)}; in all layers {_counted(every)}.{most} {alone} units of late layers are their "
-                f"own partners beyond every unit of the twins, and the median invariance there is {_span(rows, 'invariance')} "
-                f"(twins {_null_span(rows, 'invariance_null')}). Smallest gain that would have been seen in late layers: "
-                f"{_span(rows, 'detectable')}."
+                f"{title}: in late layers {_counted(rows)}; in all layers {_counted(every)}.{most} The correlation of partners exceeds "
+                f"that of all twins, meant over a layer, in {_beyond(every)}. Of late units {others} of {judged} have another unit as best "
+                f"partner, the others are their own: the median unit's correlation with itself, places moved back, is "
+                f"{_span(rows, 'own')} (twins {_null_span(rows, 'own_null')}), that of its largest activation "
+                f"{_span(rows, 'invariance')} (twins {_null_span(rows, 'invariance_null')}). Smallest gain of one pair that would have "
+                f"been seen in late layers: {_span(rows, 'detectable')}."
             )
     return Section("Answer", said)
+
+
+def _beyond(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Name the layers whose mean excess is above that of every twin."""
+    beyond = [row["layer"] for row in rows if row["excess_null"][1] is not None and row["excess"] > row["excess_null"][1]]
+    return f"{len(beyond)} of {len(rows)} layers ({', '.join(beyond)})" if beyond else "no layer"
 
 
 def _counted(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -97,32 +105,36 @@ def _null_span(rows: Sequence[Mapping[str, Any]], name: str) -> str:
 
 def _layers(ref: str, result: Result) -> Section:
     columns = (
-        "transformation", "layer", "units", "with a partner", "twins", "bar", "smallest gain seen", "families", "units in them",
-        "their own partner", "invariance", "twins'", "weights confirmed",
+        "transformation", "layer", "units", "best partner is another", "that counts", "twins", "bar", "smallest gain seen", "families",
+        "units in them", "mean excess", "twins'", "with itself", "twins'", "invariance", "twins'", "weights confirmed",
     )  # fmt: skip
     rows = [
         (
             row["transformation"],
             row["layer"],
             row["judged"],
+            row["others"],
             row["counting"],
             f"{row['matched_null'] or 0:.1%}",
             _number(row["bar"]),
             _number(row["detectable"]),
             row["families"],
             row["in_families"],
-            row["symmetric"],
+            _number(row["excess"]),
+            _range(row["excess_null"]),
+            _number(row["own"]),
+            _range(row["own_null"]),
             _number(row["invariance"]),
-            cell(None if row["invariance_null"] is None else " to ".join(f"{end:.2f}" for end in row["invariance_null"])),
+            _range(row["invariance_null"]),
             f"{row['weights_confirmed']} of {row['weights_asked']}" if row["weights_asked"] else "-",
         )
         for row in result.summary["figures"]
     ]
     tried = "; ".join(f"{name}: {each['images']} images of {each['concepts']} concepts" for name, each in result.summary["tried"].items())
     caption = (
-        f"{tried}; partners chosen on one half of the concepts, scored on the other. With a partner: gain of {result.summary['least']:g} "
-        f"or more, and the lower end of its interval above the bar, which the largest pair of a random-weight twin exceeds in one of "
-        f"20 runs ({result.summary['twins']} twins). Weights: of those asked, how many have kernels that say so, beyond random phases."
+        f"{tried}; partners chosen on one half of the concepts, scored on the other. That counts: gain of {result.summary['least']:g} "
+        f"or more, and the lower end of its interval above the bar, which the largest pair of a random-weight twin exceeds in one "
+        f"layer of 20 ({result.summary['twins']} twins). Weights: of those asked, how many have kernels that say so, beyond random phases."
     )
     drawn = [Drawing(f"{ref}: {name}", as_svg(figure, f"{short(ref)}-{name}")) for name, figure in result.figures().items()]
     return Section(f"{ref}: layer by layer", [*drawn, Table(columns, rows, caption)])
@@ -155,6 +167,10 @@ def _families(ref: str, result: Result) -> Section:
 
 def _unit(unit: int, angle: float | None) -> str:
     return str(unit) if angle is None else f"{unit} ({angle:g}°)"
+
+
+def _range(values: Sequence[float | None] | None) -> str:
+    return "-" if values is None else " to ".join(_number(value) for value in values)
 
 
 def _number(value: float | None) -> str:

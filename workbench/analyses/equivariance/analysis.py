@@ -55,10 +55,10 @@ class Equivariance(Analysis):
     together anyway have none, and its 95 % interval over concepts.
 
     A partner counts when the gain is at least ``least`` and the interval's lower end is above the *bar*: larger than that of any pair in
-    the same layer of all random-weight twins, and than what the largest pair of a twin exceeds with a probability of 5 % over all layers
-    and transformations together (extreme values fitted to the twins' largest). Families are the orbits of partners that count, where they
-    close as the transformation allows. Weights: cosine of a's kernels, moved back and given to the partners of what a reads, and b's;
-    null: the layer's kernels with random phases (99 % of units have no such partner there).
+    the same layer of all random-weight twins, and than what the largest pair of a twin exceeds once in 20 times (extreme values fitted to
+    the twins' largest), so that one layer in 20 has a pair by chance. Families are the orbits of partners that count, where they close as
+    the transformation allows. Weights: cosine of a's kernels, moved back and given to the partners of what a reads, and b's; null: the
+    layer's kernels with random phases (99 % of units have no such partner there).
 
     Arrays, one row for each unit of each layer under each transformation, in this order of nesting:
 

@@ -23,7 +23,7 @@ FLOATS = ("agreement", "plain", "gain", "low", "high", "own", "invariance", "wei
 WHOLE = ("transformation", "layer", "unit", "partner", "family")
 FLAGS = ("counts", "symmetric")
 ALPHA = 0.05
-"""Chance of one pair, anywhere in a run, that counts although it is none."""
+"""Chance that a layer has a pair that counts although it is none."""
 TINY = 1e-9
 
 
@@ -42,8 +42,8 @@ def told(
     for number, one in enumerate(chosen):
         for place, layer in enumerate(layers):
             key = one.name, layer.name
-            null, tests = [twin[key] for twin in twins], len(chosen) * len(layers)
-            row, found, figure = _layer(one, layer, own[key], null, weights.get(key), least, tests, len(families))
+            null = [twin[key] for twin in twins]
+            row, found, figure = _layer(one, layer, own[key], null, weights.get(key), least, len(families))
             row |= {"transformation": np.full(layer.units, number), "layer": np.full(layer.units, place), "unit": np.arange(layer.units)}
             rows.append(row)
             families += found
@@ -62,15 +62,14 @@ def _layer(
     twins: Sequence[Matched],
     weights: Confirmed | None,
     least: float,
-    tests: int,
     first: int,
 ) -> tuple[dict[str, npt.NDArray[Any]], list[dict[str, Any]], dict[str, Any]]:
     """Judge one layer under one transformation."""
     partner, scores = own.partner, own.scores
     highest = [_highest(twin.scores.low) for twin in twins]
-    bar = level(highest, tests)
+    bar = level(highest)
     counts = _counts(scores.low, scores.gain, bar, least)
-    self_bar = level([_highest(np.where(_alone(twin), twin.scores.own_low, np.nan)) for twin in twins], tests)
+    self_bar = level([_highest(np.where(_alone(twin), twin.scores.own_low, np.nan)) for twin in twins])
     symmetric = _alone(own) & (np.nan_to_num(scores.own_low, nan=-1) > self_bar)
     cosine = weights.cosine if weights is not None else np.full(layer.units, np.nan)
     cosine_bar = weights.bar if weights is not None else np.full(layer.units, np.nan)
@@ -104,7 +103,7 @@ def _layer(
     asked = counts & np.isfinite(cosine)
     null_part = []
     for place, twin in enumerate(twins):
-        others = level(highest[:place] + highest[place + 1 :], tests)
+        others = level(highest[:place] + highest[place + 1 :])
         null_part.append(_counts(twin.scores.low, twin.scores.gain, others, least).sum() / max(1, (twin.partner != NONE).sum()))
     excess, null_excess = _excess(own), [_excess(twin) for twin in twins]
     widths = [median(each.scores.gain - each.scores.low) for each in (own, *twins)]  # a network whose units are all their own has none
@@ -114,7 +113,7 @@ def _layer(
         "layer": layer.name,
         "units": layer.units,
         "judged": int(alive.sum()),
-        "compared": int(np.isfinite(scores.gain).sum()),
+        "others": int((alive & ~_alone(own)).sum()),
         "counting": int(counts.sum()),
         "matched": float(counts.sum() / max(1, alive.sum())),
         "matched_null": _mean(np.array(null_part)),
@@ -155,8 +154,8 @@ def _layer(
     return row, found, figure
 
 
-def level(highest: Sequence[float], tests: int) -> float:
-    """Return what a figure of at most 1 has to exceed: the largest of every twin, and what chance reaches in one of 20 runs.
+def level(highest: Sequence[float]) -> float:
+    """Return what a figure of at most 1 has to exceed: the largest of every twin, and what a twin's largest exceeds once in 20 times.
 
     The largest of many is distributed as Gumbel says; here -log(1 - largest), which is not bounded, by its mean and deviation.
 
@@ -164,12 +163,10 @@ def level(highest: Sequence[float], tests: int) -> float:
     ----------
     highest
         The largest of each twin.
-    tests
-        How many layers and transformations one chance in 20 is shared by.
     """
     largest = -np.log(np.maximum(1 - np.asarray(highest), TINY))
-    scale = largest.std(ddof=1) * np.sqrt(6) / np.pi if len(largest) > 1 else 0.0
-    beyond = largest.mean() + scale * (-np.log(-np.log1p(-ALPHA / tests)) - np.euler_gamma)
+    scale = largest.std(ddof=1) * np.sqrt(6) / np.pi
+    beyond = largest.mean() + scale * (-np.log(-np.log1p(-ALPHA)) - np.euler_gamma)
     return float(1 - np.exp(-max(beyond, largest.max())))
 
 
@@ -180,7 +177,8 @@ def _counts(low: Values, gain: Values, bar: float, least: float) -> npt.NDArray[
 
 
 def _alone(matched: Matched) -> npt.NDArray[np.bool_]:
-    return matched.partner == np.arange(len(matched.partner))
+    alone: npt.NDArray[np.bool_] = matched.partner == np.arange(len(matched.partner))
+    return alone
 
 
 def _highest(values: Values) -> float:

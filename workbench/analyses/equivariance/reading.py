@@ -214,7 +214,8 @@ def on_grid(layer: Layer, activation: Tensor, size: tuple[int, int]) -> Float[Te
     grid = patch_grid(arranged.shape[2], size) if arranged.dim() == 3 and layer.rows == 1 else None
     if grid is not None:
         prefix, rows, columns = grid
-        return arranged[:, :, prefix:].unflatten(2, (rows, columns))
+        maps: Tensor = arranged[:, :, prefix:].unflatten(2, (rows, columns))
+        return maps
     return arranged.flatten(2).mean(2)[..., None, None] if arranged.dim() > 2 else arranged[..., None, None]
 
 
