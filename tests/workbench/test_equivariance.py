@@ -12,7 +12,6 @@ from workbench.analyses.analysis import Result
 from workbench.analyses.equivariance import Equivariance
 from workbench.analyses.equivariance.findings import level
 from workbench.analyses.equivariance.matching import NONE, Cross, assigned, orbits
-from workbench.analyses.equivariance.reading import on_grid
 from workbench.analyses.equivariance.weights import chance
 from workbench.images.array_set import ArraySet
 from workbench.images.colour import oklch_to_srgb
@@ -27,7 +26,7 @@ from workbench.images.transformation import (
     whole_turns,
 )
 from workbench.input_error import InputError
-from workbench.models.layer import Layer
+from workbench.models.layer import Layer, on_grid
 from workbench.models.planted.rotated_family import rotated_family_net
 from workbench.models.traced_model import Preprocessing, TracedModel
 from workbench.task import Cancelled, Task

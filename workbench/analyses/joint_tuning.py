@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 import torch
+from jaxtyping import Float
 from pydantic import Field, model_validator
+from torch import Tensor
+from torch.nn.functional import max_pool2d
 
 from workbench.analyses.analysis import Analysis, Result, register
 from workbench.figure_colours import ACCENT, LIGHT
 from workbench.finite import plain
 from workbench.images.transformation import Images, Rotation, in_circle, turned_hue
 from workbench.input_error import InputError
+from workbench.models.layer import on_grid
 from workbench.task import Task
 
 if TYPE_CHECKING:
@@ -32,10 +36,10 @@ class JointTuning(Analysis):
     """Joint tuning curves of a family: its units on the images that each of them likes best, turned step by step, aligned by their angles.
 
     Cammarata et al., "Curve Detectors" (Distill 2020). For each unit r the images that drive it most, one of a concept, are turned by
-    theta, and the largest activation anywhere is read of every unit u. Where the angles are right, u answers most at theta = angle of u -
-    angle of r, so that curves over theta - (angle of u - angle of r) fall onto one another. *Together* is the part of the variance of these
-    curves (those of other units than r) that their mean explains; null: the angles given to the units at random, draws apart that only turn
-    the whole family.
+    theta, and every unit u is read where the part that drives r most has gone (or a cell beside). Where the angles are right, u answers
+    most at theta = angle of u - angle of r, so that curves over theta - (angle of u - angle of r) fall onto one another. *Together* is the
+    part of the variance of these curves (those of other units than r) that their mean explains; null: the angles given to the units at
+    random, draws apart that only turn the whole family.
 
     Arrays (u units in the order given, k steps):
 
@@ -85,7 +89,7 @@ class JointTuning(Analysis):
         order = np.sort(np.random.default_rng(self.seed).permutation(len(images))[: self.images])
         total, seen, found = len(order) + self.steps * len(self.units) * self.examples, list[int](), list[Values]()
         for part in images.batches(size, self.batch, order):
-            found.append(self._read(model, layer, self._shown(as_float(part.images), 0.0)))
+            found.append(np.asarray(inside(self._maps(model, layer, as_float(part.images), 0.0)).amax(2).double().cpu()))
             seen += part.indices.tolist()
             task.step(len(seen), total, note="choosing images")
         if len(seen) < 2:
@@ -98,7 +102,11 @@ class JointTuning(Analysis):
             (shown,) = images.batches(size, len(places), indices[places])
             pixels = as_float(shown.images)
             for column, angle in enumerate(degrees):
-                responses[row, :, column] = self._read(model, layer, self._shown(pixels, float(angle))).mean(0)
+                maps = self._maps(model, layer, pixels, float(angle))
+                if not column:
+                    peaks = inside(maps)[:, row].argmax(1)
+                near = max_pool2d(maps, 3, 1, 1).flatten(2) if min(maps.shape[2:]) >= 3 else maps.flatten(2)
+                responses[row, :, column] = near[torch.arange(len(near)), :, peaks].mean(0).double().cpu().numpy()
                 done += len(places)
                 task.step(done, total, note=f"turning the images of unit {self.units[row]}")
         most = responses.max((0, 2))
@@ -143,11 +151,12 @@ class JointTuning(Analysis):
             return turned_hue(pixels, degrees)
         return in_circle(Rotation(degrees).after(pixels) if degrees else pixels)
 
-    def _read(self, model: TracedModel, layer: Layer, shown: Images) -> Values:
-        """Return the largest activation anywhere, ``image unit``."""
+    def _maps(self, model: TracedModel, layer: Layer, pixels: Images, degrees: float) -> Float[Tensor, "image unit row column"]:
+        """Return what the units do on turned images, at the places where things were before."""
         with torch.inference_mode():
-            values = layer.arrange(model.activations(model.preprocess(shown), [layer.name])[layer.name])[:, list(self.units)]
-        return np.asarray(values.flatten(2).amax(2).double().cpu() if values.dim() > 2 else values.double().cpu())
+            values = model.activations(model.preprocess(self._shown(pixels, degrees)), [layer.name])[layer.name]
+            maps = on_grid(layer, values, model.preprocessing.size)[:, list(self.units)]
+            return Rotation(degrees).back(maps) if degrees and self.turned == "image" and maps.shape[2] == maps.shape[3] else maps
 
     def _chosen(self, responses: Values, concepts: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
         """Return for each unit the images that drive it most, one of a concept."""
@@ -182,6 +191,12 @@ def beside(summary: Mapping[str, Any]) -> str:
     if summary["together_bar"] is None:
         return f"together {summary['together']:.2f}; two units have no other angles to stand beside"
     return f"together {summary['together']:.2f}; random angles {summary['together_null']:.2f}, 95 % below {summary['together_bar']:.2f}"
+
+
+def inside(maps: Float[Tensor, "image unit row column"]) -> Float[Tensor, "image unit place"]:
+    """Return maps place by place, without what may turn out of the image."""
+    seen = Rotation(45).seen(*maps.shape[2:]).to(maps.device)
+    return maps.masked_fill(~seen, -torch.inf).flatten(2)
 
 
 def as_float(pixels: npt.NDArray[np.uint8]) -> Images:

@@ -21,6 +21,8 @@ IMAGES = {True: 128, False: 1024}
 TWINS = {True: 20, False: 50}
 LATE = 1 / 3
 """Part of the layers, the last ones, that are called late."""
+LEAST_EXCESS = 0.01
+"""Mean excess of a layer's partners that is worth naming: that of twins may lie below 0, where no partner holds on other concepts."""
 SHOWN = 5
 """Families of each transformation that are named."""
 
@@ -78,8 +80,8 @@ def _answer(found: Mapping[str, Result]) -> Section:
 
 
 def _beyond(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Name the layers whose mean excess is above that of every twin."""
-    beyond = [row["layer"] for row in rows if row["excess_null"][1] is not None and row["excess"] > row["excess_null"][1]]
+    """Name the layers whose mean excess is above that of every twin, and is one."""
+    beyond = [row["layer"] for row in rows if (row["excess"] or 0.0) > max(LEAST_EXCESS, row["excess_null"][1] or 0.0)]
     return f"{len(beyond)} of {len(rows)} layers ({', '.join(beyond)})" if beyond else "no layer"
 
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from workbench.bootstrap import first_half
 from workbench.images.transformation import Paired, Transformation
 from workbench.input_error import InputError
-from workbench.models.layer import Layer, patch_grid
+from workbench.models.layer import Layer, on_grid
 
 if TYPE_CHECKING:
     from workbench.images.image_set import ImageSet
@@ -204,19 +204,6 @@ class Reader:
 
 
 SHIFTS = sorted(((y, x) for y in (-1, 0, 1) for x in (-1, 0, 1)), key=lambda off: abs(off[0]) + abs(off[1]))
-
-
-def on_grid(layer: Layer, activation: Tensor, size: tuple[int, int]) -> Float[Tensor, "batch unit y x"]:
-    """Return a layer's activations as maps; of what has no grid the mean over its positions, as maps of one cell."""
-    arranged = layer.arrange(activation).float()
-    if arranged.dim() == 4 and layer.rows == 1:
-        return arranged
-    grid = patch_grid(arranged.shape[2], size) if arranged.dim() == 3 and layer.rows == 1 else None
-    if grid is not None:
-        prefix, rows, columns = grid
-        maps: Tensor = arranged[:, :, prefix:].unflatten(2, (rows, columns))
-        return maps
-    return arranged.flatten(2).mean(2)[..., None, None] if arranged.dim() > 2 else arranged[..., None, None]
 
 
 def listed(maps: Float[Tensor, "batch unit y x"]) -> Samples:
