@@ -134,4 +134,4 @@ def test_planted_families_are_reported_and_late_layers_are_named(engine: Engine,
     assert turned["counting"] >= 24 and turned["matched_null"] == 0 and turned["detectable"] < 1
     said = [part for part in found.sections[0].parts if isinstance(part, str)]
     assert "late layers are relu" in said[0] and any("Turned by 90°: in late layers 2" in part for part in said)
-    assert any("Smallest gain that would have been seen" in part for part in said) and any("noto for twemoji" in part for part in said)
+    assert any("Smallest gain of one pair that would" in part for part in said) and any("noto for twemoji" in part for part in said)
