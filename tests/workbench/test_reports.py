@@ -147,3 +147,16 @@ def test_patching_is_reported_with_what_it_is_worth(engine: Engine, monkeypatch)
     assert figures["branch"]["patches"][0]["name"].startswith("mixed3a.")
     (row,) = figures["unit"]["findings"]
     assert row["concentration"] is not None and row["concentration_twin"] is not None
+
+
+def test_planted_families_are_reported_and_late_layers_are_named(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    from workbench.reports import equivariance
+
+    monkeypatch.setattr(equivariance, "IMAGES", {True: 16, False: 16})
+    monkeypatch.setattr(equivariance, "TWINS", {True: 3, False: 3})
+    found = write_report(engine, "7.7", ["bundled:planted/rotated_family_net"]).findings
+    (turned,) = (row for row in found.figures["bundled:planted/rotated_family_net"]["layers"] if row["transformation"] == "rotate:90")
+    assert turned["counting"] >= 24 and turned["matched_null"] == 0 and turned["detectable"] < 1
+    said = [part for part in found.sections[0].parts if isinstance(part, str)]
+    assert "late layers are relu" in said[0] and any("Turned by 90°: in late layers 2" in part for part in said)
+    assert any("Smallest gain of one pair that would" in part for part in said) and any("noto for twemoji" in part for part in said)

@@ -95,6 +95,12 @@ PANELS: dict[str, Entry] = {
         "centre",
         "Patterns of weights that return in the whole network, beside how many shuffled weights have. Open one as a circuit.",
     ),
+    "families": Entry(
+        "families:FamiliesPanel",
+        "Families",
+        "centre",
+        "Units that are one another turned, mirrored, scaled or recoloured, in any layer, beside networks that learned nothing.",
+    ),
     "circuit_graph": Entry(
         "circuit_graph:CircuitGraphPanel",
         "Circuit",

@@ -93,6 +93,25 @@ class Layer:
         return full.movedim(unit, 1) if self.shape else full.unsqueeze(1)
 
 
+def on_grid(layer: Layer, activation: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return a layer's activations as maps, float ``batch unit y x``; of what has no grid the mean over its positions, one cell.
+
+    Parameters
+    ----------
+    size
+        Height and width of the image, for a transformer's patches.
+    """
+    arranged = layer.arrange(activation).float()
+    if arranged.dim() == 4 and layer.rows == 1:
+        return arranged
+    grid = patch_grid(arranged.shape[2], size) if arranged.dim() == 3 and layer.rows == 1 else None
+    if grid is not None:
+        prefix, rows, columns = grid
+        maps: Tensor = arranged[:, :, prefix:].unflatten(2, (rows, columns))
+        return maps
+    return arranged.flatten(2).mean(2)[..., None, None] if arranged.dim() > 2 else arranged[..., None, None]
+
+
 @dataclass(frozen=True)
 class Unit:
     """One unit of a layer; its address is ``layer:index``."""

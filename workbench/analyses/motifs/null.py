@@ -15,9 +15,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from jaxtyping import Float32, Float64
+from jaxtyping import Float64
 
-Rows = Float32[np.ndarray, "unit source y x"]
+from workbench.random_phases import Rows as Rows
+from workbench.random_phases import dealt as dealt
+from workbench.random_phases import rephased as rephased
+
 TAIL = 0.05
 """Part of the null's values that its tail is fitted to."""
 SMALLEST = 1e-30
@@ -32,14 +35,6 @@ def shuffled(rows: Rows, random: np.random.Generator) -> Rows:
     return entries
 
 
-def dealt(rows: Rows, random: np.random.Generator) -> Rows:
-    """Return a layer's kernels, each unit's given to other inputs."""
-    units, sources = rows.shape[:2]
-    order = random.permuted(np.tile(np.arange(sources), (units, 1)), axis=1)
-    given: npt.NDArray[np.float32] = rows[np.arange(units)[:, None], order]
-    return given
-
-
 def mixed(rows: Rows, random: np.random.Generator) -> Rows:
     """Return units that are random sums of a layer's, with the spectrum of the layer."""
     flat = rows.reshape(len(rows), -1).astype(np.float64)
@@ -52,15 +47,6 @@ def scattered(rows: Rows, random: np.random.Generator) -> Rows:
     """Return a layer's kernels whole, each at a random unit and input, each unit's brought to length 1 again (or 0)."""
     given = random.permutation(rows.reshape(-1, *rows.shape[2:])).reshape(rows.shape)
     return weighed(given, np.ones(rows.shape[1], np.float32))
-
-
-def rephased(rows: Rows, random: np.random.Generator) -> Rows:
-    """Give each unit's kernels random phases, the same ones for all its inputs, and deal them to other inputs."""
-    units, _, height, width = rows.shape
-    noise = np.fft.rfft2(random.normal(size=(units, 1, height, width)))
-    phase = noise / np.maximum(np.abs(noise), 1e-12)
-    phase[..., 0, 0] = np.sign(random.normal(size=(units, 1))) if height * width > 1 else 1
-    return dealt(np.fft.irfft2(np.fft.rfft2(rows) * phase, s=(height, width)).astype(np.float32), random)
 
 
 def weighed(rows: Rows, weight: npt.NDArray[np.float32]) -> Rows:
