@@ -37,6 +37,7 @@ CONTROL = Qt.KeyboardModifier.ControlModifier
 def test_it_opens_with_every_dock_and_the_defaults(make_window, runner):
     window = make_window()
     names = "model_loader neuron_grid inspector problems jobs notes training generate compare weights motifs circuit_graph evidence"
+    names += " filter_editor"
     assert set(PANELS) == set(names.split())
     assert all(window.docks.is_visible(id) for id in PANELS)
     assert window.messages.messages == []

@@ -2,8 +2,10 @@
 
 `analysis` declares the question, `bench` runs a network and its versions from the edited layers on, `fitting` finds offset and scale,
 `recovery` turns losses into what is recovered, `figures` draws.
+`ground` measures what the units that a kernel reads detect; `curves` finds the curve detectors and writes them from that.
 """
 
 from workbench.analyses.hand_coding.analysis import HandCoding
+from workbench.analyses.hand_coding.curves import HandCodedCurves
 
-__all__ = ["HandCoding"]
+__all__ = ["HandCodedCurves", "HandCoding"]

@@ -85,3 +85,31 @@ def _pair(axis: Axes, own: npt.NDArray[np.float32], hand: npt.NDArray[np.float32
         scaled = kernel[shown] / max(float(np.abs(kernel[shown]).max()), 1e-12)
         lines.append(np.concatenate(list(np.pad(scaled, gap, constant_values=np.nan)), 1))
     axis.imshow(np.concatenate(lines), cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest")
+
+
+def curve_maps(result: Result) -> Figure:
+    """Draw for each unit the responses to curves by direction and radius, its own above and those of the kernel by hand below."""
+    from matplotlib.figure import Figure
+
+    units = result.summary["units"][:KERNELS]
+    columns = min(4, len(units))
+    rows = math.ceil(len(units) / columns)
+    figure = Figure(figsize=(2.6 * columns, 1.5 * rows + 0.5), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for place, axis in enumerate(grid.flat):
+        axis.set_axis_off()
+        if place < len(units):
+            pair = [result.arrays[name][place] for name in ("own_map", "hand_map")]
+            scaled = [(one - one.min()) / max(float(np.ptp(one)), 1e-12) for one in pair]
+            gap = np.full((1, scaled[0].shape[1]), np.nan)
+            axis.imshow(np.concatenate([scaled[0], gap, scaled[1]]), aspect="auto", cmap="magma", interpolation="nearest")
+            unit = units[place]
+            held = "-" if unit["held_out"] is None else f"{unit['held_out']:.2f}"
+            axis.set_title(f"{unit['unit']} {unit['prefers']:.0f}°, r {held}", fontsize=7, parse_math=False)
+    radii = ", ".join(f"{radius:g}" for radius in result.summary["radii"])
+    figure.suptitle(
+        f"response to black curves: across, direction 0° to 345°; down, radius {radii} of the side; own above, by hand below,\n"
+        "each from its least to its most; r: correlation on curves of other radii",
+        fontsize=7,
+    )
+    return figure

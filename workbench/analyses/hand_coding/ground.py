@@ -28,6 +28,8 @@ WAVES = (2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0)
 """Cycles a side."""
 SELECTIVE = 0.15
 """Vector strength from which a unit counts as a detector of lines: all its responses in one direction would be 1, all alike 0."""
+WEAK = 0.25
+"""Of the median unit's response: units that respond less are not made to count as much as the others."""
 BATCH = 32
 Responses = npt.NDArray[np.float64]
 
@@ -65,7 +67,8 @@ def measured_ground(model: TracedModel, site: KernelSite, index: int, task: Task
     summed, size = twice @ tuning, tuning.sum(0)
     with np.errstate(invalid="ignore", divide="ignore"):
         selective = np.where(size > 0, np.abs(summed) / size, 0.0)
-        equal = np.where(selective >= SELECTIVE, selective / tuning.max(0), 0.0)
+        size_of = np.maximum(tuning.max(0), WEAK * np.median(tuning.max(0)))
+        equal = np.where(selective >= SELECTIVE, selective / np.maximum(size_of, 1e-12), 0.0)
     tints = (found[3] - grey).clip(0).reshape(HUES, COARSE, -1).max(1).T
     waved = found[4].reshape(len(waves), -1, len(channels)).max(1)
     cells = min(layer_of(model.graph, model.graph.node(site.reads)).positions)
