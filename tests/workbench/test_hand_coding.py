@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import numpy as np
 import pytest
 import torch
 
 import workbench
-from workbench.analyses.hand_coding import HandCoding
+from workbench.analyses.hand_coding import HandCodedCurves, HandCoding
 from workbench.analyses.hand_coding.fitting import fit
 from workbench.analyses.hand_coding.recovery import mcnemar
 from workbench.images.stimuli import Curves
 from workbench.input_error import InputError
 from workbench.jobs.engine import configured
 from workbench.kernel_edits import KernelEdit
+from workbench.kernel_ground import Ground
+from workbench.kernel_templates import template
 from workbench.models.kernel_site import KernelSite, with_kernels
 from workbench.models.layer import Unit
+from workbench.models.planted.kernels import gabor
 from workbench.models.traced_model import TracedModel
 from workbench.task import Task
 
@@ -105,6 +110,31 @@ def test_several_layers_are_one_edit_and_later_ones_are_fitted_behind_earlier_on
     assert found["recovered"] == pytest.approx(1, abs=1e-3)
     scales = [unit["scale"] for unit in found["units"]]
     assert scales[:16] == pytest.approx([0.5] * 16, rel=1e-3) and scales[16:] == pytest.approx([0.2] * 8, rel=1e-3)
+
+
+def test_planted_curve_detectors_are_found_beyond_twins_and_written_from_stimuli() -> None:
+    angles = np.arange(12) * 15.0
+    ground = Ground((7, 7), 12, angles=angles, strengths=np.ones(12))
+    directions = [0.0, 70.0, 140.0, 225.0, 300.0]
+    lines, curves = torch.nn.Conv2d(3, 12, 9, padding=4), torch.nn.Conv2d(12, 8, 7, padding=3)
+    with torch.no_grad():
+        lines.weight.copy_(torch.stack([-gabor(float(angle)) for angle in angles])[:, None] / 3)
+        lines.bias.zero_()
+        for unit, direction in enumerate(directions):
+            kernel = template("curve").kernel(ground, {"orientation": direction, "radius": 4, "echo": 1, "sharpness": 6})
+            curves.weight[unit] = torch.tensor(kernel)
+        curves.weight[5:] = curves.weight[:3].flip(1)  # the same arcs of the wrong lines
+        curves.bias.zero_()
+    net = torch.nn.Sequential(OrderedDict(line=lines, line_relu=torch.nn.ReLU(), curve=curves, curve_relu=torch.nn.ReLU()))
+    model = TracedModel.from_module(net, torch.zeros(2, 3, 40, 40))
+    found = HandCodedCurves(number=5, twins=2, colour=False).run(model).summary
+    assert found["layer"] == "curve_relu" and found["line_detectors"] == 12
+    by_unit = {int(one["unit"].rpartition(":")[2]): one for one in found["units"]}
+    there = [unit for unit in by_unit if unit < 5]
+    assert len(there) >= 4
+    for unit in there:
+        apart = (by_unit[unit]["parameters"]["orientation"] - directions[unit] + 180) % 360 - 180
+        assert abs(apart) < 20 and by_unit[unit]["held_out"] > 0.9
 
 
 def test_nothing_is_said_where_ablation_costs_no_more_than_noise(hues: TracedModel) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from workbench import problems
+from workbench.analyses.hand_coding import EarlyFamilies, HandCodedCurves
 from workbench.input_error import InputError
 from workbench.jobs.engine import Engine
 from workbench.jobs.store import Store
@@ -122,3 +123,26 @@ def test_a_network_that_does_not_allow_it_is_left_out_and_named(engine: Engine) 
         write_report(engine, "7.10", ["bundled:planted/and_or_net"])
     with pytest.raises(InputError, match="bundled:planted/and_or_net: no layer"):
         write_report(engine, "7.11", ["bundled:planted/and_or_net"])
+
+
+def test_early_vision_names_the_families_of_a_planted_first_layer_and_writes_them(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workbench.reports.early_vision.EarlyFamilies", lambda **_: EarlyFamilies(draws=150, twins=2))
+    images = "stimuli:lines?ink_hue=29,235&orientations=16&ink_lightness=0.7&ink_chroma=0.1&ground_lightness=0.7&width=0.05,0.08"
+    found = write_report(engine, "7.5", ["bundled:planted/hue_line_net"], images=images).findings
+    told = found.figures["bundled:planted/hue_line_net"]
+    assert sum(told["families"][family]["present"] for family in ("gabor", "line")) >= 6
+    assert told["families"]["centre_surround"]["present"] == 0
+    assert told["all families"]["recovered"] > 0.8 and told["all families"]["recovered_low"] > 0.5
+    assert any("bring back" in part for part in found.sections[0].parts if isinstance(part, str))
+
+
+def test_curves_by_hand_are_reported_beside_shuffled_ones_and_the_own_kernels(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    few = {True: {"images": 24, "fit_images": 8, "shuffles": 1}}
+    monkeypatch.setattr("workbench.reports.hand_coded_curves.IMAGES", few)
+    shortened = lambda layer="conv2d2", **more: HandCodedCurves(layer=layer, number=2, **more | {"twins": 1})  # noqa: E731
+    monkeypatch.setattr("workbench.reports.hand_coded_curves.HandCodedCurves", shortened)
+    found = write_report(engine, "7.4", ["bundled:inception"], images="emoji?styles=noto").findings
+    told = found.figures["bundled:inception"]
+    assert told["grey"]["images"] == 24 and (told["own"]["recovered"] is None or told["own"]["recovered"] == pytest.approx(1, abs=1e-3))
+    said = [part for part in found.sections[0].parts if isinstance(part, str)]
+    assert "tangents along an arc" in said[0] and "random-weight twins" in said[1]

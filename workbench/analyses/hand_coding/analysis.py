@@ -85,8 +85,8 @@ class HandCoding(Analysis):
 
     Arrays; i an image of the half that is scored:
 
-    ``image``
-        int64 ``i``, by index in the set.
+    ``image`` ``group``
+        int64 ``i``: by index in the set, and the number of its concept, as intervals are drawn.
     ``loss_full`` ``loss_ablated`` ``loss_zeroed`` ``loss_offset`` ``loss_hand`` and ``right_…``
         float64 ``i``: minus the log-probability (or what else is measured), and 1 where the likeliest class is right.
     ``shuffled_recovered`` ``shuffled_loss``
@@ -138,6 +138,7 @@ class HandCoding(Analysis):
         groups = np.unique([concept[index] for index in scores.image.tolist()], return_inverse=True)[1]
         own = [place.site.kernel(model, place.index)[0] for place in bench.places]
         arrays, summary = self._compared(scores, groups)
+        arrays |= {"group": groups}
         arrays |= {f"kernel/{place}": edit.kernel for place, edit in enumerate(versions[0])}
         arrays |= {f"own/{place}": kernel for place, kernel in enumerate(own)}
         units = [

@@ -47,6 +47,8 @@ GRID: Mapping[str, Sequence[float]] = {
 }
 """What is tried of each parameter; `turn` is added to the direction that the unit prefers."""
 COLOURS = (0.5, 1.0)
+MIDDLE = 0.25
+"""Of the positions along each axis: those where the middle of the curve passes."""
 LIVELY = 0.2
 """Of the layer's median response: units that respond less to every curve are asked nothing."""
 DEEPEST = 5
@@ -177,7 +179,7 @@ def scores_of(model: TracedModel, layer: str, tell: Callable[[], None]) -> Selec
     """Measure a layer; polarity and direction are chosen on every second direction and scored on the others."""
     site, _ = KernelSite.of(model, Unit(layer, 0))
     tables = [_curves(RADII), _curves(RADII, white=True)]
-    found = [strongest(model, site.pre, Curves(), table, lambda _done: tell()).reshape(len(RADII), AROUND, -1) for table in tables]
+    found = [strongest(model, site.pre, Curves(), table, lambda _done: tell(), MIDDLE).reshape(len(RADII), AROUND, -1) for table in tables]
     response = np.stack([part.clip(0).sum(0) for part in found])  # over all radii: polarity direction unit
     angles = np.linspace(0, 2 * np.pi, AROUND, endpoint=False)
     halves = [_vector(response[:, part], angles[part]) for part in (slice(0, None, 2), slice(1, None, 2))]

@@ -83,16 +83,24 @@ def measured_ground(model: TracedModel, site: KernelSite, index: int, task: Task
     )
 
 
-def strongest(model: TracedModel, layer: str, family: StimulusFamily, table: Table, tell: Callable[[int], None]) -> Responses:
-    """Return the largest value of each unit on each stimulus, ``stimulus unit``, over the middle half of the positions along each axis."""
+def strongest(
+    model: TracedModel, layer: str, family: StimulusFamily, table: Table, tell: Callable[[int], None], part: float = 0.5
+) -> Responses:
+    """Return the largest value of each unit on each stimulus, ``stimulus unit``, over the middle `part` of the positions each way."""
     found = []
     for start in range(0, len(table), BATCH):
         (value,) = values(model, (layer,), family, table[start : start + BATCH])
-        rows, columns = value.shape[2:]
-        middle = value[:, :, rows // 4 : max(rows - rows // 4, 1), columns // 4 : max(columns - columns // 4, 1)]
+        (top, bottom), (left, right) = (_inside(length, part) for length in value.shape[2:])
+        middle = value[:, :, top:bottom, left:right]
         found.append(middle.amax((2, 3)).double().cpu().numpy())
         tell(min(start + BATCH, len(table)))
     return np.concatenate(found)
+
+
+def _inside(length: int, part: float) -> tuple[int, int]:
+    """Return where the middle part of an axis begins and ends, at least one position."""
+    before = min(round(length * (1 - part) / 2), (length - 1) // 2)
+    return before, length - before
 
 
 @torch.no_grad()
