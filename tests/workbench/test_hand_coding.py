@@ -112,7 +112,9 @@ def test_several_layers_are_one_edit_and_later_ones_are_fitted_behind_earlier_on
     assert scales[:16] == pytest.approx([0.5] * 16, rel=1e-3) and scales[16:] == pytest.approx([0.2] * 8, rel=1e-3)
 
 
-def test_planted_curve_detectors_are_found_beyond_twins_and_written_from_stimuli() -> None:
+def test_planted_curve_detectors_are_found_and_written_from_stimuli(monkeypatch: pytest.MonkeyPatch) -> None:
+    few = {"turn": (0.0,), "radius": (2.0, 4.0), "echo": (0.0, 1.0), "across": (0.35,), "sharpness": (2.0, 6.0)}
+    monkeypatch.setattr("workbench.analyses.hand_coding.curves.GRID", few)
     angles = np.arange(12) * 15.0
     ground = Ground((7, 7), 12, angles=angles, strengths=np.ones(12))
     directions = [0.0, 70.0, 140.0, 225.0, 300.0]
@@ -126,8 +128,8 @@ def test_planted_curve_detectors_are_found_beyond_twins_and_written_from_stimuli
         curves.weight[5:] = curves.weight[:3].flip(1)  # the same arcs of the wrong lines
         curves.bias.zero_()
     net = torch.nn.Sequential(OrderedDict(line=lines, line_relu=torch.nn.ReLU(), curve=curves, curve_relu=torch.nn.ReLU()))
-    model = TracedModel.from_module(net, torch.zeros(2, 3, 40, 40))
-    found = HandCodedCurves(number=5, twins=2, colour=False).run(model).summary
+    model = TracedModel.from_module(net, torch.zeros(2, 3, 32, 32))
+    found = HandCodedCurves(number=5, twins=1, colour=False).run(model).summary
     assert found["layer"] == "curve_relu" and found["line_detectors"] == 12
     by_unit = {int(one["unit"].rpartition(":")[2]): one for one in found["units"]}
     there = [unit for unit in by_unit if unit < 5]

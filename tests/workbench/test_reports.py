@@ -141,6 +141,7 @@ def test_curves_by_hand_are_reported_beside_shuffled_ones_and_the_own_kernels(en
     monkeypatch.setattr("workbench.reports.hand_coded_curves.IMAGES", few)
     shortened = lambda layer="conv2d2", **more: HandCodedCurves(layer=layer, number=2, **more | {"twins": 1})  # noqa: E731
     monkeypatch.setattr("workbench.reports.hand_coded_curves.HandCodedCurves", shortened)
+    monkeypatch.setattr("workbench.analyses.hand_coding.curves.GRID", {"turn": (0.0,), "radius": (2.0, 4.0)})
     found = write_report(engine, "7.4", ["bundled:inception"], images="emoji?styles=noto").findings
     told = found.figures["bundled:inception"]
     assert told["grey"]["images"] == 24 and (told["own"]["recovered"] is None or told["own"]["recovered"] == pytest.approx(1, abs=1e-3))

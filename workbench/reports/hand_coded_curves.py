@@ -168,8 +168,8 @@ def _network(ref: str, results: Mapping[str, Result]) -> Section:
 
 def _missing(found: Mapping[str, Mapping[str, Result]], work: Work) -> Section:
     said = [
-        f"{ref}: what ablating {len(one['grey'].summary['units'])} units costs would have been found from "
-        f"{one['grey'].summary['detectable'] or float('nan'):.2g} of it on, recovered, with n = {one['grey'].summary['images']} images."
+        f"{ref}: with n = {one['grey'].summary['images']} images and {len(one['grey'].summary['units'])} units, a recovery of "
+        f"{one['grey'].summary['detectable']:.0%} or more would have been told from none four times out of five."
         for ref, one in found.items()
         if one["grey"].summary["detectable"] is not None
     ]

@@ -21,7 +21,7 @@ KERNELS, CHANNELS = 16, 6
 
 
 def recovered(result: Result) -> Figure:
-    """Draw the losses as bars from ablated to full, the interval of what is recovered, and the shuffled kernels as dots."""
+    """Draw the mean losses on one axis, with the accuracies, and shuffled kernels beside those by hand."""
     from matplotlib.figure import Figure
 
     summary = result.summary
@@ -30,14 +30,16 @@ def recovered(result: Result) -> Figure:
     rows = [("full", "network"), ("hand", "by hand"), ("offset", "offset alone"), ("ablated", "at their mean"), ("zeroed", "at zero")]
     values = [summary[f"loss_{row}"] for row, _ in rows]
     places = np.arange(len(rows))
-    axis.barh(places, values, color=[LIGHT, ACCENT, LIGHT, LIGHT, LIGHT])
+    for place, value in zip(places, values, strict=True):  # dots, not bars: the axis does not begin at 0
+        axis.axhline(place, color=LIGHT, linewidth=0.6, zorder=0)
+        axis.plot(value, place, "o", color=ACCENT if place == 1 else INK, markersize=6)
     axis.set_yticks(places, [name for _, name in rows], fontsize=8)
     axis.invert_yaxis()
     for place, (row, _) in enumerate(rows):
-        said = f" {values[place]:.3f}"
+        said = f"   {values[place]:.3f}"
         accuracy = summary.get(f"accuracy_{row}")
         said += f", accuracy {100 * accuracy:.1f} %" if accuracy is not None else ""
-        axis.text(values[place], place, said, va="center", fontsize=7)
+        axis.text(values[place], place, said, va="bottom", fontsize=7)
     shuffled = result.arrays["shuffled_loss"]
     if len(shuffled):
         beside, label = np.full(len(shuffled), places[1] + 0.3), f"{len(shuffled)} shuffled kernels"
@@ -62,7 +64,9 @@ def kernels(result: Result) -> Figure:
     units = result.summary["units"][:KERNELS]
     columns = min(4, len(units))
     rows = math.ceil(len(units) / columns)
-    figure = Figure(figsize=(2.6 * columns, 1.9 * rows + 0.3), layout="constrained")
+    _, height, width = result.arrays["own/0"].shape
+    each = 2.5 * 2 * (height + 1) / (min(CHANNELS, len(result.arrays["own/0"])) * (width + 1)) + 0.3
+    figure = Figure(figsize=(2.6 * columns, each * rows + 0.4), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False)
     for place, axis in enumerate(grid.flat):
         axis.set_axis_off()

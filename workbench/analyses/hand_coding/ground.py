@@ -28,8 +28,6 @@ WAVES = (2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0)
 """Cycles a side."""
 SELECTIVE = 0.15
 """Vector strength from which a unit counts as a detector of lines: all its responses in one direction would be 1, all alike 0."""
-WEAK = 0.25
-"""Of the median unit's response: units that respond less are not made to count as much as the others."""
 BATCH = 32
 Responses = npt.NDArray[np.float64]
 
@@ -38,7 +36,8 @@ def measured_ground(model: TracedModel, site: KernelSite, index: int, task: Task
     """Return what a unit's kernel is written over, with what the units it reads detect; over pixels nothing need be measured.
 
     A unit's line is the direction of the vector sum of its responses to black and white lines, on twice the angle; its strength is the
-    length of that sum beside their total, over the size of its response, so that every detector counts as much as any other.
+    length of that sum beside their total, over the size of its response, so that no detector counts more than others because it responds
+    more; those that respond less than the median one are not raised.
     """
     ground = site.ground(model)
     if ground.over == "pixels":
@@ -67,7 +66,7 @@ def measured_ground(model: TracedModel, site: KernelSite, index: int, task: Task
     summed, size = twice @ tuning, tuning.sum(0)
     with np.errstate(invalid="ignore", divide="ignore"):
         selective = np.where(size > 0, np.abs(summed) / size, 0.0)
-        size_of = np.maximum(tuning.max(0), WEAK * np.median(tuning.max(0)))
+        size_of = np.maximum(tuning.max(0), float(np.median(tuning.max(0))))
         equal = np.where(selective >= SELECTIVE, selective / np.maximum(size_of, 1e-12), 0.0)
     tints = (found[3] - grey).clip(0).reshape(HUES, COARSE, -1).max(1).T
     waved = found[4].reshape(len(waves), -1, len(channels)).max(1)

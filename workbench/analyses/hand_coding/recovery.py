@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from workbench.bootstrap import ratio_of_means
+from workbench.bootstrap import POWER, ratio_of_means
 from workbench.finite import plain
 from workbench.task_metric import described, kept
 
+NORMAL = 1.96
+"""Standard errors on either side of an interval of 95 %."""
 Losses = npt.NDArray[np.float64]
 
 
@@ -20,6 +22,9 @@ def recovered(loss: Losses, ablated: Losses, full: Losses, groups: npt.NDArray[n
     """Return (hand - ablated) / (full - ablated) of the log-probability as plain data, or why it cannot be told (`refused`)."""
     found = kept(loss, ablated, full, groups, tuple(stream))
     said = {name.replace("kept", "recovered"): value for name, value in described(found).items()}
+    # From the interval's width: a few draws with next to nothing to recover would carry the deviation of a ratio off.
+    low, high = said["recovered_low"], said["recovered_high"]
+    said["detectable"] = None if low is None or high is None else POWER * (high - low) / (2 * NORMAL)
     whole = found.whole
     refused = ""
     if not found.known:
