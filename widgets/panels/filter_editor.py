@@ -214,6 +214,9 @@ class FilterEditorPanel(Panel):
         card = self._card
         if card is None:
             return
+        length = float(np.linalg.norm(kernel))
+        if name and length:  # as long as the own one, to be seen on one scale; how strong it is to be is fitted
+            kernel = kernel * (float(np.linalg.norm(card.kernel)) / length or 1.0)
         edit = KernelEdit(card.unit.layer, card.unit.index, kernel, card.bias if card.shifts else 0.0, name, values)
         push_kernel(self.session, self._model, edit, text)
 

@@ -29,7 +29,7 @@ def recovered(result: Result) -> Figure:
     axis = figure.subplots()
     rows = [("full", "network"), ("hand", "by hand"), ("offset", "offset alone"), ("ablated", "at their mean"), ("zeroed", "at zero")]
     values = [summary[f"loss_{row}"] for row, _ in rows]
-    places = np.arange(len(rows))
+    places = list(range(len(rows)))
     for place, value in zip(places, values, strict=True):  # dots, not bars: the axis does not begin at 0
         axis.axhline(place, color=LIGHT, linewidth=0.6, zorder=0)
         axis.plot(value, place, "o", color=ACCENT if place == 1 else INK, markersize=6)
