@@ -32,7 +32,7 @@ from workbench.unit_families import Family
 if TYPE_CHECKING:
     import numpy as np
 
-VERSION = 3
+VERSION = 4
 """Version of the files written today."""
 
 
@@ -50,11 +50,20 @@ def _circuits_come_in(document: dict[str, Any]) -> dict[str, Any]:
     return document | {"circuits": []}
 
 
-MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _names_become_labels, 2: _circuits_come_in}
+def _edits_become_kernels(document: dict[str, Any]) -> dict[str, Any]:
+    """Version 3 had room for edits of whole weight tensors, which nothing ever wrote; edits are of one unit's kernel each."""
+    return document | {"edits": []}
+
+
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    1: _names_become_labels,
+    2: _circuits_come_in,
+    3: _edits_become_kernels,
+}
 """Version -> what turns a document of that version into one of the next. A change of the fields below raises `VERSION` and adds one."""
 
-FIGURE = "figure "
-"""What the names of pinned figures' images begin with among the arrays."""
+FIGURE, KERNEL = "figure ", "kernel "
+"""What the names of pinned figures' images, and of kernels written by hand, begin with among the arrays."""
 
 Status = Literal["open", "started", "partly answered", "answered"]
 """How far the user is with an open problem."""
@@ -119,23 +128,34 @@ class ProblemState:
 
 @dataclass
 class Edit:
-    """One change of a network by hand.
+    """A kernel written by hand that takes the place of a unit's own (see `workbench.kernel_edits`).
 
     Attributes
     ----------
     model
         Reference of the model it belongs to.
-    parameter
-        Name of the weight tensor, as the library names it.
+    layer, unit
+        Whose kernel it is.
     array
-        Name of the array in `Project.arrays` that takes its place, of the same shape.
+        Name of the kernel in `Project.arrays`, float32 ``channel y x``.
+    bias
+        What the unit adds.
+    template, parameters
+        What it was written from; empty where it was painted.
+    label
+        What it is called.
     enabled
         Whether it is applied.
     """
 
     model: str = ""
-    parameter: str = ""
+    layer: str = ""
+    unit: int = 0
     array: str = ""
+    bias: float = 0.0
+    template: str = ""
+    parameters: dict[str, float] = field(default_factory=dict)
+    label: str = ""
     enabled: bool = True
 
 
@@ -250,8 +270,8 @@ class Project:
             project: Project = _typed(cls, document, "")
         except ProjectError as error:
             raise ProjectError(f"{path} is a damaged project: {error}") from None
-        used = {figure.image for note in project.notes for figure in note.figures}
-        stale = {name for name in names if name.startswith(FIGURE) and name not in used}  # kept until now for undo
+        used = {figure.image for note in project.notes for figure in note.figures} | {edit.array for edit in project.edits}
+        stale = {name for name in names if name.startswith((FIGURE, KERNEL)) and name not in used}  # kept until now for undo
         project.arrays = {name: _load_array(path, file) for name, file in names.items() if name not in stale}
         return project
 

@@ -164,8 +164,8 @@ def test_starting_opens_what_is_built_and_names_what_is_not(panel, session, qtbo
     session.message.connect(lambda message: said.append((message.level, message.text)))
     panel.select("7.4")
     qtbot.mouseClick(panel.page.start, Qt.MouseButton.LeftButton)
-    assert wanted == [("inspector", "neuron_grid", "model_loader")]
-    assert said == [("info", "Problem 7.4: not built yet: filter editor and tuning.")]
+    assert wanted == [("filter_editor", "inspector", "neuron_grid", "model_loader")]
+    assert said == [("info", "Problem 7.4: not built yet: tuning.")]
     assert session.project.problems["7.4"].status == "started"
     session.undo_stack.undo()
     assert session.project.problems == {}

@@ -44,7 +44,7 @@ def example() -> Project:
         families={"timm:resnet18": [Family("curves", "layer1.0.conv1", [12, 3], [0.0, None])]},
         problems={"7.10": ProblemState("started", "me", "weights of the second tower"), "7.1": ProblemState()},
         circuits=[Circuit("curves", "timm:resnet18", "emoji").with_edges([Edge("conv1:3", "layer1:7", -0.5)]), Circuit("empty")],
-        edits=[Edit("timm:resnet18", "conv1.weight", "hand-made curve", False)],
+        edits=[Edit("timm:resnet18", "conv1", 3, "hand-made curve", 0.5, "curve", {"radius": 6.0}, "arch", False)],
         arrays={"hand-made curve": np.arange(24, dtype=np.float32).reshape(2, 3, 4), "twin": np.arange(3), "same": np.arange(3)},
     )
 
@@ -288,7 +288,7 @@ def one_line(path: Path) -> str:
         (b'{"version": 1, "notes": [{"title": "a"}, {"titel": "b"}]}', r"notes\[1\] has no field 'titel'"),
         (b'{"version": 1, "window": {"geometry": "no base64!"}}', "window.geometry is 'no base64!'"),
         (b'{"version": 1, "problems": {"7.1": {"status": "won"}}}', r"problems\['7.1'\].status is 'won'"),
-        (b'{"version": 1, "edits": [{"enabled": 1}]}', r"edits\[0\].enabled is 1"),
+        (b'{"version": 4, "edits": [{"enabled": 1}]}', r"edits\[0\].enabled is 1"),
         (b'{"version": 1, "labels": {"m": "curve"}}', "damaged project of version 1"),
         (b'{"version": 2, "families": {"m": [{"name": "x", "layer": "a", "units": [1, 1]}]}}', r"families\['m'\]\[0\] cannot be"),
         (b'{"version": 2, "families": {"m": [{"name": "x", "layer": "a", "units": [1], "angles": ["up"]}]}}', "angles.*is 'up'"),
@@ -349,6 +349,11 @@ def test_a_file_of_each_older_version_is_still_read():
             assert circuit.figures == {"weights": {"images": 64, "path": "all", "gate": "mean"}}
         else:
             assert project.circuits == []
+        if file.stem >= "version_4":
+            [edit] = project.edits
+            assert (edit.layer, edit.unit, edit.bias, edit.parameters, edit.enabled) == ("conv_stem", 3, -0.5, {"orientation": 45.0}, False)
+        else:
+            assert project.edits == [], "whole weight tensors, which nothing ever wrote"
         assert project.problems["7.10"].status == "started"
         assert project.window.state == b"docks"
         assert project.arrays["kernel"].tolist() == [[1.0, -1.0]]

@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import workbench
 from workbench import problems
+from workbench.analyses.analysis import Analysis, Result
+from workbench.analyses.hand_coding import EarlyFamilies, HandCodedCurves, HandCoding
 from workbench.input_error import InputError
 from workbench.jobs.engine import Engine
 from workbench.jobs.store import Store
-from workbench.reports.report import Findings, Report, check_folder, discover, find, write_report
+from workbench.kernel_edits import KernelEdit
+from workbench.reports.report import Findings, Report, Work, check_folder, discover, find, write_report
 from workbench.task import Cancelled, Task
 
 
@@ -160,3 +164,52 @@ def test_planted_families_are_reported_and_late_layers_are_named(engine: Engine,
     said = [part for part in found.sections[0].parts if isinstance(part, str)]
     assert "late layers are relu" in said[0] and any("Turned by 90°: in late layers 2" in part for part in said)
     assert any("Smallest gain of one pair that would" in part for part in said) and any("noto for twemoji" in part for part in said)
+
+
+def test_early_vision_names_the_families_of_a_planted_first_layer_and_writes_them(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workbench.reports.early_vision.EarlyFamilies", lambda **_: EarlyFamilies(draws=150, twins=2))
+    images = "stimuli:lines?ink_hue=29,235&orientations=16&ink_lightness=0.7&ink_chroma=0.1&ground_lightness=0.7&width=0.05,0.08"
+    found = write_report(engine, "7.5", ["bundled:planted/hue_line_net"], images=images).findings
+    told = found.figures["bundled:planted/hue_line_net"]
+    assert sum(told["families"][family]["present"] for family in ("gabor", "line")) >= 6
+    assert told["families"]["centre_surround"]["present"] == 0
+    assert told["all families"]["recovered"] > 0.8 and told["all families"]["recovered_low"] > 0.5
+    assert any("bring back" in part for part in found.sections[0].parts if isinstance(part, str))
+
+
+class CurveWork(Work):
+    """Answers what the report on hand-coded curves asks with numbers made up here: the network itself takes minutes."""
+
+    def __init__(self) -> None:
+        self.models, self.missing, self.images, self.quick, self.results, self.refused = ("test:net",), (), "emoji", True, {}, []
+        self._done, self._parts = 0.0, 1.0
+
+    def run(self, name: str, analysis: Analysis, model: str, images: str = "") -> Result:
+        kernel = np.ones((4, 3, 3), np.float32)
+        edit = KernelEdit("conv", 2, kernel, 0.0, "curve", {"orientation": 45.0}).document()
+        if isinstance(analysis, HandCodedCurves):
+            values = {"orientation": 45.0, "radius": 4.0, "echo": 0.5, "across": 0.35}
+            values |= {"hue": 90.0, "colour": 1.0} if analysis.colour else {}
+            unit = {"unit": "conv:2", "score": 0.5, "prefers": 45.0, "parameters": values, "held_out": 0.7, "edit": edit}
+            summary = {"layer": "conv", "reads": "lines", "line_detectors": 3, "read_units": 4, "beyond_twins": 0, "twin_highest": 0.6}
+            summary |= {"twins": 20, "radii": [0.1, 0.2], "units": [unit]}
+            arrays = {name: np.eye(2, 24)[None] for name in ("own_map", "hand_map")}
+            return Result("HandCodedCurves", analysis.model_dump(), arrays, summary)
+        assert isinstance(analysis, HandCoding)
+        share = 1.0 if "own" in name else 0.5 if "colour" in name else 0.25
+        summary = {f"loss_{row}": 1.0 for row in ("full", "ablated", "zeroed", "offset", "hand")} | {"network": "net", "task": "loss"}
+        summary |= {"recovered": share, "recovered_low": share - 0.1, "recovered_high": share + 0.1, "detectable": 0.2, "refused": ""}
+        summary |= {"lost": 0.5, "lost_low": 0.4, "lost_high": 0.6, "offset_recovered": 0.0, "shuffled_mean": 0.02, "shuffled_max": 0.05}
+        summary |= {"images": 24, "units": [{"unit": "conv:2", "correlation": 0.7}]}
+        groups = np.arange(24)
+        arrays = {"loss_hand": np.full(24, 1 - share / 2), "group": groups, "own/0": kernel, "kernel/0": kernel}
+        return Result("HandCoding", {}, arrays | {"shuffled_loss": np.ones(2), "shuffled_recovered": np.zeros(2)}, summary)
+
+
+def test_curves_by_hand_are_reported_beside_shuffled_ones_and_the_own_kernels() -> None:
+    found = find("7.4").make(CurveWork())
+    told = found.figures["test:net"]
+    assert (told["grey"]["recovered"], told["colour"]["recovered"], told["own"]["recovered"]) == (0.25, 0.5, 1.0)
+    assert told["colour_over_grey"]["value"] == pytest.approx(0.125), "nats an image, on the same images"
+    said = [part for part in found.sections[0].parts if isinstance(part, str)]
+    assert "25% [15%, 35%] comes back in grey and 50% [40%, 60%] in colour" in said[0] and "none of the first layers" in said[1]

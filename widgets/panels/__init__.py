@@ -119,5 +119,11 @@ PANELS: dict[str, Entry] = {
         "centre",
         "What a unit does as a stimulus turns, bends and moves: drag it, see the radial tuning, rank the layer beside random weights.",
     ),
+    "filter_editor": Entry(
+        "filter_editor:FilterEditorPanel",
+        "Filter editor",
+        "centre",
+        "A unit's kernel written by hand: paint it or choose a template, see at once what it does, and how much performance it recovers.",
+    ),
 }
 """Panel id -> entry. The order gives the shortcuts Ctrl+1 to Ctrl+9, Ctrl+0, then Ctrl+Alt+1 and so on, and the order of the tabs."""

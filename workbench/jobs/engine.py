@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from workbench.input_error import InputError
 from workbench.jobs.collector import collector_at_rest
@@ -38,6 +38,9 @@ logger = logging.getLogger(__name__)
 KEPT_MODELS, KEPT_PARAMETERS = 9, 500_000_000
 """Networks kept open: the one that is looked at, and those it is compared with, unless they take too much memory; two in any case."""
 KEPT_IMAGE_SETS = 4
+KEPT_THINGS = 4
+"""Intermediate values that a panel goes on from."""
+T = TypeVar("T")
 ACTIVATIONS = "activations"
 """Folder of the store where analyses of whole image sets share what units do on each image."""
 
@@ -100,6 +103,7 @@ class Engine:
         self._device = "auto"
         self._arithmetic: Arithmetic = "fp32"
         self._fields: dict[tuple[str, str], ReceptiveField] = {}
+        self._kept: OrderedDict[tuple[object, ...], Any] = OrderedDict()
 
     def warm_up(self) -> None:
         """Import torch, the libraries of networks, and all analyses, if that was not done yet.
@@ -182,6 +186,7 @@ class Engine:
 
         pick_device(device)
         self._device, self._arithmetic = device, arithmetic
+        self._kept.clear()
         self._models.clear()  # loaded anew where they belong; what is under way goes on with what it has
 
     @property
@@ -336,6 +341,17 @@ class Engine:
             self._fields[place] = receptive_field(model, model.layer(layer))
         return self._fields[place]
 
+    def kept(self, key: tuple[object, ...], make: Callable[[], T]) -> T:
+        """Return what was made for a key, one of the last `KEPT_THINGS`, or make it: what several requests of one panel have in common."""
+        if key not in self._kept:
+            made = make()
+            self._kept[key] = made
+            while len(self._kept) > KEPT_THINGS:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(key)
+        found: T = self._kept[key]
+        return found
+
     @contextmanager
     def isolated(self) -> Iterator[None]:
         """Surround a job that runs inside another one's step: its inference mode, random numbers and shorter numbers are not its own."""
@@ -357,6 +373,7 @@ class Engine:
         """Let go of everything."""
         self._models.clear()
         self._images.clear()
+        self._kept.clear()
 
 
 def subject(model: TracedModel, images: ImageSet | None) -> str:

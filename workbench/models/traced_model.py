@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -25,6 +26,7 @@ from workbench.models.graph import Cut, ModelGraph, Reduction
 from workbench.models.known_circuit import KnownCircuit
 from workbench.models.layer import Layer
 from workbench.models.loading import twin_of
+from workbench.models.tensors import assign, tensors_of
 from workbench.models.twin import IMAGES, dead_leaves, draw, match_scale, twin_hash
 from workbench.task import Task
 
@@ -238,6 +240,38 @@ class TracedModel:
         )
         twin.arithmetic = self.arithmetic
         return twin
+
+    def with_tensors(self, replaced: Mapping[str, Tensor], about: str) -> TracedModel:
+        """Return the same network with other values for some of its weights; this one stays as it is, and the others are shared.
+
+        Parameters
+        ----------
+        replaced
+            By the name under which the network keeps each, of the same shape.
+        about
+            What was done, for name and origin: ``2 kernels written by hand``.
+
+        Raises
+        ------
+        InputError
+            When it has no weight of that name, or one of another shape.
+        """
+        known = dict(tensors_of(self.graph.capture))
+        for name, value in replaced.items():
+            if name not in known or known[name].shape != value.shape:
+                has = f"has the shape {tuple(known[name].shape)}, not {tuple(value.shape)}" if name in known else "is not there"
+                raise InputError(f"the weight {name} of {self.name} {has}")
+        root = nn.Module()
+        for name, value in known.items():
+            new = replaced[name].to(value.device, value.dtype) if name in replaced else value
+            assign(root, name, nn.Parameter(new, requires_grad=False) if isinstance(value, nn.Parameter) and name in replaced else new)
+        other = copy.copy(self)
+        other.graph = ModelGraph(replace(self.graph.capture, root=root))
+        other.held, other.further = dict(self.held), dict(self.further)
+        other.name, other.origin = f"{self.name}, {about}", f"{self.ref} with {about}"
+        other.circuit = None
+        other._weights = hash_weights(replaced, self._weights)
+        return other
 
     # --- what it is ------------------------------------------------------------------------------------------------------------
 

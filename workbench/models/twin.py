@@ -36,6 +36,7 @@ from torch import Tensor, fx, nn
 
 from workbench.input_error import InputError
 from workbench.models.capture import Capture, kind
+from workbench.models.tensors import assign, tensors_of
 
 VERSION = 1
 """Raised whenever the same seed gives another twin."""
@@ -89,10 +90,10 @@ def draw(capture: Capture, seed: int) -> nn.Module:
         **dict(fresh.named_parameters(remove_duplicate=False)),
     }
     root = nn.Module()
-    for name, value in _tensors(capture):
+    for name, value in tensors_of(capture):
         if isinstance(value, nn.Parameter) and name not in tensors:
             raise InputError(f"no twin can be drawn: {type(capture.module).__name__} has no parameter {name}")
-        _assign(root, name, tensors.get(name, value))
+        assign(root, name, tensors.get(name, value))
     return root
 
 
@@ -192,31 +193,3 @@ def _small_gain(parameter: Tensor) -> bool:
         return False
     value = parameter.flatten()[0]
     return bool(value != 0 and value != 1 and (parameter == value).all())
-
-
-def _tensors(capture: Capture) -> list[tuple[str, Tensor]]:
-    """Return what the graph reads from its root, and all parameters and buffers, by name."""
-    root = capture.root
-    read = {str(node.target) for node in capture.graph.nodes if node.op == "get_attr"}
-    known = {
-        name: value
-        for named in (root.named_parameters, root.named_buffers)
-        for name, value in named(remove_duplicate=False)
-    }
-    found = known | {
-        name: value for name in sorted(read - set(known)) if isinstance(value := attrgetter(name)(root), Tensor)
-    }
-    return list(found.items())
-
-
-def _assign(root: nn.Module, name: str, value: Tensor) -> None:
-    *path, last = name.split(".")
-    module = root
-    for part in path:
-        if part not in module._modules:
-            module.add_module(part, nn.Module())
-        module = module.get_submodule(part)
-    if isinstance(value, nn.Parameter):
-        module.register_parameter(last, value)
-    else:
-        module.register_buffer(last, value)

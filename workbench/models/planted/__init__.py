@@ -7,7 +7,17 @@ Each opens as ``bundled:planted/NAME`` and says in `TracedModel.circuit` what is
 {'feature': 'curve', 'orientation': 90.0, 'radius': 18.0}
 """
 
-from workbench.models.planted import attention, curve, diffusion, gates, motifs, polysemantic, rotated_family, sums
+from workbench.models.planted import (
+    attention,
+    curve,
+    diffusion,
+    gates,
+    hue_line,
+    motifs,
+    polysemantic,
+    rotated_family,
+    sums,
+)
 from workbench.models.planted.network import PLANTED
 
 __all__ = [
@@ -16,6 +26,7 @@ __all__ = [
     "curve",
     "diffusion",
     "gates",
+    "hue_line",
     "motifs",
     "polysemantic",
     "rotated_family",

@@ -1,0 +1,153 @@
+"""The panel Filter editor: kernels before and after, painting and templates as edits that can be taken back, what they recover."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PySide6.QtCore import QPoint, QRectF, Qt
+
+from widgets.panels.filter_editor import FilterEditorPanel
+from workbench.analyses.analysis import Result
+from workbench.input_error import InputError
+from workbench.jobs.kernel_requests import ExportNetwork, KernelCard, KernelOf, Trial, TryKernel
+from workbench.jobs.requests import RunAnalysis
+from workbench.kernel_edits import KernelEdit
+from workbench.kernel_ground import Ground
+from workbench.models.layer import Unit
+
+UNIT = Unit("blocks.0.act", 3)
+OWN = np.linspace(-1, 1, 75, dtype=np.float32).reshape(3, 5, 5)
+
+
+def card(request: KernelOf) -> KernelCard:
+    return KernelCard(request.unit, "input", OWN, 0.25, True, Ground((5, 5), 3, (0.5, 0.5, 0.5)))
+
+
+def trial(request: TryKernel) -> Trial:
+    degrees = np.arange(0.0, 180, 45)
+    curve = degrees, np.array([1.0, 2, 3, 1]), np.array([1.0, 2, 2, 1])
+    return Trial(0.875, 1.5, -0.5, 0.75, 2000, np.ones(4, np.float32), np.ones(4, np.float32), {"lines": curve, "curves": curve})
+
+
+def recovered(request: RunAnalysis) -> Result:
+    summary = {f"loss_{row}": 1.0 for row in ("full", "ablated", "offset", "hand", "zeroed")}
+    summary |= {"recovered": 0.62, "recovered_low": 0.4, "recovered_high": 0.8, "refused": "", "offset_recovered": 0.0}
+    summary |= {"shuffled_mean": 0.05, "images": 512, "units": [{}], "accuracy_full": 0.9}
+    given = {"model": request.model, "weights": "abc", "images": request.images}
+    return Result("HandCoding", dict(request.parameters), {"shuffled_recovered": np.array([0.0, 0.1])}, summary, given)
+
+
+@pytest.fixture
+def panel(session, runner, qtbot):
+    runner.answers |= {KernelOf: card, TryKernel: trial, RunAnalysis: recovered, ExportNetwork: lambda request: request.path}
+    made = FilterEditorPanel(session)
+    qtbot.addWidget(made)
+    made.resize(900, 700)
+    made.show()
+    session.open_model("test:small", layer=UNIT.layer, unit=UNIT)
+    session.open_images("test:images")
+    qtbot.waitUntil(lambda: len(made.views()) == 2)
+    return made
+
+
+def entries(session) -> list:
+    return session.project.edits
+
+
+def test_nothing_open_says_what_to_do(session, qtbot):
+    made = FilterEditorPanel(session)
+    qtbot.addWidget(made)
+    made.show()
+    assert "select a unit" in made.kernels.message and made.views() == []
+    assert not made.recover.isEnabled() and not made.export.isEnabled()
+
+
+def test_the_own_kernel_is_shown_and_tried_without_becoming_an_edit(panel, session, runner):
+    assert np.array_equal(panel.kernels.data()["own"], OWN) and np.array_equal(panel.kernels.hand, OWN)
+    assert "Correlation with the own unit 0.875" in panel.said.text() and "2,000 images" in panel.said.text()
+    assert entries(session) == [] and len(runner.asked(TryKernel)) == 1
+    assert set(panel.responses.data()) >= {"lines_own", "curves_hand", "images_own"}
+
+
+def test_a_stroke_is_an_edit_that_is_tried_and_taken_back(panel, session, runner, qtbot):
+    panel.brush.setValue(-1.0)
+    side, _, places = panel.kernels._squares(QRectF(panel.kernels.rect()))
+    corner = places[1][1]
+    start, end = (QPoint(round(corner.x() + side * x), round(corner.y() + side / 2)) for x in (0.1, 0.3))
+    qtbot.mousePress(panel.kernels, Qt.MouseButton.LeftButton, pos=start)
+    qtbot.mouseMove(panel.kernels, end)
+    assert entries(session) == [], "nothing is written before the stroke ends"
+    qtbot.mouseRelease(panel.kernels, Qt.MouseButton.LeftButton, pos=end)
+    [edit] = entries(session)
+    assert (edit.model, edit.layer, edit.unit, edit.bias, edit.template, edit.enabled) == ("test:small", UNIT.layer, 3, 0.25, "", True)
+    kernel = session.project.arrays[edit.array]
+    assert kernel[1, 2, 0] == -1 and np.array_equal(kernel[0], OWN[0]) and np.array_equal(kernel[2], OWN[2])
+    qtbot.waitUntil(lambda: np.array_equal(panel._tried_kernel(), kernel))
+    assert np.array_equal(OWN, panel.kernels.data()["own"]) and panel.stack.item(0).text().endswith("painted")
+    session.undo_stack.undo()
+    assert entries(session) == [] and np.array_equal(panel.kernels.hand, OWN) and panel.stack.count() == 0
+    session.undo_stack.redo()
+    assert np.array_equal(panel.kernels.hand, kernel)
+    assert np.array_equal(KernelEdit.from_document(runner.asked(TryKernel)[-1].edit).kernel, kernel)
+
+
+def test_a_template_is_written_and_the_impossible_is_refused_at_its_field(panel, session):
+    form = panel.form
+    assert form.kind.findData("gabor") > 0 and form.kind.findData("complex_gabor") < 0, "only what can be made of pixels"
+    form.kind.setCurrentIndex(form.kind.findData("gabor"))
+    form.kind.activated.emit(form.kind.currentIndex())
+    [edit] = entries(session)
+    assert edit.template == "gabor" and edit.parameters["wavelength"] == 5
+    form.field("orientation").setText("90")
+    form.field("orientation").editingFinished.emit()
+    [edit] = entries(session)
+    upright = session.project.arrays[edit.array]
+    assert edit.parameters["orientation"] == 90 and np.allclose(upright[0], upright[0][::-1], atol=1e-6)
+    for text, said in (("1", "not between 2 and 60"), ("x", "not a number")):
+        form.field("wavelength").setText(text)
+        form.field("wavelength").editingFinished.emit()
+        assert said in form.complaint_at("wavelength") and form.complaint_at("orientation") == ""
+        assert entries(session) == [edit], "what cannot be changes nothing"
+    form.field("wavelength").setText("4")
+    form.field("wavelength").editingFinished.emit()
+    assert form.complaint_at("wavelength") == "" and entries(session)[0].parameters["wavelength"] == 4
+    session.undo_stack.undo()
+    assert form.field("wavelength").text() == "5"
+
+
+def test_what_is_ticked_is_recovered_and_exported(panel, session, runner, qtbot):
+    panel.empty.click()
+    assert not session.project.arrays[entries(session)[0].array].any()
+    panel.recover.click()
+    qtbot.waitUntil(lambda: panel.bars.data() != {})
+    [request] = runner.asked(RunAnalysis)
+    assert request.analysis == "HandCoding" and [one["unit"] for one in request.parameters["edits"]] == [3]
+    assert "Recovered 62 % [40, 80]; shuffled kernels 5 %" in panel.bars.accessibleDescription() and len(panel.views()) == 3
+    panel.write_network("some/where.safetensors")
+    assert runner.asked(ExportNetwork)[0].path == "some/where.safetensors"
+    panel.stack.item(0).setCheckState(Qt.CheckState.Unchecked)
+    assert entries(session)[0].enabled is False and not panel.recover.isEnabled() and not panel.export.isEnabled()
+    session.undo_stack.undo()
+    assert panel.stack.item(0).checkState() == Qt.CheckState.Checked
+    panel.stack.item(0).setSelected(True)
+    panel.remove.click()
+    assert entries(session) == [] and np.array_equal(panel.kernels.hand, OWN)
+
+
+def test_a_unit_without_a_kernel_is_told_and_another_network_begins_empty(panel, session, runner, qtbot):
+    runner.answers[KernelOf] = InputError("head:1 has no kernel that can be written: it is made by linear")
+    panel.empty.click()
+    session.select_unit(Unit("head", 1))
+    qtbot.waitUntil(lambda: "made by linear" in panel.kernels.message)
+    assert panel.views() == [] and not panel.empty.isEnabled() and panel.stack.count() == 1
+    panel.stack.itemActivated.emit(panel.stack.item(0))
+    assert session.unit == UNIT
+
+
+def test_the_brush_is_kept(panel):
+    panel.brush.setValue(-0.5)
+    state = panel.save_state()
+    panel.restore_state({})
+    assert panel.brush.value() == 1.0
+    panel.restore_state(state)
+    assert panel.brush.value() == -0.5 and panel.kernels.brush == -0.5

@@ -1,0 +1,14 @@
+"""Hand-coding: kernels written by hand take the place of learned ones, and what comes back of the performance is measured.
+
+`analysis` declares the question, `bench` runs a network and its versions from the edited layers on, `fitting` finds offset and scale,
+`recovery` turns losses into what is recovered, `figures` draws.
+`ground` measures what the units that a kernel reads detect; `curves` finds the curve detectors and writes them from that,
+`early` names the families of the first layer and writes each unit as the template it is most like. `trial` tries one kernel while it is
+painted.
+"""
+
+from workbench.analyses.hand_coding.analysis import HandCoding
+from workbench.analyses.hand_coding.curves import HandCodedCurves
+from workbench.analyses.hand_coding.early import EarlyFamilies
+
+__all__ = ["EarlyFamilies", "HandCodedCurves", "HandCoding"]

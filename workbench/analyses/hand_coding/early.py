@@ -1,0 +1,217 @@
+"""Which families of early vision a network's first layer has, and each unit written as the template it is most like."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from workbench.analyses.analysis import Analysis, Result, register
+from workbench.analyses.hand_coding import figures
+from workbench.finite import plain
+from workbench.input_error import InputError
+from workbench.kernel_edits import KernelEdit
+from workbench.kernel_ground import Ground
+from workbench.kernel_templates import TEMPLATES, Knob, TemplateError
+from workbench.models.kernel_site import KernelSite
+from workbench.models.layer import Unit
+from workbench.task import Task
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from workbench.images.image_set import ImageSet
+    from workbench.models.traced_model import TracedModel
+
+FAMILIES = ("gabor", "line", "curve", "colour_contrast", "centre_surround", "line_end", "boundary")
+"""Templates over pixels, in the order in which equal ones count."""
+LEAST, MOST = 0.08, 0.8
+"""Of the kernel's side: lengths that are tried, whatever larger ones are possible."""
+LENGTHS = frozenset("wavelength sigma width size softness centre surround length radius".split())
+ROUNDS, NEAR = 5, 60
+"""Rounds in which the best template of a unit is varied a little, and how often in each."""
+
+
+@register
+class EarlyFamilies(Analysis):
+    """Compare every kernel of the first layer with the templates of early vision, and with what random-weight twins reach.
+
+    A unit's fit to a family is the squared cosine of its kernel (colours and all) with the best of many templates of that family, drawn at
+    random over what their parameters may be and then varied: the part of the kernel that the template explains, 0 to 1. A family is
+    present where some unit whose best family it is fits better than any unit of any twin fits any family (a maximum over units, families
+    and twins). Each unit is written as the template that fits it best. Templates are compared with weights here, not with responses.
+
+    Only families that one kernel over pixels can be are asked about: high-low frequency and complex Gabor detectors need a layer below.
+
+    Arrays:
+
+    ``fit``
+        float64 ``unit family``.
+    ``twin_fit``
+        float64 ``twin``: the highest of each.
+    ``kernel/U`` ``own/U``
+        float32 ``channel y x``, for unit U.
+    """
+
+    title: ClassVar[str] = "Families of early vision"
+    version: ClassVar[int] = 1
+
+    layer: str = Field(default="", description="Layer that reads the image; none: the first that does.")
+    draws: int = Field(default=1500, ge=50, le=100_000, description="Templates of each family that are drawn at random.")
+    twins: int = Field(default=20, ge=1, le=100, description="Random-weight twins.")
+    seed: int = Field(default=0, ge=0, lt=2**31, description="Of the templates and of the first twin.")
+
+    def compute(
+        self, model: TracedModel, images: ImageSet | None, task: Task
+    ) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
+        """Draw templates once, compare all kernels with them, then vary the best."""
+        layer = model.layer(self.layer).name if self.layer else first_layer(model)
+        site, _ = KernelSite.of(model, Unit(layer, 0))
+        ground = site.ground(model)
+        if ground.over != "pixels":
+            raise InputError(f"{layer} reads {site.reads}, not the image; choose the first layer")
+        units = model.layer(layer).units
+        total = len(FAMILIES) + self.twins + units
+        random = np.random.default_rng(self.seed)
+        drawn = {}
+        for done, family in enumerate(FAMILIES):
+            drawn[family] = draw(family, ground, self.draws, random)
+            task.step(done, total, note="drawing templates")
+        own = kernels_of(model, layer)
+        fits, best = compare(own, drawn)
+        highest = np.empty(self.twins)
+        for place in range(self.twins):
+            twin = kernels_of(model.twin(self.seed + place), layer)
+            refined = [improve(kernel, drawn, *at, ground, random)[0] for kernel, at in zip(twin, _best(twin, drawn), strict=True)]
+            highest[place] = max(refined)
+            task.step(len(FAMILIES) + place + 1, total, note="asking random-weight twins")
+        arrays: dict[str, npt.NDArray[Any]] = {"twin_fit": highest}
+        rows = []
+        for unit in range(units):
+            family = FAMILIES[int(fits[unit].argmax())]
+            fit, values, kernel = improve(own[unit], drawn, family, int(best[unit][FAMILIES.index(family)]), ground, random)
+            fits[unit, FAMILIES.index(family)] = fit
+            written = kernel * float((own[unit] * kernel).sum())
+            edit = KernelEdit(layer, unit, written, site.kernel(model, unit)[1] if site.shift else 0.0, family, values)
+            arrays |= {f"kernel/{unit}": edit.kernel, f"own/{unit}": own[unit]}
+            row = {"unit": edit.address, "family": family, "fit": plain(fit), "correlation": plain(float(np.sqrt(fit)))}
+            rows.append(row | {"present": bool(fit > highest.max()), "parameters": values, "edit": edit.document()})
+            task.step(len(FAMILIES) + self.twins + unit + 1, total, note="varying the best templates")
+        counted = {
+            family: {
+                "units": sum(row["family"] == family for row in rows),
+                "present": sum(row["family"] == family and bool(row["present"]) for row in rows),
+                "best": plain(float(fits[:, place].max())),
+            }
+            for place, family in enumerate(FAMILIES)
+        }
+        return arrays | {"fit": fits}, {
+            "layer": layer,
+            "families": counted,
+            "twin_highest": float(highest.max()),
+            "twins": self.twins,
+            "network": model.name,
+            "units": rows,
+        }
+
+    @classmethod
+    def draw(cls, result: Result) -> dict[str, Figure]:
+        """Draw the kernels beside the templates they are most like."""
+        return {"kernels": figures.kernels(result)}
+
+
+def first_layer(model: TracedModel) -> str:
+    """Return the first layer behind a non-linearity (or before, where there is none) whose kernels read the image.
+
+    Raises
+    ------
+    InputError
+        When there is none.
+    """
+    for layer in model.layers.values():
+        if len(layer.positions) == 2 and layer.units > 3 and layer.role != "pre":
+            try:
+                site, _ = KernelSite.of(model, Unit(layer.name, 0))
+            except InputError:  # made by something else
+                continue
+            if site.ground(model).over == "pixels" and site.post == layer.name:
+                return layer.name
+    raise InputError(f"{model.name} has no first layer of kernels that read the image's colours")
+
+
+def kernels_of(model: TracedModel, layer: str) -> npt.NDArray[np.float32]:
+    """Return the kernels of a layer, ``unit channel y x``, normalisation folded in."""
+    sites = [KernelSite.of(model, Unit(layer, unit)) for unit in range(model.layer(layer).units)]
+    return np.stack([site.kernel(model, index)[0] for site, index in sites])
+
+
+Drawn = tuple[list[dict[str, float]], npt.NDArray[np.float32]]
+
+
+def draw(family: str, ground: Ground, number: int, random: np.random.Generator) -> Drawn:
+    """Draw templates: their parameters, and the kernels as rows of length 1."""
+    values, kernels = [], []
+    for _ in range(number):
+        one = {knob.name: _drawn(knob, ground, random) for knob in TEMPLATES[family].parameters("pixels")}
+        if random.random() < 0.4:
+            one["colour"] = float(family == "colour_contrast")
+        written = _written(family, ground, one)
+        if written is not None:
+            values.append(one)
+            kernels.append(written)
+    return values, np.stack(kernels)
+
+
+def _drawn(knob: Knob, ground: Ground, random: np.random.Generator) -> float:
+    low, high = max(knob.low, 0.0) if knob.unit == "degrees" else knob.low, knob.high
+    if knob.name in LENGTHS:
+        side = min(ground.side)
+        low, high = max(low, LEAST * side), min(high, (4 if knob.name in ("radius", "length") else MOST) * side)
+        return float(np.exp(random.uniform(np.log(low), np.log(max(high, low * 1.01)))))
+    return float(random.uniform(low, high))
+
+
+def _written(family: str, ground: Ground, values: dict[str, float]) -> npt.NDArray[np.float32] | None:
+    """Return a kernel; None where its parameters do not fit one another."""
+    try:
+        return TEMPLATES[family].kernel(ground, values)
+    except TemplateError:
+        return None
+
+
+def compare(own: npt.NDArray[np.float32], drawn: dict[str, Drawn]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """Return the best fit of every unit to every family, and which template that is, each ``unit family``."""
+    flat = own.reshape(len(own), -1)
+    flat = flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-12)
+    squares = [np.square(flat @ drawn[family][1].reshape(len(drawn[family][1]), -1).T) for family in FAMILIES]
+    return np.stack([one.max(1) for one in squares], 1).astype(np.float64), np.stack([one.argmax(1) for one in squares], 1)
+
+
+def _best(own: npt.NDArray[np.float32], drawn: dict[str, Drawn]) -> list[tuple[str, int]]:
+    fits, best = compare(own, drawn)
+    return [(FAMILIES[int(row.argmax())], int(at[row.argmax()])) for row, at in zip(fits, best, strict=True)]
+
+
+def improve(
+    own: npt.NDArray[np.float32], drawn: dict[str, Drawn], family: str, at: int, ground: Ground, random: np.random.Generator
+) -> tuple[float, dict[str, float], npt.NDArray[np.float32]]:
+    """Vary the parameters of a template a little, again and again, and keep what fits better: fit, parameters, kernel."""
+    unit = own / max(float(np.linalg.norm(own)), 1e-12)
+    fit: Callable[[npt.NDArray[np.float32]], float] = lambda kernel: float((unit * kernel).sum()) ** 2  # noqa: E731
+    values, kernel = drawn[family][0][at], drawn[family][1][at]
+    highest, knobs = fit(kernel), {knob.name: knob for knob in TEMPLATES[family].parameters("pixels")}
+    for turn in range(ROUNDS):
+        spread = 0.3 / (1 + turn)
+        for _ in range(NEAR // ROUNDS):
+            near = dict(values)
+            for name, knob in knobs.items():
+                step = random.normal() * spread
+                moved = near[name] * np.exp(step) if name in LENGTHS else near[name] + step * (60 if knob.unit == "degrees" else 0.5)
+                near[name] = float(np.clip(moved, knob.low, knob.high))
+            written = _written(family, ground, near)
+            if written is not None and fit(written) > highest:
+                highest, values, kernel = fit(written), near, written
+    return highest, values, kernel

@@ -1,0 +1,119 @@
+"""The figures of hand-coding: what is recovered beside its controls, and the kernels beside the network's own."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from workbench.figure_colours import ACCENT, INK, LIGHT
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from workbench.analyses.analysis import Result
+
+KERNELS, CHANNELS = 16, 6
+"""Units and channels of each that are drawn."""
+
+
+def recovered(result: Result) -> Figure:
+    """Draw the mean losses on one axis, with the accuracies, and shuffled kernels beside those by hand."""
+    from matplotlib.figure import Figure
+
+    summary = result.summary
+    figure = Figure(figsize=(6.8, 3.4), layout="constrained")
+    axis = figure.subplots()
+    rows = [("full", "network"), ("hand", "by hand"), ("offset", "offset alone"), ("ablated", "at their mean"), ("zeroed", "at zero")]
+    values = [summary[f"loss_{row}"] for row, _ in rows]
+    places = list(range(len(rows)))
+    for place, value in zip(places, values, strict=True):  # dots, not bars: the axis does not begin at 0
+        axis.axhline(place, color=LIGHT, linewidth=0.6, zorder=0)
+        axis.plot(value, place, "o", color=ACCENT if place == 1 else INK, markersize=6)
+    axis.set_yticks(places, [name for _, name in rows], fontsize=8)
+    axis.invert_yaxis()
+    for place, (row, _) in enumerate(rows):
+        said = f"   {values[place]:.3f}"
+        accuracy = summary.get(f"accuracy_{row}")
+        said += f", accuracy {100 * accuracy:.1f} %" if accuracy is not None else ""
+        axis.text(values[place], place, said, va="bottom", fontsize=7)
+    shuffled = result.arrays["shuffled_loss"]
+    if len(shuffled):
+        beside, label = np.full(len(shuffled), places[1] + 0.3), f"{len(shuffled)} shuffled kernels"
+        axis.plot(shuffled, beside, ".", color=INK, markersize=4, label=label)
+        axis.legend(fontsize=7, frameon=False, loc="lower right")
+    low, high = min(values), max([*values, *shuffled.tolist()])
+    axis.set_xlim(low - 0.25 * (high - low), high + 0.35 * (high - low) + 1e-9)
+    axis.set_xlabel(f"loss: minus the {summary['task']}, nats, n = {summary['images']} images", fontsize=8, parse_math=False)
+    axis.tick_params(labelsize=7)
+    if summary["refused"]:
+        told = "nothing can be said: " + summary["refused"]
+    else:
+        told = f"recovered {100 * summary['recovered']:.0f} % [{100 * summary['recovered_low']:.0f}, {100 * summary['recovered_high']:.0f}]"
+    axis.set_title(f"{summary['network']}: {len(summary['units'])} units by hand\n{told}", fontsize=8, parse_math=False, wrap=True)
+    return figure
+
+
+def kernels(result: Result) -> Figure:
+    """Draw the kernels by hand and the network's own, side by side; over more channels than fit, the strongest of the two."""
+    from matplotlib.figure import Figure
+
+    units = result.summary["units"][:KERNELS]
+    columns = min(4, len(units))
+    rows = math.ceil(len(units) / columns)
+    _, height, width = result.arrays["own/0"].shape
+    each = 2.5 * 2 * (height + 1) / (min(CHANNELS, len(result.arrays["own/0"])) * (width + 1)) + 0.3
+    figure = Figure(figsize=(2.6 * columns, each * rows + 0.4), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for place, axis in enumerate(grid.flat):
+        axis.set_axis_off()
+        if place < len(units):
+            _pair(axis, result.arrays[f"own/{place}"], result.arrays[f"kernel/{place}"])
+            alike = units[place]["correlation"]
+            said = "" if alike is None else f", r {alike:.2f}"
+            axis.set_title(f"{units[place]['unit']}{said}", fontsize=7, parse_math=False)
+    figure.suptitle("own (above) and by hand (below); red excites, blue inhibits; r: correlation of the outputs", fontsize=7)
+    return figure
+
+
+def _pair(axis: Axes, own: npt.NDArray[np.float32], hand: npt.NDArray[np.float32]) -> None:
+    strength = np.square(own).sum((1, 2)) / max(float(np.square(own).sum()), 1e-12)
+    strength = strength + np.square(hand).sum((1, 2)) / max(float(np.square(hand).sum()), 1e-12)
+    shown = np.sort(np.argsort(-strength, kind="stable")[:CHANNELS])
+    gap = ((0, 0), (0, 1), (0, 1))
+    lines = []
+    for kernel in (own, hand):
+        scaled = kernel[shown] / max(float(np.abs(kernel[shown]).max()), 1e-12)
+        lines.append(np.concatenate(list(np.pad(scaled, gap, constant_values=np.nan)), 1))
+    axis.imshow(np.concatenate(lines), cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest")
+
+
+def curve_maps(result: Result) -> Figure:
+    """Draw for each unit the responses to curves by direction and radius, its own above and those of the kernel by hand below."""
+    from matplotlib.figure import Figure
+
+    units = result.summary["units"][:KERNELS]
+    columns = min(4, len(units))
+    rows = math.ceil(len(units) / columns)
+    figure = Figure(figsize=(2.6 * columns, 1.5 * rows + 0.5), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for place, axis in enumerate(grid.flat):
+        axis.set_axis_off()
+        if place < len(units):
+            pair = [result.arrays[name][place] for name in ("own_map", "hand_map")]
+            scaled = [(one - one.min()) / max(float(np.ptp(one)), 1e-12) for one in pair]
+            gap = np.full((1, scaled[0].shape[1]), np.nan)
+            axis.imshow(np.concatenate([scaled[0], gap, scaled[1]]), aspect="auto", cmap="magma", interpolation="nearest")
+            unit = units[place]
+            held = "-" if unit["held_out"] is None else f"{unit['held_out']:.2f}"
+            axis.set_title(f"{unit['unit']} {unit['prefers']:.0f}°, r {held}", fontsize=7, parse_math=False)
+    radii = ", ".join(f"{radius:g}" for radius in result.summary["radii"])
+    figure.suptitle(
+        f"response to black curves: across, direction 0° to 345°; down, radius {radii} of the side; own above, by hand below,\n"
+        "each from its least to its most; r: correlation on curves of other radii",
+        fontsize=7,
+    )
+    return figure

@@ -1,0 +1,59 @@
+"""A network with kernels written by hand as a file that other programs open: safetensors, and a card that says what was written."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+import workbench
+from workbench.input_error import InputError
+from workbench.kernel_edits import KernelEdit, last_of_each
+from workbench.models.kernel_site import with_kernels
+from workbench.models.tensors import tensors_of
+from workbench.models.traced_model import TracedModel
+
+
+def export_network(model: TracedModel, edits: Sequence[KernelEdit], path: Path) -> Path:
+    """Write all weights, under the names the network's library gives them, and ``NAME.json`` beside them; return the file.
+
+    Raises
+    ------
+    InputError
+        When there is nothing that was written by hand, or the file cannot be written.
+    """
+    kept = last_of_each(edits)
+    if not kept:
+        raise InputError("there is no kernel written by hand to export; write one, or switch one on")
+    edited = with_kernels(model, kept)
+    written = dict(tensors_of(edited.graph.capture))
+    state: dict[str, Tensor] = {name: written.get(name, value) for name, value in model.graph.capture.module.state_dict().items()}
+    card = {
+        "network": model.ref,
+        "architecture": model.architecture,
+        "weights": model.weight_hash,
+        "licence": model.licence,
+        "labels": list(model.labels),
+        "versions": {"workbench": workbench.__version__, "torch": str(torch.__version__)},
+        "edits": [
+            {"unit": edit.address, "template": edit.template, "parameters": dict(edit.parameters), "bias": edit.bias, "label": edit.told}
+            for edit in kept
+        ],
+    }
+    # Each on its own: tied weights share their memory, which safetensors refuses.
+    alone = {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
+    about = {"network": model.ref, "edits": str(len(kept)), "made_by": f"Circuit Workbench {workbench.__version__}"}
+    beside = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        save_file(alone, beside, about)
+        os.replace(beside, path)
+        beside.write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        os.replace(beside, path.with_suffix(".json"))
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror or error}") from error
+    return path
