@@ -89,10 +89,10 @@ def draw(capture: Capture, seed: int) -> nn.Module:
         **dict(fresh.named_parameters(remove_duplicate=False)),
     }
     root = nn.Module()
-    for name, value in _tensors(capture):
+    for name, value in tensors_of(capture):
         if isinstance(value, nn.Parameter) and name not in tensors:
             raise InputError(f"no twin can be drawn: {type(capture.module).__name__} has no parameter {name}")
-        _assign(root, name, tensors.get(name, value))
+        assign(root, name, tensors.get(name, value))
     return root
 
 
@@ -194,7 +194,7 @@ def _small_gain(parameter: Tensor) -> bool:
     return bool(value != 0 and value != 1 and (parameter == value).all())
 
 
-def _tensors(capture: Capture) -> list[tuple[str, Tensor]]:
+def tensors_of(capture: Capture) -> list[tuple[str, Tensor]]:
     """Return what the graph reads from its root, and all parameters and buffers, by name."""
     root = capture.root
     read = {str(node.target) for node in capture.graph.nodes if node.op == "get_attr"}
@@ -209,7 +209,8 @@ def _tensors(capture: Capture) -> list[tuple[str, Tensor]]:
     return list(found.items())
 
 
-def _assign(root: nn.Module, name: str, value: Tensor) -> None:
+def assign(root: nn.Module, name: str, value: Tensor) -> None:
+    """Put a tensor into a module by its dotted name, as a parameter where it is one."""
     *path, last = name.split(".")
     module = root
     for part in path:
