@@ -107,5 +107,11 @@ PANELS: dict[str, Entry] = {
         "centre",
         "What is known of a unit as a detector: seven pieces of evidence beside their nulls, and a screen to label pictures blind.",
     ),
+    "polysemanticity": Entry(
+        "polysemanticity:PolysemanticityPanel",
+        "Mixtures",
+        "centre",
+        "Which units of a layer mix several things, and what each of these is made of; directions and autoencoder latents as units.",
+    ),
 }
 """Panel id -> entry. The order gives the shortcuts Ctrl+1 to Ctrl+9, Ctrl+0, then Ctrl+Alt+1 and so on, and the order of the tabs."""

@@ -279,8 +279,16 @@ def with_directions_of(ref: str, name: str) -> str:
         reference = Reference.parse(ref)
     except LoadError:
         return f"{ref}?{DIRECTIONS}={name}"
-    names = [known for known in (reference.get(DIRECTIONS) or "").split(",") if known and known != name]
+    names = [known for known in directions_in(ref) if known != name]
     return str(reference.having(DIRECTIONS, ",".join([*names, name])))
+
+
+def directions_in(ref: str) -> tuple[str, ...]:
+    """Return the names of the directions that a reference opens a network with."""
+    try:
+        return tuple(filter(None, (Reference.parse(ref).get(DIRECTIONS) or "").split(",")))
+    except LoadError:
+        return ()
 
 
 def without_directions(ref: str) -> str:

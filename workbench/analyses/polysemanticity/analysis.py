@@ -117,7 +117,9 @@ class Polysemanticity(Analysis):
                 raise InputError(f"{found.name} does not read {layer.name}; choose a layer behind it")
             return found
         reached = graph.downstream([layer.name])
-        behind = [other for other in targets_of(list(model.layers.values()), layer) if graph.node(other.name) in reached]
+        read_outs = {directions.reading for directions in model.directions}  # they tell everything apart that a direction can
+        layers = [other for other in model.layers.values() if other.name not in read_outs or other.name == layer.name]
+        behind = [other for other in targets_of(layers, layer) if graph.node(other.name) in reached]
         return sensible_target(behind, layer) if behind else None
 
     def _unit(
