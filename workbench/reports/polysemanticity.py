@@ -46,7 +46,7 @@ class Looked:
     autoencoders: Mapping[str, Mapping[str, float]]
 
 
-@answers("7.8", "Which units mix several things beside units of one kind, what each mixes, and what an autoencoder makes of the layer", MODELS)
+@answers("7.8", "Which units mix several things, what each mixes, and what a sparse autoencoder makes of the layer", MODELS)
 def polysemanticity(work: Work) -> Findings:
     """Look at layers spread over the depth of each network and of its random-weight twins."""
     chosen = work.each(lambda ref: layers_of(work.model(ref), LAYERS[work.quick]))
@@ -62,7 +62,7 @@ def polysemanticity(work: Work) -> Findings:
 
 
 def layers_of(model: TracedModel, number: int) -> list[str]:
-    """Return layers with enough units, spread over the middle of the network: blocks of branches where it has several, else post-activation.
+    """Return layers with enough units, spread over the middle: blocks of branches where the network has several, else post-activation.
 
     Raises
     ------
@@ -88,7 +88,8 @@ def _look(work: Work, ref: str, layer: str) -> Looked:
     twins = [work.run(f"{short(ref)}-{short(layer)}-twin-{seed}", analysis, twin_of(ref, seed)) for seed in range(TWINS[work.quick])]
     autoencoders = {}
     for name, network in (("trained", ref), ("random weights", twin_of(ref, 0))):
-        settings = {"network": network, "layer": layer, "images": work.images, "latents": LATENTS[work.quick], "steps": UPDATES[work.quick]}
+        settings: dict[str, Any] = {"network": network, "layer": layer, "images": work.images}
+        settings |= {"latents": LATENTS[work.quick], "steps": UPDATES[work.quick]}
         _, autoencoders[name] = work.train("SparseAutoencoder", settings)
     return Looked(ref, layer, result, twins, autoencoders)
 
@@ -129,15 +130,15 @@ def _answer(found: Sequence[Looked]) -> Section:
         summary, sae = one.result.summary, one.autoencoders
         here, there = _share([one.result]), _share(one.twins)
         line = (
-            f"{one.ref}, {one.layer}: {_told(*here)} units tested have several facets at q <= {summary['alpha']:g}, against {_told(*there)} "
-            f"with random weights; surrogates of one kind would give {summary['expected_false']:.1f}."
+            f"{one.ref}, {one.layer}: {_told(*here)} units tested have several facets at q <= {summary['alpha']:g}, against "
+            f"{_told(*there)} with random weights; about {summary['expected_false']:.1f} of them by chance."
         )
         if summary["told"] is not None:
-            line += f" A unit of {summary['downstream']} tells facets apart with a median held-out AUROC of {summary['told']:.2f} (chance .5)."
+            line += f" Units of {summary['downstream']} tell facets apart: median held-out AUROC {summary['told']:.2f} (chance .5)."
         trained, random = sae["trained"], sae["random weights"]
         line += (
-            f" An autoencoder explains {trained['explained']:.0%} of the layer's variance on held-out concepts ({trained['pca_explained']:.0%} "
-            f"by as many principal axes; {random['explained']:.0%} of that of a layer with random weights)."
+            f" An autoencoder explains {trained['explained']:.0%} of the layer's variance on held-out concepts "
+            f"({trained['pca_explained']:.0%} by as many principal axes; {random['explained']:.0%} of that of a layer with random weights)."
         )
         overlap = here[1] and there[1] and here[2] <= there[3] and there[2] <= here[3]
         if overlap:
@@ -147,7 +148,8 @@ def _answer(found: Sequence[Looked]) -> Section:
 
 
 def _counts(found: Sequence[Looked]) -> Section:
-    columns = ("layer", "weights", "tested", "several facets", "95 % of the share", "by activations", "agreement", "least score", "told apart")
+    counts = ("tested", "several facets", "95 % of the share", "by activations")
+    columns = ("layer", "weights", *counts, "agreement", "least score", "told apart")
     rows = []
     for one in found:
         for name, results in (("trained", [one.result]), ("random", one.twins)):
@@ -188,8 +190,8 @@ def _autoencoders(found: Sequence[Looked]) -> Section:
         for kind, figures in one.autoencoders.items()
     ]
     caption = (
-        "TopK autoencoders of the same size and number of updates on the trained network and on its random-weight twin. As many axes: as many "
-        "principal axes as latents are active at a position, but the same everywhere."
+        "TopK autoencoders of the same size and number of updates on the trained network and on its random-weight twin. As many axes: as "
+        "many principal axes as latents are active at a position, but the same everywhere."
     )
     return Section("What a sparse autoencoder explains", [Table(columns, rows, caption)])
 
@@ -222,8 +224,8 @@ def _missing(found: Sequence[Looked], work: Work) -> Section:
         if untested:
             said.append(f"{one.layer}: {len(untested)} units are driven by fewer than 20 concepts and were not tested.")
     said.append(
-        "A facet is a cluster of what a unit is built from on its strongest images of these drawings: another image set may show others, and "
-        "facets that a person would call one thing (left and right of the same) count as several."
+        "A facet is a cluster of what a unit is built from on its strongest images of this set: another set may show others, and facets "
+        "that a person would call one thing (left and right of the same) count as several."
     )
     said.append("Whether people find facets purer than units is not asked here; it needs blind labels.")
     if work.quick:
