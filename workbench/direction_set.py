@@ -124,6 +124,7 @@ class DirectionSet:
             "provenance": dict(self.provenance),
             "directions": len(self),
             "units": self.units,
+            "digest": self.digest,
         }
         parts = {"encoder": self.encoder, "bias": self.bias, "decoder": self.decoder, "spread": self.spread}
         beside = path.with_suffix(f".{os.getpid()}.part")
@@ -164,6 +165,7 @@ class DirectionCard:
     units: int
     kept: int
     provenance: Mapping[str, Any]
+    digest: str = ""
 
 
 def directions_folder() -> Path:
@@ -203,7 +205,7 @@ def list_directions() -> list[DirectionCard]:
             with safe_open(path, "np") as file:
                 about = json.loads((file.metadata() or {})["about"])
             sizes = (about["directions"], about["units"], about["kept"])
-            found.append(DirectionCard(path.stem, about["layer"], *sizes, about["provenance"]))
+            found.append(DirectionCard(path.stem, about["layer"], *sizes, about["provenance"], about["digest"]))
         except (OSError, SafetensorError, KeyError, TypeError, ValueError):
             continue  # find_directions says what is wrong with it once it is asked for
     return found

@@ -150,7 +150,7 @@ def test_a_direction_that_is_mixed_opens_as_a_unit(searched, runner, session, qt
     assert searched._result is not None  # the same network with directions is no other
 
 
-def test_directions_are_made_and_opened(panel, runner, qtbot):
+def test_directions_are_made_and_opened(panel, runner, session, qtbot):
     runner.answers[MakeDirections] = card
     panel.make.setChecked(True)
     box = panel.directions
@@ -159,6 +159,8 @@ def test_directions_are_made_and_opened(panel, runner, qtbot):
     qtbot.waitUntil(lambda: len(runner.asked(LoadModel)) == 2)
     (asked,) = runner.asked(MakeDirections)
     assert asked.parameters == {"layer": ACT, "method": "pca", "number": 16}
+    [used] = session.project.directions
+    assert (used.model, used.layer, used.name) == ("test:small", ACT, "blocks.1.act-pca")
     assert "60%" in box.said.text() and "20% by random" in box.said.text()
     box.method.setCurrentIndex(box.method.findData("probe"))
     assert not box.make.isEnabled()

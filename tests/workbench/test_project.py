@@ -19,7 +19,7 @@ import pytest
 from workbench import project as module
 from workbench.circuit import Circuit, Edge
 from workbench.labels import Label
-from workbench.project import Edit, Note, ProblemState, Project, ProjectError, Window
+from workbench.project import DirectionsUsed, Edit, Note, ProblemState, Project, ProjectError, Window
 from workbench.unit_families import Family
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,6 +44,7 @@ def example() -> Project:
         families={"timm:resnet18": [Family("curves", "layer1.0.conv1", [12, 3], [0.0, None])]},
         problems={"7.10": ProblemState("started", "me", "weights of the second tower"), "7.1": ProblemState()},
         circuits=[Circuit("curves", "timm:resnet18", "emoji").with_edges([Edge("conv1:3", "layer1:7", -0.5)]), Circuit("empty")],
+        directions=[DirectionsUsed("timm:resnet18", "layer1", "layer1-pca", "0f" * 32)],
         edits=[Edit("timm:resnet18", "conv1.weight", "hand-made curve", False)],
         arrays={"hand-made curve": np.arange(24, dtype=np.float32).reshape(2, 3, 4), "twin": np.arange(3), "same": np.arange(3)},
     )
@@ -349,6 +350,11 @@ def test_a_file_of_each_older_version_is_still_read():
             assert circuit.figures == {"weights": {"images": 64, "path": "all", "gate": "mean"}}
         else:
             assert project.circuits == []
+        if file.stem >= "version_4":
+            [used] = project.directions
+            assert (used.layer, used.name, used.digest) == ("blocks.2.0", "curves-pca", "0f" * 32)
+        else:
+            assert project.directions == []
         assert project.problems["7.10"].status == "started"
         assert project.window.state == b"docks"
         assert project.arrays["kernel"].tolist() == [[1.0, -1.0]]

@@ -282,8 +282,18 @@ class PolysemanticityPanel(Panel):
         model = self.session.model
         if model is None:
             return
+        self._record(card, without_directions(model.ref))
         self.session.inform(f"{card.directions:,} directions of {card.layer} are the layer {card.layer}~{card.name}.")
         self._look_at_latent(card.name, -1, card.layer)
+
+    def _record(self, card: DirectionCard, model: str) -> None:
+        """Note in the investigation that it has these directions, in place of earlier ones of that name."""
+        from workbench.project import DirectionsUsed
+
+        project = self.session.project
+        project.directions = [known for known in project.directions if known.name != card.name]
+        project.directions.append(DirectionsUsed(model, card.layer, card.name, card.digest))
+        self.session.touch()
 
     def _look_at_latent(self, name: str, direction: int, layer: str = "") -> None:
         """Select a direction as a unit; the network is opened with its set first where it is not yet."""

@@ -199,11 +199,5 @@ class FacetCrops(Request):
 
 def card_of(directions: DirectionSet) -> DirectionCard:
     """Return what a list shows of a set."""
-    return DirectionCard(
-        directions.name,
-        directions.layer,
-        len(directions),
-        directions.units,
-        directions.kept,
-        dict(directions.provenance),
-    )
+    sizes = (len(directions), directions.units, directions.kept)
+    return DirectionCard(directions.name, directions.layer, *sizes, dict(directions.provenance), directions.digest)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -103,8 +103,12 @@ class Polysemanticity(Analysis):
             below = Below.of(model, Unit(layer.name, unit), self.sources)
             shared = pieces.setdefault(below.target.layer, below)
             below = Below(below.target, below.layer, below.sources, below.others, shared.cut)
-            rows.append(self._unit(model, images, layer, above, below, examples, row, unit, first, task))
-            task.step(len(images) + each * (row + 1), total, note=f"{layer.name}:{unit}")
+
+            def pulse(done: int = len(images) + each * row, unit: int = unit) -> None:
+                task.step(done, total, note=f"{layer.name}:{unit}")
+
+            rows.append(self._unit(model, images, layer, above, below, examples, row, unit, first, pulse))
+        task.step(total, total)
         arrays = self._arrays(units, examples, rows)
         return arrays, self._summary(layer, units, examples, rows, arrays, above)
 
@@ -133,7 +137,7 @@ class Polysemanticity(Analysis):
         row: int,
         unit: int,
         first: npt.NDArray[np.bool_],
-        task: Task,
+        pulse: Callable[[], None],
     ) -> _Row:
         """Cluster the images of one unit both ways, and look above."""
         index = examples.index[row][examples.index[row] >= 0].astype(np.int64)
@@ -145,10 +149,6 @@ class Polysemanticity(Analysis):
         read = [layer.name] if above is None else [layer.name, above.name]
         with torch.inference_mode():
             found = model.activations(inputs, read)
-
-        def pulse() -> None:
-            task.step(0, 0, note=f"{layer.name}:{unit}")
-
         given = (self.most, self.draws, self.seed, self.alpha, pulse)
         facets = clusters_of(shares, *given)
         rival = clusters_of(around(layer, found[layer.name], unit, place), *given)
