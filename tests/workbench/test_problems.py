@@ -29,8 +29,8 @@ TABLE = {
     "7.18": ("Diffusion models", "B"),
 }
 PANELS = {  # a panel that is not built yet has the id it will have
-    *("problems", "model_loader", "neuron_grid", "inspector", "weights", "motifs", "circuit_graph", "evidence", "polysemanticity", "patching_canvas"),
-    *("filter_editor", "tuning", "training", "attention", "text_search", "generate", "jobs", "notes"),
+    *("problems", "model_loader", "neuron_grid", "inspector", "weights", "motifs", "circuit_graph", "evidence", "patching_canvas"),
+    *("polysemanticity", "filter_editor", "tuning", "training", "attention", "text_search", "generate", "jobs", "notes"),
 }
 
 
