@@ -115,9 +115,16 @@ def _figures(one: Looked) -> dict[str, Any]:
         "twin_polysemantic": twin_some,
         "twin_tested": twin_tested,
         "twin_interval": [twin_low, twin_high],
+        "twin_told": _told_in(one.twins),
         "autoencoders": {name: dict(figures) for name, figures in one.autoencoders.items()},
         **{name: one.result.summary[name] for name in rest},
     }
+
+
+def _told_in(results: Sequence[Result]) -> float | None:
+    """Return the median over networks of how well facets are told apart downstream, None where none has any."""
+    found = [float(result.summary["told"]) for result in results if result.summary["told"] is not None]
+    return float(np.median(found)) if found else None
 
 
 def _told(some: int, tested: int, low: float, high: float) -> str:
@@ -134,7 +141,8 @@ def _answer(found: Sequence[Looked]) -> Section:
             f"{_told(*there)} with random weights; about {summary['expected_false']:.1f} of them by chance."
         )
         if summary["told"] is not None:
-            line += f" Units of {summary['downstream']} tell facets apart: median held-out AUROC {summary['told']:.2f} (chance .5)."
+            line += f" Units of {summary['downstream']} tell facets apart: median held-out AUROC {summary['told']:.2f} (chance .5"
+            line += f", random weights {random_told:.2f})." if (random_told := _told_in(one.twins)) is not None else ")."
         trained, random = sae["trained"], sae["random weights"]
         line += (
             f" An autoencoder explains {trained['explained']:.0%} of the layer's variance on held-out concepts "
