@@ -166,6 +166,8 @@ class UnitPage(QWidget):
             said = f"<b>{name}</b>: {kinds}, score {score:.1f} (one kind: 0 ± 1), q {q:.2g}"
             if count > 1 and not rival:
                 said += f", agreement with activations {float(arrays['agreement'][row]):.2f}"
+                apart = [f"{one.told_by} {one.told:.2f}" for one in facets_of(result, self._unit) if math.isfinite(one.told)]
+                said += f"<br>Told apart downstream, held-out AUROC (.5 by chance): {', '.join(apart)}" if apart else ""
         self.heading.setText(said)
         made = self._made()
         labels = arrays[f"{prefix}facet"][row]
@@ -223,9 +225,8 @@ class UnitPage(QWidget):
             note = ""
             if facet < len(facets) and not self.rival.isChecked():
                 one = facets[facet]
-                label += f", from {', '.join(one.inputs[:3])}" if one.inputs else ""
-                if math.isfinite(one.told):
-                    note = f"{one.told_by} tells it from the others: AUROC {one.told:.2f} (.5 by chance)"
+                label += f", from {together(one.inputs[:3])}" if one.inputs else ""
+                note = f"AUROC {one.told:.2f}" if math.isfinite(one.told) else ""
             rows.append(Row(label, tuple(pictures), note, lines=2))
         return rows
 
@@ -359,3 +360,12 @@ class UnitPage(QWidget):
     def views(self) -> list[View]:
         """Return what can be exported."""
         return [self.strip, self.scatter, self.histogram, self.latents] if self._result is not None else []
+
+
+def together(addresses: tuple[str, ...]) -> str:
+    """Write addresses shortly: those of one layer name it once."""
+    layers: dict[str, list[str]] = {}
+    for address in addresses:
+        layer, _, unit = address.rpartition(":")
+        layers.setdefault(layer, []).append(unit)
+    return ", ".join(f"{layer}:{','.join(units)}" for layer, units in layers.items())
