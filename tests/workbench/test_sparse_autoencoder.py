@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 import workbench
-from workbench.task import Task
+from workbench.task import Cancelled, Task
 from workbench.training import trainer
 from workbench.training.recipe import Recipe, RecipeError, recipe
 from workbench.training.recipes.sparse_autoencoder import TopK, directions_of
@@ -40,7 +40,7 @@ def small(images: str, **settings: object) -> Recipe:
 
 
 def test_it_explains_more_the_longer_it_trains_and_says_what_is_dead(noise: str, tmp_path: Path) -> None:
-    course = trainer.train(small(noise, steps=150, latents=40, kept=4, silent=20), tmp_path, Task(), device="cpu", precision="fp32")
+    course = trainer.train(small(noise, steps=100, latents=40, kept=4, silent=20), tmp_path, Task(), device="cpu", precision="fp32")
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     assert lines[-1]["explained"] > lines[0]["explained"] + 0.2 and 0 <= lines[-1]["dead"] <= 1
     figures = course.evaluate(course.module.eval(), Task())
@@ -82,11 +82,29 @@ def test_stopped_and_gone_on_it_ends_with_the_very_weights(noise: str, tmp_path:
         assert torch.equal(weight, halves.module.state_dict()[name]), name
 
 
+def test_a_pause_loses_no_update(noise: str, tmp_path: Path) -> None:
+    class Paused(Task):
+        """Cancels at the first chance after three updates."""
+
+        def __init__(self) -> None:
+            self.done = 0.0
+
+        def step(self, done: float, total: float, partial: object = None, note: str = "") -> None:
+            self.done = max(self.done, done if total == 400 else 0)
+            if self.done >= 3:
+                raise Cancelled
+
+    paused = Paused()
+    with pytest.raises(Cancelled):
+        trainer.train(small(noise, steps=400, batch=512), tmp_path, paused, device="cpu", precision="bf16")
+    assert trainer.read_tensors(tmp_path / "state.safetensors")[1]["step"] == str(int(paused.done)) == "3"
+
+
 def test_killed_it_loses_at_most_one_interval(noise: str, tmp_path: Path) -> None:
     code = (
         "import sys, torch\n"
         "from pathlib import Path\n"
-        "from workbench.task import Task\n"
+        "from workbench.task import Cancelled, Task\n"
         "from workbench.training import trainer\n"
         "from workbench.training.recipe import recipe\n"
         "trainer.INTERVAL = 20\n"

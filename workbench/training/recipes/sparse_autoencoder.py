@@ -29,7 +29,7 @@ from workbench.training.recipes.classifier import split
 from workbench.training.trainer import read_document, read_tensors
 
 READ_AT_ONCE = 32
-IMAGES, PLACES, PASSES = 512, 16, 4
+IMAGES, PLACES, PASSES = 256, 16, 4
 """Images of one stretch of the stream, positions taken of each at random, and how often each is used before the next stretch is read."""
 AUXILIARY = 1 / 32
 """Weight of the auxiliary loss."""
@@ -131,7 +131,6 @@ class _Autoencoding(Course):
             "network": recipe.network,
             "weights": self.model.weight_hash,
         }
-        self._task = task
         self._stretch, self._rows = -1, torch.zeros(0, self.layer.units)
         latents, kept = recipe.sizes(self.layer.units)
         torch.manual_seed(recipe.seed)
@@ -147,8 +146,11 @@ class _Autoencoding(Course):
         """The images that could not be read."""
         return self.images.skipped
 
-    def _of(self, indices: Tensor, random: torch.Generator) -> Float[Tensor, "row unit"]:
-        """Return the layer's activations at some random positions of some images."""
+    def _of(self, indices: Tensor, random: torch.Generator, task: Task | None = None) -> Float[Tensor, "row unit"]:
+        """Return the layer's activations at some random positions of some images.
+
+        Inside an update there is no task to tell: whoever pauses there would lose all updates since the last state.
+        """
         forward = self.model.forward_to([self.layer.name])
         found: list[Tensor] = []
         for batch in self.images.batches(self.model.preprocessing.size, READ_AT_ONCE, indices.numpy()):
@@ -157,7 +159,8 @@ class _Autoencoding(Course):
             arranged = self.layer.arrange(activation).flatten(2) if self.layer.positions else self.layer.arrange(activation)[..., None]
             places = torch.rand(len(arranged), arranged.shape[2], generator=random).argsort(1)[:, :PLACES].to(self.device)
             found.append(arranged.gather(2, places[:, None].expand(-1, arranged.shape[1], -1)).permute(0, 2, 1).flatten(0, 1).float())
-            self._task.step(0, 0, note=f"reading {self.layer.name}")
+            if task is not None:
+                task.step(0, 0, note=f"reading {self.layer.name}")
         if not found:
             raise RecipeError(f"no image of {self.images.name} can be read; choose another set")
         return torch.cat(found)
@@ -204,10 +207,10 @@ class _Autoencoding(Course):
             loss = error + AUXILIARY * again
         return loss, {"explained": 1 - error.detach(), "dead": dead.float().mean()}
 
-    def held_out(self) -> Float[Tensor, "row unit"]:
+    def held_out(self, task: Task) -> Float[Tensor, "row unit"]:
         """Return activations of images whose concepts are not trained on."""
         chosen = torch.randperm(len(self.test), generator=torch.Generator().manual_seed(self.recipe.seed))[:HELD_OUT]
-        return self._of(self.test[chosen.sort().values], generator(self.recipe.seed + 2, 0))
+        return self._of(self.test[chosen.sort().values], generator(self.recipe.seed + 2, 0), task)
 
     def evaluate(self, module: nn.Module, task: Task) -> Figures:
         """Measure on held-out images: ``explained``, beside it what as many principal axes explain, and the latents that are never used.
@@ -216,7 +219,7 @@ class _Autoencoding(Course):
         everywhere.
         """
         assert isinstance(module, TopK)
-        trained, rows = self._read(0), self.held_out()
+        trained, rows = self._read(0), self.held_out(task)
         mean = trained.mean(0)
         spread = float((rows - mean).square().sum())
         with torch.inference_mode():
@@ -258,7 +261,7 @@ def directions_of(folder: Path, name: str, task: Task) -> DirectionSet:
     module.load_state_dict({key.removeprefix("module."): value for key, value in saved.items() if key.startswith("module.")})
     module.eval().requires_grad_(False)
     figures = course.evaluate(module, task)
-    rows = course.held_out()
+    rows = course.held_out(task)
     encoder, scale = module.encoder, module.scale
     with torch.inference_mode():
         spread = torch.cat([module.code(module.before(part)) for part in rows.split(4096)]).std(0)
