@@ -1,4 +1,4 @@
-"""A saved investigation: what is open, how the window stands, notes, labels, families, circuits, edits; one JSON file and arrays.
+"""A saved investigation: what is open, how the window stands, and what the user made; one JSON file and arrays.
 
 The JSON carries a version; an older file is brought up to today's by one function a version. Saving is atomic: every file is written
 under another name, flushed to the disk and moved into place, arrays first, so that whatever happens meanwhile (power loss, ``kill
@@ -50,15 +50,15 @@ def _circuits_come_in(document: dict[str, Any]) -> dict[str, Any]:
     return document | {"circuits": []}
 
 
-def _edits_become_kernels(document: dict[str, Any]) -> dict[str, Any]:
-    """Version 3 had room for edits of whole weight tensors, which nothing ever wrote; edits are of one unit's kernel each."""
-    return document | {"edits": []}
+def _edits_become_kernels_and_directions_come_in(document: dict[str, Any]) -> dict[str, Any]:
+    """Version 3 had no directions, and room for edits of whole weight tensors, which nothing ever wrote; edits are of one kernel each."""
+    return document | {"edits": [], "directions": []}
 
 
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
     1: _names_become_labels,
     2: _circuits_come_in,
-    3: _edits_become_kernels,
+    3: _edits_become_kernels_and_directions_come_in,
 }
 """Version -> what turns a document of that version into one of the next. A change of the fields below raises `VERSION` and adds one."""
 
@@ -160,6 +160,24 @@ class Edit:
 
 
 @dataclass
+class DirectionsUsed:
+    """A set of directions that belongs to the investigation; the set itself is in the user's data folder (`workbench.direction_set`).
+
+    Attributes
+    ----------
+    model, layer, name
+        Reference of the network it was made of, the layer that is read, and its name there.
+    digest
+        Of its content: another set of that name is another one.
+    """
+
+    model: str = ""
+    layer: str = ""
+    name: str = ""
+    digest: str = ""
+
+
+@dataclass
 class Window:
     """How the window stood: Qt's own bytes for geometry and docks, and what each panel wants to remember, by panel id."""
 
@@ -190,6 +208,8 @@ class Project:
         What the user set for open problems: number such as ``7.10`` -> state. A problem that is not here is untouched.
     circuits
         Units and the edges between them that the user keeps, of any network; each has a name of its own.
+    directions
+        Sets of directions that were made in this investigation, the one made last behind the others.
     edits
         Changes of networks by hand, in the order in which they are applied.
     arrays
@@ -214,6 +234,7 @@ class Project:
     families: dict[str, list[Family]] = field(default_factory=dict)
     problems: dict[str, ProblemState] = field(default_factory=dict)
     circuits: list[Circuit] = field(default_factory=list)
+    directions: list[DirectionsUsed] = field(default_factory=list)
     edits: list[Edit] = field(default_factory=list)
     arrays: "dict[str, np.ndarray]" = field(default_factory=dict, metadata={"files": True})
 

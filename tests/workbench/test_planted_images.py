@@ -113,14 +113,14 @@ def test_units_respond_to_their_causes_and_to_nothing_else() -> None:
     model, circuit = opened("polysemantic_net")
     images, said = stimuli(model, circuit)
     response = model(images)
-    assert len(images) == 162 and len(circuit.facts["polysemantic"]) == 6
+    assert len(images) == 450 and len(circuit.facts["polysemantic"]) == 6
     for unit in range(24):
         causes = [circuit.units[cause] for cause in circuit.units[f"mixed:{unit}"]["causes"]]
         assert (len(causes) == 2) == (f"mixed:{unit}" in circuit.facts["polysemantic"])
         seen = np.zeros(len(images), dtype=bool)
         for cause in causes:
             shown = (said["orientation"] == cause["orientation"]) & (said["ink_hue"] == cause["hue"])
-            assert shown.sum() == 9
+            assert shown.sum() == 25
             seen |= shown
         assert response[seen, unit].min() > 0.8 and response[~seen, unit].max() < 0.2
         if len(causes) == 2:

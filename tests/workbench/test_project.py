@@ -19,7 +19,7 @@ import pytest
 from workbench import project as module
 from workbench.circuit import Circuit, Edge
 from workbench.labels import Label
-from workbench.project import Edit, Note, ProblemState, Project, ProjectError, Window
+from workbench.project import DirectionsUsed, Edit, Note, ProblemState, Project, ProjectError, Window
 from workbench.unit_families import Family
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,6 +45,7 @@ def example() -> Project:
         problems={"7.10": ProblemState("started", "me", "weights of the second tower"), "7.1": ProblemState()},
         circuits=[Circuit("curves", "timm:resnet18", "emoji").with_edges([Edge("conv1:3", "layer1:7", -0.5)]), Circuit("empty")],
         edits=[Edit("timm:resnet18", "conv1", 3, "hand-made curve", 0.5, "curve", {"radius": 6.0}, "arch", False)],
+        directions=[DirectionsUsed("timm:resnet18", "layer1", "layer1-pca", "0f" * 32)],
         arrays={"hand-made curve": np.arange(24, dtype=np.float32).reshape(2, 3, 4), "twin": np.arange(3), "same": np.arange(3)},
     )
 
@@ -352,8 +353,11 @@ def test_a_file_of_each_older_version_is_still_read():
         if file.stem >= "version_4":
             [edit] = project.edits
             assert (edit.layer, edit.unit, edit.bias, edit.parameters, edit.enabled) == ("conv_stem", 3, -0.5, {"orientation": 45.0}, False)
+            [used] = project.directions
+            assert (used.layer, used.name, used.digest) == ("blocks.2.0", "curves-pca", "0f" * 32)
         else:
             assert project.edits == [], "whole weight tensors, which nothing ever wrote"
+            assert project.directions == []
         assert project.problems["7.10"].status == "started"
         assert project.window.state == b"docks"
         assert project.arrays["kernel"].tolist() == [[1.0, -1.0]]

@@ -125,5 +125,11 @@ PANELS: dict[str, Entry] = {
         "centre",
         "A unit's kernel written by hand: paint it or choose a template, see at once what it does, and how much performance it recovers.",
     ),
+    "polysemanticity": Entry(
+        "polysemanticity:PolysemanticityPanel",
+        "Mixtures",
+        "centre",
+        "Which units of a layer mix several things, and what each of these is made of; directions and autoencoder latents as units.",
+    ),
 }
 """Panel id -> entry. The order gives the shortcuts Ctrl+1 to Ctrl+9, Ctrl+0, then Ctrl+Alt+1 and so on, and the order of the tabs."""

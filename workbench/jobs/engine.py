@@ -212,6 +212,13 @@ class Engine:
             self._models.pop(known, None)
         self._images.pop(ref, None)
 
+    def forget_directions(self, name: str) -> None:
+        """Let go of networks that were opened with directions of that name, which have been made anew."""
+        from workbench.models.loading import directions_in
+
+        for known in [ref for ref in self._models if name in directions_in(ref)]:
+            del self._models[known]
+
     def images(self, ref: str, task: Task | None = None) -> ImageSet:
         """Return an image set, opened when it is not open.
 

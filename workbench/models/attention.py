@@ -80,7 +80,8 @@ def expose(capture: Capture) -> Capture:
             axes[copied] = 1 if pattern_name else capture.unit_axes[node]
         if node in capture.module_outputs:
             outputs.add(copied)
-    return Capture(capture.module, capture.root, graph, names, axes, capture.output_spec, frozenset(outputs))
+    inner = frozenset(copies[node] for node in capture.inner)
+    return Capture(capture.module, capture.root, graph, names, axes, capture.output_spec, frozenset(outputs), inner)
 
 
 def fake_mode(node: fx.Node) -> Any:

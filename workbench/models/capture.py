@@ -24,7 +24,7 @@ from workbench.task import Task
 
 NONLINEAR = frozenset(
     "relu relu6 gelu silu hardswish hardsigmoid hardtanh leaky_relu elu celu selu mish sigmoid tanh softmax softplus "
-    "log_softmax _softmax prelu rrelu clamp clamp_min".split()
+    "log_softmax _softmax prelu rrelu clamp clamp_min top_k_relu".split()
 )
 """Operations that make a layer ``post`` and their input ``pre``."""
 
@@ -63,6 +63,10 @@ class Capture:
         Axis of the full tensor (batch included) that counts units.
     output_spec
         How the network packs its outputs.
+    module_outputs
+        Nodes that a module returns.
+    inner
+        Nodes that can be read by name but are not listed as layers.
     """
 
     module: nn.Module
@@ -72,6 +76,7 @@ class Capture:
     unit_axes: dict[fx.Node, int]
     output_spec: Any
     module_outputs: frozenset[fx.Node] = field(default=frozenset())
+    inner: frozenset[fx.Node] = field(default=frozenset())
 
 
 def capture(module: nn.Module, inputs: tuple[Any, ...], task: Task | None = None) -> Capture:

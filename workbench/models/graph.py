@@ -100,7 +100,7 @@ class ModelGraph:
                 self._nodes.setdefault(name, node)
         self.layers: dict[str, Layer] = {}
         for node, names in capture.names.items():
-            shown = kind(node) not in VIEWS or node in capture.module_outputs
+            shown = node not in capture.inner and (kind(node) not in VIEWS or node in capture.module_outputs)
             layer = describe(node, names, capture.unit_axes[node]) if shown else None
             if layer is not None:
                 self.layers[layer.name] = layer

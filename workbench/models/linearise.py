@@ -24,7 +24,7 @@ Gate = Literal["derivative", "ratio", "one"]
 
 _ELEMENTWISE = frozenset(
     "relu relu6 gelu silu hardswish hardsigmoid hardtanh leaky_relu elu celu selu mish sigmoid tanh softplus clamp clamp_min "
-    "clamp_max exp log sqrt rsqrt pow abs square reciprocal erf log_sigmoid".split()
+    "clamp_max exp log sqrt rsqrt pow abs square reciprocal erf log_sigmoid top_k_relu".split()
 )
 LINEAR = frozenset(
     "conv1d conv2d conv3d conv_transpose2d linear add sub rsub neg cat stack mean sum avg_pool2d avg_pool3d adaptive_avg_pool2d "

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 from urllib.parse import quote
 
+from workbench.direction_set import find_directions
 from workbench.input_error import InputError
 from workbench.task import Task
 
@@ -41,6 +42,9 @@ class CodeNotAllowed(LoadError):
 
 TWIN = "twin"
 """Option that every source understands: the seed of the random-weight twin that takes the network's place."""
+
+DIRECTIONS = "directions"
+"""Option that every source understands: names of the user's sets of directions, separated by commas, that the network is opened with."""
 
 _OPTIONS = re.compile(r"[a-z_]+=[^&]*(&[a-z_]+=[^&]*)*")
 
@@ -212,7 +216,8 @@ def load(ref: str, *, allow_code: bool = False, task: Task | None = None) -> Tra
     ref
         ``scheme:NAME?option=value&…``, such as ``bundled:efficientnet-lite0``, ``timm:resnet18?pretrained=false&seed=0``,
         ``file:weights.safetensors?architecture=timm:resnet18``. With ``twin=SEED`` among the options it is the network's random-weight
-        twin (`TracedModel.twin`), whatever the source.
+        twin (`TracedModel.twin`), whatever the source; with ``directions=NAME,NAME`` it has these of the user's directions as layers
+        (`TracedModel.with_directions`).
     allow_code
         Whether a user's own Python file may be run (``python:FILE.py:FACTORY``).
     task
@@ -224,6 +229,8 @@ def load(ref: str, *, allow_code: bool = False, task: Task | None = None) -> Tra
         When the reference needs code to be run and `allow_code` is False.
     LoadError
         When the network cannot be loaded; one line that says why and what to do.
+    InputError
+        When there are no such directions, or they do not fit the network.
     workbench.task.Cancelled
         When `task` was cancelled.
     """
@@ -235,10 +242,10 @@ def load(ref: str, *, allow_code: bool = False, task: Task | None = None) -> Tra
         if found:
             shown = ", ".join(found[:4]) + (" …" if len(found) > 4 else "")
             raise LoadError(f"{ref} stands for {len(found)} networks; choose one: {shown}")
-    base, twin = reference.without(TWIN), reference.whole(TWIN, None)
+    base, twin = reference.without(TWIN).without(DIRECTIONS), reference.whole(TWIN, None)
     unknown = [option for option, _ in base.options if option not in source.options]
     if unknown:
-        allowed = ", ".join([*source.options, TWIN])
+        allowed = ", ".join([*source.options, TWIN, DIRECTIONS])
         raise LoadError(f"{reference.scheme} has no option {unknown[0]!r} (in {ref}); its options are: {allowed}")
     task.step(0, 0, note=f"finding {reference.name}")
     from workbench.models.capture import CaptureError
@@ -247,10 +254,13 @@ def load(ref: str, *, allow_code: bool = False, task: Task | None = None) -> Tra
         model = source.load(base, allow_code=allow_code, task=task)
     except CaptureError as error:
         raise LoadError(f"{ref}: {error}") from error
-    if twin is None:
-        return model
-    task.step(0, 0, note="drawing random weights")
-    return model.twin(twin)
+    if twin is not None:
+        task.step(0, 0, note="drawing random weights")
+        model = model.twin(twin)
+    for name in filter(None, (reference.get(DIRECTIONS) or "").split(",")):
+        task.step(0, 0, note=f"adding the directions {name}")
+        model = model.with_directions(find_directions(name))
+    return model
 
 
 def network_of_twin(ref: str) -> tuple[str, int] | None:
@@ -261,6 +271,32 @@ def network_of_twin(ref: str) -> tuple[str, int] | None:
     except LoadError:
         return None
     return None if seed is None else (str(reference.without(TWIN)), seed)
+
+
+def with_directions_of(ref: str, name: str) -> str:
+    """Return the reference of a network with one set of directions more, also where its own is only a name."""
+    try:
+        reference = Reference.parse(ref)
+    except LoadError:
+        return f"{ref}?{DIRECTIONS}={name}"
+    names = [known for known in directions_in(ref) if known != name]
+    return str(reference.having(DIRECTIONS, ",".join([*names, name])))
+
+
+def directions_in(ref: str) -> tuple[str, ...]:
+    """Return the names of the directions that a reference opens a network with."""
+    try:
+        return tuple(filter(None, (Reference.parse(ref).get(DIRECTIONS) or "").split(",")))
+    except LoadError:
+        return ()
+
+
+def without_directions(ref: str) -> str:
+    """Return the reference of the network alone."""
+    try:
+        return str(Reference.parse(ref).without(DIRECTIONS))
+    except LoadError:
+        return ref
 
 
 def twin_of(ref: str, seed: int) -> str:

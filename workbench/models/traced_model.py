@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils import _pytree as pytree
 
+from workbench.direction_set import DirectionSet
 from workbench.input_error import InputError
 from workbench.models.capture import batch_of, capture, kind
 from workbench.models.device import Arithmetic
@@ -25,7 +26,7 @@ from workbench.models.further_input import FurtherInput, Tokenize
 from workbench.models.graph import Cut, ModelGraph, Reduction
 from workbench.models.known_circuit import KnownCircuit
 from workbench.models.layer import Layer
-from workbench.models.loading import twin_of
+from workbench.models.loading import twin_of, with_directions_of
 from workbench.models.tensors import assign, tensors_of
 from workbench.models.twin import IMAGES, dead_leaves, draw, match_scale, twin_hash
 from workbench.task import Task
@@ -89,6 +90,8 @@ class TracedModel:
         What is known to be true of it, for the networks of `workbench.models.planted`; None for all others.
     arithmetic
         The numbers that products of an analysis may be taken with: ``fp32`` unless chosen otherwise.
+    directions
+        Sets of directions whose directions are units of a layer of their own (`with_directions`).
     """
 
     def __init__(
@@ -120,6 +123,8 @@ class TracedModel:
         self.warnings = tuple(warnings)
         self.circuit = circuit
         self.arithmetic: Arithmetic = "fp32"
+        self.directions: tuple[DirectionSet, ...] = ()
+        self._plain: TracedModel | None = None
         self._weights, self.parameter_count = weight_hash, parameter_count
         self._output_spec = output_spec
         self.held: dict[str, Tensor] = dict(held or {})
@@ -212,6 +217,11 @@ class TracedModel:
         InputError
             When it has weights that cannot be drawn anew.
         """
+        if self._plain is not None:
+            twin = self._plain.twin(seed)
+            for directions in self.directions:
+                twin = twin.with_directions(directions)
+            return twin
         capture = self.graph.capture
         root = draw(capture, seed)
         if self.sees:
@@ -272,6 +282,30 @@ class TracedModel:
         other.circuit = None
         other._weights = hash_weights(replaced, self._weights)
         return other
+
+    def with_directions(self, directions: DirectionSet) -> TracedModel:
+        """Return the same network with a layer more, whose units are directions of another (see `workbench.models.directions`).
+
+        Every layer and the output are what they were, bit for bit, until somebody edits the new one.
+
+        Raises
+        ------
+        InputError
+            When the directions do not fit the network.
+        """
+        from workbench.models.directions import insert
+
+        made = copy.copy(self)
+        made.graph = ModelGraph(insert(self.graph, directions))
+        made.ref = with_directions_of(self.ref, directions.name)
+        made.held, made.further = dict(self.held), dict(self.further)
+        made.directions = (*self.directions, directions)
+        made._plain = self._plain or self
+        made._weights = hashlib.sha256(f"{self._weights} directions {directions.digest}".encode()).hexdigest()
+        trained_on = directions.provenance.get("weights")
+        if trained_on and trained_on != made._plain.weight_hash:
+            made.warnings = (*self.warnings, f"the directions {directions.name} were made with other weights than these")
+        return made
 
     # --- what it is ------------------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ smallest effect it could have seen, and what is missing.
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import json
 import os
@@ -237,6 +238,25 @@ class Work:
         self.results[name] = result
         self._done += 1
         return result
+
+
+    def train(self, recipe: str, settings: Mapping[str, Any]) -> tuple[Path, dict[str, float]]:
+        """Train, or go on with a training of the same settings, which is kept in the store; return its folder and its figures.
+
+        It counts as one part of the whole.
+        """
+        from workbench.training import recipe as recipes
+        from workbench.training.trainer import train
+
+        self._engine.warm_up()
+        chosen = recipes.recipe(recipe, settings)
+        told = json.dumps([recipe, chosen.model_dump(mode="json")], sort_keys=True)
+        folder = self._engine.store.folder("trainings") / hashlib.sha256(told.encode()).hexdigest()[:32]
+        part = Part(self._task, self._done, 1, self._parts)
+        course = train(chosen, folder, part, precision="fp32")
+        figures = course.evaluate(course.module.eval(), part)
+        self._done += 1
+        return folder, figures
 
 
 Make = Callable[[Work], Findings]

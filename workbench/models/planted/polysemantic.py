@@ -51,7 +51,7 @@ def polysemantic_net() -> PlantedNetwork:
     circuit = KnownCircuit(
         "Which units of mixed have two causes, and which?",
         f"stimuli:lines?orientations={len(ORIENTATIONS)}&ink_hue={','.join(map(str, HUES))}&ink_lightness=0.7&ink_chroma=0.1"
-        f"&ground_lightness=0.7&width={WIDTH / SIDE:.3g}&xs=3&ys=3",
+        f"&ground_lightness=0.7&width={WIDTH / SIDE:.3g}&xs=5&ys=5",
         units,
         edges("relu", "mixed", mixed.weight),
         {"polysemantic": [f"mixed:{unit}" for unit, parts in enumerate(causes) if len(parts) == 2]},
