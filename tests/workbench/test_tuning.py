@@ -7,13 +7,14 @@ import pytest
 import torch
 from torch import nn
 
-from workbench.analyses.tuning import Tuning, probe_of
-from workbench.analyses.tuning.scores import score
+from workbench.analyses.tuning import Tuning
 from workbench.input_error import InputError
 from workbench.models.planted.curve import curve_net
 from workbench.models.receptive_field import receptive_field
 from workbench.models.traced_model import TracedModel
 from workbench.task import Cancelled, Task
+from workbench.tuned.probes import probe_of
+from workbench.tuned.scores import score
 
 
 @pytest.fixture(scope="module")

@@ -10,13 +10,13 @@ from pydantic import Field
 
 from workbench.analyses.analysis import Analysis, Result, register
 from workbench.analyses.tuning import figures
-from workbench.analyses.tuning.probes import FEATURES, Feature, Probe, Responses, probe_of, scaled, show
-from workbench.analyses.tuning.scores import Scores, score
 from workbench.finite import plain
 from workbench.images.stimulus import FAMILIES, Table
 from workbench.input_error import InputError
 from workbench.models.receptive_field import receptive_field
 from workbench.task import Task
+from workbench.tuned.probes import FEATURES, Feature, Probe, Responses, above_ground, probe_of, scaled, show
+from workbench.tuned.scores import Scores, measured
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,7 +38,7 @@ class Tuning(Analysis):
 
     Stimuli are sized to the receptive field of the layer's middle position and stand in its middle; what is read is the activation there,
     above that to the plain ground. Each unit's condition (radius, stroke, dark or light) is the one with the largest response in a first
-    rendering, where the bump is fitted too; R2, second peak and curve-vs-line index (see `workbench.tuning_curve`) are those of a second
+    rendering, where the bump is fitted too; R2, second peak and curve-vs-line index (see `workbench.tuned.curve`) are those of a second
     one: orientations half a step further, other places and strokes. The index compares with all lines. The *best family* has a unit for
     each of eight angles at one condition, chosen on the first rendering.
 
@@ -104,7 +104,7 @@ class Tuning(Analysis):
         def within(note: str) -> Any:
             return lambda: task.step(done, total, note=note)
 
-        responses, scores, shown = self._scores(model, layer, probe, lines, field, within("showing stimuli to the network"))
+        responses, scores, shown = measured(model, layer, probe, lines, field, self.seed, within("showing stimuli to the network"))
         done = 1
         ranking = np.argsort(-scores.score, kind="stable")
         units = list(self.units) or ranking[: min(4, len(ranking))].tolist()
@@ -114,7 +114,7 @@ class Tuning(Analysis):
         for seed in range(self.twins):
             twin = model.twin(seed)
             note = f"random-weight twin {seed + 1} of {self.twins}"
-            other, found, _ = self._scores(twin, twin.layer(self.layer), probe, lines, field, within(note))
+            other, found, _ = measured(twin, twin.layer(self.layer), probe, lines, field, self.seed, within(note))
             for name in ("r2", "index", "score"):
                 null[name].append(np.nanmax(getattr(found, name), initial=0.0))
             null["family_r2"].append(found.family_r2)
@@ -133,23 +133,6 @@ class Tuning(Analysis):
         arrays["ranking"] = ranking
         stimuli = [_best(probe, scores, unit) for unit in units]
         return arrays, self._summary(layer, scores, arrays, ranking, shown, field * side) | {"best_stimuli": stimuli}
-
-    def _scores(
-        self, model: TracedModel, layer: Layer, probe: Probe, lines: Probe | None, field: float, step: Any
-    ) -> tuple[list[Responses], Scores, int]:
-        """Return the responses in both renderings (``condition orientation unit``), the scores, and the number of stimuli."""
-        found, start, shown = [], 0.0, 0
-        of_lines: list[Responses] = []
-        for second in (None, (self.seed, 0)):
-            table, start = probe.table(second, field)
-            found.append(above_ground(model, layer, probe, table, step).reshape(len(probe.conditions), probe.orientations, -1))
-            shown += len(table)
-            if lines is not None:
-                table, _ = lines.table(None if second is None else (self.seed, 1), field)
-                of_lines.append(above_ground(model, layer, lines, table, step))
-                shown += len(table)
-        compared = (of_lines[0], of_lines[1]) if of_lines else None
-        return found, score(found[0], found[1], compared, probe.period, start), shown
 
     def _closely(
         self,
@@ -272,15 +255,6 @@ def _best(probe: Probe, scores: Scores, unit: int) -> dict[str, float]:
     row = probe.conditions[scores.condition[unit]]
     found = {name: float(row[name]) for name in probe.conditions.dtype.names or ()}
     return found | {"orientation": round(float(scores.preferred[unit]), 2)}
-
-
-def above_ground(model: TracedModel, layer: Layer, probe: Probe, table: Table, step: Any) -> Responses:
-    """Return the responses to a table less those to the same grounds without ink, ``stimulus unit``."""
-    grounds, which = np.unique(table["ground_lightness"], return_inverse=True)
-    blank = table[[int(np.flatnonzero(which == place)[0]) for place in range(len(grounds))]].copy()
-    blank["contrast"] = 0
-    nothing = show(model, layer, probe.family, blank, step)
-    return show(model, layer, probe.family, table, step) - nothing[which]
 
 
 def morphing(condition: np.void, orientation: float, field: float) -> tuple[npt.NDArray[np.float64], Table]:

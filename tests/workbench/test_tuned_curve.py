@@ -10,7 +10,7 @@ from workbench.images.stimuli import Curves, Lines
 from workbench.images.stimulus import StimulusFamily, Table
 from workbench.models.planted.curve import curve_net, curve_net_inhibited
 from workbench.models.traced_model import TracedModel
-from workbench.tuning_curve import Fit, angles, curve_vs_line, fit, half_width, second_peak
+from workbench.tuned.curve import Fit, angles, curve_vs_line, fit, half_width, second_peak
 
 ORIENTATIONS = 72
 SEEN = 33

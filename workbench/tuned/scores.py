@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from workbench import tuning_curve
-from workbench.analyses.tuning.probes import Responses
+from workbench.tuned import curve as tuning_curve
+from workbench.tuned.probes import Probe, Responses, above_ground
+
+if TYPE_CHECKING:
+    from workbench.models.layer import Layer
+    from workbench.models.traced_model import TracedModel
 
 MEMBERS = 8
 """Angles of a family, in even steps."""
@@ -57,6 +63,45 @@ class Scores:
         """The weaker of R2 and the index, 0 where the index is negative: both must be high; R2 alone where there are no lines."""
         weaker: Responses = np.nan_to_num(np.fmin(self.r2, self.index).clip(min=0))
         return weaker
+
+
+def measured(
+    model: TracedModel,
+    layer: Layer,
+    probe: Probe,
+    lines: Probe | None,
+    field: float,
+    seed: int,
+    step: Callable[[], None] = lambda: None,
+) -> tuple[list[Responses], Scores, int]:
+    """Show two renderings to a layer, and score its units.
+
+    Parameters
+    ----------
+    lines
+        What the index compares with; None for features that have none.
+    field
+        Size of the receptive field, of the side.
+    seed
+        Of the second rendering.
+
+    Returns
+    -------
+    tuple
+        The responses in both renderings, ``condition orientation unit``, the scores, and the number of stimuli.
+    """
+    found, start, shown = [], 0.0, 0
+    of_lines: list[Responses] = []
+    for second in (None, (seed, 0)):
+        table, start = probe.table(second, field)
+        found.append(above_ground(model, layer, probe, table, step).reshape(len(probe.conditions), probe.orientations, -1))
+        shown += len(table)
+        if lines is not None:
+            table, _ = lines.table(None if second is None else (seed, 1), field)
+            of_lines.append(above_ground(model, layer, lines, table, step))
+            shown += len(table)
+    compared = (of_lines[0], of_lines[1]) if of_lines else None
+    return found, score(found[0], found[1], compared, probe.period, start), shown
 
 
 def score(

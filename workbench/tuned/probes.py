@@ -140,3 +140,12 @@ def show(
             found.append(forward(*model.inputs(model.preprocess(images)))[0].double().cpu().numpy())
         step()
     return np.concatenate(found)
+
+
+def above_ground(model: TracedModel, layer: Layer, probe: Probe, table: Table, step: Callable[[], None]) -> Responses:
+    """Return the responses to a table less those to the same grounds without ink, ``stimulus unit``."""
+    grounds, which = np.unique(table["ground_lightness"], return_inverse=True)
+    blank = table[[int(np.flatnonzero(which == place)[0]) for place in range(len(grounds))]].copy()
+    blank["contrast"] = 0
+    nothing = show(model, layer, probe.family, blank, step)
+    return show(model, layer, probe.family, table, step) - nothing[which]

@@ -1,0 +1,79 @@
+"""Units that are put into a network at once, or grown little by little, are told apart over its checkpoints."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import workbench.analyses.phase_change as module
+from workbench.analyses.phase_change import METRICS, PhaseChange
+from workbench.input_error import InputError
+from workbench.models.checkpoint_series import Series, series_of
+from workbench.models.planted.curve import curve_net
+from workbench.models.traced_model import TracedModel
+
+STEPS = [0, 1, 2, 4, 7, 12, 20, 33, 55, 90, 148, 245, 403, 665, 1097, 1808]
+
+
+def network(grown: float, seed: int) -> TracedModel:
+    """Give curve detectors whose weights are planted to some part, and random otherwise."""
+    net = curve_net().module[:4]
+    weight = net.curve.weight.data
+    noise = torch.randn(weight.shape, generator=torch.Generator().manual_seed(seed)) * weight.std()
+    net.curve.weight.data = grown * weight + (1 - grown) * noise
+    return TracedModel.from_module(net, torch.zeros(2, 3, 33, 33), ref="test:curves")
+
+
+@pytest.fixture
+def train(monkeypatch: pytest.MonkeyPatch):
+    """Give a function that makes a training whose checkpoints hold so much of the planted weights."""
+
+    def make(schedule, trainings: int = 1) -> None:
+        log = ({"step": 0, "loss": 2.0}, {"step": 9, "loss": 1.0})
+        kept = [Series(f"seed {seed}", {step: f"{seed}/{schedule(step)}" for step in STEPS}, log) for seed in range(trainings)]
+        monkeypatch.setattr(module, "series_of", lambda ref, further: kept)
+        monkeypatch.setattr(module, "load", lambda ref: network(float(ref.partition("/")[2]), int(ref.partition("/")[0])))
+
+    return make
+
+
+def test_what_is_there_at_once_is_a_phase_change(train) -> None:
+    train(lambda step: float(step >= 60))
+    result = PhaseChange(layer="curve_relu", number=4, orientations=12).run(network(1.0, 0))
+    told = result.summary["verdicts"]["units"]
+    for metric in ("r2", "match", "above"):
+        assert told[metric]["verdict"] == "phase change", (metric, told[metric])
+        assert 55 <= told[metric]["at"][0] <= 90
+    values = result.arrays["values"][0]
+    above, match = (values[list(METRICS).index(name), 0] for name in ("above", "match"))
+    assert above[-1] >= 0.5 > above[0] and match[-1] == pytest.approx(1)
+    assert result.summary["few"] and result.arrays["loss"].shape == (1, 2, 2)
+    assert len(result.summary["units"]["seed 0"]) == 4 and result.arrays["film"].shape == (1, len(STEPS), 12)
+    assert set(PhaseChange.draw(result)) == {"metrics", "film"}
+
+
+def test_what_grows_little_by_little_is_not(train) -> None:
+    train(lambda step: min(1.0, np.log1p(step) / np.log1p(STEPS[-1])))
+    told = PhaseChange(layer="curve_relu", number=4, orientations=12).run(network(1.0, 0)).summary["verdicts"]["units"]
+    assert told["match"]["verdict"] != "phase change" and told["r2"]["verdict"] != "phase change"
+
+
+def test_checkpoints_are_found_by_seed_and_in_folders(tmp_path: Path) -> None:
+    (first, *_) = series_of("bundled:inception?step=110")
+    assert first.name == "seed 0" and list(first.refs)[:3] == [0, 1, 2]
+    assert first.refs[110] == "bundled:inception?step=110&seed=0"
+    run = tmp_path / "run"
+    (run / "checkpoints").mkdir(parents=True)
+    for step in (3, 20):
+        (run / "checkpoints" / f"{step:08}.safetensors").touch()
+    (run / "log.jsonl").write_text(json.dumps({"step": 3, "loss": 1.5}) + '\n{"step": 4, "lo')
+    (found,) = series_of(f"run:{run}")
+    assert found.refs == {3: f"run:{run}?step=3", 20: f"run:{run}?step=20"} and found.logged == ({"step": 3, "loss": 1.5},)
+    with pytest.raises(InputError, match="no checkpoints"):
+        series_of("timm:resnet18")
+    with pytest.raises(InputError, match="no checkpoints"):
+        series_of(f"run:{tmp_path / 'none'}")
