@@ -85,6 +85,9 @@ class Selection:
 
     Attributes
     ----------
+    verdict
+        ``phase change`` or ``gradual`` where the best curve of one kind is better than the best of the other by `MARGIN`; ``undecided``
+        where it is not; ``nothing happens`` where no curve is that much better than a constant.
     margin
         BIC of the best gradual curve minus that of the best abrupt one: positive speaks for a phase change.
     """
@@ -125,7 +128,7 @@ def select(runs: Sequence[tuple[Sequence[float] | Array, Sequence[float] | Array
         verdict = "phase change"
     elif flat is curves[0] or flat.bic - curves[0].bic < MARGIN:
         verdict = "nothing happens"
-    elif margin <= -MARGIN or (margin < MARGIN and curves[0].kind in ("sigmoid", "saturating", "power") and margin < 0):
+    elif margin <= -MARGIN:
         verdict = "gradual"
     return Selection(verdict, float(margin), tuple(curves))
 

@@ -213,3 +213,20 @@ def test_curves_by_hand_are_reported_beside_shuffled_ones_and_the_own_kernels() 
     assert told["colour_over_grey"]["value"] == pytest.approx(0.125), "nats an image, on the same images"
     said = [part for part in found.sections[0].parts if isinstance(part, str)]
     assert "25% [15%, 35%] comes back in grey and 50% [40%, 60%] in colour" in said[0] and "none of the first layers" in said[1]
+
+
+def test_growth_is_reported_with_its_controls(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    from workbench.analyses import phase_change as analysis
+    from workbench.models.checkpoint_series import Series
+
+    whole = analysis.series_of
+
+    def few(ref: str, further: tuple[str, ...]) -> list[Series]:
+        return [Series(one.name, dict(list(one.refs.items())[8:20])) for one in whole(ref, further)[:1]]
+
+    monkeypatch.setattr(analysis, "series_of", few)
+    found = write_report(engine, "7.14", ["bundled:inception"]).findings
+    verdicts = found.figures["bundled:inception"]["conv2d2"]
+    assert set(verdicts) == {"units", "lines", "random"} and verdicts["lines"]["index"] is None
+    said = " ".join(part for part in found.sections[0].parts if isinstance(part, str))
+    assert "1 training:" in said and "Fewer than 3 trainings" in said

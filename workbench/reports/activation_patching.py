@@ -120,25 +120,31 @@ def _answer(found: Mapping[str, Mapping[str, Result]]) -> Section:
             if not rows:
                 continue
             reliable = [row for row in rows if row["reliability"] is not None and row["reliability"] >= RELIABLE]
-            names = ", ".join(f"{summary['layers'][row['layer']]} {cell(row['reliability'])}" for row in rows)
+            names = ", ".join(f"{summary['layers'][row['layer']]} {said_of(row['reliability'])}" for row in rows)
             beyond = [
-                f"{one['layer']}: the best {len(one['parts'])} together {cell(one['together'])}, one by one {cell(one['sum_of_singles'])}"
+                f"{one['layer']}: the best {len(one['parts'])} together {said_of(one['together'])}, "
+                f"one by one {said_of(one['sum_of_singles'])}"
                 for one in summary["joint"]
             ]
             what = {"branch": "Branches", "unit": "Channels"}[part]
             said.append(
                 f"{ref}, {what.lower()}: their ranking is the same on other concepts (rank correlation at least {RELIABLE:g}) in "
-                f"{len(reliable)} of {len(rows)} layers ({names}), {summary['pairs']} pairs. On concepts they were not chosen on, "
-                f"{'; '.join(beyond)}."
+                f"{len(reliable)} of {len(rows)} layers ({names}), {summary['pairs']} pairs. Chosen on one half of the clean images' "
+                f"concepts and patched on the other: {'; '.join(beyond)}."
             )
         layers = results["layer"].summary["patches"]
         off = max(abs((row["denoise_estimate"] or 0) - (row["denoise"] or 0)) for row in layers)
         carried = [row["denoise"] for row in layers]
         said.append(
-            f"{ref}: everything passes through the layers listed, and patching any of them as a whole carries {cell(min(carried))} to "
-            f"{cell(max(carried))} of the difference; attribution patching of whole layers is off by up to {cell(off)}."
+            f"{ref}: everything passes through the layers listed, and patching any of them as a whole carries {said_of(min(carried))} to "
+            f"{said_of(max(carried))} of the difference; attribution patching of whole layers is off by up to {said_of(off)}."
         )
     return Section("Answer", said)
+
+
+def said_of(value: float | None) -> str:
+    """Write a figure in a sentence."""
+    return "unknown" if value is None else f"{value:.2f}"
 
 
 def _figures(found: Mapping[str, Mapping[str, Result]]) -> Section:

@@ -52,9 +52,10 @@ class ActivationPatching(Analysis):
     exactly. With `put` ``mean`` or ``zero`` the direction noise puts the layer's mean over the clean images, or 0, instead.
 
     Beside each exact score stands attribution patching, its first-order estimate. Of the layers' parts the `top` best of one half of the
-    pairs (concepts) are patched together on the other half, beside the sum of what each gives alone there. In *unaligned* pairs, the null,
-    the part comes from the clean image of another pair; with `twin` a network of random weights is patched as well. Intervals are of
-    95 %, by bootstrap over concepts. Pairs whose two runs differ by less than 5 % of the median pair are left out and counted.
+    pairs (by the concept of the clean image) are patched together on the other half, beside the sum of what each gives alone there. In
+    *unaligned* pairs, the null, the part comes from the clean image of another pair, of a third class where there is one; with `twin` a
+    network of random weights is patched as well. Intervals are of 95 %, by bootstrap over concepts. Pairs whose two runs differ by less
+    than 5 % of the median pair are left out and counted.
 
     Arrays; p is a patch in the order of the summary's ``names``, i a pair:
 
@@ -270,9 +271,10 @@ class _Work:
             with torch.no_grad():
                 values = self.model.activations(clean, [patcher.layer.name for patcher in self.patchers])
             for place, patcher in enumerate(self.patchers):
-                totals[place] = totals[place] + values[patcher.layer.name].double().sum(patcher.layer.batch_axis, keepdim=True)
+                totals[place] = totals[place] + values[patcher.layer.name].cpu().double().sum(patcher.layer.batch_axis, keepdim=True)
             self._steps.tell("averaging the activations")
-        self._means = [(total / len(self.pairs)).float() for total in totals]
+        number = [len(self.pairs) * patcher.layer.rows for patcher in self.patchers]
+        self._means = [(total / count).float() for total, count in zip(totals, number, strict=True)]
 
     def sweep(self, parts: Sequence[Sequence[Patch]], alone: bool = False) -> dict[str, Array]:
         """Patch every part of every layer on every pair; `alone` only by denoising."""
@@ -283,7 +285,7 @@ class _Work:
         reads = list(dict.fromkeys(name for patcher in self.patchers for name in patcher.reads))
         for rows in self._batches:
             clean, corrupt = self.inputs(rows)
-            stranger = self.inputs((rows + TOGETHER) % len(self.pairs))[0]
+            stranger = self.inputs(self.pairs.strangers[rows])[0]
             read = self.reading(rows, clean, corrupt)
             with torch.no_grad():
                 of_clean, of_corrupt, of_stranger = (self.model.activations(x, reads) for x in (clean, corrupt, stranger))
@@ -301,7 +303,7 @@ class _Work:
                 start += len(patches)
                 for name, guess in guesses.items():
                     effect = guess[patcher.layer.name]
-                    found[name][here, rows] = torch.stack([patch.of(effect) for patch in patches]).double().cpu().numpy()
+                    found[name][here, rows] = torch.stack([patch.of(effect) for patch in patches]).cpu().double().numpy()
                 shown, spoilt, strange = ([of[name] for name in patcher.reads] for of in (of_clean, of_corrupt, of_stranger))
                 runs = (
                     ("denoise", spoilt, shown, None),
@@ -311,7 +313,7 @@ class _Work:
                 for chunk in patcher.chunks(len(patches), len(rows)):
                     at = np.arange(here.start + chunk.start, here.start + chunk.stop)
                     for name, base, other, put in runs[: 1 if alone else None]:
-                        said = read(patcher.run(base, other, patches[chunk], put)).double().cpu().numpy()
+                        said = read(patcher.run(base, other, patches[chunk], put)).cpu().double().numpy()
                         found[name][np.ix_(at, rows)] = said[2:] - said[0]
                         if name == "denoise":
                             found["whole"][rows] = said[1] - said[0]
@@ -327,7 +329,7 @@ class _Work:
             clean, corrupt = self.inputs(rows)
             read = self.reading(rows, clean, corrupt)
             said = read(patcher.run(patcher.values(corrupt), patcher.values(clean), [joined(patches)]))
-            found.append((said[2] - said[0]).double().cpu().numpy())
+            found.append((said[2] - said[0]).cpu().double().numpy())
             self._steps.tell(f"patching the best of {patcher.layer.name} together")
         return np.concatenate(found)
 

@@ -27,7 +27,9 @@ def effects(result: Result) -> Figure:
     """Draw the scores of the parts with most effect, both directions with their intervals, and of strangers' activations."""
     from matplotlib.figure import Figure
 
-    table = [row for row in result.summary["patches"] if row["denoise"] is not None][:BARS]
+    table = [row for row in result.summary["patches"] if row["denoise"] is not None]
+    if len(table) > BARS:
+        table = sorted(table, key=lambda row: -row["denoise"])[:BARS]
     figure = Figure(figsize=(8, 1.4 + 0.26 * len(table)), layout="constrained")
     axis = figure.subplots()
     for place, row in enumerate(table):

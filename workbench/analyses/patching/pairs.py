@@ -27,12 +27,15 @@ class Pairs:
     ----------
     indices, partners
         Of each pair the clean image in the set, and the image of another class that a corruption may take from.
+    strangers
+        Of each pair another pair, whose clean image shows neither what its clean nor what its partner shows, where there is one.
     clean, corrupt
         uint8 ``n y x 3``.
     """
 
     indices: npt.NDArray[np.int64]
     partners: npt.NDArray[np.int64]
+    strangers: npt.NDArray[np.int64]
     clean: Pixels
     corrupt: Pixels
 
@@ -79,4 +82,16 @@ def draw_pairs(
         raise InputError(f"{len(known)} pairs of images of {images.name} that show different things could be read; at least 8 are needed")
     indices, others = (np.array(column, np.int64) for column in zip(*known, strict=True))
     clean, from_others = (np.stack([read[index] for index in column.tolist()]) for column in (indices, others))
-    return Pairs(indices, others, clean, corrupt(corruption, clean, from_others, np.random.default_rng([seed, CORRUPTION])))
+    strangers = np.array([_stranger(pair, indices, others, kinds) for pair in range(len(indices))])
+    return Pairs(indices, others, strangers, clean, corrupt(corruption, clean, from_others, np.random.default_rng([seed, CORRUPTION])))
+
+
+def _stranger(pair: int, clean: npt.NDArray[np.int64], partners: npt.NDArray[np.int64], kinds: Sequence[object]) -> int:
+    """Return the next pair that shows a third thing; where there is none, one that shows another than the clean image; else the next."""
+    turn = [(pair + step) % len(clean) for step in range(1, len(clean))]
+    own, partner = kinds[clean[pair]], kinds[partners[pair]]
+    for unlike in ((own, partner), (own,), ()):
+        found = next((other for other in turn if kinds[clean[other]] not in unlike), None)
+        if found is not None:
+            return found
+    return turn[0]
