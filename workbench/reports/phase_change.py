@@ -84,9 +84,10 @@ def _table(found: Mapping[str, Mapping[str, Result]]) -> Section:
                     width = ", ".join(f"{value:.2f}" for value in told["width"] if value is not None)
                     rows.append((ref, layer, KINDS[kind], METRICS[metric], told["verdict"], cell(told["margin"]), told["best"], at, width))
     caption = (
-        f"Margin: BIC of the best gradual curve minus that of the best abrupt one; from {MARGIN:g} on it is a phase change, from "
-        f"-{MARGIN:g} on gradual. Abrupt: a step, or a logistic whose rise from 10 to 90 % takes at most {WIDEST:.0%} of the axis, time "
-        "or its logarithm. Width as part of that axis. Line units and random directions are controls: what they do as well is not about curves."
+        "Margin: BIC of the best gradual curve minus that of the best abrupt one; "
+        f"from {MARGIN:g} on it is a phase change, from -{MARGIN:g} on gradual. "
+        f"Abrupt: a step, or a logistic whose rise from 10 to 90 % takes at most {WIDEST:.0%} of the axis, time or its logarithm. "
+        "Width as part of that axis. Line units and random directions are controls: what they do as well is not about curves."
     )
     return Section("Curves of growth", [Table(columns, rows, caption)])
 
