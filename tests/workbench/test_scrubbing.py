@@ -1,0 +1,130 @@
+"""Causal scrubbing on planted logic: true hypotheses keep everything, false ones what can be computed by hand, and a mean hides nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import workbench
+from workbench.images.image_set import load_images
+from workbench.input_error import InputError
+from workbench.models.traced_model import TracedModel
+from workbench.scrubbing import Claim, Scrubber, check, occupancy, of_random_units, without_hypothesis
+
+EXAMPLES = 4000
+EVERYTHING = np.zeros(8, np.int64)
+
+
+class Case:
+    """A planted network on its eight images, and which of them lie, are red, are thick."""
+
+    def __init__(self, name: str) -> None:
+        self.model: TracedModel = workbench.load(f"bundled:planted/{name}")
+        assert self.model.circuit is not None
+        shown = load_images(self.model.circuit.images)
+        self.inputs = self.model.preprocess(np.stack([shown.image(index, self.model.preprocessing.size) for index in range(8)]))
+        saturate = self.model.activations(self.inputs, ["saturate"])["saturate"].round().long().numpy()
+        self.lying, self.red, self.thick = saturate[:, :3].T
+        self.facts = self.model.circuit.facts
+
+    def scrubber(self, seed: int = 0) -> Scrubber:
+        return Scrubber(self.model, self.inputs, seed, batch=1000)
+
+
+@pytest.fixture(scope="module")
+def logic() -> Case:
+    return Case("and_or_net")
+
+
+@pytest.fixture(scope="module")
+def diamond() -> Case:
+    return Case("diamond_net")
+
+
+def of_properties(case: Case, output: str, *names: str) -> Claim:
+    features = {"lying": (0, case.lying), "red": (1, case.red), "thick": (2, case.thick)}
+    children = tuple(Claim(name, f"saturate:{features[name][0]}", features[name][1]) for name in names)
+    return Claim("root", f"head:{case.model.labels.index(output)}", EVERYTHING, children)
+
+
+@pytest.mark.parametrize("output", ["AND", "OR", "XOR"])
+def test_a_true_hypothesis_keeps_all_and_one_without_a_variable_what_it_must(logic: Case, output: str) -> None:
+    true = logic.scrubber().run(of_properties(logic, output, "lying", "red"), EXAMPLES)
+    assert true.recovered >= 0.98
+    missing = logic.scrubber().run(of_properties(logic, output, "lying"), EXAMPLES)
+    error = missing.loss_scrubbed.std() / EXAMPLES**0.5 / missing.loss_random.mean()
+    assert missing.recovered <= logic.facts["recovered_by_scrubbing_with_one_property"][output] + 4 * error
+    assert missing.recovered < 0.5
+
+
+def test_identity_keeps_everything_and_no_hypothesis_nothing(logic: Case) -> None:
+    own = np.arange(8)
+    identity = Claim("root", "head:2", EVERYTHING, (Claim("all", "saturate:0,1,2", own),))
+    assert logic.scrubber().run(identity, 500).recovered == 1
+    nothing = logic.scrubber().run(without_hypothesis(of_properties(logic, "XOR", "lying", "red")), EXAMPLES)
+    assert nothing.recovered == pytest.approx(0, abs=0.1)
+    assert occupancy(own).itself == 1 and occupancy(logic.lying).itself == 0.25 and occupancy(logic.lying).least == 4
+
+
+def claimed(case: Case) -> Claim:
+    """The planted wrong hypothesis: the first gate computes lying alone."""
+    first = Claim("first", "relu:0", case.lying, (Claim("lying 1", "saturate:0", case.lying), Claim("red", "saturate:1", case.red)))
+    both = case.lying * 2 + case.thick
+    second = Claim("second", "relu:1", both, (Claim("lying 2", "saturate:0", case.lying), Claim("thick", "saturate:2", case.thick)))
+    return Claim("root", "head:0", EVERYTHING, (first, second))
+
+
+def test_agreeing_with_the_parent_sees_what_agreeing_with_the_root_does_not(diamond: Case) -> None:
+    by_parent = diamond.scrubber().run(claimed(diamond), EXAMPLES)
+    by_root = diamond.scrubber().run(claimed(diamond), EXAMPLES, agreement="root")
+    assert by_parent.recovered == pytest.approx(diamond.facts["recovered_agreeing_with_parent"], abs=0.04)
+    assert by_root.recovered == pytest.approx(diamond.facts["recovered_agreeing_with_root"], abs=1e-6)
+    drawn = by_parent.sampled
+    assert (diamond.lying[drawn["first"]] == diamond.lying[by_parent.data]).all()
+    assert (diamond.red[drawn["red"]] == diamond.red[drawn["first"]]).all(), "with the gate's datum"
+    assert (diamond.red[drawn["red"]] != diamond.red[by_parent.data]).any(), "not with the root's"
+
+
+def test_the_ladder_names_the_claim_that_costs(diamond: Case) -> None:
+    steps = dict(diamond.scrubber().ladder(claimed(diamond), 2000))
+    assert list(steps) == ["first", "lying 1", "red", "second", "lying 2", "thick"]
+    assert steps["lying 1"].recovered == pytest.approx(steps["first"].recovered, abs=0.06)
+    assert steps["thick"].recovered == pytest.approx(0.75, abs=0.06)
+
+
+def test_a_kept_mean_hides_no_moved_outputs() -> None:
+    case = Case("cancellation_net")
+    red = torch.from_numpy(case.red)
+
+    def loss(value: torch.Tensor, data: np.ndarray) -> torch.Tensor:
+        return torch.nn.functional.cross_entropy(value.reshape(len(value), -1), red[data], reduction="none")
+
+    root = Claim("root", "head:0,1", EVERYTHING, (Claim("red", "saturate:1", case.red),))
+    found = case.scrubber().run(root, EXAMPLES, loss)
+    assert found.recovered == pytest.approx(case.facts["recovered_loss"], abs=0.05)
+    share = found.distance.mean() / found.distance_random.mean()
+    assert share == pytest.approx(case.facts["squared_distance_of_random"], abs=0.03)
+    assert found.recovered_distance == pytest.approx(1 - share)
+
+
+def test_other_units_of_the_same_layers_carry_less(logic: Case) -> None:
+    root = Claim("root", "head:2", EVERYTHING, (Claim("red", "saturate:1", logic.red), Claim("lying", "saturate:0", logic.lying)))
+    others = of_random_units(logic.model, root, 3)
+    assert {child.units for child in others.children} != {child.units for child in root.children}
+    assert len({child.units for child in others.children}) == 2
+    assert logic.scrubber().run(others, EXAMPLES).recovered < 0.5
+
+
+def test_what_cannot_be_tested_is_refused_at_its_node(logic: Case) -> None:
+    lying = logic.lying
+    for child, why in (
+        (Claim("a", "nowhere:0", lying), "a: .*nowhere"),
+        (Claim("a", "saturate:9", lying), "a: saturate has units 0 to 2"),
+        (Claim("a", "saturate:0", lying[:5]), "a: its feature has 5 labels, the data are 8"),
+        (Claim("root", "saturate:0", lying), "root: two nodes"),
+        (Claim("a", "relu:0", lying, (Claim("b", "head:0", lying),)), "b: head does not feed relu"),
+        (Claim("a", "relu:0", lying, (Claim("b", "saturate:0", lying), Claim("c", "saturate:0", lying))), "c: saturate:0 is claimed by b"),
+    ):
+        with pytest.raises(InputError, match=why):
+            check(logic.model, Claim("root", "head:0", EVERYTHING, (child,)), 8)
