@@ -1,0 +1,70 @@
+"""The analysis of a hypothesis written as JSON: its rivals, ladder and nulls on planted logic, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+import workbench
+from workbench.analyses.causal_scrubbing import CausalScrubbing
+from workbench.images.image_set import load_images
+from workbench.input_error import InputError
+
+LYING = {"name": "lying", "units": "saturate:0", "feature": "orientation"}
+RED = {"name": "red", "units": "saturate:1", "feature": "= ink_hue < 100"}
+
+
+def hypothesis(*children: dict[str, Any], root: str = "head:2") -> str:
+    return json.dumps({"units": root, "children": list(children)})
+
+
+@pytest.fixture(scope="module")
+def planted():
+    model = workbench.load("bundled:planted/and_or_net")
+    assert model.circuit is not None
+    return model, load_images(model.circuit.images)
+
+
+def test_a_true_hypothesis_beats_its_rivals_and_its_nulls(planted) -> None:
+    asked = CausalScrubbing(hypothesis=hypothesis(LYING, RED), rivals=("red=all", "*=activation / 2"), examples=1500, batch=500)
+    result = asked.run(*planted)
+    rows = {row["name"]: row for row in result.summary["rows"]}
+    assert result.summary["recovered"] == rows["the hypothesis"]["recovered"] >= 0.98
+    assert rows["*=activation / 2"]["recovered"] >= 0.98, "what the units do is all there is to them"
+    assert rows["red=all"]["recovered"] < 0.2 and rows["no hypothesis"]["recovered"] == pytest.approx(0, abs=0.15)
+    assert [row["name"] for row in result.summary["rows"] if row["kind"] == "ladder"] == ["lying"]
+    assert max(rows[f"random units {draw + 1}"]["recovered"] for draw in range(5)) < 0.98
+    nodes = {node["name"]: node for node in result.summary["nodes"]}
+    assert nodes["red"] == {"name": "red", "units": "saturate:1", "feature": "= ink_hue < 100", "labels": 2, "least": 4, "itself": 0.25}
+    assert result.summary["sparse"] == [] and set(result.arrays) >= {"sampled/lying", "sampled/red", "distance"}
+    assert CausalScrubbing.draw(result)["recovered"].axes
+
+
+def test_sparse_bins_are_named(planted) -> None:
+    fine = CausalScrubbing(hypothesis=hypothesis(LYING | {"feature": "itself"}, RED), examples=64).run(*planted)
+    assert fine.summary["sparse"] == ["lying"]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("{", "no JSON"),
+        ("[]", "no root"),
+        (hypothesis({"units": "saturate"}), "node 1: "),
+        (hypothesis(LYING | {"feature": "colour"}), "lying: no column is named 'colour'"),
+        (hypothesis(LYING | {"units": "nowhere:0"}), "lying: .*nowhere"),
+        (hypothesis(LYING | {"units": "saturate:7"}), "lying: saturate has units 0 to 2"),
+        (hypothesis({"name": "late", "units": "head:0"}, root="relu:0"), "late: head does not feed relu"),
+    ],
+)
+def test_what_cannot_be_tested_is_refused_at_its_node(planted, text: str, why: str) -> None:
+    with pytest.raises(InputError, match=why):
+        CausalScrubbing(hypothesis=text, examples=16).run(*planted)
+
+
+def test_a_rival_must_name_a_node(planted) -> None:
+    for rival, why in (("blue=all", "names no node"), ("red", "not NAME=FEATURE")):
+        with pytest.raises(InputError, match=why):
+            CausalScrubbing(hypothesis=hypothesis(LYING, RED), rivals=(rival,), examples=16).run(*planted)

@@ -1,0 +1,308 @@
+"""Causal scrubbing of a hypothesis over a set of images, beside its rivals and nulls."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from workbench.analyses.analysis import Analysis, Result, register
+from workbench.bootstrap import ratio_of_means
+from workbench.circuit import layer_of, units_of
+from workbench.feature_labels import labels_of
+from workbench.figure_colours import ACCENT, INK, LIGHT
+from workbench.finite import plain
+from workbench.input_error import InputError
+from workbench.scrubbing import FEWEST, Claim, Scrubbed, Scrubber, check, occupancy, of_random_units, without_hypothesis
+from workbench.task import Task
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from workbench.images.image_set import ImageSet
+    from workbench.models.traced_model import TracedModel
+
+BOOTSTRAP = 1
+RANDOM = 5
+"""Trees of random units that are tried."""
+SHOWN = 12
+"""Draws of each node that are named."""
+
+
+@register
+class CausalScrubbing(Analysis):
+    """Test a hypothesis about what units compute from what: all that it says does not matter is resampled from other images.
+
+    A hypothesis is JSON, a tree: ``{"units": "head:0", "children": [{"name": "lines", "units": "conv2d1:3,4", "feature": "orientation / 8",
+    "children": [...]}, ...]}``. A child's feature is what its units are claimed to compute (see `workbench.feature_labels`): it may be
+    computed on any image that agrees on it with the image its parent is computed on. See `workbench.scrubbing` for the method (Chan et al.
+    2022).
+
+    ``recovered`` = 1 - L_scrubbed / L_random, ratios of means over examples, where L is the squared distance of the root's values from
+    the clean ones, read as `read` says, and in L_random the root is that of another image. Beside it stand: the ladder (node after node is
+    resampled: which claim costs what), `rivals` (other features for all nodes of a name), the hypothesis without its features (null), the
+    same tree about random units of the same layers (null), and the median distance of single examples, for a mean can hide. A label that
+    few images share resamples them by themselves: ``occupancy`` says for each node how often.
+
+    Intervals are of 95 %, by bootstrap over the examples' concepts.
+
+    Arrays; i is an example:
+
+    ``image`` ``clean`` ``scrubbed`` ``random``
+        int64 and float32 ``i``: index in the set, and the root's value in each run (its mean where it has several).
+    ``distance`` ``distance_random``
+        float64 ``i``.
+    ``sampled/NAME``
+        int64 ``i``: the image that node was computed on.
+    """
+
+    title: ClassVar[str] = "Causal scrubbing"
+    version: ClassVar[int] = 1
+    needs_images: ClassVar[bool] = True
+
+    hypothesis: str = Field(description="The tree, as JSON.")
+    rivals: tuple[str, ...] = Field(
+        default=(), description="Rival features, each NAME=FEATURE for the node of that name, or *=FEATURE for all nodes."
+    )
+    read: Literal["values", "centre", "largest", "mean"] = Field(
+        default="centre", description="What of the root's map is compared: all values, the middle position, the largest or the mean."
+    )
+    agreement: Literal["parent", "root"] = Field(default="parent", description="Whose image a child agrees with; root is weaker.")
+    images: int = Field(default=512, ge=8, description="Images that are drawn from.")
+    examples: int = Field(default=512, ge=16, le=100_000, description="Examples scrubbed, drawn from the images with replacement.")
+    batch: int = Field(default=64, ge=2, le=1024, description="Examples computed at once.")
+    seed: int = Field(default=0, ge=0, lt=2**31, description="Of images, draws, random units and bootstrap.")
+
+    def compute(
+        self, model: TracedModel, images: ImageSet | None, task: Task
+    ) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
+        """Read the images, then scrub the hypothesis, its rivals and its nulls."""
+        assert images is not None
+        document = _document(self.hypothesis)
+        order = np.sort(np.random.default_rng(self.seed).permutation(len(images))[: self.images])
+        read = list(images.batches(model.preprocessing.size, 64, order))
+        seen = np.concatenate([part.indices for part in read]) if read else np.empty(0, np.int64)
+        if len(seen) < 8:
+            raise InputError(f"{len(seen)} images of {images.name} could be read; at least 8 are needed")
+        inputs = torch.cat([model.preprocess(part.images) for part in read])
+        columns = {name: [values[index] for index in seen.tolist()] for name, values in images.columns.items()}
+        root = _claim(model, inputs, document, columns, self.batch)
+        check(model, root, len(inputs))
+        concept = images.concepts
+        groups = np.unique([concept[index] for index in seen.tolist()], return_inverse=True)[1]
+        rivals = [(text, _rival(model, inputs, document, columns, text, self.batch)) for text in self.rivals]
+        names = [node.name for node in root.every() if node is not root]
+        plan: list[tuple[str, str, Claim, list[str] | None]] = [("hypothesis", "the hypothesis", root, None)]
+        plan += [("ladder", name, root, names[: place + 1]) for place, name in enumerate(names[:-1])]
+        plan += [("rival", text, claim, None) for text, claim in rivals]
+        plan += [("null", "no hypothesis", without_hypothesis(root), None)]
+        plan += [("null", f"random units {draw + 1}", of_random_units(model, root, self.seed + draw), None) for draw in range(RANDOM)]
+        rows: list[dict[str, Any]] = []
+        whole: Scrubbed | None = None
+        for place, (kind, name, claim, active) in enumerate(plan):
+            scrubber = Scrubber(model, inputs, self.seed, self.batch)
+            found = scrubber.run(
+                claim, self.examples, None, self.agreement, active,
+                lambda done, at=place, what=name: task.step(  # type: ignore[misc]
+                    at + done / self.examples, len(plan), note=f"scrubbing: {what}"
+                ),
+            )  # fmt: skip
+            shown = _read(found, self.read)
+            rows.append({"kind": kind, "name": name} | self._scores(shown, groups))
+            if kind == "hypothesis":
+                whole = shown
+        task.step(len(plan), len(plan))
+        assert whole is not None
+        arrays: dict[str, npt.NDArray[Any]] = {
+            "image": seen[whole.data],
+            "clean": _one(whole.clean),
+            "scrubbed": _one(whole.scrubbed),
+            "random": _one(whole.random),
+            "distance": whole.distance,
+            "distance_random": whole.distance_random,
+        } | {f"sampled/{name}": seen[drawn] for name, drawn in whole.sampled.items()}
+        nodes = [_node(node, document) for node in root.every() if node is not root]
+        return arrays, rows[0] | {
+            "root": root.units,
+            "read": self.read,
+            "agreement": self.agreement,
+            "images": len(seen),
+            "examples": self.examples,
+            "groups": "concept" if "concept" in images.columns else "image",
+            "rows": rows,
+            "nodes": nodes,
+            "sparse": [node["name"] for node in nodes if node["least"] < FEWEST],
+        }
+
+    def _scores(self, found: Scrubbed, groups: npt.NDArray[np.integer]) -> dict[str, Any]:
+        of = groups[found.data]
+        lost = ratio_of_means(found.distance, of, [self.seed, BOOTSTRAP], found.distance_random)
+        middle = float(np.median(found.distance_random))
+        return {
+            "recovered": plain(1 - lost.value),
+            "recovered_low": plain(1 - lost.high),
+            "recovered_high": plain(1 - lost.low),
+            "detectable": plain(lost.detectable),
+            "median_distance": plain(float(np.median(found.distance)) / middle) if middle > 0 else None,
+        }
+
+    @classmethod
+    def draw(cls, result: Result) -> dict[str, Figure]:
+        """Draw what each hypothesis recovers, and single examples."""
+        return {"recovered": _figure(result)}
+
+
+def _document(text: str) -> dict[str, Any]:
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        raise InputError(f"the hypothesis is no JSON: {error}") from None
+    if not isinstance(document, dict) or not isinstance(document.get("units"), str):
+        raise InputError('the hypothesis has no root; write {"units": "layer:0", "children": [...]}')
+    return document
+
+
+def _claim(
+    model: TracedModel, inputs: Tensor, document: Mapping[str, Any], columns: Mapping[str, Sequence[str]], batch: int, place: str = ""
+) -> Claim:
+    """Return the claim a part of the document makes; errors name the node."""
+    name = str(document.get("name") or place or "root")
+    units, children = document.get("units"), document.get("children", [])
+    if not isinstance(units, str) or not isinstance(children, list) or not all(isinstance(child, dict) for child in children):
+        raise InputError(f"{name}: a node has units, such as conv1:3, and a list of children")
+    try:
+        known = model.layer(layer_of(units))
+        wanted = [unit.index for unit in units_of(units)]
+        if wrong := [unit for unit in wanted if unit >= known.units]:
+            raise InputError(f"{known.name} has units 0 to {known.units - 1}, not {wrong[0]}")
+
+        def activation() -> npt.NDArray[np.floating]:
+            found = []
+            with torch.no_grad():
+                for part in inputs.split(batch):
+                    value = known.arrange(model.activations(model.inputs(part), [known.name])[known.name])[:, wanted]
+                    found.append(value.mean(1).reshape(len(part), -1).amax(1).cpu().double().numpy())
+            return np.concatenate(found)
+
+        feature = labels_of(str(document.get("feature", "all")), columns, len(inputs), activation)
+    except ValueError as error:
+        raise InputError(f"{name}: {error}") from None
+    below = tuple(
+        _claim(model, inputs, child, columns, batch, f"{name}.{at + 1}" if name != "root" else f"node {at + 1}")
+        for at, child in enumerate(children)
+    )
+    return Claim(name, units, feature, below)
+
+
+def _rival(
+    model: TracedModel, inputs: Tensor, document: Mapping[str, Any], columns: Mapping[str, Sequence[str]], text: str, batch: int
+) -> Claim:
+    wanted, sign, feature = text.partition("=")
+    wanted = wanted.strip()
+    if not sign or not feature.strip():
+        raise InputError(f"the rival {text!r} is not NAME=FEATURE")
+    changed: list[str] = []
+
+    def replaced(node: Mapping[str, Any], place: str) -> dict[str, Any]:
+        name = str(node.get("name") or place)
+        own = dict(node)
+        if place != "root" and wanted in ("*", name):
+            own["feature"] = feature.strip()
+            changed.append(name)
+        inside = [child for child in node.get("children", []) if isinstance(child, Mapping)]
+        own["children"] = [
+            replaced(child, f"{name}.{at + 1}" if place != "root" else f"node {at + 1}") for at, child in enumerate(inside)
+        ]
+        return own
+
+    rival = replaced(document, "root")
+    if not changed:
+        raise InputError(f"the rival {text!r} names no node of the hypothesis")
+    return _claim(model, inputs, rival, columns, batch)
+
+
+def _node(node: Claim, document: Mapping[str, Any]) -> dict[str, Any]:
+    shared = occupancy(node.feature)
+    return {
+        "name": node.name,
+        "units": node.units,
+        "feature": _feature(node.name, document),
+        "labels": shared.labels,
+        "least": shared.least,
+        "itself": plain(shared.itself),
+    }
+
+
+def _feature(name: str, document: Mapping[str, Any], place: str = "root") -> str:
+    for at, child in enumerate(document.get("children", [])):
+        called = str(child.get("name") or (f"{place}.{at + 1}" if place != "root" else f"node {at + 1}"))
+        if called == name:
+            return str(child.get("feature", "all"))
+        if found := _feature(name, child, called):
+            return found
+    return ""
+
+
+def _read(found: Scrubbed, how: str) -> Scrubbed:
+    """Return what is compared of the root's values."""
+    def part(value: Tensor) -> Tensor:
+        flat = value.reshape(*value.shape[:2], -1)
+        if how == "values" or flat.shape[2] == 1:
+            return flat
+        if how == "centre":
+            for size in value.shape[2:]:
+                value = value.select(2, size // 2)
+            return value[..., None]
+        return flat.amax(2, keepdim=True) if how == "largest" else flat.mean(2, keepdim=True)
+
+    clean, scrubbed, random = (part(value) for value in (found.clean, found.scrubbed, found.random))
+    apart = [(each - clean).cpu().double().flatten(1).square().sum(1).numpy() for each in (scrubbed, random)]
+    zero = np.zeros_like(apart[0])
+    return replace(
+        found, clean=clean, scrubbed=scrubbed, random=random, distance=apart[0], distance_random=apart[1],
+        loss_clean=zero, loss_scrubbed=apart[0], loss_random=apart[1],
+    )  # fmt: skip
+
+
+def _one(value: Tensor) -> npt.NDArray[np.float32]:
+    found: npt.NDArray[np.float32] = value.flatten(1).mean(1).float().cpu().numpy()
+    return found
+
+
+def _figure(result: Result) -> Figure:
+    from matplotlib.figure import Figure
+
+    summary, arrays = result.summary, result.arrays
+    rows = [row for row in summary["rows"] if row["recovered"] is not None]
+    figure = Figure(figsize=(10, max(3.2, 0.3 * len(rows) + 1)), layout="constrained")
+    bars, points = figure.subplots(1, 2, width_ratios=(3, 2))
+    colours = {"hypothesis": ACCENT, "ladder": INK, "rival": INK, "null": LIGHT}
+    for place, row in enumerate(rows):
+        if row["recovered_low"] is not None and row["recovered_high"] is not None:
+            bars.plot([row["recovered_low"], row["recovered_high"]], [place, place], color=colours[row["kind"]], linewidth=1.4)
+        bars.plot(row["recovered"], place, "o", color=colours[row["kind"]], markersize=4)
+    named = {"ladder": "up to {}", "rival": "rival {}", "null": "null: {}", "hypothesis": "{}"}
+    bars.set_yticks(range(len(rows)), [named[row["kind"]].format(row["name"]) for row in rows], fontsize=7, parse_math=False)
+    bars.set_ylim(len(rows) - 0.4, -0.6)
+    bars.axvline(0, color=LIGHT, linewidth=0.8, linestyle=":")
+    bars.axvline(1, color=LIGHT, linewidth=0.8, linestyle=":")
+    bars.set_xlim(left=max(-1.0, min(0.0, *(row["recovered"] for row in rows)) - 0.05))
+    bars.set_xlabel("recovered (0: as if everything were resampled, 1: as in the network); 95 % over concepts", fontsize=7)
+    points.plot(arrays["clean"], arrays["random"], ".", color=LIGHT, markersize=3, label="everything resampled")
+    points.plot(arrays["clean"], arrays["scrubbed"], ".", color=ACCENT, markersize=3, label="the hypothesis")
+    ends = [float(min(arrays["clean"].min(), arrays["scrubbed"].min())), float(max(arrays["clean"].max(), arrays["scrubbed"].max()))]
+    points.plot(ends, ends, color=INK, linewidth=0.7, linestyle="--")
+    points.set_xlabel(f"{summary['root']} in the network", fontsize=7, parse_math=False)
+    points.set_ylabel("scrubbed", fontsize=7)
+    points.legend(fontsize=6, frameon=False)
+    for axis in (bars, points):
+        axis.tick_params(axis="x", labelsize=6)
+    figure.suptitle(f"Causal scrubbing of {summary['root']}: {summary['images']} images, {summary['examples']} examples", fontsize=9)
+    return figure
