@@ -32,8 +32,8 @@ def test_every_report_is_of_a_problem_and_says_what_it_reports() -> None:
 
 
 def test_what_there_is_no_report_of_is_said_in_one_line() -> None:
-    with pytest.raises(InputError, match=r"no report of problem 7\.6 yet; there are those of 7\."):
-        find("7.6")
+    with pytest.raises(InputError, match=r"no report of problem 7\.2 yet; there are those of 7\."):
+        find("7.2")
     with pytest.raises(InputError, match="no open problem"):
         find("9.9")
 
@@ -230,3 +230,16 @@ def test_growth_is_reported_with_its_controls(engine: Engine, monkeypatch: pytes
     assert set(verdicts) == {"units", "lines", "random"} and verdicts["lines"]["index"] is None
     said = " ".join(part for part in found.sections[0].parts if isinstance(part, str))
     assert "1 training:" in said and "Fewer than 3 trainings" in said
+
+
+def test_the_curve_hypothesis_is_scrubbed_on_the_planted_net(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    from workbench.reports import causal_scrubbing as report
+
+    monkeypatch.setattr(report, "EXAMPLES", {True: 96})
+    monkeypatch.setattr(report, "NATURAL", {True: 48})
+    found = write_report(engine, "7.6", ["bundled:planted/curve_net"]).findings.figures["bundled:planted/curve_net"]
+    assert found["lines"] == list(range(16)), "the Gabor filters"
+    rows = {row["name"]: row["recovered"] for row in found["curves"]["rows"]}
+    place = rows[f"lines={report.RIVALS[1][1]}"]
+    assert place == pytest.approx(1, abs=1e-6), "every curve is of its own there"
+    assert rows["no hypothesis"] < rows["the hypothesis"] < place
