@@ -139,7 +139,7 @@ class TuningQuestion(Question):
     def _show(self, result: Result) -> str:
         arrays, summary = result.arrays, result.summary
         aligned = arrays["aligned"]
-        said = beside("Together", summary["together"], summary["together_bar"])
+        said = beside("Together", summary["together"], summary["together_bar"], summary.get("arrangements"))
         role = summary["role"] or "sum"
         self.view.show_plots(
             [f"{step:g}°".replace("-", "−") if step % 45 == 0 else "" for step in arrays["steps"].tolist()],
@@ -203,7 +203,7 @@ class WeightsQuestion(Question):
     def _show(self, result: Result) -> str:
         arrays, summary = result.arrays, result.summary
         unrolled, differences, units = arrays["unrolled"], arrays["differences"], arrays["target_units"]
-        said = beside("R2 of the difference alone", summary["r2"], summary["r2_bar"])
+        said = beside("R2 of the difference alone", summary["r2"], summary["r2_bar"], summary.get("arrangements"))
 
         def tell(row: int, column: int) -> str:
             angle = arrays["target_angles"][row]
@@ -224,6 +224,9 @@ class WeightsQuestion(Question):
         return f"Rows: units {names}. Columns: source minus target, {apart}. {said}."
 
 
-def beside(what: str, value: float, bar: float | None) -> str:
-    """Say a figure beside its null."""
-    return f"{what} {value:.2f}" + (f"; of random angles 95 % are below {bar:.2f}" if bar is not None else "; too few units for a null")
+def beside(what: str, value: float, bar: float | None, count: int | None) -> str:
+    """Say a figure beside its null, or in how few ways the angles can be given to the units."""
+    if bar is not None:
+        return f"{what} {value:.2f}; of random angles 95 % are below {bar:.2f}"
+    ways = f": {count} ways to give their angles" if count else ""
+    return f"{what} {value:.2f}; too few units for a null{ways}"
