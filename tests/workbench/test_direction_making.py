@@ -66,5 +66,7 @@ def test_what_cannot_be_made_is_refused(model: TracedModel, shown: ImageSet) -> 
         Directions(layer="relu", method="probe")
     with pytest.raises(InputError, match="no column"):
         Directions(layer="relu", method="probe", column="style", positive="x").run(model, shown)
+    with pytest.raises(InputError, match="use another column"):
+        Directions(layer="relu", method="difference", column="concept", positive="x").run(model, shown)
     with pytest.raises(InputError, match="has no 'x'"):
         Directions(layer="relu", method="probe", column="ink_hue", positive="x").run(model, shown)

@@ -98,7 +98,7 @@ class Directions(Analysis):
 
     def _column(self, images: ImageSet) -> Sequence[str]:
         if self.column == "concept":
-            return images.concepts
+            raise InputError(f"{self.method} is tested on concepts it was not made of, so a concept cannot be a kind; use another column")
         if self.column not in images.columns:
             raise InputError(f"{images.name} has no column {self.column!r}; it has {', '.join(images.columns) or 'none'}")
         return images.columns[self.column]
