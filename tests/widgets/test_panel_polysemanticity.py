@@ -58,6 +58,7 @@ def result(request: RunAnalysis) -> Result:
         "agreement": np.full(UNITS, 0.3, np.float32),
         "inputs": inputs,
         "input_share": np.where(inputs != "", 0.5, np.nan).astype(np.float32),
+        "input_sign": np.where(inputs == "blocks.0:add:7", -1, 1).astype(np.float32),
         "told": told,
         "told_by": np.where(np.isfinite(told), "head:1", ""),
     }
@@ -149,6 +150,7 @@ def test_facets_are_visualized_through_their_inputs(searched, runner, qtbot):
     qtbot.waitUntil(lambda: len(searched.page._drawn) == 2)
     objectives = [request.parameters["objective"] for request in runner.asked(RunAnalysis)[1:]]
     assert objectives[0] == f"neuron('{ACT}', 2) + 1.00 * neuron('blocks.0:add', 1)"
+    assert objectives[1] == f"neuron('{ACT}', 2) - 1.00 * neuron('blocks.0:add', 7)", "what drives it by being below 0 is made small"
     assert searched.page.strip.rows[1].pictures[0].caption == "visualization"
 
 

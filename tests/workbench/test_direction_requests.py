@@ -66,5 +66,5 @@ def test_crops_are_what_lies_before_the_positions(engine: Engine) -> None:
 
 
 def test_the_objective_of_a_facet_names_the_unit_and_what_drives_the_facet() -> None:
-    said = objective_of(Unit("mixed", 3), ["relu:1", "relu:2", "relu:4"], [0.5, 0.25, -0.1])
-    assert said == "neuron('mixed', 3) + 1.00 * neuron('relu', 1) + 0.50 * neuron('relu', 2)"
+    said = objective_of(Unit("mixed", 3), ["relu:1", "relu:2", "relu:4"], [0.5, 0.25, -0.1], [1, -1, 1])
+    assert said == "neuron('mixed', 3) + 1.00 * neuron('relu', 1) - 0.50 * neuron('relu', 2)"

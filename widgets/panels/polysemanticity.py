@@ -349,6 +349,11 @@ class PolysemanticityPanel(Panel):
 
 def about(summary: Any) -> str:
     """Say what was found, beside what chance would give."""
+    broken = summary.get("not_finite", ())
+    more = f" and {len(broken) - 3} more" if len(broken) > 3 else ""
+    lost = f" Not finite on some images, and left out: {', '.join(broken[:3])}{more}." if broken else ""
+    if not summary["tested"] and broken:
+        return f"Nothing can be said of the {summary['units']} units of {summary['layer']}.{lost}"
     if not summary["tested"]:
         return f"None of the {summary['units']} units of {summary['layer']} is driven by enough images to say anything; choose others."
     told = (
@@ -356,6 +361,7 @@ def about(summary: Any) -> str:
         f"about {summary['expected_false']:.1f} of them by chance; smallest score that counts {summary['smallest_score']:.1f}); "
         f"{summary['rival_polysemantic']} by what the other units do. {summary['images']:,} images, {summary['examples']} a unit."
     )
+    told += lost
     if summary["told"] is not None and math.isfinite(summary["told"]):
         told += f" Facets are told apart in {summary['downstream']} with a median AUROC of {summary['told']:.2f} (.5 by chance)."
     return told

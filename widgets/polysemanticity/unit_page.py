@@ -279,7 +279,7 @@ class UnitPage(QWidget):
             given = {
                 "layer": unit.layer,
                 "units": [unit.index],
-                "objective": objective_of(unit, facet.inputs, facet.shares),
+                "objective": objective_of(unit, facet.inputs, facet.shares, facet.signs),
                 "steps": STEPS,
             }
             request = RunAnalysis("FeatureVisualization", given, result.provenance["model"])
