@@ -170,10 +170,11 @@ class WeightsQuestion(Question):
         self._others: list[Turned] = []
 
     def offer(self, others: Sequence[Turned]) -> None:
-        """Offer these families, those of earlier layers than the one looked at."""
+        """Offer these families: those of earlier layers than the one looked at, of which the same is turned."""
         order = list(self._session.layers)
         here = order.index(self.family.layer) if self.family is not None and self.family.layer in order else 0
-        self._others = [one for one in others if one.layer in order[:here]]
+        same = self.family.turned if self.family is not None else "image"
+        self._others = [one for one in others if one.layer in order[:here] and one.turned == same]
         self.other.blockSignals(True)
         self.other.clear()
         self.other.addItems([f"{one.layer}: {one.name}" for one in self._others])
