@@ -87,9 +87,9 @@ class DirectionBox(QFrame):
         whole.addLayout(self.form)
         whole.addLayout(buttons)
         whole.addWidget(self.said)
-        self.method.currentIndexChanged.connect(lambda _index: self.refresh())
+        self.method.currentIndexChanged.connect(lambda _index: self._changed())
         self.positive.textChanged.connect(lambda _text: self.refresh())
-        self.name.textChanged.connect(lambda _text: self._typed())
+        self.name.textChanged.connect(lambda _text: self._changed())
         self.refresh()
 
     def refresh(self) -> None:
@@ -115,8 +115,8 @@ class DirectionBox(QFrame):
         fits = not two or bool(self.positive.text().strip() and columns)
         self.make.setEnabled(ready and not self._job and not taken and fits)
 
-    def _typed(self) -> None:
-        """Take back what was said of another name."""
+    def _changed(self) -> None:
+        """Take back what was said of another name or method."""
         if not self._job:
             say(self.said, "", False)
         self.refresh()
