@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import numpy as np
 import pytest
 import torch
@@ -147,6 +149,18 @@ def test_a_share_above_0_of_an_activation_below_0_is_told_by_its_sign() -> None:
     below = Below.of(model, Unit("1", 0), ("0",))
     shares, levels = relevances(model, below, (torch.rand(3, 3, 4, 4),), np.zeros(3, np.int32))
     assert (shares > 0).all() and (levels[:, 0] > 0).all() and (levels[:, 1] < 0).all()
+
+
+def test_long_addresses_are_whole_and_images_are_read_in_pieces() -> None:
+    long = "block_" * 20
+    parts = {"first": torch.nn.Conv2d(3, 4, 3), long: torch.nn.ReLU(), "next": torch.nn.Conv2d(4, 2, 3)}
+    with torch.no_grad():
+        parts["next"].bias.fill_(3)  # all images drive it, more than are read at once
+    model = TracedModel.from_module(torch.nn.Sequential(OrderedDict(parts)), torch.rand(2, 3, 9, 9))
+    noise = ArraySet(np.random.default_rng(0).integers(0, 256, (40, 9, 9, 3), np.uint8), "noise")
+    found = Polysemanticity(layer="next", draws=10, examples=40, least=0).run(model, noise)
+    assert (found.arrays["example_index"] >= 0).all() and (found.arrays["facet"] >= 0).all()
+    assert {Unit.parse(str(name)).layer for name in found.arrays["inputs"][:, 0].flat if name} == {long}
 
 
 def test_a_unit_that_is_not_finite_is_left_out_and_named(planted: TracedModel, shown: ImageSet) -> None:
