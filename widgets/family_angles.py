@@ -139,7 +139,7 @@ class TuningQuestion(Question):
     def _show(self, result: Result) -> str:
         arrays, summary = result.arrays, result.summary
         aligned = arrays["aligned"]
-        said = beside("Together", summary["together"], summary["together_bar"])
+        said = beside("Together", summary["together"], summary["together_bar"], summary.get("arrangements"))
         role = summary["role"] or "sum"
         self.view.show_plots(
             [f"{step:g}°".replace("-", "−") if step % 45 == 0 else "" for step in arrays["steps"].tolist()],
@@ -170,10 +170,11 @@ class WeightsQuestion(Question):
         self._others: list[Turned] = []
 
     def offer(self, others: Sequence[Turned]) -> None:
-        """Offer these families, those of earlier layers than the one looked at."""
+        """Offer these families: those of earlier layers than the one looked at, of which the same is turned."""
         order = list(self._session.layers)
         here = order.index(self.family.layer) if self.family is not None and self.family.layer in order else 0
-        self._others = [one for one in others if one.layer in order[:here]]
+        same = self.family.turned if self.family is not None else "image"
+        self._others = [one for one in others if one.layer in order[:here] and one.turned == same]
         self.other.blockSignals(True)
         self.other.clear()
         self.other.addItems([f"{one.layer}: {one.name}" for one in self._others])
@@ -203,7 +204,7 @@ class WeightsQuestion(Question):
     def _show(self, result: Result) -> str:
         arrays, summary = result.arrays, result.summary
         unrolled, differences, units = arrays["unrolled"], arrays["differences"], arrays["target_units"]
-        said = beside("R2 of the difference alone", summary["r2"], summary["r2_bar"])
+        said = beside("R2 of the difference alone", summary["r2"], summary["r2_bar"], summary.get("arrangements"))
 
         def tell(row: int, column: int) -> str:
             angle = arrays["target_angles"][row]
@@ -224,6 +225,9 @@ class WeightsQuestion(Question):
         return f"Rows: units {names}. Columns: source minus target, {apart}. {said}."
 
 
-def beside(what: str, value: float, bar: float | None) -> str:
-    """Say a figure beside its null."""
-    return f"{what} {value:.2f}" + (f"; of random angles 95 % are below {bar:.2f}" if bar is not None else "; too few units for a null")
+def beside(what: str, value: float, bar: float | None, count: int | None) -> str:
+    """Say a figure beside its null, or in how few ways the angles can be given to the units."""
+    if bar is not None:
+        return f"{what} {value:.2f}; of random angles 95 % are below {bar:.2f}"
+    ways = f": {count} ways to give their angles" if count else ""
+    return f"{what} {value:.2f}; too few units for a null{ways}"

@@ -123,6 +123,12 @@ class Investigation(QObject):
             self._window.restore_docks(project.window.state)
         self._window.docks.restore(project.window.panels)
         model, images = project.model or self._defaults[0], project.images or self._defaults[1]
+        if project.directions or "directions=" in model:
+            from workbench.directions_there import as_it_can_be_opened  # loads numpy, which the start can do without
+
+            model, said = as_it_can_be_opened(model, project.directions)
+            if said:
+                session.report(said)
         unit = Unit.parse(project.unit) if project.unit else None
         if session.model is not None and session.model.ref == model:
             session.select(project.layer, unit)

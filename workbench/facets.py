@@ -25,8 +25,8 @@ class Facet:
     ----------
     rows
         Which of the unit's examples belong to it, the strongest first.
-    inputs, shares
-        Addresses of the units below it is built from, and their mean part of its relevance.
+    inputs, shares, signs
+        Addresses of the units below it is built from, their mean part of its relevance, and -1 where it comes of activations below 0.
     told, told_by
         Held-out AUROC of the downstream unit that tells it from the others, NaN where there is none, and that unit.
     """
@@ -34,6 +34,7 @@ class Facet:
     rows: np.ndarray
     inputs: tuple[str, ...]
     shares: tuple[float, ...]
+    signs: tuple[float, ...]
     told: float
     told_by: str
 
@@ -53,6 +54,7 @@ def facets_of(result: Result, unit: int) -> list[Facet]:
                 np.flatnonzero(arrays["facet"][row] == facet),
                 tuple(str(arrays["inputs"][row][facet][place]) for place in named),
                 tuple(float(arrays["input_share"][row][facet][place]) for place in named),
+                tuple(float(arrays["input_sign"][row][facet][place]) for place in named),
                 float(arrays["told"][row][facet]),
                 str(arrays["told_by"][row][facet]),
             )
@@ -60,16 +62,17 @@ def facets_of(result: Result, unit: int) -> list[Facet]:
     return found
 
 
-def objective_of(unit: Unit, inputs: Sequence[str], shares: Sequence[float]) -> str:
+def objective_of(unit: Unit, inputs: Sequence[str], shares: Sequence[float], signs: Sequence[float]) -> str:
     """Return the objective that visualizes one facet: the unit, and by their shares the units below that the facet is built from.
 
     Of the ways to drive the unit it prefers the one through these inputs, as faceted feature visualization does (Goh et al., "Multimodal
-    neurons in artificial neural networks", Distill 2021, there with a probe in place of the inputs).
+    neurons in artificial neural networks", Distill 2021, there with a probe in place of the inputs). Inputs that drive the unit by being
+    below 0 are made small.
     """
-    terms = [f"neuron({unit.layer!r}, {unit.index})"]
-    positive = [(name, share) for name, share in zip(inputs, shares, strict=True) if share > 0][:NAMED]
-    largest = max((share for _, share in positive), default=1.0)
-    for name, share in positive:
+    said = f"neuron({unit.layer!r}, {unit.index})"
+    positive = [(name, share, sign) for name, share, sign in zip(inputs, shares, signs, strict=True) if share > 0][:NAMED]
+    largest = max((share for _, share, _ in positive), default=1.0)
+    for name, share, sign in positive:
         below = Unit.parse(name)
-        terms.append(f"{share / largest:.2f} * neuron({below.layer!r}, {below.index})")
-    return " + ".join(terms)
+        said += f" {'-' if sign < 0 else '+'} {share / largest:.2f} * neuron({below.layer!r}, {below.index})"
+    return said

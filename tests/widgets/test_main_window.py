@@ -25,7 +25,7 @@ from workbench.jobs.report_requests import DescribeReports
 from workbench.jobs.requests import DescribeAnalyses, ListSources, LoadModel, OpenImages
 from workbench.labels import Label
 from workbench.models.layer import Unit
-from workbench.project import Note, Project
+from workbench.project import DirectionsUsed, Note, Project
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTROL = Qt.KeyboardModifier.ControlModifier
@@ -263,6 +263,18 @@ def test_saving_and_opening_a_project(make_window, qtbot, tmp_path, runner):
     recent = window.menus.menu("File/Open recent")
     recent.aboutToShow.emit()
     assert [action.text() for action in recent.actions()] == [str(path)]
+
+
+def test_an_investigation_whose_directions_are_gone_opens_without_them(make_window, qtbot, tmp_path, runner, monkeypatch):
+    monkeypatch.setenv("WORKBENCH_DATA", str(tmp_path / "data"))
+    window = make_window(defaults=("", ""))
+    path = tmp_path / "mine.workbench"
+    used = DirectionsUsed("test:small", "blocks.1.act", "gone", "abc")
+    Project(model="test:small?directions=gone", layer="blocks.1.act", directions=[used]).save(path)
+    window.investigation.open(path)
+    qtbot.waitUntil(lambda: window.session.model is not None)
+    assert runner.asked(LoadModel)[-1].ref == "test:small" and "gone are not on this machine" in window.messages.messages[0].text
+    assert window.session.layer == "blocks.1.act" and window.session.project.directions == [used]
 
 
 def test_unsaved_changes_are_asked_about(make_window, qtbot, tmp_path):

@@ -7,8 +7,10 @@ import csv
 import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, QRectF, Qt
+from PySide6.QtGui import QImage
 
 from widgets.panels.families import FamiliesPanel
+from widgets.views.line_plot import Curves, LinePlot
 from workbench.analyses.analysis import Result
 from workbench.jobs.requests import RunAnalysis
 from workbench.jobs.unit_requests import Thumbnails
@@ -21,7 +23,7 @@ ACT, ADD = "blocks.1.act", "blocks.0:add"
 def figure(name: str, layer: str) -> dict[str, object]:
     told = {"judged": 60, "counting": 6, "matched": 0.1, "matched_null": 0.002, "bar": 0.31, "detectable": 0.4, "symmetric": 7}
     told |= {"misfits": 0, "excess": 0.1, "excess_null": [0.0, 0.02], "invariance": 0.8, "invariance_null": [0.5, None]}
-    return {"transformation": name, "layer": layer} | told
+    return {"transformation": name, "layer": layer} | told | ({"detectable": 0.6} if layer == ADD else {})
 
 
 def family(name: str, layer: str, units: list[int], angles: list[float | None], gain: float, **more: object) -> dict[str, object]:
@@ -111,7 +113,8 @@ def test_all_layers_are_asked_without_naming_them(panel, runner, qtbot):
     search(panel, runner, qtbot)
     assert dict(runner.asked(RunAnalysis)[0].parameters) == {"transformations": ["rotate:90"]}
     assert panel.layers.data()["places"].tolist() == [ADD, ACT]
-    assert "120 units" in panel.said.text() and "10.0%; twins 0.2%" in panel.said.text() and "from 0.40 on" in panel.said.text()
+    assert "120 units" in panel.said.text() and "10.0%; twins 0.2%" in panel.said.text()
+    assert "from 0.40 on, in some layers 0.60," in panel.said.text()
 
 
 def test_families_stand_beside_their_null_the_surest_first(panel, runner, qtbot, session):
@@ -156,7 +159,8 @@ def test_tuning_curves_are_asked_of_the_family(panel, runner, qtbot):
 
 
 def test_weights_are_asked_from_an_earlier_family(panel, runner, qtbot, session):
-    session.project.families["test:small"] = [Family("lines", ADD, [4, 8], [0, 90]), Family("no angles", ADD, [1, 2])]
+    hues = Family("hues turned by 120°, 1", ADD, [5, 6, 7], [0, 120, 240])
+    session.project.families["test:small"] = [Family("lines", ADD, [4, 8], [0, 90]), Family("no angles", ADD, [1, 2]), hues]
     search(panel, runner, qtbot)
     panel.tabs.setCurrentWidget(panel.weights)
     assert [panel.weights.other.itemText(i) for i in range(panel.weights.other.count())] == [f"{ADD}: lines"]
@@ -184,6 +188,20 @@ def test_the_table_and_the_figures_hold_what_is_shown(panel, runner, qtbot, tmp_
     lines = list(csv.DictReader((tmp_path / "families.csv").open()))
     assert [line["units"] for line in lines] == ["3 5", "7 1 9 2"] and lines[1]["angles"] == "0 270 180 90" and lines[0]["weights"] == ""
     assert all(not figure_image(view, 1).isNull() for view in panel.views())
+
+
+def test_the_null_of_a_single_layer_can_be_seen(qtbot):
+    plot = LinePlot()
+    qtbot.addWidget(plot)
+    plot.resize(300, 240)
+
+    def drawn(high: float) -> np.ndarray:
+        curves = Curves("matched", np.array([0.8]), low=np.zeros(1), high=np.array([high]))
+        plot.show_plots(["one layer"], [curves], title="", label="")
+        image = plot.grab().toImage().convertToFormat(QImage.Format.Format_Grayscale8)
+        return np.frombuffer(image.constBits(), np.uint8).reshape(image.height(), image.bytesPerLine())[:, : image.width()].copy()
+
+    assert (drawn(0.6) != drawn(0.0)).mean() > 0.1, "a bar as wide as the place"
 
 
 def test_another_network_forgets_what_was_found(panel, runner, qtbot, session):

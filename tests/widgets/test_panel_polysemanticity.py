@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from tests.widgets.conftest import CARD
 from widgets.panels.polysemanticity import INVITATION, PolysemanticityPanel, about
 from widgets.polysemanticity.direction_box import quality
 from widgets.polysemanticity.names import free_name
@@ -18,10 +22,11 @@ from workbench.jobs.direction_requests import (
     Mixture,
     UnitMixture,
 )
+from workbench.jobs.job import JobEvent
 from workbench.jobs.requests import LoadModel, RunAnalysis
 from workbench.jobs.runs import RunCard
 from workbench.jobs.training_requests import ListRuns, Train
-from workbench.models.layer import Unit
+from workbench.models.layer import Layer, Unit
 from workbench.training.trainer import Progress
 
 ACT = "blocks.1.act"
@@ -53,6 +58,7 @@ def result(request: RunAnalysis) -> Result:
         "agreement": np.full(UNITS, 0.3, np.float32),
         "inputs": inputs,
         "input_share": np.where(inputs != "", 0.5, np.nan).astype(np.float32),
+        "input_sign": np.where(inputs == "blocks.0:add:7", -1, 1).astype(np.float32),
         "told": told,
         "told_by": np.where(np.isfinite(told), "head:1", ""),
     }
@@ -78,13 +84,19 @@ def result(request: RunAnalysis) -> Result:
 
 
 def card(request: MakeDirections | KeepAutoencoder) -> DirectionCard:
-    return DirectionCard(request.name, ACT, 16, 8, 0, {"how": "pca", "explained": 0.6, "null": 0.2, "null_is": "random"})
+    made_of = getattr(request, "model", "test:small")
+    return DirectionCard(request.name, ACT, 16, 8, 0, {"model": made_of, "explained": 0.6, "null": 0.2, "null_is": "random"})
 
 
 @pytest.fixture
 def panel(session, runner, qtbot, tmp_path, monkeypatch):
     monkeypatch.setenv("WORKBENCH_DATA", str(tmp_path))
-    runner.answers[ListDirections] = (DirectionCard("mine", ACT, 16, 8, 0, {"how": "pca"}), DirectionCard("other", "head", 2, 4, 0, {}))
+    given = {"how": "pca", "model": "test:small"}
+    runner.answers[ListDirections] = (
+        DirectionCard("mine", ACT, 16, 8, 0, given),
+        DirectionCard("other", "head", 2, 4, 0, given),
+        DirectionCard("of-another-network", ACT, 16, 8, 0, given | {"model": "test:other"}),
+    )
     runner.answers[FacetCrops] = lambda request: np.full((len(request.index), 6, 6, 3), 90, np.uint8)
     runner.answers[UnitMixture] = lambda request: Mixture(
         request.name, request.unit, np.array([5, 1]), np.array([0.4, -0.2]), ("5", "1")
@@ -138,7 +150,34 @@ def test_facets_are_visualized_through_their_inputs(searched, runner, qtbot):
     qtbot.waitUntil(lambda: len(searched.page._drawn) == 2)
     objectives = [request.parameters["objective"] for request in runner.asked(RunAnalysis)[1:]]
     assert objectives[0] == f"neuron('{ACT}', 2) + 1.00 * neuron('blocks.0:add', 1)"
+    assert objectives[1] == f"neuron('{ACT}', 2) - 1.00 * neuron('blocks.0:add', 7)", "what drives it by being below 0 is made small"
     assert searched.page.strip.rows[1].pictures[0].caption == "visualization"
+
+
+def test_pictures_of_facets_stay_with_their_unit(searched, runner, session, qtbot):
+    del runner.answers[RunAnalysis]
+    searched.page.visualize.click()
+    jobs = sorted(runner.requests)[-2:]
+    qtbot.waitUntil(lambda: len(searched.page._drawing) == 2)
+    runner.tell(jobs[0], "done", result=result(runner.requests[jobs[0]]))
+    qtbot.waitUntil(lambda: list(searched.page._drawn) == [0])
+    assert not searched.page.visualize.isEnabled(), "the second is still being drawn"
+    session.select_unit(Unit(ACT, 0))
+    assert searched.page._drawn == {} and not runner.open & set(jobs), "jobs of the unit that was left are cancelled"
+    runner.deliver(JobEvent(jobs[1], runner.requests[jobs[1]], "done", result=result(runner.requests[jobs[1]])))
+    session.select_unit(Unit(ACT, 2))
+    qtbot.wait(30)
+    assert searched.page._drawn == {} and searched.page.visualize.isEnabled()
+
+
+def test_a_point_says_the_facet_that_is_shown(searched):
+    result = searched._result
+    result.arrays["rival_facet"] = 1 - result.arrays["facet"]
+    searched.page._point(39)
+    assert "facet 2" in searched.page.pointed.text()
+    searched.page.rival.setChecked(True)
+    searched.page._point(39)
+    assert "facet 1" in searched.page.pointed.text()
 
 
 def test_a_direction_that_is_mixed_opens_as_a_unit(searched, runner, session, qtbot):
@@ -161,6 +200,8 @@ def test_directions_are_made_and_opened(panel, runner, session, qtbot):
     assert asked.parameters == {"layer": ACT, "method": "pca", "number": 16}
     [used] = session.project.directions
     assert (used.model, used.layer, used.name) == ("test:small", ACT, "blocks.1.act-pca")
+    session.undo_stack.undo()
+    assert session.project.directions == []
     assert "60%" in box.said.text() and "20% by random" in box.said.text()
     box.method.setCurrentIndex(box.method.findData("probe"))
     assert not box.make.isEnabled()
@@ -170,6 +211,30 @@ def test_directions_are_made_and_opened(panel, runner, session, qtbot):
     box.make.click()
     qtbot.waitUntil(lambda: "no 'noto'" in box.said.text())
     assert runner.asked(MakeDirections)[1].parameters["positive"] == "noto"
+    assert [box.column.itemText(place) for place in range(box.column.count())] == ["group"], "halves are split by concept"
+    box.name.setText("mine")
+    assert not box.make.isEnabled() and "already" in box.said.text()
+
+
+def test_directions_of_another_network_do_not_open_this_one(panel, runner, session, qtbot):
+    runner.answers[MakeDirections] = lambda request: replace(card(request), provenance={"model": "test:other"})
+    said = []
+    session.message.connect(lambda message: said.append(message.text))
+    panel.directions.make.click()
+    qtbot.waitUntil(lambda: bool(said))
+    assert len(runner.asked(LoadModel)) == 1 and "test:other?directions=blocks.1.act-pca" in said[0]
+    assert session.project.directions[0].model == "test:other"
+
+
+def test_directions_that_are_made_anew_are_read_anew(panel, runner, session, qtbot):
+    runner.answers[MakeDirections] = card
+    runner.answers[LoadModel] = lambda request: replace(
+        CARD, ref=request.ref, layers=(*CARD.layers, Layer(f"{ACT}~blocks.1.act-pca", "directions", (16, 14, 14), 0))
+    )
+    for count in (2, 3):
+        panel.directions.make.click()
+        qtbot.waitUntil(lambda count=count: len(runner.asked(LoadModel)) == count and session.layer.endswith("~blocks.1.act-pca"))
+    assert runner.asked(LoadModel)[2].ref == "test:small?directions=blocks.1.act-pca"
 
 
 def test_an_autoencoder_is_trained_paused_resumed_and_its_latents_opened(panel, runner, qtbot, tmp_path):
@@ -198,6 +263,46 @@ def test_an_autoencoder_is_trained_paused_resumed_and_its_latents_opened(panel, 
     qtbot.waitUntil(lambda: len(runner.asked(LoadModel)) == 2)
     assert runner.asked(KeepAutoencoder) == [KeepAutoencoder(asked.folder, "blocks.1.act-sae")]
     assert runner.asked(LoadModel)[1].ref == "test:small?directions=blocks.1.act-sae"
+
+
+def test_a_training_that_failed_or_never_began_leaves_no_run_behind(panel, runner, qtbot):
+    kinds = {"kept": "SparseAutoencoder", "net": "Other"}
+    runner.answers[ListRuns] = tuple(RunCard(Path(name), kind, {"layer": ACT}, 5, 5, {}, 1.0) for name, kind in kinds.items())
+    panel.train.setChecked(True)
+    box = panel.training
+    qtbot.waitUntil(lambda: box.runs.count() == 1)
+    runner.answers[Train] = ValueError("there are too few images")
+    box.name.setText("first")
+    box.start.click()
+    qtbot.waitUntil(lambda: "too few images" in box.said.text() and len(runner.asked(ListRuns)) == 2)
+    qtbot.wait(30)
+    assert "too few images" in box.said.text(), "the list of runs does not write over it"
+    assert [box.runs.itemText(place) for place in range(box.runs.count())] == ["kept"] and box.name.text() == "first"
+    del runner.answers[Train]
+    box.start.click()
+    box.pause.click()
+    qtbot.waitUntil(lambda: "cancelled before it began" in box.said.text())
+    for name in ("a/b", "../x", "net", "kept"):
+        box.name.setText(name)
+        assert not box.start.isEnabled() and name in box.said.text()
+    box.name.setText("free")
+    assert box.start.isEnabled() and not box.said.text()
+
+
+def test_latents_take_the_place_of_those_of_the_same_run_only(panel, runner, qtbot, tmp_path):
+    cards = runner.answers[ListDirections]
+    mine, run = replace(cards[0], provenance={"model": "test:small", "run": "ours"}), tmp_path / "runs"
+    runner.answers[ListDirections] = (replace(mine, name="ours"), *cards)
+    panel._forget()
+    qtbot.waitUntil(lambda: len(panel._cards) == 4)
+    panel._keep(run / "ours")
+    panel._keep(run / "mine")
+    assert [asked.name for asked in runner.asked(KeepAutoencoder)] == ["ours", "mine-2"]
+    job = max(runner.requests)
+    runner.tell(job, "progress", done=1, total=4, note="measuring")
+    qtbot.waitUntil(lambda: panel.said.text() == "measuring: 25%")
+    runner.cancel(job)
+    qtbot.waitUntil(lambda: "Cancelled" in panel.said.text())
 
 
 def test_what_failed_is_said_and_another_layer_begins_anew(panel, runner, session, qtbot):

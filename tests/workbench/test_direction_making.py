@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 import pytest
+import torch
 from pydantic import ValidationError
 
 import workbench
@@ -54,6 +55,34 @@ def test_two_kinds_are_told_apart_on_held_out_images(
     assert derived.layer("relu~red").units == 1 and made.called(0) == f"{hue} - others"
 
 
+def test_variance_explained_is_about_the_mean_whatever_the_method(model: TracedModel) -> None:
+    random = np.random.default_rng(0)
+    net = torch.nn.Conv2d(3, 8, 1)
+    with torch.no_grad():
+        net.weight.copy_(torch.from_numpy(random.normal(size=(8, 3, 1, 1)).astype(np.float32)) * 0.1)
+        net.bias.fill_(10)  # nearly all of the squares is the mean
+    far = TracedModel.from_module(net, torch.rand(2, 3, 9, 9))
+    noise = ArraySet(random.integers(0, 256, (60, 9, 9, 3), np.uint8), "noise")
+    nmf = Directions(layer=far.graph.output, method="nmf", number=1).run(far, noise)
+    best = Directions(layer=far.graph.output, method="pca", number=1).run(far, noise)
+    assert nmf.summary["explained"] < best.summary["explained"] + 0.05 and nmf.summary["explained"] < 0.8 < 1
+    with torch.no_grad():
+        net.weight.zero_()
+        net.bias.zero_()
+    with pytest.raises(InputError, match="no factors"):
+        Directions(layer=far.graph.output, method="nmf").run(TracedModel.from_module(net, torch.rand(2, 3, 9, 9)), noise)
+
+
+def test_the_spread_of_a_difference_is_that_of_positions(model: TracedModel, shown: ImageSet) -> None:
+    hue = sorted(set(shown.columns["ink_hue"]))[0]
+    result = Directions(layer="relu", method="difference", column="ink_hue", positive=hue, places=16).run(model, shown)
+    with torch.inference_mode():
+        x = model.preprocess(np.stack([shown.image(i, (33, 33)) for i in range(0, len(shown), 3)]))
+        value = torch.einsum("bcyx,c->byx", model.activations(x, ["relu"])["relu"], torch.from_numpy(result.arrays["encoder"][0]))
+    assert result.arrays["spread"][0] == pytest.approx(float(value.std()), rel=0.25)
+    assert result.arrays["spread"][0] > 1.5 * result.arrays["score"].std(), "means over an image vary less than its positions do"
+
+
 def test_labels_that_mean_nothing_stay_at_chance(model: TracedModel, shown: ImageSet) -> None:
     random = ArraySet(np.stack([shown.image(i, (33, 33)) for i in range(120)]), "random")
     random.columns = {"kind": [str(bit) for bit in np.random.default_rng(0).integers(0, 2, 120)]}
@@ -66,5 +95,7 @@ def test_what_cannot_be_made_is_refused(model: TracedModel, shown: ImageSet) -> 
         Directions(layer="relu", method="probe")
     with pytest.raises(InputError, match="no column"):
         Directions(layer="relu", method="probe", column="style", positive="x").run(model, shown)
+    with pytest.raises(InputError, match="use another column"):
+        Directions(layer="relu", method="difference", column="concept", positive="x").run(model, shown)
     with pytest.raises(InputError, match="has no 'x'"):
         Directions(layer="relu", method="probe", column="ink_hue", positive="x").run(model, shown)

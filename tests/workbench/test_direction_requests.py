@@ -10,10 +10,12 @@ import pytest
 from workbench.direction_set import DirectionSet
 from workbench.facets import objective_of
 from workbench.input_error import InputError
-from workbench.jobs.direction_requests import FacetCrops, ListDirections, MakeDirections, UnitMixture
+from workbench.jobs.direction_requests import FacetCrops, KeepAutoencoder, ListDirections, MakeDirections, UnitMixture
 from workbench.jobs.engine import Engine
 from workbench.jobs.store import Store
+from workbench.jobs.training_requests import Train
 from workbench.models.layer import Unit
+from workbench.models.loading import load
 from workbench.task import Task
 
 NET, LINES = "bundled:planted/polysemantic_net", "stimuli:lines?orientations=6&xs=2&ys=2"
@@ -52,6 +54,23 @@ def test_a_mixture_is_decoder_weight_times_spread() -> None:
     assert made.mixture(1).tolist() == [0, -6] and made.called(1) == "b"
 
 
+def test_who_agreed_to_a_network_s_code_agreed_for_its_directions_and_autoencoders(engine: Engine, folder: Path) -> None:
+    (folder / "mine.py").write_text(
+        "import torch\n\ndef make():\n    torch.manual_seed(0)\n    return torch.nn.Sequential(torch.nn.Conv2d(3, 8, 5), torch.nn.ReLU())\n"
+    )
+    ref = f"python:{folder / 'mine.py'}:make?img_size=16"
+    settings = {"network": ref, "layer": "1", "images": LINES, "latents": 16, "kept": 2, "steps": 2, "batch": 32}
+    with pytest.raises(InputError, match="runs the code"):
+        Train("SparseAutoencoder", settings, folder / "runs" / "one").run(engine, Task())
+    engine.model(ref, allow_code=True)
+    Train("SparseAutoencoder", settings, folder / "runs" / "one").run(engine, Task())
+    card = KeepAutoencoder(folder / "runs" / "one", "one").run(engine, Task())
+    assert card.directions == 16 and card.provenance["run"] == "one"
+    assert engine.model(f"{ref}&directions=one").layer("1~one").units == 16
+    with pytest.raises(InputError, match="runs the code"):
+        load(ref)
+
+
 def test_crops_are_what_lies_before_the_positions(engine: Engine) -> None:
     layer = engine.model(NET).layer("relu")
     rows, columns = layer.positions
@@ -66,5 +85,5 @@ def test_crops_are_what_lies_before_the_positions(engine: Engine) -> None:
 
 
 def test_the_objective_of_a_facet_names_the_unit_and_what_drives_the_facet() -> None:
-    said = objective_of(Unit("mixed", 3), ["relu:1", "relu:2", "relu:4"], [0.5, 0.25, -0.1])
-    assert said == "neuron('mixed', 3) + 1.00 * neuron('relu', 1) + 0.50 * neuron('relu', 2)"
+    said = objective_of(Unit("mixed", 3), ["relu:1", "relu:2", "relu:4"], [0.5, 0.25, -0.1], [1, -1, 1])
+    assert said == "neuron('mixed', 3) + 1.00 * neuron('relu', 1) - 0.50 * neuron('relu', 2)"

@@ -12,6 +12,7 @@ from workbench.input_error import InputError
 from workbench.models.affine import affine_sources
 from workbench.models.loading import with_directions_of, without_directions
 from workbench.models.shares import shares_of
+from workbench.models.tensors import tensors_of
 from workbench.models.traced_model import TracedModel
 
 
@@ -98,6 +99,41 @@ def test_tokens_and_twins_and_two_sets(tmp_path: object) -> None:
     assert torch.equal(twin(x), model.twin(0)(x))
     alone = model.with_directions(one).activations(x, ["blocks.0~one"])["blocks.0~one"]
     assert torch.equal(derived.activations(x, ["blocks.0~one"])["blocks.0~one"], alone)
+
+
+def test_twins_of_a_network_with_directions_follow_what_was_done_to_it() -> None:
+    net = torch.nn.Sequential(torch.nn.Conv2d(3, 6, 3), torch.nn.ReLU(), torch.nn.Conv2d(6, 2, 3))
+    model = TracedModel.from_module(net, torch.rand(2, 3, 9, 9), ref="test:small").with_directions(axes_of("1", 6, 2))
+    model.arithmetic = "tf32"
+    assert model.twin(0).arithmetic == "tf32"
+    written = {"2.weight": torch.ones(2, 6, 3, 3)}
+    (name,) = (name for name, tensor in tensors_of(model.graph.capture) if tuple(tensor.shape) == (2, 6, 3, 3))
+    edited = model.with_tensors({name: written["2.weight"]}, "ones")
+    plain = TracedModel.from_module(net, torch.rand(2, 3, 9, 9), ref="test:small").with_tensors({name: written["2.weight"]}, "ones")
+    x = torch.rand(2, 3, 9, 9)
+    assert torch.equal(edited.twin(0)(x), plain.twin(0)(x)), "the twin is of the edited network"
+    assert not torch.equal(edited.twin(0)(x), model.twin(0)(x)), "the kernels have another scale"
+    assert "1~axes" in edited.twin(0).layers
+    moved = model.to("meta")
+    assert moved._plain is not None and moved._plain.device.type == "meta"
+
+
+def test_twins_of_a_network_with_directions_read_what_is_held() -> None:
+    class Timed(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = torch.nn.Conv2d(3, 6, 3)
+
+        def forward(self, x: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
+            return torch.relu(self.first(x)) * time[:, :, None, None]
+
+    plain = TracedModel.from_module(Timed(), (torch.rand(2, 3, 9, 9), torch.ones(2, 1)), ref="test:timed")
+    derived = plain.with_directions(axes_of("first", 6, 2))
+    derived.hold("time", torch.full((1, 1), 3.0))
+    x = torch.rand(2, 3, 9, 9)
+    assert torch.equal(derived.twin(0).held["time"], torch.full((1, 1), 3.0)) and torch.equal(plain.held["time"], torch.ones(1, 1))
+    plain.hold("time", torch.full((1, 1), 3.0))
+    assert torch.equal(derived.twin(0)(x), plain.twin(0)(x))
 
 
 def test_a_set_is_kept_and_opened_by_reference(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:

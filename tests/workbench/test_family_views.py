@@ -43,8 +43,9 @@ def relative(model: TracedModel, angles: tuple[float, ...] = ANGLES):
 
 def test_weights_of_an_equivariant_network_depend_on_the_difference_alone() -> None:
     result = relative(turned_net(True))
-    assert result.summary["r2"] == pytest.approx(1, abs=1e-6) and result.summary["p"] < 0.05
-    assert result.summary["r2_bar"] < 0.99, "the null's level is another one"
+    assert result.summary["r2"] == pytest.approx(1, abs=1e-6) and result.summary["r2_null"] < 0.9
+    assert result.summary["arrangements"] == 18 and result.summary["p"] == pytest.approx(1 / 18), "four by four units have 17 other ways"
+    assert result.summary["r2_bar"] is None, "and that is too few for a level"
     unrolled = result.arrays["unrolled"]
     assert result.arrays["differences"].tolist() == list(ANGLES) and unrolled == pytest.approx(np.tile(unrolled[0], (4, 1)), abs=1e-5)
     assert result.arrays["weights"] == pytest.approx(result.arrays["kernels"].sum((2, 3)), abs=1e-5)
@@ -80,7 +81,8 @@ def test_planted_families_are_tuned_jointly_and_at_their_angles() -> None:
     angles = tuple(float(model.circuit.units[unit]["turn"]) for unit in family)
     asked = JointTuning(layer="relu", units=units, angles=angles, steps=8, examples=3, images=48)
     result = asked.run(model, noise(48, 33))
-    assert result.summary["together"] > result.summary["together_bar"], "beyond random angles"
+    assert result.summary["together"] > result.summary["together_null"] + 0.1, "beyond other angles"
+    assert result.summary["arrangements"] == 6 and result.summary["p"] == pytest.approx(1 / 6) and result.summary["together_bar"] is None
     aligned = result.arrays["aligned"]
     assert result.arrays["steps"].tolist() == [-180, -135, -90, -45, 0, 45, 90, 135]
     assert (aligned.argmax(1) == 4).all(), "each answers most where its angle says"
@@ -105,4 +107,4 @@ def test_hues_are_turned_too() -> None:
     model = TracedModel.from_module(net, torch.randn(2, 3, 9, 9), preprocessing=Preprocessing((9, 9)))
     asked = JointTuning(layer="1", units=(0, 1, 2), angles=(29, 142, 264), turned="hue", steps=12, examples=4, images=40)
     result = asked.run(model, noise(40, 9))
-    assert result.summary["together"] > result.summary["together_bar"]
+    assert result.summary["together"] > result.summary["together_null"] and result.summary["arrangements"] == 6

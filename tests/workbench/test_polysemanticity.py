@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import numpy as np
 import pytest
 import torch
 
 import workbench
 from workbench.analyses.analysis import Result
+from workbench.analyses.directions import Directions
 from workbench.analyses.polysemanticity import Polysemanticity
 from workbench.analyses.polysemanticity.analysis import corrected
 from workbench.analyses.polysemanticity.clustering import adjusted_rand, clusters_of
@@ -18,6 +21,7 @@ from workbench.input_error import InputError
 from workbench.models.known_circuit import KnownCircuit
 from workbench.models.layer import Unit
 from workbench.models.planted.network import PLANTED
+from workbench.models.tensors import tensors_of
 from workbench.models.traced_model import TracedModel
 
 
@@ -130,9 +134,45 @@ def test_relevances_add_up_to_the_pre_activation(planted: TracedModel, shown: Im
     (batch,) = shown.batches((33, 33), 8, np.arange(8))
     inputs = planted.inputs(planted.preprocess(batch.images))
     places = np.arange(8, dtype=np.int32) * 7
-    shares = relevances(planted, below, inputs, places)
+    shares, levels = relevances(planted, below, inputs, places)
     value = planted.activations(inputs, ["mixed"])["mixed"][:, 3].flatten(1)
     np.testing.assert_allclose(shares.sum(1), value[torch.arange(8), torch.from_numpy(places).long()].numpy(), rtol=1e-5, atol=1e-6)
+    assert (levels >= 0).all(), "the units below are rectified"
+
+
+def test_a_share_above_0_of_an_activation_below_0_is_told_by_its_sign() -> None:
+    net = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 1, bias=False), torch.nn.Conv2d(2, 1, 1, bias=False))
+    with torch.no_grad():
+        net[0].weight.copy_(torch.tensor([[1.0, 1, 1], [-1, -1, -1]])[..., None, None])
+        net[1].weight.copy_(torch.tensor([[0.5, -1]])[..., None, None])
+    model = TracedModel.from_module(net, torch.rand(2, 3, 4, 4))
+    below = Below.of(model, Unit("1", 0), ("0",))
+    shares, levels = relevances(model, below, (torch.rand(3, 3, 4, 4),), np.zeros(3, np.int32))
+    assert (shares > 0).all() and (levels[:, 0] > 0).all() and (levels[:, 1] < 0).all()
+
+
+def test_long_addresses_are_whole_and_images_are_read_in_pieces() -> None:
+    long = "block_" * 20
+    parts = {"first": torch.nn.Conv2d(3, 4, 3), long: torch.nn.ReLU(), "next": torch.nn.Conv2d(4, 2, 3)}
+    with torch.no_grad():
+        parts["next"].bias.fill_(3)  # all images drive it, more than are read at once
+    model = TracedModel.from_module(torch.nn.Sequential(OrderedDict(parts)), torch.rand(2, 3, 9, 9))
+    noise = ArraySet(np.random.default_rng(0).integers(0, 256, (40, 9, 9, 3), np.uint8), "noise")
+    found = Polysemanticity(layer="next", draws=10, examples=40, least=0).run(model, noise)
+    assert (found.arrays["example_index"] >= 0).all() and (found.arrays["facet"] >= 0).all()
+    assert {Unit.parse(str(name)).layer for name in found.arrays["inputs"][:, 0].flat if name} == {long}
+
+
+def test_a_unit_that_is_not_finite_is_left_out_and_named(planted: TracedModel, shown: ImageSet) -> None:
+    (name,) = (name for name, tensor in tensors_of(planted.graph.capture) if tensor.shape[0] == 24 and tensor.dim() == 4)
+    weight = dict(tensors_of(planted.graph.capture))[name].clone()
+    weight[5] = torch.nan
+    broken = planted.with_tensors({name: weight}, "a unit of NaN")
+    found = Polysemanticity(layer="mixed", units=(0, 5), draws=10).run(broken, shown)
+    assert found.summary["not_finite"] == ["mixed:0", "mixed:5"], "no gradient comes through the broken layer"
+    assert found.summary["untested"] == [0, 5] and np.isfinite(found.arrays["rival_score"][0]) and found.figures()
+    axes = Directions(layer="mixed", method="pca", number=3).run(broken, shown)
+    assert axes.summary["not_finite"] == 1 and np.abs(axes.arrays["encoder"][:, 5]).max() < 1e-9 and axes.summary["explained"] > 0
 
 
 def test_what_tells_facets_apart_is_chosen_on_one_half_and_measured_on_the_other() -> None:

@@ -264,7 +264,7 @@ class FamiliesPanel(Panel):
             [row["layer"] for row in rows],
             plots,
             title=f"{result.summary['titles'][0]}: {result.provenance['model']}",
-            label=f"layers; grey: {result.summary['twins']} random-weight twins, smallest to largest",
+            label=f"layers; grey: {result.summary['twins']} random-weight twins, first 0 to their mean, then smallest to largest",
             note=f"n = {result.summary['images']} images",
             made_from=self._made_from(result),
         )
@@ -307,7 +307,7 @@ class FamiliesPanel(Panel):
         model = self.session.model.ref if self.session.model is not None else ""
         kept = self.session.project.families.get(model, [])
         known = [
-            Turned(family.name, family.layer, tuple(family.units), tuple(angle for angle in family.angles if angle is not None))
+            Turned(family.name, family.layer, tuple(family.units), tuple(family.angles), kind(family.name))
             for family in kept
             if len(family.units) > 1 and None not in family.angles
         ]
@@ -412,13 +412,17 @@ class FamiliesPanel(Panel):
         return [*shown, *self.tuning.views(), *self.weights.views(), self.layers]
 
 
+def kind(name: str) -> str:
+    """Return what is turned in a family, by the name of the transformation or by the name that it was kept under."""
+    return "hue" if name.startswith("hue") else "image"
+
+
 def as_turned(family: dict[str, Any]) -> Turned | None:
     """Return a family with what is turned; None where its units have no angles."""
     if None in family["angles"]:
         return None
     name = ", ".join(map(str, family["units"]))
-    turned = "hue" if family["transformation"].startswith("hue") else "image"
-    return Turned(name, family["layer"], tuple(family["units"]), tuple(family["angles"]), turned)
+    return Turned(name, family["layer"], tuple(family["units"]), tuple(family["angles"]), kind(family["transformation"]))
 
 
 def about(result: Result) -> str:
@@ -427,11 +431,15 @@ def about(result: Result) -> str:
     judged, counting, alone, lost = (sum(row[name] for row in rows) for name in ("judged", "counting", "symmetric", "misfits"))
     null = sum((row["matched_null"] or 0.0) * row["judged"] for row in rows) / max(1, judged)
     smallest = [row["detectable"] for row in rows if row["detectable"] is not None]
+    seen = ""
+    if smallest:
+        low, high = f"{min(smallest):.2f}", f"{max(smallest):.2f}"
+        seen = f"a gain from {low} on{'' if low == high else f', in some layers {high},'} would have been seen"
     parts = [
         f"{summary['titles'][0]}: {counting} of {judged} units have a partner ({counting / max(1, judged):.1%}; twins {null:.1%}), "
         f"in {len(summary['families'])} families",
         f"{alone} are their own partners beyond the twins",
-        *([f"a gain from {min(smallest):.2f} on would have been seen"] if smallest else []),
+        *([seen] if smallest else []),
         f"n = {summary['images']} images, {summary['twins']} twins",
         *([f"{lost} units are in rings that cannot be"] if lost else []),
     ]

@@ -17,6 +17,7 @@ from widgets.polysemanticity.direction_box import DirectionBox
 from widgets.polysemanticity.names import free_name
 from widgets.polysemanticity.training_box import TrainingBox
 from widgets.polysemanticity.unit_page import UnitPage
+from widgets.project_edit import ProjectEdit
 from widgets.theme import say
 from widgets.views.effect_list import Effect, EffectList
 from workbench.jobs.direction_requests import KeepAutoencoder, ListDirections
@@ -26,6 +27,7 @@ from workbench.models.loading import directions_in, with_directions_of, without_
 from workbench.recompute import of_result
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from widgets.session import Session
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from workbench.analyses.analysis import Result
     from workbench.jobs.direction_requests import DirectionCard
     from workbench.jobs.job import JobEvent
+    from workbench.project import Project
 
 INVITATION = "Open a network and images, choose a layer, then Find mixtures: which of its units respond to several unrelated things."
 READY = (
@@ -263,8 +266,8 @@ class PolysemanticityPanel(Panel):
             self.page.offer(self._cards, self.layer())
 
     def _keep(self, folder: Path) -> None:
-        """Make the latents of a run units."""
-        name = free_name(folder.name, ())
+        """Make the latents of a run units, in place of those that were made of the same run before."""
+        name = free_name(folder.name, {card.name for card in self._cards if card.provenance.get("run") != folder.name})
         self._keeping = KeepAutoencoder(folder, name)
         self._say(f"Measuring the autoencoder {name} on held-out images …")
         self.session.relay.submit(self._keeping, self._take_kept)
@@ -274,34 +277,51 @@ class PolysemanticityPanel(Panel):
             return
         if event.state == "failed":
             self._say(event.error, wrong=True)
+        elif event.state == "cancelled":
+            self._say("Cancelled: no directions were made of this run.")
+        elif event.state == "progress":
+            share = f": {event.done / event.total:.0%}" if event.total else " …"
+            self._say(f"{event.note or 'Measuring the autoencoder'}{share}")
         elif event.state == "done":
+            self._say("")
             self._open(event.result)
 
     def _open(self, card: DirectionCard) -> None:
-        """Open the network with new directions, and look at them."""
-        model = self.session.model
-        if model is None:
-            return
-        self._record(card, without_directions(model.ref))
-        self.session.inform(f"{card.directions:,} directions of {card.layer} are the layer {card.layer}~{card.name}.")
-        self._look_at_latent(card.name, -1, card.layer)
+        """Open the network with new directions, anew where it is open with older ones of that name; another network stays as it is."""
+        model, made_of = self.session.model, str(card.provenance.get("model", ""))
+        self._record(card, made_of)
+        reading = f"{card.layer}~{card.name}"
+        if model is not None and without_directions(model.ref) == made_of:
+            self.session.inform(f"{card.directions:,} directions of {card.layer} are the layer {reading}.")
+            self.session.open_model(with_directions_of(model.ref, card.name), layer=reading)
+        else:
+            ref = with_directions_of(made_of, card.name)
+            self.session.inform(f"{card.directions:,} directions of {card.layer} of another network are kept: open {ref} to see them.")
+            self.session.relay.submit(ListDirections(), self._take_directions)
 
     def _record(self, card: DirectionCard, model: str) -> None:
         """Note in the investigation that it has these directions, in place of earlier ones of that name."""
         from workbench.project import DirectionsUsed
 
-        project = self.session.project
-        project.directions = [known for known in project.directions if known.name != card.name]
-        project.directions.append(DirectionsUsed(model, card.layer, card.name, card.digest))
-        self.session.touch()
+        before = self.session.project.directions
+        others = [known for known in before if known.name != card.name]
+        after = [*others, DirectionsUsed(model, card.layer, card.name, card.digest)]
 
-    def _look_at_latent(self, name: str, direction: int, layer: str = "") -> None:
+        def put(directions: list[DirectionsUsed]) -> Callable[[Project], None]:
+            def change(project: Project) -> None:
+                project.directions = list(directions)
+
+            return change
+
+        self.session.undo_stack.push(ProjectEdit(self.session, f"note the directions {card.name}", put(after), put(before)))
+
+    def _look_at_latent(self, name: str, direction: int) -> None:
         """Select a direction as a unit; the network is opened with its set first where it is not yet."""
         model = self.session.model
         if model is None:
             return
-        reading = f"{layer or self.layer()}~{name}"
-        unit = Unit(reading, direction) if direction >= 0 else None
+        reading = f"{self.layer()}~{name}"
+        unit = Unit(reading, direction)
         if name in directions_in(model.ref) and reading in self.session.layers:
             self.session.select(reading, unit)
         else:
@@ -329,6 +349,11 @@ class PolysemanticityPanel(Panel):
 
 def about(summary: Any) -> str:
     """Say what was found, beside what chance would give."""
+    broken = summary.get("not_finite", ())
+    more = f" and {len(broken) - 3} more" if len(broken) > 3 else ""
+    lost = f" Not finite on some images, and left out: {', '.join(broken[:3])}{more}." if broken else ""
+    if not summary["tested"] and broken:
+        return f"Nothing can be said of the {summary['units']} units of {summary['layer']}.{lost}"
     if not summary["tested"]:
         return f"None of the {summary['units']} units of {summary['layer']} is driven by enough images to say anything; choose others."
     told = (
@@ -336,6 +361,7 @@ def about(summary: Any) -> str:
         f"about {summary['expected_false']:.1f} of them by chance; smallest score that counts {summary['smallest_score']:.1f}); "
         f"{summary['rival_polysemantic']} by what the other units do. {summary['images']:,} images, {summary['examples']} a unit."
     )
+    told += lost
     if summary["told"] is not None and math.isfinite(summary["told"]):
         told += f" Facets are told apart in {summary['downstream']} with a median AUROC of {summary['told']:.2f} (.5 by chance)."
     return told

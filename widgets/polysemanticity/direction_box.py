@@ -87,9 +87,9 @@ class DirectionBox(QFrame):
         whole.addLayout(self.form)
         whole.addLayout(buttons)
         whole.addWidget(self.said)
-        self.method.currentIndexChanged.connect(lambda _index: self.refresh())
-        for field in (self.positive, self.name):
-            field.textChanged.connect(lambda _text: self.refresh())
+        self.method.currentIndexChanged.connect(lambda _index: self._changed())
+        self.positive.textChanged.connect(lambda _text: self.refresh())
+        self.name.textChanged.connect(lambda _text: self._changed())
         self.refresh()
 
     def refresh(self) -> None:
@@ -98,14 +98,28 @@ class DirectionBox(QFrame):
         for field, shown in ((self.number, not two), (self.column, two), (self.positive, two), (self.negative, two)):
             self.form.setRowVisible(field, shown)
         images = self.session.images
-        columns = ["concept", *(name for name in images.columns if name != "concept")] if images is not None else []
+        # The halves are split by concept, so one concept is never in both; a column of names has no kinds.
+        kinds = images.columns.items() if images is not None else ()
+        columns = [name for name, values in kinds if name != "concept" and images is not None and values < images.length]
         if [self.column.itemText(place) for place in range(self.column.count())] != columns:
             self.column.clear()
             self.column.addItems(columns)
             self.column.setCurrentText("style" if "style" in columns else columns[0] if columns else "")
         self.name.setPlaceholderText(free_name(f"{self._layer() or 'layer'}-{self.method.currentData()}", self.taken))
         ready = self.session.model is not None and images is not None and bool(self._layer())
-        self.make.setEnabled(ready and not self._job and (not two or bool(self.positive.text().strip())))
+        taken = self.name.text().strip() in self.taken
+        if taken and not self._job:
+            say(self.said, f"There are directions {self.name.text().strip()} already; choose another name.", True)
+        elif two and images is not None and not columns:
+            say(self.said, f"{images.name} has no column that tells two kinds of images.", True)
+        fits = not two or bool(self.positive.text().strip() and columns)
+        self.make.setEnabled(ready and not self._job and not taken and fits)
+
+    def _changed(self) -> None:
+        """Take back what was said of another name or method."""
+        if not self._job:
+            say(self.said, "", False)
+        self.refresh()
 
     def _make(self) -> None:
         model, images = self.session.model, self.session.images

@@ -23,7 +23,7 @@ from widgets.buttons import push_button
 from widgets.polysemanticity.names import free_name
 from widgets.theme import say
 from widgets.views.curve_plot import CurvePlot
-from workbench.jobs.runs import RunCard
+from workbench.direction_set import NAME
 from workbench.jobs.training_requests import ListRuns, Train
 from workbench.models.loading import without_directions
 from workbench.training.commands import runs_folder
@@ -31,6 +31,7 @@ from workbench.training.commands import runs_folder
 if TYPE_CHECKING:
     from widgets.session import Session
     from workbench.jobs.job import JobEvent
+    from workbench.jobs.runs import RunCard
 
 KIND = "SparseAutoencoder"
 SHOWN = ("loss", "explained", "dead")
@@ -48,6 +49,9 @@ class TrainingBox(QFrame):
         self._job = 0
         self._request: Train | None = None
         self._runs: dict[str, RunCard] = {}
+        self._taken: frozenset[str] = frozenset()  # names of runs of any kind
+        self._begun = False
+        self._last = ""  # name of the run that was trained last, to be chosen once it is listed
         self.setFrameShape(QFrame.Shape.StyledPanel)
         self.latents = self._number(0, 131072, 0, "automatic", "Latents; automatic: 4 to 16 for each unit of the layer")
         self.kept = self._number(0, 1024, 0, "automatic", "Latents that are active at a position; automatic: up to 32")
@@ -93,7 +97,7 @@ class TrainingBox(QFrame):
         whole.addLayout(left, 2)
         whole.addWidget(self.curves, 3)
         self.runs.currentIndexChanged.connect(lambda _index: self._choose())
-        self.name.textChanged.connect(lambda _text: self.refresh())
+        self.name.textChanged.connect(lambda _text: self._typed())
         self.refresh()
 
     def _number(self, least: int, most: int, value: int, special: str, tip: str) -> QSpinBox:
@@ -114,7 +118,8 @@ class TrainingBox(QFrame):
     def _take_runs(self, event: JobEvent) -> None:
         if event.state != "done":
             return
-        chosen = self.runs.currentText()
+        chosen, self._last = self._last or self.runs.currentText(), ""
+        self._taken = frozenset(card.folder.name for card in event.result)
         self._runs = {card.folder.name: card for card in event.result if card.recipe == KIND}
         self.runs.blockSignals(True)
         self.runs.clear()
@@ -124,12 +129,14 @@ class TrainingBox(QFrame):
             self.runs.setItemData(self.runs.count() - 1, tip)
         self.runs.setCurrentIndex(max(0, self.runs.findText(chosen)) if self._runs else -1)
         self.runs.blockSignals(False)
-        self._choose()
+        self._choose(bool(self.said.text()))
 
-    def _choose(self) -> None:
+    def _choose(self, silent: bool = False) -> None:
+        """Show the chosen run; what became of the last one stays to be read until the user chooses another."""
         card = self._runs.get(self.runs.currentText())
         if card is not None and not self._job:
             self._draw(dict(card.curves), card.folder.name)
+        if card is not None and not self._job and not silent:
             say(
                 self.said,
                 f"{card.folder.name}: {card.step:,} of {card.steps:,} updates, {card.settings.get('layer')}",
@@ -150,14 +157,26 @@ class TrainingBox(QFrame):
         """Enable what is possible now."""
         ready = self.session.model is not None and self.session.images is not None and bool(self._layer())
         card = self._runs.get(self.runs.currentText())
-        self.name.setPlaceholderText(free_name(f"{self._layer() or 'layer'}-sae", self._runs))
-        self.start.setEnabled(ready and not self._job and self._wanted() not in self._runs)
+        self.name.setPlaceholderText(free_name(f"{self._layer() or 'layer'}-sae", self._taken))
+        self.start.setEnabled(ready and not self._job and not self._objection())
         self.pause.setText("Pause" if self._job or card is None or card.step >= card.steps else "Resume")
         self.pause.setEnabled(bool(self._job) or (card is not None and card.step < card.steps))
         self.use.setEnabled(not self._job and card is not None and card.step > 0)
 
     def _wanted(self) -> str:
         return self.name.text().strip() or self.name.placeholderText()
+
+    def _objection(self) -> str:
+        """Say why the name cannot be taken; empty where it can."""
+        name = self._wanted()
+        if not NAME.fullmatch(name):
+            return f"{name} cannot be a name: use letters, digits, - _ and dots."
+        return f"There is a run {name} already; choose another name." if name in self._taken else ""
+
+    def _typed(self) -> None:
+        if not self._job:
+            say(self.said, self._objection(), True)
+        self.refresh()
 
     def _start(self) -> None:
         model, images = self.session.model, self.session.images
@@ -183,7 +202,7 @@ class TrainingBox(QFrame):
             self._submit(Train(card.recipe, card.settings, card.folder))
 
     def _submit(self, request: Train) -> None:
-        self._request = request
+        self._request, self._begun = request, False
         self._job = self.session.relay.submit(request, self._follow)
         say(self.said, f"{request.folder.name}: waiting for its turn …", False)
         self.refresh()
@@ -193,24 +212,24 @@ class TrainingBox(QFrame):
             return
         name = self._request.folder.name
         if event.partial is not None:
+            self._begun = True
             self._draw(event.partial.curves, name)
         if not event.ended:
             self._job = event.job
             if event.total:
                 say(self.said, f"{name}: update {int(event.done):,} of {int(event.total):,}. {event.note}", False)
             return
-        self._job = 0
+        self._job, self._last = 0, name
+        if event.state != "failed":  # who mends what failed wants to keep the name
+            self.name.clear()
         if event.state == "failed":
-            say(self.said, event.error, True)
-        elif event.state == "cancelled":
+            say(self.said, f"{name}: {event.error}", True)
+        elif event.state == "done":
+            say(self.said, f"{name}: finished. Open latents makes its latents units of the network.", False)
+        elif self._begun or name in self._runs:
             say(self.said, f"{name}: paused. Resume goes on from here.", False)
         else:
-            say(self.said, f"{name}: finished. Open latents makes its latents units of the network.", False)
-        self.name.clear()
-        self._runs.setdefault(name, RunCard(self._request.folder, KIND, self._request.settings, 0, 1, {}, 0.0))
-        if self.runs.findText(name) < 0:
-            self.runs.addItem(name)
-        self.runs.setCurrentText(name)
+            say(self.said, f"{name}: cancelled before it began.", False)
         self.list_runs()
         self.refresh()
 

@@ -20,7 +20,7 @@ from workbench.facets import facets_of, objective_of
 from workbench.jobs.direction_requests import FacetCrops, Mixture, UnitMixture
 from workbench.jobs.requests import RunAnalysis
 from workbench.models.layer import Unit
-from workbench.models.loading import directions_in
+from workbench.models.loading import directions_in, without_directions
 from workbench.recompute import of_result
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ class UnitPage(QWidget):
         self._drawn: dict[int, np.ndarray] = {}
         self._asked: FacetCrops | None = None
         self._visualizing: list[RunAnalysis] = []
+        self._drawing: dict[int, int] = {}  # job: facet, as long as it has not ended
         self._mixture: Mixture | None = None
         self.heading = QLabel(self, wordWrap=True)
         self.heading.setTextFormat(Qt.TextFormat.RichText)
@@ -107,8 +108,8 @@ class UnitPage(QWidget):
 
     def clear(self) -> None:
         """Show nothing."""
+        self._stop_drawing()
         self._result, self._unit, self._crops, self._asked = None, -1, None, None
-        self._drawn.clear()
         self.heading.setText("")
         self.strip.clear("")
         self.histogram.clear("")
@@ -118,8 +119,9 @@ class UnitPage(QWidget):
 
     def show_unit(self, result: Result, unit: int) -> None:
         """Show one of a result's units."""
+        if result is not self._result or unit != self._unit:
+            self._stop_drawing()
         self._result, self._unit, self._crops = result, unit, None
-        self._drawn.clear()
         self.pointed.hide()
         self.setVisible(True)
         self._show()
@@ -200,7 +202,9 @@ class UnitPage(QWidget):
             )
             if there.any():
                 self.histogram.set_marker(float(arrays["example_value"][row][there].min()), "weakest example")
-        self.visualize.setEnabled(count > 1 and not rival)
+        else:
+            self.histogram.clear("The unit's largest activation is the same for all concepts.")
+        self.visualize.setEnabled(count > 1 and not rival and not self._drawing)
 
     def _rows(self, labels: np.ndarray) -> list[Row]:
         result = self._result
@@ -257,7 +261,8 @@ class UnitPage(QWidget):
             return
         arrays, row = self._result.arrays, self._row()
         example = int(np.flatnonzero(arrays["example_index"][row] >= 0)[place])
-        image, facet = int(arrays["example_index"][row][example]), int(arrays["facet"][row][example])
+        prefix = "rival_" if self.rival.isChecked() else ""
+        image, facet = int(arrays["example_index"][row][example]), int(arrays[f"{prefix}facet"][row][example])
         value = number(float(arrays["example_value"][row][example]))
         self.pointed.setText(f"Image {image:,} of the set, facet {facet + 1}, activation {value}")
         self.pointed.show()
@@ -268,19 +273,27 @@ class UnitPage(QWidget):
         result = self._result
         if result is None:
             return
+        self._stop_drawing()
         unit = Unit(result.summary["layer"], self._unit)
-        self._visualizing = []
-        for facet in facets_of(result, self._unit):
+        for place, facet in enumerate(facets_of(result, self._unit)):
             given = {
                 "layer": unit.layer,
                 "units": [unit.index],
-                "objective": objective_of(unit, facet.inputs, facet.shares),
+                "objective": objective_of(unit, facet.inputs, facet.shares, facet.signs),
                 "steps": STEPS,
             }
             request = RunAnalysis("FeatureVisualization", given, result.provenance["model"])
             self._visualizing.append(request)
-            self.session.relay.submit(request, self._take_drawn)
+            self._drawing[self.session.relay.submit(request, self._take_drawn)] = place
         self.visualize.setEnabled(False)
+
+    def _stop_drawing(self) -> None:
+        """Let go of pictures of facets, also of those that are still being drawn: they belong to one unit."""
+        for job in self._drawing:
+            self.session.relay.cancel(job)
+        self._visualizing = []
+        self._drawing.clear()
+        self._drawn.clear()
 
     def _take_drawn(self, event: JobEvent) -> None:
         place = next((place for place, request in enumerate(self._visualizing) if request is event.request), -1)
@@ -289,19 +302,21 @@ class UnitPage(QWidget):
         if event.state == "done":
             images = event.result.arrays["images"][0, 0]
             self._drawn[place] = np.rint(images * 255).clip(0, 255).astype(np.uint8)
-            self._show()
         elif event.state == "failed":
             self.session.report(event.error, event.details)
-        if event.ended and place == len(self._visualizing) - 1:
-            self.visualize.setEnabled(True)
+        if event.ended:
+            self._drawing.pop(event.job, None)
+            self._show()
 
     # Directions
 
     def offer(self, cards: tuple[DirectionCard, ...], layer: str) -> None:
-        """Offer the sets of the layer; those that the network is open with first."""
+        """Offer the sets made of this layer of this network; those that it is open with first."""
         model = self.session.model
         known = directions_in(model.ref) if model is not None else ()
-        fitting = sorted((card for card in cards if card.layer == layer), key=lambda card: card.name not in known)
+        alone = without_directions(model.ref) if model is not None else ""
+        made = [card for card in cards if card.layer == layer and card.provenance.get("model") == alone]
+        fitting = sorted(made, key=lambda card: card.name not in known)
         chosen = self.sets.currentText()
         self.sets.blockSignals(True)
         self.sets.clear()

@@ -163,10 +163,13 @@ class LinePlot(ViewWidget):
             painter.drawText(QPointF(area.left() - 6 - metrics.horizontalAdvance(text), at + metrics.ascent() / 2 - 1), text)
         if plot.low is not None and plot.high is not None:
             there = np.isfinite(plot.low) & np.isfinite(plot.high)
-            ends = [*zip(x[there], y(plot.high[there]), strict=True), *zip(x[there][::-1], y(plot.low[there])[::-1], strict=True)]
+            half = area.width() / len(x) / 2
             painter.setPen(Qt.PenStyle.NoPen)
             painter.setBrush(blend(ink.text, ink.paper, 0.16))
-            painter.drawPolygon(QPolygonF([QPointF(a, b) for a, b in ends]))
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)  # bars stand side by side without a seam
+            for at, top, bottom in zip(x[there].tolist(), y(plot.high[there]).tolist(), y(plot.low[there]).tolist(), strict=True):
+                painter.drawRect(QRectF(QPointF(at - half, top), QPointF(at + half, bottom)))
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setBrush(Qt.BrushStyle.NoBrush)
         for curve in plot.beside:
             self._line(painter, x, y(curve), ink.line, 1.0)

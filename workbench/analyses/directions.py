@@ -17,6 +17,7 @@ from workbench.bootstrap import first_half
 from workbench.direction_set import DirectionSet
 from workbench.factors import factors_of
 from workbench.figure_colours import ACCENT, INK, LIGHT
+from workbench.finite import finite_columns
 from workbench.input_error import InputError
 from workbench.task import Task
 
@@ -39,8 +40,8 @@ class Directions(Analysis):
     """Make directions of a layer, and say how good they are on concepts that took no part in making them.
 
     ``pca``
-        The first principal axes of the activations at some random positions of each image. Measured: the part of the variance they explain
-        on held-out concepts, beside as many random directions.
+        The first principal axes of the activations at some random positions of each image. Measured: the part of the variance (about the
+        mean of the others) they explain on held-out concepts, beside as many random directions.
     ``nmf``
         Non-negative groups of units (`workbench.factors`), a unit's activations over images and positions being its kernel.
     ``difference``
@@ -50,14 +51,14 @@ class Directions(Analysis):
         (the null that 19 of 20 stay below).
 
     The last two take the mean over positions of each image; all directions are read at each position. A direction's decoder is the
-    pseudo-inverse of the encoder: setting one to a value leaves the others what they are.
+    pseudo-inverse of the encoder: setting one to a value leaves the others what they are. Units that are not finite somewhere count as 0.
 
     Arrays: ``encoder`` ``decoder`` float32 ``direction unit``, ``bias`` ``spread`` float32 ``direction``, ``explained`` and ``null``
     float32 ``direction`` (of pca and nmf), ``score`` float32 ``image`` and ``inside`` bool ``image`` (of the others, held-out images).
     """
 
     title: ClassVar[str] = "Directions"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     needs_images: ClassVar[bool] = True
 
     layer: str = Field(description="Layer whose activations are read.")
@@ -66,7 +67,7 @@ class Directions(Analysis):
     column: str = Field(default="", description="Property of an image that tells the two kinds, for difference and probe: style, label …")
     positive: str = Field(default="", description="Value of the column of the first kind.")
     negative: str = Field(default="", description="Value of the second kind; empty: all others.")
-    places: int = Field(default=4, ge=1, le=256, description="Random positions read of each image, for pca and nmf.")
+    places: int = Field(default=4, ge=1, le=256, description="Random positions read of each image; any spread is taken there.")
     seed: int = Field(default=0, ge=0, lt=2**31, description="Of positions, halves of the concepts, and shuffles.")
 
     @model_validator(mode="after")
@@ -84,7 +85,9 @@ class Directions(Analysis):
         first = first_half(images.concepts, self.seed)
         if self.method in ("pca", "nmf"):
             rows, image = self._read(model, layer, images, np.arange(len(images)), self.places, task)
-            return self._factors(layer, rows, first[image], len(images), task)
+            rows, broken = finite_columns(rows)
+            arrays, summary = self._factors(layer, rows, first[image], len(images), task)
+            return arrays, summary | {"not_finite": int(broken.sum())}
         column = np.asarray(self._column(images))
         inside = column == self.positive
         outside = column == self.negative if self.negative else ~inside
@@ -93,12 +96,16 @@ class Directions(Analysis):
             raise InputError(f"{self.column} of {images.name} has no {self.positive!r} beside {self.negative or 'others'}; it has {known}")
         chosen = np.flatnonzero(inside | outside)
         rows, image = self._read(model, layer, images, chosen, 0, task)
+        rows, broken = finite_columns(rows)
         concepts = np.asarray(images.concepts)[image]
-        return self._between(layer, rows, inside[image], first[image], concepts, task)
+        arrays, summary = self._between(layer, rows, inside[image], first[image], concepts, task)
+        at_places, _ = self._read(model, layer, images, chosen[~first[chosen]], self.places, task)
+        values = np.where(broken, 0, at_places) @ arrays["encoder"][0].astype(np.float64)
+        return arrays | {"spread": np.array([values.std()], np.float32)}, summary | {"not_finite": int(broken.sum())}
 
     def _column(self, images: ImageSet) -> Sequence[str]:
         if self.column == "concept":
-            return images.concepts
+            raise InputError(f"{self.method} is tested on concepts it was not made of, so a concept cannot be a kind; use another column")
         if self.column not in images.columns:
             raise InputError(f"{images.name} has no column {self.column!r}; it has {', '.join(images.columns) or 'none'}")
         return images.columns[self.column]
@@ -130,13 +137,16 @@ class Directions(Analysis):
         self, layer: Layer, rows: Array, first: npt.NDArray[np.bool_], count: int, task: Task
     ) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
         number = min(self.number, layer.units)
-        mean = rows[first].mean(0) if self.method == "pca" else np.zeros(layer.units)
+        centre = rows[first].mean(0)
+        mean = centre if self.method == "pca" else np.zeros(layer.units)
         if self.method == "pca":
             encoder = np.linalg.svd(rows[first] - mean, full_matrices=False)[2][:number]
         else:
             encoder = factors_of(rows[first], number, lambda: task.step(0, 0, note="finding factors")).sources.T
+        if not len(encoder):
+            raise InputError(f"{layer.name} is 0 on all of these images, so it has no factors; choose another layer or other images")
         random = np.linalg.qr(np.random.default_rng(self.seed).normal(size=(layer.units, len(encoder))))[0].T
-        held = rows[~first] - mean
+        held = rows[~first] - centre
         explained, null = (_explained(held, some) for some in (encoder, random))
         decoder = np.linalg.pinv(encoder).T
         values = rows[~first] @ encoder.T - encoder @ mean
@@ -172,7 +182,7 @@ class Directions(Analysis):
                 null.append(_auroc(rows[~first] @ other, shuffled[~first]))
             task.step(len(rows) + draw * 10 / SHUFFLES, len(rows) + 10, note="shuffling labels")
         length = float(weight @ weight)
-        arrays = _as_set(weight[None], np.array([bias]), weight[None] / length, np.array([score.std()])) | {
+        arrays = _as_set(weight[None], np.array([bias]), weight[None] / length, np.full(1, np.nan)) | {
             "score": score.astype(np.float32),
             "inside": inside[~first],
         }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -14,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import max_pool2d
 
 from workbench.analyses.analysis import Analysis, Result, register
+from workbench.arrangements import arrangements, beside
 from workbench.figure_colours import ACCENT, LIGHT
 from workbench.finite import plain
 from workbench.images.transformation import Images, Rotation, in_circle, turned_hue
@@ -38,8 +38,8 @@ class JointTuning(Analysis):
     Cammarata et al., "Curve Detectors" (Distill 2020). For each unit r the images that drive it most, one of a concept, are turned by
     theta, and every unit u is read where the part that drives r most has gone (or a cell beside). Where the angles are right, u answers
     most at theta = angle of u - angle of r, so that curves over theta - (angle of u - angle of r) fall onto one another. *Together* is the
-    part of the variance of these curves (those of other units than r) that their mean explains; null: the angles given to the units at
-    random, draws apart that only turn the whole family.
+    part of the variance of these curves (those of other units than r) that their mean explains; null: the angles given to the units in
+    other ways, the own among them (`workbench.arrangements`); ways that only turn the whole family are one.
 
     Arrays (u units in the order given, k steps):
 
@@ -50,12 +50,13 @@ class JointTuning(Analysis):
     ``responses``
         float32 ``r u k``: of unit u on the images of unit r, turned by the step, not aligned, in activations.
     ``null``
-        float32 ``draw``: together with random angles.
+        float32 ``arrangement``: together with the angles given in all ways that differ, or drawn ones.
     ``examples``
         int64 ``r n``: the images that were turned.
     """
 
     title: ClassVar[str] = "Joint tuning curves"
+    version: ClassVar[int] = 2
     needs_images: ClassVar[bool] = True
 
     layer: str = Field(description="Layer of the family.")
@@ -65,7 +66,7 @@ class JointTuning(Analysis):
     steps: int = Field(default=24, ge=8, le=360, description="Steps of a whole turn.")
     examples: int = Field(default=6, ge=1, le=100, description="Images turned for each unit.")
     images: int = Field(default=512, ge=8, description="Images these are chosen from.")
-    draws: int = Field(default=200, ge=20, le=10_000, description="Draws of random angles, the null.")
+    draws: int = Field(default=200, ge=20, le=10_000, description="Draws of random angles, where there are too many to list.")
     batch: int = Field(default=16, ge=1, le=1024, description="Images computed at once.")
     seed: int = Field(default=0, ge=0, lt=2**31, description="Of the choice of images and of the null.")
 
@@ -113,14 +114,13 @@ class JointTuning(Analysis):
         scaled = responses / np.where(most > 0, most, 1)[None, :, None]
         angles = np.asarray(self.angles, np.float64)
         aligned = aligned_curves(scaled, angles)
-        together = explained(aligned)
-        null = self._null(scaled, angles)
+        null = arrangements([angles], _turns, lambda given: explained(aligned_curves(scaled, given)), self.draws, self.seed)
         half = self.steps // 2
         arrays = {
             "steps": (np.roll(degrees, half) + 180) % 360 - 180,
             "aligned": np.roll(of_others(aligned).mean(1), half, 1),
             "responses": responses,
-            "null": null,
+            "null": null.null,
         }
         return {name: value.astype(np.float32) for name, value in arrays.items()} | {"examples": indices[chosen]}, {
             "layer": layer.name,
@@ -128,22 +128,14 @@ class JointTuning(Analysis):
             "units": list(self.units),
             "angles": list(self.angles),
             "turned": self.turned,
-            "together": plain(together),
-            "together_null": plain(null.mean()) if len(null) else None,
-            "together_bar": plain(np.quantile(null, 0.95)) if len(null) else None,
-            "p": float((1 + (null >= together - 1e-9).sum()) / (1 + len(null))) if len(null) else None,
+            "together": plain(null.own),
+            "together_null": null.others,
+            "together_bar": null.bar,
+            "p": null.p if null.distinct > 1 else None,
+            "arrangements": null.distinct,
             "images": len(indices),
             "images_turned": int(chosen.size),
         }
-
-    def _null(self, responses: Values, angles: Values) -> Values:
-        """Return what random angles explain."""
-        random, found = np.random.default_rng(self.seed), []
-        for _ in range(self.draws):
-            given = random.permutation(angles)
-            if not np.allclose((given - angles - given[0] + angles[0] + 180) % 360, 180):
-                found.append(explained(aligned_curves(responses, given)))
-        return np.array(found)
 
     def _shown(self, pixels: Images, degrees: float) -> Images:
         """Return images turned, all in the same circle; or with their hues turned."""
@@ -179,18 +171,19 @@ class JointTuning(Analysis):
             axes.plot(arrays["steps"], curve, color=LIGHT, linewidth=1)
         axes.plot(arrays["steps"], arrays["aligned"].mean(0), color=ACCENT)
         axes.axvline(0, color=LIGHT, linewidth=0.6)
+        given = (summary[part] for part in ("together", "together_null", "together_bar", "arrangements"))
+        said = beside("together", *given)
         axes.set_xlabel(
-            f"degrees from where the angles say\n{beside(summary)}; n = {summary['images_turned']} images", fontsize=7
+            f"degrees from where the angles say\n{said}; n = {summary['images_turned']} images", fontsize=7
         )
         axes.set_ylabel(f"activation ({summary['role'] or 'sum'}) / largest", fontsize=8)
         return {"tuning": figure}
 
 
-def beside(summary: Mapping[str, Any]) -> str:
-    """Say how much of the curves is one curve, beside random angles."""
-    if summary["together_bar"] is None:
-        return f"together {summary['together']:.2f}; two units have no other angles to stand beside"
-    return f"together {summary['together']:.2f}; random angles {summary['together_null']:.2f}, 95 % below {summary['together_bar']:.2f}"
+def _turns(angles: Values) -> npt.NDArray[np.int64]:
+    """Return what stays when the whole family is turned: each unit's angle from the first, in hundredths of a degree."""
+    turned: npt.NDArray[np.int64] = np.round((angles - angles[0]) * 100).astype(np.int64) % 36_000
+    return turned
 
 
 def inside(maps: Float[Tensor, "image unit row column"]) -> Float[Tensor, "image unit place"]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from workbench.analyses.analysis import Analysis, Result, register
+from workbench.arrangements import arrangements, beside
 from workbench.figure_colours import INK, LIGHT
 from workbench.finite import plain
 from workbench.input_error import InputError
@@ -34,7 +34,8 @@ class RelativeWeights(Analysis):
     In a network that is equivariant to turns, W[a -> b] depends on the difference of the two angles alone, so that all rows are alike (Olah
     et al., "Naturally Occurring Equivariance in Neural Networks", Distill 2020, "the weights between two families are a circular
     convolution"). *R2* is the part of the weights' variance that the mean over each difference explains; null: angles of both families
-    given to their units at random, draws apart that leave equal differences equal (turning or mirroring all of a family).
+    given to their units in other ways, the own among them (`workbench.arrangements`); ways with the same equal differences (turning or
+    mirroring all of a family) are one.
 
     Arrays (t units of the target, s of the source, d differences):
 
@@ -47,10 +48,11 @@ class RelativeWeights(Analysis):
     ``unrolled`` ``profile``
         float32 ``t d`` and ``d``: mean weight for each difference, NaN where there is no such pair; and over all targets.
     ``null``
-        float32 ``draw``: R2 with random angles; none where two units a family allow no others.
+        float32 ``arrangement``: R2 with the angles given in all ways that differ, or drawn ones.
     """
 
     title: ClassVar[str] = "Weights by relative angle"
+    version: ClassVar[int] = 2
     needs_images: ClassVar[bool] = True
 
     source: str = Field(description="Layer of the earlier family.")
@@ -59,7 +61,7 @@ class RelativeWeights(Analysis):
     target: str = Field(description="Layer of the later family.")
     target_units: tuple[int, ...] = Field(description="Its units.", min_length=2)
     target_angles: tuple[float, ...] = Field(description="Degrees of each.", min_length=2)
-    draws: int = Field(default=1000, ge=100, le=100_000, description="Draws of random angles, the null.")
+    draws: int = Field(default=1000, ge=100, le=100_000, description="Draws of random angles, where there are too many to list.")
     images: int = Field(default=32, ge=2, description="Images that gates in between are averaged over.")
     batch: int = Field(default=16, ge=1, le=1024, description="Images computed at once.")
     seed: int = Field(default=0, ge=0, lt=2**31, description="Of the choice of images and of the null.")
@@ -102,8 +104,8 @@ class RelativeWeights(Analysis):
         weights = kernels.reshape(*kernels.shape[:2], -1).sum(2).astype(np.float64)
         if not np.abs(weights).max(initial=0) > 0 or not np.isfinite(weights).all():
             raise InputError(f"{source.name} has no weights to these units of {asked.name}; choose a family that they are built from")
-        explained = explains(weights, target_angles, source_angles)
-        null = self._null(weights, target_angles, source_angles)
+        families = (target_angles, source_angles)
+        null = arrangements(families, _parts, lambda targets, sources: explains(weights, targets, sources), self.draws, self.seed)
         differences, unrolled, profile = unrolled_by_difference(weights, target_angles, source_angles)
         arrays = {
             "weights": weights.astype(np.float32),
@@ -115,28 +117,20 @@ class RelativeWeights(Analysis):
             "differences": differences.astype(np.float32),
             "unrolled": unrolled.astype(np.float32),
             "profile": profile.astype(np.float32),
-            "null": null.astype(np.float32),
+            "null": null.null.astype(np.float32),
         }
         return arrays, {
             "source": source.name,
             "target": asked.name,
-            "r2": plain(explained),
-            "r2_null": plain(null.mean()) if len(null) else None,
-            "r2_bar": plain(np.quantile(null, 0.95)) if len(null) else None,
-            "p": float((1 + (null >= explained - 1e-9).sum()) / (1 + len(null))) if len(null) else None,
+            "r2": plain(null.own),
+            "r2_null": null.others,
+            "r2_bar": null.bar,
+            "p": null.p if null.distinct > 1 else None,
+            "arrangements": null.distinct,
             "differences": len(differences),
             "draws": self.draws,
             "images": len(seen),
         }
-
-    def _null(self, weights: Values, target_angles: Values, source_angles: Values) -> Values:
-        """Return what random angles explain."""
-        random, own, found = np.random.default_rng(self.seed), _parts(target_angles, source_angles), []
-        for _ in range(self.draws):
-            targets, sources = random.permutation(target_angles), random.permutation(source_angles)
-            if not np.array_equal(_parts(targets, sources), own):
-                found.append(explains(weights, targets, sources))
-        return np.array(found)
 
     @classmethod
     def draw(cls, result: Result) -> dict[str, Figure]:
@@ -156,17 +150,9 @@ class RelativeWeights(Analysis):
             row.plot(np.arange(len(one)), one, color=LIGHT, linewidth=0.8)
         row.plot(np.arange(len(arrays["profile"])), arrays["profile"], "o-", color=INK, markersize=3)
         row.set_xticks(np.arange(len(arrays["differences"])), [f"{angle:g}°" for angle in arrays["differences"]], fontsize=7)
-        row.set_xlabel(
-            f"angle of the unit of {summary['source']} minus that of {summary['target']}\n{beside(summary)}", fontsize=7
-        )
+        said = beside("R2", *(summary[part] for part in ("r2", "r2_null", "r2_bar", "arrangements")))
+        row.set_xlabel(f"angle of the unit of {summary['source']} minus that of {summary['target']}\n{said}", fontsize=7)
         return {"unrolled": figure}
-
-
-def beside(summary: Mapping[str, Any]) -> str:
-    """Say how much the difference explains, beside random angles."""
-    if summary["r2_bar"] is None:
-        return f"R2 {summary['r2']:.2f}; two units a family have no other angles to stand beside"
-    return f"R2 {summary['r2']:.2f}; random angles {summary['r2_null']:.2f}, 95 % below {summary['r2_bar']:.2f}"
 
 
 def _parts(target_angles: Values, source_angles: Values) -> npt.NDArray[np.int64]:

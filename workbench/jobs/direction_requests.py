@@ -14,6 +14,7 @@ import numpy as np
 
 from workbench.direction_set import DirectionCard, DirectionSet, check_name, find_directions, list_directions
 from workbench.jobs.job import Lane, Request
+from workbench.models.loading import agreed
 from workbench.task import Task
 
 if TYPE_CHECKING:
@@ -99,7 +100,8 @@ class KeepAutoencoder(Request):
         engine.warm_up()
         from workbench.training.recipes.sparse_autoencoder import directions_of
 
-        made = directions_of(self.folder, self.name, task)
+        with agreed(engine.allowed):
+            made = directions_of(self.folder, self.name, task)
         made.save()
         engine.forget_directions(self.name)
         return card_of(made)

@@ -92,13 +92,18 @@ class Engine:
     ----------
     store
         Where results are kept; the user's own by default.
+
+    Attributes
+    ----------
+    allowed
+        Networks whose code the user agreed to run (`workbench.models.loading.code_of`).
     """
 
     def __init__(self, store: Store | None = None) -> None:
         self.store = store or Store()
         self._models: OrderedDict[str, TracedModel] = OrderedDict()
         self._images: OrderedDict[str, ImageSet] = OrderedDict()
-        self._allowed: set[str] = set()
+        self.allowed: set[str] = set()
         self._warm = False
         self._device = "auto"
         self._arithmetic: Arithmetic = "fp32"
@@ -144,8 +149,10 @@ class Engine:
         workbench.models.loading.LoadError
             When it cannot be loaded; one line says why.
         """
+        from workbench.models.loading import code_of
+
         if allow_code:
-            self._allowed.add(ref)
+            self.allowed.add(code_of(ref))
         if ref not in self._models:
             self.warm_up()
             with collector_at_rest():
@@ -159,7 +166,7 @@ class Engine:
                     if network in self._models:
                         self._models[ref] = self._placed(self._models[network].twin(seed))
                     else:
-                        self._models[ref] = self._placed(load(ref, allow_code=ref in self._allowed, task=watched))
+                        self._models[ref] = self._placed(load(ref, allow_code=code_of(ref) in self.allowed, task=watched))
                 while len(self._models) > 2 and (
                     len(self._models) > KEPT_MODELS
                     or sum(model.parameter_count for model in self._models.values()) > KEPT_PARAMETERS

@@ -120,9 +120,11 @@ class Train(Request):
         """Run or resume it."""
         engine.warm_up()
         with collector_at_rest():
+            from workbench.models.loading import agreed
             from workbench.training.recipe import recipe
             from workbench.training.trainer import train
 
             chosen = recipe(self.recipe, self.settings)
-        train(chosen, self.folder, task, device=self.device, precision=self.precision)
+        with agreed(engine.allowed):  # a recipe may read a network
+            train(chosen, self.folder, task, device=self.device, precision=self.precision)
         return read_run(self.folder)

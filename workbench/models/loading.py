@@ -13,7 +13,9 @@ import importlib
 import pkgutil
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
@@ -45,6 +47,8 @@ TWIN = "twin"
 
 DIRECTIONS = "directions"
 """Option that every source understands: names of the user's sets of directions, separated by commas, that the network is opened with."""
+
+_AGREED: ContextVar[frozenset[str]] = ContextVar("agreed", default=frozenset())
 
 _OPTIONS = re.compile(r"[a-z_]+=[^&]*(&[a-z_]+=[^&]*)*")
 
@@ -251,7 +255,7 @@ def load(ref: str, *, allow_code: bool = False, task: Task | None = None) -> Tra
     from workbench.models.capture import CaptureError
 
     try:
-        model = source.load(base, allow_code=allow_code, task=task)
+        model = source.load(base, allow_code=allow_code or str(base) in _AGREED.get(), task=task)
     except CaptureError as error:
         raise LoadError(f"{ref}: {error}") from error
     if twin is not None:
@@ -261,6 +265,27 @@ def load(ref: str, *, allow_code: bool = False, task: Task | None = None) -> Tra
         task.step(0, 0, note=f"adding the directions {name}")
         model = model.with_directions(find_directions(name))
     return model
+
+
+@contextmanager
+def agreed(networks: Iterable[str]) -> Iterator[None]:
+    """Run the code behind these references where `load` is called inside, however deep: the user agreed to it before.
+
+    `networks` are references as `code_of` returns them.
+    """
+    token = _AGREED.set(frozenset(networks))
+    try:
+        yield
+    finally:
+        _AGREED.reset(token)
+
+
+def code_of(ref: str) -> str:
+    """Return the reference of what is loaded for another: its twins, and the network with directions, run the same code."""
+    try:
+        return str(Reference.parse(ref).without(TWIN).without(DIRECTIONS))
+    except LoadError:
+        return ref
 
 
 def network_of_twin(ref: str) -> tuple[str, int] | None:

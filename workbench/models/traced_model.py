@@ -218,9 +218,12 @@ class TracedModel:
             When it has weights that cannot be drawn anew.
         """
         if self._plain is not None:
-            twin = self._plain.twin(seed)
+            plain = copy.copy(self._plain)
+            plain.held, plain.further = dict(self.held), dict(self.further)
+            twin = plain.twin(seed)
             for directions in self.directions:
                 twin = twin.with_directions(directions)
+            twin.arithmetic = self.arithmetic
             return twin
         capture = self.graph.capture
         root = draw(capture, seed)
@@ -281,6 +284,9 @@ class TracedModel:
         other.name, other.origin = f"{self.name}, {about}", f"{self.ref} with {about}"
         other.circuit = None
         other._weights = hash_weights(replaced, self._weights)
+        if self._plain is not None:  # the directions' own weights are not in it
+            inside = dict(tensors_of(self._plain.graph.capture))
+            other._plain = self._plain.with_tensors({name: value for name, value in replaced.items() if name in inside}, about)
         return other
 
     def with_directions(self, directions: DirectionSet) -> TracedModel:
@@ -357,6 +363,8 @@ class TracedModel:
     def to(self, device: torch.device | str) -> TracedModel:
         """Move the network and what it holds to a device, in place; return it."""
         self.graph.to(torch.device(device))
+        if self._plain is not None:  # it shares the weights
+            self._plain.to(device)
         self.held = {name: value.to(device) for name, value in self.held.items()}
         return self
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -18,6 +18,7 @@ from workbench.analyses.polysemanticity.clustering import FEWEST, Clusters, adju
 from workbench.analyses.polysemanticity.examples import Examples, strongest
 from workbench.analyses.polysemanticity.relevance import Below, around, relevances, told_apart
 from workbench.bootstrap import first_half
+from workbench.finite import finite_columns
 from workbench.input_error import InputError
 from workbench.models.layer import Layer, Unit
 from workbench.models.neighbours import sensible_target, targets_of
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
     from workbench.images.image_set import ImageSet
     from workbench.models.traced_model import TracedModel
 
-INPUTS = 8
-"""Units below named for each facet."""
+INPUTS, BATCH = 8, 32
+"""Units below named for each facet; images whose relevances are computed at once."""
 Arrays = dict[str, npt.NDArray[Any]]
 
 
@@ -53,15 +54,16 @@ class Polysemanticity(Analysis):
     ``facet`` ``rival_facet``
         int8 ``unit example``: facet by relevances, and by activations, the largest facet 0; -1 behind the last image.
     ``plane`` ``rival_plane``
-        float32 ``unit example 2``: the points that were clustered, of length 1, on their two main axes.
+        float32 ``unit example 2``: the points that were clustered, of length 1, on their two main axes. Units beside or below that are not
+        finite on some image count as 0.
     ``score`` ``p`` ``q`` ``number`` ``taken`` ``null``
         ``unit``: of the relevances; ``taken`` is the part of the spread that two clusters take off, ``null`` that of the surrogates. NaN
-        for units with fewer than 20 images. With ``rival_`` before it, of the activations.
+        for units with fewer than 20 images, and where no relevance is finite. With ``rival_`` before it, of the activations.
     ``agreement``
         float32 ``unit``: adjusted Rand index of the two clusterings.
-    ``inputs`` ``input_share``
+    ``inputs`` ``input_share`` ``input_sign``
         str and float32 ``unit facet input``: the units below that differ most from the unit's other facets (of one facet: with the largest
-        shares), and their mean part of the relevance there.
+        shares), their mean part of the relevance there, and -1 where it comes of activations below 0.
     ``told`` ``told_by``
         float32 and str ``unit facet``: AUROC, on concepts that took no part in choosing, of the downstream unit that tells the facet from
         the others best, and that unit; .5 is chance. NaN and empty where there is nothing to tell.
@@ -70,7 +72,7 @@ class Polysemanticity(Analysis):
     """
 
     title: ClassVar[str] = "Polysemanticity"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     needs_images: ClassVar[bool] = True
 
     layer: str = Field(description="Layer whose units are asked about.")
@@ -144,20 +146,38 @@ class Polysemanticity(Analysis):
         place = examples.place[row][: len(index)]
         if not len(index):
             return _Row.nothing(below)
-        inputs = model.inputs(model.preprocess(examples.shown(images, model.preprocessing.size, index)))
-        shares = relevances(model, below, inputs, place)
         read = [layer.name] if above is None else [layer.name, above.name]
-        with torch.inference_mode():
-            found = model.activations(inputs, read)
+        parts, levels, others, behind = [], [], [], []
+        for start in range(0, len(index), BATCH):
+            some = slice(start, start + BATCH)
+            inputs = model.inputs(model.preprocess(examples.shown(images, model.preprocessing.size, index[some])))
+            share, level = relevances(model, below, inputs, place[some])
+            with torch.inference_mode():
+                found = model.activations(inputs, read)
+            parts.append(share)
+            levels.append(level)
+            others.append(around(layer, found[layer.name], unit, place[some]))
+            if above is not None:
+                behind.append(_largest(above, found[above.name]))
+            pulse()
+        shares, broken = finite_columns(np.concatenate(parts))
+        beside, broken_beside = finite_columns(np.concatenate(others))
+        names = below.features
+        lost = {str(Unit(layer.name, other)) for other in np.flatnonzero(broken_beside).tolist()}
         given = (self.most, self.draws, self.seed, self.alpha, pulse)
-        facets = clusters_of(shares, *given)
-        rival = clusters_of(around(layer, found[layer.name], unit, place), *given)
+        rival = clusters_of(beside, *given)
+        if broken.all():  # a gradient through a layer with a unit of NaN is NaN everywhere
+            lost.add(str(Unit(layer.name, unit)))
+            facets = Clusters.unknown(len(index), len(names))
+        else:
+            lost |= {str(Unit(*names[feature])) for feature in np.flatnonzero(broken).tolist()}
+            facets = clusters_of(shares, *given)
         told = []
         for facet in range(facets.number if facets.number > 1 and above is not None else 0):
             assert above is not None
-            by, value = told_apart(_largest(above, found[above.name]), facets.labels, facet, first[index])
+            by, value = told_apart(np.concatenate(behind), facets.labels, facet, first[index])
             told.append((str(Unit(above.name, by)) if by >= 0 else "", value))
-        return _Row(facets, rival, shares, below, told)
+        return _Row(facets, rival, shares, np.concatenate(levels), below, told, lost)
 
     def _arrays(self, units: Sequence[int], examples: Examples, rows: Sequence[_Row]) -> Arrays:
         shape = (len(units), examples.index.shape[1])
@@ -169,11 +189,12 @@ class Polysemanticity(Analysis):
             "histogram": examples.counts,
             "histogram_edges": examples.edges,
             "agreement": np.full(len(units), np.nan, np.float32),
-            "inputs": np.full((len(units), self.most, INPUTS), "", "<U96"),
             "input_share": np.full((len(units), self.most, INPUTS), np.nan, np.float32),
+            "input_sign": np.full((len(units), self.most, INPUTS), np.nan, np.float32),
             "told": np.full((len(units), self.most), np.nan, np.float32),
-            "told_by": np.full((len(units), self.most), "", "<U96"),
         }
+        inputs = [[[""] * INPUTS for _ in range(self.most)] for _ in units]
+        told_by = [[""] * self.most for _ in units]
         for name in ("", "rival_"):
             found = [row.rival if name else row.facets for row in rows]
             labels, plane = np.full(shape, -1, np.int8), np.full((*shape, 2), np.nan, np.float32)
@@ -194,13 +215,14 @@ class Polysemanticity(Analysis):
                 rival = arrays["rival_facet"][place, : len(row.facets.labels)].astype(np.int64)
                 arrays["agreement"][place] = adjusted_rand(facet, rival)
                 for one in range(arrays["number"][place]):
-                    chosen, share = row.inputs(facet, one)
-                    arrays["inputs"][place, one, : len(chosen)] = chosen
+                    chosen, share, sign = row.inputs(facet, one)
+                    inputs[place][one][: len(chosen)] = chosen
                     arrays["input_share"][place, one, : len(share)] = share
+                    arrays["input_sign"][place, one, : len(sign)] = sign
             if arrays["number"][place] > 1:
                 for one, (by, value) in enumerate(row.told):
-                    arrays["told"][place, one], arrays["told_by"][place, one] = value, by
-        return arrays
+                    arrays["told"][place, one], told_by[place][one] = value, by
+        return arrays | {"inputs": np.array(inputs), "told_by": np.array(told_by)}
 
     def _summary(
         self, layer: Layer, units: Sequence[int], examples: Examples, rows: Sequence[_Row], arrays: Arrays, above: Layer | None
@@ -214,6 +236,7 @@ class Polysemanticity(Analysis):
             "images": examples.seen,
             "units": len(units),
             "tested": int(tested.sum()),
+            "not_finite": sorted(set[str]().union(*(row.lost for row in rows))),
             "untested": [int(unit) for unit in np.asarray(units)[~tested]],
             "polysemantic": len(mixed),
             "share": len(mixed) / int(tested.sum()) if tested.any() else None,
@@ -249,18 +272,29 @@ class _Row:
     """What was found of one unit."""
 
     def __init__(
-        self, facets: Clusters, rival: Clusters, shares: npt.NDArray[np.float64], below: Below, told: Sequence[tuple[str, float]]
+        self,
+        facets: Clusters,
+        rival: Clusters,
+        shares: npt.NDArray[np.float64],
+        levels: npt.NDArray[np.float64],
+        below: Below,
+        told: Sequence[tuple[str, float]],
+        lost: Set[str] = frozenset(),
     ) -> None:
-        self.facets, self.rival, self.shares, self.below, self.told = facets, rival, shares, below, told
+        self.facets, self.rival, self.shares, self.levels = facets, rival, shares, levels
+        self.below, self.told, self.lost = below, told, lost
 
     @classmethod
     def nothing(cls, below: Below) -> _Row:
         """A unit that responds to nothing."""
-        nothing = Clusters(np.zeros(0, np.int64), 1, math.nan, math.nan, math.nan, math.nan, np.zeros((0, 2)), np.zeros((1, 0)))
-        return cls(nothing, nothing, np.zeros((0, len(below.features))), below, ())
+        nothing = Clusters.unknown(0, 0)
+        none = np.zeros((0, len(below.features)))
+        return cls(nothing, nothing, none, none, below, ())
 
-    def inputs(self, labels: npt.NDArray[np.int64], facet: int) -> tuple[list[str], npt.NDArray[np.float64]]:
-        """Name the units below that a facet is built from more than the others, and their part of its relevance."""
+    def inputs(
+        self, labels: npt.NDArray[np.int64], facet: int
+    ) -> tuple[list[str], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Name the units below that a facet is built from more than the others, their part of its relevance, and their sign."""
         size = np.abs(self.shares).sum(1, keepdims=True)
         parts = np.divide(self.shares, size, out=np.zeros_like(self.shares), where=size > 0)
         inside = parts[labels == facet].mean(0)
@@ -268,7 +302,8 @@ class _Row:
         order = np.argsort(-(inside - outside), kind="stable")[:INPUTS]
         order = order[(inside - outside)[order] > 0]
         names = self.below.features
-        return [str(Unit(*names[place])) for place in order.tolist()], inside[order]
+        sign = np.where(self.levels[labels == facet].mean(0) < 0, -1.0, 1.0)
+        return [str(Unit(*names[place])) for place in order.tolist()], inside[order], sign[order]
 
 
 def _largest(layer: Layer, activation: Tensor) -> npt.NDArray[np.float64]:

@@ -68,6 +68,12 @@ class Clusters:
     plane: Float64[np.ndarray, "point 2"]
     centres: Float64[np.ndarray, "cluster feature"]
 
+    @classmethod
+    def unknown(cls, points: int, features: int) -> Clusters:
+        """Nothing is said of these points."""
+        none = math.nan
+        return cls(np.zeros(points, np.int64), 1, none, none, none, none, np.zeros((points, 2)), np.zeros((1, features)))
+
 
 def clusters_of(
     values: Float64[np.ndarray, "point feature"], most: int, draws: int, seed: int, alpha: float, pulse: Callable[[], None] = lambda: None

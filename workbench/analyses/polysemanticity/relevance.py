@@ -70,8 +70,11 @@ class Below:
 
 def relevances(
     model: TracedModel, below: Below, inputs: tuple[Tensor, ...], places: Int32[np.ndarray, " image"]
-) -> Float64[np.ndarray, "image feature"]:
+) -> tuple[Float64[np.ndarray, "image feature"], Float64[np.ndarray, "image feature"]]:
     """Return the share of each unit below in the unit's pre-activation at one position of each image: gradient times activation.
+
+    Beside it the unit's own activation where it has its share (the mean over positions, weighted by the size of the share): a share above 0
+    may come of an activation below 0 and a weight below 0.
 
     They are PURE's lower-layer relevances, conditional on the unit (Dreyer et al., "PURE: turning polysemantic neurons into pure features
     by identifying relevant circuits", 2024). Where nothing but sums stands between, they add up to the pre-activation less its bias.
@@ -86,12 +89,14 @@ def relevances(
         flat = reached.reshape(len(reached), -1)
         here = flat.gather(1, torch.from_numpy(places.astype(np.int64))[:, None].to(flat.device))
         gradients = torch.autograd.grad(here.sum(), values[: len(names)], allow_unused=True)
-    found = []
+    found, levels = [], []
     for layer, value, gradient in zip(below.sources, values, gradients, strict=False):
-        share = layer.arrange(torch.zeros_like(value) if gradient is None else gradient * value).detach()
-        found.append(share.reshape(*share.shape[:2], -1).sum(2))
-    shares: Float64[np.ndarray, "image feature"] = torch.cat(found, 1).double().cpu().numpy()
-    return shares
+        activation = layer.arrange(value).detach().double()
+        activation = activation.reshape(*activation.shape[:2], -1)
+        share = activation * (0 if gradient is None else layer.arrange(gradient).double().reshape(activation.shape))
+        found.append(share.sum(2))
+        levels.append((share.abs() * activation).sum(2) / share.abs().sum(2).clamp_min(1e-300))
+    return torch.cat(found, 1).cpu().numpy(), torch.cat(levels, 1).cpu().numpy()
 
 
 def around(layer: Layer, activation: Tensor, unit: int, places: Int32[np.ndarray, " image"]) -> Float64[np.ndarray, "image feature"]:

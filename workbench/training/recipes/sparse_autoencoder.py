@@ -276,6 +276,7 @@ def directions_of(folder: Path, name: str, task: Task) -> DirectionSet:
         module.kept,
         provenance={
             "how": "sparse autoencoder",
+            "run": folder.name,
             "model": recipe.network,
             "weights": course.model.weight_hash,
             "images": recipe.images,
