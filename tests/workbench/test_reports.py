@@ -197,7 +197,8 @@ class CurveWork(Work):
             return Result("HandCodedCurves", analysis.model_dump(), arrays, summary)
         assert isinstance(analysis, HandCoding)
         share = 1.0 if "own" in name else 0.5 if "colour" in name else 0.25
-        summary = {f"loss_{row}": 1.0 for row in ("full", "ablated", "zeroed", "offset", "hand")} | {"network": "net", "task": "loss"}
+        summary = {f"loss_{row}": 1.0 for row in ("full", "ablated", "zeroed", "offset", "hand")}
+        summary |= {"network": "net", "task": "loss", "measure": "classes"}
         summary |= {"recovered": share, "recovered_low": share - 0.1, "recovered_high": share + 0.1, "detectable": 0.2, "refused": ""}
         summary |= {"lost": 0.5, "lost_low": 0.4, "lost_high": 0.6, "offset_recovered": 0.0, "shuffled_mean": 0.02, "shuffled_max": 0.05}
         summary |= {"images": 24, "units": [{"unit": "conv:2", "correlation": 0.7}]}
@@ -213,3 +214,4 @@ def test_curves_by_hand_are_reported_beside_shuffled_ones_and_the_own_kernels() 
     assert told["colour_over_grey"]["value"] == pytest.approx(0.125), "nats an image, on the same images"
     said = [part for part in found.sections[0].parts if isinstance(part, str)]
     assert "25% [15%, 35%] comes back in grey and 50% [40%, 60%] in colour" in said[0] and "none of the first layers" in said[1]
+    assert "0 of these 1 are" in said[1]

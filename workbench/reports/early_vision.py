@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.analyses.hand_coding import EarlyFamilies, HandCoding
 from workbench.report_page import Drawing, Section, Table, as_svg
-from workbench.reports.hand_coded_curves import percent, recovered_table, rows_of
+from workbench.reports.hand_coded_curves import percent, recovered_table
 from workbench.reports.report import Findings, Work, answers, cell, short
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def early_vision(work: Work) -> Findings:
         for ref, results in found.items()
     }
     networks = (_network(ref, results) for ref, results in found.items())
-    return Findings([_answer(found), recovered_table(rows_of(found, names)), *networks, _missing(found, work)], figures)
+    return Findings([_answer(found), recovered_table(found, names), *networks, _missing(found, work)], figures)
 
 
 def _written(results: Mapping[str, Result]) -> list[tuple[str, Result]]:
@@ -67,7 +67,8 @@ def _answer(found: Mapping[str, Mapping[str, Result]]) -> Section:
         lacking = ", ".join(family.replace("_", " ") for family in summary["families"] if family not in there)
         line = (
             f"{ref}: of {len(summary['units'])} units of {summary['layer']}, {listed or 'none'} are more like a template than any unit of "
-            f"{summary['twins']} random-weight twins (which reach {summary['twin_highest']:.2f})."
+            f"{summary['twins']} random-weight twins (which reach {summary['twin_highest']:.2f}) and than any of the layer's own kernels "
+            f"with random phases, {summary['twins']} times (which reach {summary['phase_highest']:.2f})."
         )
         line += f" Not found: {lacking}." if lacking else ""
         for family, result in _written(results):
@@ -84,14 +85,17 @@ def _network(ref: str, results: Mapping[str, Result]) -> Section:
     rows = [
         (
             one["unit"],
-            one["family"].replace("_", " "),
+            one["family"].replace("_", " ") + (", sign turned" if one["sign"] < 0 else ""),
             cell(one["fit"]),
             "yes" if one["present"] else "no",
             ", ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in one["parameters"].items()),
         )
         for one in summary["units"]
     ]
-    caption = f"Fit: part of the kernel, colours and all, that the template explains; twins' best is {summary['twin_highest']:.2f}."
+    caption = (
+        "Fit: part of the kernel, colours and all, that the template explains. Present: more than the best of both nulls, twins "
+        f"{summary['twin_highest']:.2f} and own kernels with random phases {summary['phase_highest']:.2f}."
+    )
     parts: list[Any] = [Table(("unit", "most like", "fit", "present", "parameters"), rows, caption)]
     for name, result in (("families", results["families"]), *_written(results)[:1]):
         for drawn, figure in result.figures().items():
