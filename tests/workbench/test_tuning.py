@@ -113,7 +113,7 @@ def test_the_middle_of_patches_is_in_the_middle_and_what_is_global_does_not_make
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             tokens = self.patches(x).flatten(2).transpose(1, 2)
-            return torch.cat([self.first.expand(len(x), -1, -1), tokens], 1).relu()
+            return torch.cat([self.first.expand(x.shape[0], -1, -1), tokens], 1).relu()
 
     model = TracedModel.from_module(Patches(), torch.zeros(2, 3, 32, 32))
     [layer] = [layer for layer in model.layers.values() if layer.role == "post"]
