@@ -78,7 +78,8 @@ def test_colour_recovers_what_grey_does_not_and_shuffled_kernels_do_little(hues:
     images = workbench.load_images(TASK)
     colour, grey = (HandCoding(edits=gabors(amount)).run(hues, images).summary for amount in (1.0, 0.0))
     assert colour["recovered"] > 0.98 and grey["recovered"] < 0.2
-    assert colour["recovered_low"] > (grey["recovered_high"] or 0) and abs(colour["shuffled_mean"]) < 0.35
+    assert colour["recovered_low"] > (grey["recovered_high"] or 0) and abs(colour["shuffled_mean"]) < 0.3
+    assert colour["recovered_low"] > colour["shuffled_max"] + 0.2, "a shuffled kernel can still tell the two hues a little"
     assert colour["units"][0]["kernel_cosine"] > 0.99
 
 

@@ -36,8 +36,8 @@ class ReceptiveField:
         return x / min(size), y / min(size)
 
 
-HELD = 0.99
-"""Of the squared gradient, that a field holds which would be the whole image otherwise."""
+HELD, SMALL = 0.99, 0.5
+"""Of the squared gradient, that a field holds which would be the whole image otherwise; and of the image, that it then is at most."""
 
 
 def at_middle(arranged: Tensor, layer: Layer) -> Tensor:
@@ -49,7 +49,8 @@ def receptive_field(model: TracedModel, layer: Layer) -> ReceptiveField:
     """Return what the layer's middle position reads.
 
     Taken from the gradient on noise, so a connection of weight zero is not counted. Where every position reaches the whole image a little
-    (squeeze-and-excitation, GroupNorm, attention), it is the smallest rows and columns that hold `HELD` of the squared gradient.
+    (squeeze-and-excitation, GroupNorm, attention), it is the smallest rows and columns that hold `HELD` of the squared gradient, if they are
+    at most `SMALL` of the image; what looks at most of it anyway keeps all of it.
 
     Raises
     ------
@@ -80,7 +81,9 @@ def receptive_field(model: TracedModel, layer: Layer) -> ReceptiveField:
     whole = (height, width) == size and math.prod(layer.positions) > 1
     # What looks at the middle can see an image whole; that its first position reaches the far corner as well takes something global.
     if whole and energy(_at(arranged, _first(layer)))[-1, -1] > 0:
-        (top, height), (left, width) = (_span(seen.sum(axis), 1 - (1 - HELD) / 2) for axis in (1, 0))
+        (upper, rows), (first, columns) = (_span(seen.sum(axis), 1 - (1 - HELD) / 2) for axis in (1, 0))
+        if rows * columns <= SMALL * height * width:
+            return ReceptiveField(upper, first, rows, columns)
     return ReceptiveField(top, left, height, width)
 
 
