@@ -49,8 +49,8 @@ def receptive_field(model: TracedModel, layer: Layer) -> ReceptiveField:
     """Return what the layer's middle position reads.
 
     Taken from the gradient on noise, so a connection of weight zero is not counted. Where every position reaches the whole image a little
-    (squeeze-and-excitation, GroupNorm, attention), it is the smallest rows and columns that hold `HELD` of the squared gradient, if they are
-    at most `SMALL` of the image; what looks at most of it anyway keeps all of it.
+    (squeeze-and-excitation, GroupNorm, attention), it is the smallest rows and columns that hold `HELD` of the squared gradient, if these
+    are at most `SMALL` of the image; what looks at most of it anyway keeps all of it.
 
     Raises
     ------
