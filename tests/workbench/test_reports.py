@@ -177,6 +177,21 @@ def test_early_vision_names_the_families_of_a_planted_first_layer_and_writes_the
     assert any("bring back" in part for part in found.sections[0].parts if isinstance(part, str))
 
 
+def test_first_layers_no_more_like_templates_than_smooth_noise_are_written_as_what_they_are_most_like(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workbench.reports.early_vision.EarlyFamilies", lambda **_: EarlyFamilies(draws=150, twins=1))
+    monkeypatch.setattr("workbench.analyses.hand_coding.early.phased", lambda rows, random: rows)
+    as_drawn = lambda _own, drawn, family, at, *_: (1.0, drawn[family][0][at], drawn[family][1][at])  # noqa: E731
+    monkeypatch.setattr("workbench.analyses.hand_coding.early.improve", as_drawn)
+    images = "stimuli:lines?ink_hue=29,235&orientations=16&ink_lightness=0.7&ink_chroma=0.1&ground_lightness=0.7&width=0.05,0.08"
+    found = write_report(engine, "7.5", ["bundled:planted/hue_line_net"], images=images).findings
+    told = found.figures["bundled:planted/hue_line_net"]
+    assert not any(family["present"] for family in told["families"].values())
+    assert told["nearest templates"]["recovered"] > 0.5
+    assert any("no family is told from smooth noise" in part for part in found.sections[0].parts if isinstance(part, str))
+
+
 class CurveWork(Work):
     """Answers what the report on hand-coded curves asks with numbers made up here: the network itself takes minutes."""
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 MODELS = ("bundled:inception", "bundled:efficientnet-lite0")
 LARGE = 100
 """Pixels of the image's side from which a network is slow enough to be shown fewer images."""
-TOGETHER = "all families"
+TOGETHER, NEAREST = "all families", "nearest templates"
+"""What is written: the units that are of a family; all units where none is."""
 FAMILIES = {True: 3, False: 20}
 """Families of each network, the ones with most units, that are written alone as well: quick, full."""
 
@@ -34,7 +35,7 @@ def early_vision(work: Work) -> Findings:
         few: dict[str, Any] = {"draws": 600} if work.quick else {}
         found = {"families": work.run(f"{short(ref)}-families", EarlyFamilies(**few), ref)}
         present = [one for one in found["families"].summary["units"] if one["present"]]
-        wanted = {TOGETHER: present} if present else {}
+        wanted = {TOGETHER: present} if present else {NEAREST: found["families"].summary["units"]}
         for family, _ in Counter(one["family"] for one in present).most_common(FAMILIES[work.quick]):
             wanted[str(family)] = [one for one in present if one["family"] == family]
         for family, units in wanted.items():
@@ -71,6 +72,8 @@ def _answer(found: Mapping[str, Mapping[str, Result]]) -> Section:
             f"with random phases, {summary['twins']} times (which reach {summary['phase_highest']:.2f})."
         )
         line += f" Not found: {lacking}." if lacking else ""
+        if not there:
+            line += " Strictly, then, no family is told from smooth noise; every unit was written as what it is most like."
         for family, result in _written(results):
             told = result.summary
             known = told.get("shuffled_mean") is not None
