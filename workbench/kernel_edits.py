@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -96,8 +96,3 @@ class KernelEdit:
             return cls(str(document["layer"]), int(document["unit"]), raw, **rest)
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"this is no kernel that can be read: {error}") from None
-
-
-def last_of_each(edits: Iterable[KernelEdit]) -> list[KernelEdit]:
-    """Return the edits that count: of several of one unit the last."""
-    return list({edit.address: edit for edit in edits}.values())

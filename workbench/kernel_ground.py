@@ -24,7 +24,7 @@ class Ground:
     channels
         Channels that it reads.
     std
-        Over pixels: what the network divides red, green and blue by; empty over units.
+        Over pixels: what the network divides red, green and blue (or grey alone) by; empty over units.
     angles, strengths
         Over units: the line that each detects, in degrees, NaN for none; and how much it does, 0 to 1.
     frequencies

@@ -111,6 +111,8 @@ class Template(ABC):
             if not (math.isfinite(value) and knob.low <= value <= knob.high):
                 raise TemplateError(name, f"{value:g} is not between {knob.low:g} and {knob.high:g} {knob.unit}".rstrip())
         whole = {name: float(values.get(name, knob.default)) for name, knob in knobs.items()}
+        if ground.over == "pixels" and whole["colour"] > 0 and ground.channels == 1:
+            raise TemplateError("colour", "the network reads a grey image; leave it 0")
         if ground.over == "pixels" and whole["colour"] > 0 and abs(_turn(whole["hue"] - whole["other_hue"])) < 1:
             raise TemplateError("other_hue", "it is the hue that excites: there would be no contrast")
         self.check(whole, ground)
@@ -143,7 +145,7 @@ class Template(ABC):
         length = float(np.linalg.norm(pattern))
         if length < 1e-9:
             raise TemplateError(self.knobs[0].name, "nothing of the pattern is inside the kernel")
-        colour = contrast(whole["colour"], whole["hue"], whole["other_hue"])
+        colour = contrast(whole["colour"], whole["hue"], whole["other_hue"]) if ground.channels > 1 else np.ones(1)
         weights = colour[:, None, None] * (pattern / length) * np.asarray(ground.std)[:, None, None]
         written: Kernel = (weights / np.linalg.norm(weights)).astype(np.float32)
         return written
@@ -406,7 +408,7 @@ class LineEnd(Template):
     help = "A line that comes from one side and stops in the middle; its going on inhibits."
     over = ("pixels", "family")
     knobs = (
-        Knob("orientation", "degrees", 0, -360, 360, "direction that the line comes from: 0 from the right"),
+        Knob("orientation", "degrees", 0, -360, 360, "where the line points to as it ends: 0 comes from the left"),
         WIDTH,
         SOFTNESS,
         Knob("stop", "", 1, 0, 2, "how much a line that goes on inhibits"),
@@ -414,7 +416,7 @@ class LineEnd(Template):
 
     def _half(self, values: Mapping[str, float], right: Plane, up: Plane) -> tuple[Plane, Plane]:
         along, across = _turned(values["orientation"], right, up)
-        there = (1 + np.tanh(along / values["softness"])) / 2
+        there = (1 - np.tanh(along / values["softness"])) / 2
         side: Plane = there - values["stop"] * (1 - there)
         return across, side * _disc(right, up)
 
@@ -438,7 +440,7 @@ class HighLowFrequency(Template):
     help = "Detectors of fine texture on one side and of coarse texture on the other."
     over = ("family",)
     knobs = (
-        Knob("orientation", "degrees", 0, -360, 360, "direction of the border; the fine texture is to its left"),
+        Knob("orientation", "degrees", 0, -360, 360, "on which side the fine texture is: 0 right, 90 above"),
         SOFTNESS,
         Knob("low", "cycles a cell", 0.1, 0.001, 10, "frequency up to which texture is coarse"),
         Knob("high", "cycles a cell", 0.25, 0.001, 10, "frequency from which on texture is fine"),
@@ -460,8 +462,8 @@ class HighLowFrequency(Template):
 
     def over_units(self, values: Mapping[str, float], ground: Ground, right: Plane, up: Plane) -> Plane:
         """Give fine units the one sign and coarse units the other, on the one side and the other way round on the other."""
-        _, across = _turned(values["orientation"], right, up)
-        side = np.tanh(across / values["softness"]) * _disc(right, up)
+        along, _ = _turned(values["orientation"], right, up)
+        side = np.tanh(along / values["softness"]) * _disc(right, up)
         frequency = np.nan_to_num(ground.frequencies, nan=math.sqrt(values["low"] * values["high"]))
         sign = (frequency >= values["high"]).astype(float) - (frequency <= values["low"])
         weight: Plane = (sign * tinted(ground, values))[:, None, None] * side[None]

@@ -17,10 +17,16 @@ def dealt(rows: Rows, random: np.random.Generator) -> Rows:
     return given
 
 
-def rephased(rows: Rows, random: np.random.Generator) -> Rows:
-    """Give each unit's kernels random phases, the same ones for all its inputs, and deal them to other inputs."""
+def phased(rows: Rows, random: np.random.Generator) -> Rows:
+    """Give each unit's kernels random phases, the same ones for all its inputs: as smooth and of the same colours, but of no form."""
     units, _, height, width = rows.shape
     noise = np.fft.rfft2(random.normal(size=(units, 1, height, width)))
     phase = noise / np.maximum(np.abs(noise), 1e-12)
     phase[..., 0, 0] = np.sign(random.normal(size=(units, 1))) if height * width > 1 else 1
-    return dealt(np.fft.irfft2(np.fft.rfft2(rows) * phase, s=(height, width)).astype(np.float32), random)
+    given: npt.NDArray[np.float32] = np.fft.irfft2(np.fft.rfft2(rows) * phase, s=(height, width)).astype(np.float32)
+    return given
+
+
+def rephased(rows: Rows, random: np.random.Generator) -> Rows:
+    """Give each unit's kernels random phases, the same ones for all its inputs, and deal them to other inputs."""
+    return dealt(phased(rows, random), random)

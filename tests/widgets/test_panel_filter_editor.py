@@ -9,7 +9,7 @@ from PySide6.QtCore import QPoint, QRectF, Qt
 from widgets.panels.filter_editor import FilterEditorPanel
 from workbench.analyses.analysis import Result
 from workbench.input_error import InputError
-from workbench.jobs.kernel_requests import ExportNetwork, KernelCard, KernelOf, Trial, TryKernel
+from workbench.jobs.kernel_requests import Exported, ExportNetwork, KernelCard, KernelOf, Trial, TryKernel
 from workbench.jobs.requests import RunAnalysis
 from workbench.kernel_edits import KernelEdit
 from workbench.kernel_ground import Ground
@@ -20,7 +20,7 @@ OWN = np.linspace(-1, 1, 75, dtype=np.float32).reshape(3, 5, 5)
 
 
 def card(request: KernelOf) -> KernelCard:
-    return KernelCard(request.unit, "input", OWN, 0.25, True, Ground((5, 5), 3, (0.5, 0.5, 0.5)))
+    return KernelCard(request.unit, "input", OWN, 0.25, True, Ground((5, 5), 3, (0.5, 0.5, 0.5)), UNIT)
 
 
 def trial(request: TryKernel) -> Trial:
@@ -37,9 +37,13 @@ def recovered(request: RunAnalysis) -> Result:
     return Result("HandCoding", dict(request.parameters), {"shuffled_recovered": np.array([0.0, 0.1])}, summary, given)
 
 
+def written(request: ExportNetwork) -> Exported:
+    return Exported(request.path, request.path + ".json", 192)
+
+
 @pytest.fixture
 def panel(session, runner, qtbot):
-    runner.answers |= {KernelOf: card, TryKernel: trial, RunAnalysis: recovered, ExportNetwork: lambda request: request.path}
+    runner.answers |= {KernelOf: card, TryKernel: trial, RunAnalysis: recovered, ExportNetwork: written}
     made = FilterEditorPanel(session)
     qtbot.addWidget(made)
     made.resize(900, 700)
@@ -125,6 +129,7 @@ def test_what_is_ticked_is_recovered_and_exported(panel, session, runner, qtbot)
     assert "Recovered 62 % [40, 80]; shuffled kernels 5 %" in panel.bars.accessibleDescription() and len(panel.views()) == 3
     panel.write_network("some/where.safetensors")
     assert runner.asked(ExportNetwork)[0].path == "some/where.safetensors"
+    assert runner.asked(ExportNetwork)[0].images == "test:images", "what is written is fitted as what was scored"
     panel.stack.item(0).setCheckState(Qt.CheckState.Unchecked)
     assert entries(session)[0].enabled is False and not panel.recover.isEnabled() and not panel.export.isEnabled()
     session.undo_stack.undo()
@@ -132,6 +137,63 @@ def test_what_is_ticked_is_recovered_and_exported(panel, session, runner, qtbot)
     panel.stack.item(0).setSelected(True)
     panel.remove.click()
     assert entries(session) == [] and np.array_equal(panel.kernels.hand, OWN)
+
+
+def test_what_was_recovered_goes_when_the_ticked_kernels_are_others(panel, session, runner, qtbot):
+    def measured() -> None:
+        panel.recover.click()
+        qtbot.waitUntil(lambda: panel.bars.data() != {})
+
+    panel.empty.click()
+    measured()
+    session.touched.emit()
+    assert panel.bars.data() != {}, "nothing that was measured is another now"
+    panel.kernels.painted.emit(np.ones_like(OWN))
+    assert panel.bars.data() == {}
+    session.undo_stack.undo()
+    measured()
+    panel.stack.item(0).setCheckState(Qt.CheckState.Unchecked)
+    assert panel.bars.data() == {}
+    session.undo_stack.undo()
+    measured()
+    panel.stack.item(0).setSelected(True)
+    panel.remove.click()
+    assert panel.bars.data() == {} and len(panel.views()) == 2
+
+
+def test_a_measurement_is_stopped_when_another_network_is_opened(panel, session, qtbot, monkeypatch):
+    panel.empty.click()
+    stopped: list[int] = []
+    monkeypatch.setattr(session.relay, "submit", lambda request, receive: 77)
+    monkeypatch.setattr(session.relay, "cancel", stopped.append)
+    panel.recover.click()
+    assert not panel.cancel.isHidden()
+    session.model_changed.emit(session.model)
+    assert stopped == [77] and panel.cancel.isHidden()
+
+
+def test_painting_over_a_template_leaves_no_template_in_the_form(panel, session):
+    form = panel.form
+    form.kind.setCurrentIndex(form.kind.findData("gabor"))
+    form.kind.activated.emit(form.kind.currentIndex())
+    painted = np.array(panel.kernels.hand)
+    painted[0, 2, 2] = 0.75
+    panel.kernels._hand = painted
+    panel.kernels.painted.emit(painted)
+    assert entries(session)[0].template == "" and form.kind.currentData() == ""
+    session.undo_stack.undo()
+    assert form.kind.currentData() == "gabor"
+
+
+def test_one_kernel_is_one_edit_whichever_layer_shows_it(panel, session, runner, qtbot):
+    panel.empty.click()
+    before = Unit("blocks.0.conv", 3)
+    session.select_unit(before)
+    qtbot.waitUntil(lambda: panel._card is not None and panel._card.unit == before)
+    assert not panel.kernels.hand.any(), "what was written behind the non-linearity"
+    panel.kernels.painted.emit(np.ones_like(OWN))
+    [edit] = entries(session)
+    assert Unit(edit.layer, edit.unit) == UNIT
 
 
 def test_a_unit_without_a_kernel_is_told_and_another_network_begins_empty(panel, session, runner, qtbot):

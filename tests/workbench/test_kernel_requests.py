@@ -11,13 +11,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from workbench.analyses.hand_coding import HandCoding
 from workbench.input_error import InputError
 from workbench.jobs.engine import Engine
 from workbench.jobs.kernel_requests import ExportNetwork, KernelOf, TryKernel
 from workbench.jobs.store import Store
 from workbench.kernel_edits import KernelEdit
-from workbench.models.kernel_site import with_kernels
+from workbench.models.kernel_site import KernelSite, with_kernels
 from workbench.models.layer import Unit
+from workbench.models.traced_model import TracedModel
 from workbench.task import Task
 
 MODEL = "bundled:planted/hue_line_net"
@@ -32,7 +34,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
 
 def test_the_own_kernel_is_tried_as_itself_and_another_is_told_apart(engine: Engine) -> None:
     card = KernelOf(MODEL, UNIT).run(engine, Task())
-    assert card.reads == "input" and card.shifts and card.ground.over == "pixels" and card.kernel.shape == (3, 9, 9)
+    assert card.reads == "input" and card.place == UNIT and card.shifts and card.ground.over == "pixels" and card.kernel.shape == (3, 9, 9)
     same = TryKernel(MODEL, IMAGES, UNIT, KernelEdit(UNIT.layer, UNIT.index, 2 * card.kernel).document()).run(engine, Task())
     assert same.correlation == pytest.approx(1, abs=1e-6) and same.scale == pytest.approx(0.5, rel=1e-4) and same.images == 64
     degrees, own, hand = same.curves["lines"]
@@ -47,11 +49,24 @@ def test_what_lies_before_the_kernel_is_read_once(engine: Engine, monkeypatch: p
     TryKernel(MODEL, IMAGES, UNIT, edit).run(engine, Task())
     monkeypatch.setattr("workbench.analyses.hand_coding.trial.Table.of", None)
     TryKernel(MODEL, IMAGES, Unit(UNIT.layer, 5), edit | {"unit": 5}).run(engine, Task())
+    assert sum(key[0] == "table" for key in engine._kept) == 1
+
+
+def test_fewer_images_are_kept_where_there_is_no_room_and_one_table_at_most(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    edit = KernelEdit(UNIT.layer, UNIT.index, np.ones((3, 9, 9), np.float32)).document()
+    monkeypatch.setattr("workbench.analyses.hand_coding.trial.MOST_BYTES", 20 * 3 * 33 * 33 * 4)
+    found = TryKernel(MODEL, IMAGES, UNIT, edit, limit=40).run(engine, Task())
+    assert found.images == len(found.own) == 20
+    [table] = [kept for key, kept in engine._kept.items() if key[0] == "table"]
+    assert sum(read.numel() * read.element_size() for read in table.source) == 20 * 3 * 33 * 33 * 4
 
 
 def test_the_edited_network_is_written_with_a_card_that_says_what_was_edited(engine: Engine, tmp_path: Path) -> None:
     edit = KernelEdit(UNIT.layer, UNIT.index, np.full((3, 9, 9), 0.5, np.float32), -0.25, "gabor", {"phase": 90.0}, "edge")
-    written = Path(ExportNetwork(MODEL, (edit.document(),), str(tmp_path / "net.safetensors")).run(engine, Task()))
+    (tmp_path / "net.json").write_text("mine", encoding="utf-8")
+    made = ExportNetwork(MODEL, (edit.document(),), str(tmp_path / "net.safetensors")).run(engine, Task())
+    written = Path(made.path)
+    assert made.fitted_on == 0 and (tmp_path / "net.json").read_text(encoding="utf-8") == "mine"
     state, model = load_file(written), engine.model(MODEL)
     clean = model.graph.capture.module.state_dict()
     assert set(state) == set(clean)
@@ -60,7 +75,36 @@ def test_the_edited_network_is_written_with_a_card_that_says_what_was_edited(eng
     x = torch.rand(2, 3, 33, 33)
     with torch.no_grad():
         assert torch.allclose(module(x), with_kernels(model, [edit])(x), atol=1e-6)
-    card = json.loads(written.with_suffix(".json").read_text(encoding="utf-8"))
+    card = json.loads(Path(made.card).read_text(encoding="utf-8"))
+    assert made.card.endswith("net.safetensors.json") and "as written" in card["kernels"]
     assert card["network"] == MODEL and card["edits"][0]["unit"] == "lines_relu:2" and card["edits"][0]["parameters"] == {"phase": 90.0}
     with pytest.raises(InputError, match="no kernel written by hand"):
         ExportNetwork(MODEL, (), str(written)).run(engine, Task())
+
+
+def test_with_images_what_is_written_is_what_recover_scores(engine: Engine, tmp_path: Path) -> None:
+    kernels = np.random.default_rng(0).normal(size=(2, 3, 9, 9)).astype(np.float32)
+    edits = tuple(KernelEdit(UNIT.layer, unit, kernel).document() for unit, kernel in enumerate(kernels))
+    scored = engine.run(HandCoding(edits=edits, shuffles=0), MODEL, IMAGES, Task())
+    made = ExportNetwork(MODEL, edits, str(tmp_path / "net.safetensors"), IMAGES).run(engine, Task())
+    card = json.loads(Path(made.card).read_text(encoding="utf-8"))
+    assert made.fitted_on == scored.summary["fitted_on"] and f"fitted on {made.fitted_on} images" in card["kernels"]
+    model = engine.model(MODEL)
+    module = copy.deepcopy(model.graph.capture.module)
+    module.load_state_dict(load_file(made.path))
+    file = TracedModel.from_module(module, torch.zeros(2, 3, 33, 33))
+    for unit in (0, 1):
+        site, index = KernelSite.of(file, Unit(UNIT.layer, unit))
+        kernel, bias = site.kernel(file, index)
+        assert np.allclose(kernel, scored.arrays[f"kernel/{unit}"], atol=1e-6)
+        assert bias == pytest.approx(scored.summary["units"][unit]["offset"], abs=1e-6)
+        assert not np.allclose(kernel, kernels[unit], rtol=0.01)
+
+
+def test_a_file_that_cannot_be_written_is_refused_and_leaves_nothing(engine: Engine, tmp_path: Path) -> None:
+    edit = KernelEdit(UNIT.layer, UNIT.index, np.ones((3, 9, 9), np.float32)).document()
+    (tmp_path / "net.safetensors").mkdir()
+    for path in (tmp_path / "no" / "net.safetensors", tmp_path / "net.safetensors"):
+        with pytest.raises(InputError, match="cannot be written"):
+            ExportNetwork(MODEL, (edit,), str(path)).run(engine, Task())
+    assert [path.name for path in tmp_path.iterdir()] == ["net.safetensors"]

@@ -9,7 +9,8 @@ import torch
 import workbench
 from workbench.input_error import InputError
 from workbench.kernel_edits import KernelEdit
-from workbench.models.kernel_site import KernelSite, with_kernels
+from workbench.kernel_templates import TemplateError, template
+from workbench.models.kernel_site import KernelSite, last_kernels, with_kernels
 from workbench.models.layer import Unit
 from workbench.models.traced_model import TracedModel
 
@@ -70,6 +71,25 @@ def test_what_has_no_kernel_is_refused_in_one_line(inception: TracedModel) -> No
     model = workbench.load("bundled:planted/curve_net")
     with pytest.raises(InputError, match="has no bias"):
         with_kernels(model, [KernelEdit("curve_relu", 0, np.zeros((16, 25, 25), np.float32), 1.0)])
+
+
+def test_a_gate_that_is_no_function_of_one_unit_is_refused_and_a_grey_image_is_pixels() -> None:
+    torch.manual_seed(0)
+    for gate, said in ((torch.nn.PReLU(4), "prelu behind it has weights"), (torch.nn.Softmax(1), "softmax behind it looks at several")):
+        net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), gate)
+        with pytest.raises(InputError, match=said):
+            KernelSite.of(TracedModel.from_module(net, torch.randn(2, 3, 8, 8)), Unit("1", 2))
+    grey = TracedModel.from_module(torch.nn.Sequential(torch.nn.Conv2d(1, 4, 5), torch.nn.ReLU()), torch.randn(2, 1, 8, 8))
+    ground = KernelSite.of(grey, Unit("1", 2))[0].ground(grey)
+    assert ground.over == "pixels" and template("gabor").kernel(ground).shape == (1, 5, 5)
+    with pytest.raises(TemplateError, match="grey image"):
+        template("gabor").kernel(ground, {"colour": 0.5})
+
+
+def test_one_kernel_named_by_two_layers_is_one_edit(inception: TracedModel) -> None:
+    kernel = np.zeros((24, 3, 3), np.float32)
+    edits = [KernelEdit("conv2d2", 7, kernel), KernelEdit("conv2d2.bn", 7, kernel, 0.5), KernelEdit("conv2d2", 8, kernel)]
+    assert [(edit.address, edit.bias) for edit in last_kernels(inception, edits)] == [("conv2d2.bn:7", 0.5), ("conv2d2:8", 0.0)]
 
 
 def test_an_edit_is_plain_data_and_comes_back() -> None:

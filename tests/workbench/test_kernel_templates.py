@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from workbench.images.stimuli import HighLow, LineEnds
 from workbench.input_error import InputError
 from workbench.kernel_ground import Ground
 from workbench.kernel_templates import TEMPLATES, TemplateError, contrast, template
@@ -51,12 +52,26 @@ def test_what_stands_still_does_nothing_and_sides_are_where_they_are_said_to_be(
         assert np.abs(template(name).kernel(PIXELS).sum((1, 2))).max() < 1e-5, "an even colour"
     edge = template("boundary").kernel(PIXELS, {"orientation": 0})[0]
     assert edge[:4].sum() > 0 > edge[5:].sum(), "the bright side lies to the left of a border that points right: above"
-    end = template("line_end").kernel(LINES, {"orientation": 0})[0]
-    assert end[3, 6] > 0 > end[3, 0], "it comes from the right"
     arch = template("curve").kernel(PIXELS, {"orientation": 90, "radius": 4})[0]
     assert arch[4, 4] > 0 and arch[6, 1] > arch[2, 1], "an arch comes down at its sides"
-    fine = template("high_low_frequency").kernel(LINES, {"orientation": 0})
+    fine = template("high_low_frequency").kernel(LINES, {"orientation": 90})
     assert fine[7, 0].sum() > 0 > fine[0, 0].sum() and not fine[8].any()
+
+
+def test_an_angle_of_a_template_is_the_same_angle_of_the_stimulus() -> None:
+    angles = np.arange(0.0, 360, 30)
+    size = (45, 45)
+    ends = LineEnds().coverage(LineEnds().grid(orientation=angles, width=0.04), size).numpy()
+    waves = HighLow().coverage(HighLow().grid(orientation=angles, high=18, low=5), size).numpy()
+    steps = np.hypot(np.diff(waves, axis=1)[:, :, 1:], np.diff(waves, axis=2)[:, 1:])
+    fine = np.pad(steps, ((0, 0), (1, 0), (1, 0)), mode="edge")
+    texture = np.stack([fine.mean() - fine, fine], 1)
+    units = Ground(size, 2, angles=np.full(2, np.nan), strengths=np.ones(2), frequencies=np.array([0.05, 0.4]))
+    for place, angle in enumerate(angles):
+        end = template("line_end").kernel(Ground(size, 3, (0.5, 0.5, 0.5)), {"orientation": angle})[0]
+        assert (ends * end).sum((1, 2)).argmax() == place
+        side = template("high_low_frequency").kernel(units, {"orientation": angle})
+        assert (texture * side).sum((1, 2, 3)).argmax() == place
 
 
 def test_colours_are_directions_in_rgb() -> None:

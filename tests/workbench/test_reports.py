@@ -177,6 +177,21 @@ def test_early_vision_names_the_families_of_a_planted_first_layer_and_writes_the
     assert any("bring back" in part for part in found.sections[0].parts if isinstance(part, str))
 
 
+def test_first_layers_no_more_like_templates_than_smooth_noise_are_written_as_what_they_are_most_like(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workbench.reports.early_vision.EarlyFamilies", lambda **_: EarlyFamilies(draws=150, twins=1))
+    monkeypatch.setattr("workbench.analyses.hand_coding.early.phased", lambda rows, random: rows)
+    as_drawn = lambda _own, drawn, family, at, *_: (1.0, drawn[family][0][at], drawn[family][1][at])  # noqa: E731
+    monkeypatch.setattr("workbench.analyses.hand_coding.early.improve", as_drawn)
+    images = "stimuli:lines?ink_hue=29,235&orientations=16&ink_lightness=0.7&ink_chroma=0.1&ground_lightness=0.7&width=0.05,0.08"
+    found = write_report(engine, "7.5", ["bundled:planted/hue_line_net"], images=images).findings
+    told = found.figures["bundled:planted/hue_line_net"]
+    assert not any(family["present"] for family in told["families"].values())
+    assert told["nearest templates"]["recovered"] > 0.5
+    assert any("no family is told from smooth noise" in part for part in found.sections[0].parts if isinstance(part, str))
+
+
 class CurveWork(Work):
     """Answers what the report on hand-coded curves asks with numbers made up here: the network itself takes minutes."""
 
@@ -197,7 +212,8 @@ class CurveWork(Work):
             return Result("HandCodedCurves", analysis.model_dump(), arrays, summary)
         assert isinstance(analysis, HandCoding)
         share = 1.0 if "own" in name else 0.5 if "colour" in name else 0.25
-        summary = {f"loss_{row}": 1.0 for row in ("full", "ablated", "zeroed", "offset", "hand")} | {"network": "net", "task": "loss"}
+        summary = {f"loss_{row}": 1.0 for row in ("full", "ablated", "zeroed", "offset", "hand")}
+        summary |= {"network": "net", "task": "loss", "measure": "classes"}
         summary |= {"recovered": share, "recovered_low": share - 0.1, "recovered_high": share + 0.1, "detectable": 0.2, "refused": ""}
         summary |= {"lost": 0.5, "lost_low": 0.4, "lost_high": 0.6, "offset_recovered": 0.0, "shuffled_mean": 0.02, "shuffled_max": 0.05}
         summary |= {"images": 24, "units": [{"unit": "conv:2", "correlation": 0.7}]}
@@ -213,6 +229,7 @@ def test_curves_by_hand_are_reported_beside_shuffled_ones_and_the_own_kernels() 
     assert told["colour_over_grey"]["value"] == pytest.approx(0.125), "nats an image, on the same images"
     said = [part for part in found.sections[0].parts if isinstance(part, str)]
     assert "25% [15%, 35%] comes back in grey and 50% [40%, 60%] in colour" in said[0] and "none of the first layers" in said[1]
+    assert "0 of these 1 are" in said[1]
 
 
 def test_growth_is_reported_with_its_controls(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

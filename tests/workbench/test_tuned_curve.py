@@ -10,7 +10,7 @@ from workbench.images.stimuli import Curves, Lines
 from workbench.images.stimulus import StimulusFamily, Table
 from workbench.models.planted.curve import curve_net, curve_net_inhibited
 from workbench.models.traced_model import TracedModel
-from workbench.tuned.curve import Fit, angles, curve_vs_line, fit, half_width, second_peak
+from workbench.tuned.curve import Fit, angles, curve_vs_line, fit, second_peak
 
 ORIENTATIONS = 72
 SEEN = 33
@@ -57,13 +57,6 @@ def test_a_second_peak_is_found_and_a_shoulder_is_none() -> None:
     assert second_peak(plateau[:, None]) == pytest.approx([0], abs=1e-9)
 
 
-def test_half_widths_are_interpolated() -> None:
-    preferred = np.arange(0, 360, 5.0)
-    assert half_width(bumps(preferred, 22, 360, 72)) == pytest.approx(np.full(72, 22.0), abs=0.6)
-    assert half_width(bumps(preferred[:36], 11, 180, 36), 180) == pytest.approx(np.full(36, 11.0), abs=0.6)
-    assert np.isnan(half_width(1 + bumps(preferred, 22, 360, 72))).all(), "it never falls to half"
-
-
 def test_curve_vs_line_is_one_without_lines_and_negative_for_a_line_detector() -> None:
     curves, lines = np.array([[1.0, 2, 0, 1]]), np.array([[-1.0, 1, 1, 3]])
     assert curve_vs_line(curves, lines)[[0, 1, 3]] == pytest.approx([1, 0.5, -2])
@@ -91,7 +84,7 @@ def test_the_planted_curve_detectors_have_the_figures_that_are_known_of_them(inh
     assert found.r2.mean() == pytest.approx(r2, abs=0.03)
     assert curves.argmax(0).tolist() == (np.arange(8) * 9).tolist()
     if not inhibited:
-        assert half_width(curves).mean() == pytest.approx(12.5, abs=0.6)
+        assert found.half_width.mean() == pytest.approx(12.5, rel=0.1), "widths are tried in steps of a tenth"
         assert second_peak(curves).mean() == pytest.approx(0.31, abs=0.04)
         assert curve_vs_line(curves, lines).mean() == pytest.approx(0.49, abs=0.04)
     twins = []

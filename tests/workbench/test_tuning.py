@@ -10,7 +10,7 @@ from torch import nn
 from workbench.analyses.tuning import Tuning
 from workbench.input_error import InputError
 from workbench.models.planted.curve import curve_net
-from workbench.models.receptive_field import receptive_field
+from workbench.models.receptive_field import ReceptiveField, receptive_field
 from workbench.models.traced_model import TracedModel
 from workbench.task import Cancelled, Task
 from workbench.tuned.probes import probe_of
@@ -93,9 +93,56 @@ def test_what_is_chosen_among_noise_is_not_found_again() -> None:
     assert np.nanmean(again.r2) > 0.2, "chosen and scored on the same stimuli it would look tuned"
 
 
+def test_a_unit_of_which_the_index_is_unknown_scores_nothing_beside_lines() -> None:
+    angles = np.arange(24) * 15.0
+    bump = np.exp(4 * (np.cos(np.deg2rad(angles - 90)) - 1))
+    first = (bump[None, :, None] - np.array([0.0, 2.0])).astype(float)  # of the second unit no curve is above the ground
+    found = score(first, first, (np.zeros((3, 2)), np.zeros((3, 2))), 360, 0.0)
+    assert np.isnan(found.index[1]) and found.r2[1] > 0.9 and found.score.tolist() == [pytest.approx(found.r2[0]), 0.0]
+    assert set(found.family) == {-1, 0}
+    assert score(first, first, None, 360, 0.0).score[1] > 0.9, "R2 alone where there are no lines"
+
+
+def test_the_middle_of_patches_is_in_the_middle_and_what_is_global_does_not_make_the_field_the_whole_image() -> None:
+    torch.manual_seed(0)
+
+    class Patches(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.patches, self.first = nn.Conv2d(3, 8, 4, stride=4), nn.Parameter(torch.zeros(1, 1, 8))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            tokens = self.patches(x).flatten(2).transpose(1, 2)
+            return torch.cat([self.first.expand(x.shape[0], -1, -1), tokens], 1).relu()
+
+    model = TracedModel.from_module(Patches(), torch.zeros(2, 3, 32, 32))
+    [layer] = [layer for layer in model.layers.values() if layer.role == "post"]
+    assert layer.positions == (65,)
+    assert receptive_field(model, layer) == ReceptiveField(16, 16, 4, 4)
+
+    class Squeezed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.gate, self.last = nn.Conv2d(3, 8, 5), nn.Conv2d(8, 8, 1), nn.Conv2d(8, 8, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = self.conv(x)
+            return self.last(x * self.gate(x.mean((2, 3), keepdim=True)).sigmoid())
+
+    model = TracedModel.from_module(Squeezed(), torch.zeros(2, 3, 40, 40))
+    field = receptive_field(model, model.layer("last"))
+    assert 5 <= field.height <= 9 and 5 <= field.width <= 9
+    pooled = TracedModel.from_module(nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1)), torch.zeros(2, 3, 40, 40))
+    assert receptive_field(pooled, pooled.layer("1")).height == 40
+
+
 def test_what_does_not_fit_is_refused_and_work_can_be_cancelled(small: TracedModel) -> None:
     with pytest.raises(InputError, match="units 0 to 7, not 8"):
         Tuning(layer="3", units=(8,), twins=0).run(small)
+
+    narrow = TracedModel.from_module(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), torch.zeros(2, 3, 32, 32))
+    with pytest.raises(InputError, match="cannot tell two frequencies apart"):
+        Tuning(layer="1", feature="high_low", twins=0).run(narrow)
 
     class Impatient(Task):
         def step(self, done: float, total: float, partial: object = None, note: str = "") -> None:

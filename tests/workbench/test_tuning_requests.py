@@ -47,6 +47,15 @@ def test_a_stimulus_is_drawn_and_read_at_the_middle(engine: Engine) -> None:
     assert found["field"] == (12, 12, 9, 9)
 
 
+def test_the_field_of_the_same_weights_in_images_of_another_size_is_another(engine: Engine) -> None:
+    torch.manual_seed(0)
+    net = nn.Conv2d(3, 4, 5).eval()
+    small, large = (TracedModel.from_module(net, torch.zeros(2, 3, side, side)) for side in (16, 32))
+    [layer] = [layer.name for layer in large.layers.values() if layer.kind == "conv2d"]
+    assert small.weight_hash == large.weight_hash
+    assert [engine.field_of_middle(model, layer).top for model in (small, large)] == [6, 14]
+
+
 def test_every_family_can_be_asked_for(engine: Engine) -> None:
     for family in STIMULI:
         found = UnitOnStimulus("any", "2", 0, family).run(engine, Task())

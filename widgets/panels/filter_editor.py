@@ -138,9 +138,8 @@ class FilterEditorPanel(Panel):
 
     def _on_network(self) -> None:
         """Forget what was measured on another network or other images."""
-        self.bars.clear()
-        self._asked = self._recovering = None
-        self.cancel.hide()
+        self._asked = None
+        self._forget_recovered()
         self._fill_stack()
         self._renew()
 
@@ -188,7 +187,7 @@ class FilterEditorPanel(Panel):
         card, project = self._card, self.session.project
         if card is None:
             return None
-        own = [e for e in project.edits if (e.model, e.layer, e.unit) == (self._model, card.unit.layer, card.unit.index)]
+        own = [e for e in project.edits if e.model == self._model and Unit(e.layer, e.unit) in (card.unit, card.place)]
         return from_project(project, own[-1]) if own else None
 
     def _show_kernel(self) -> None:
@@ -197,10 +196,14 @@ class FilterEditorPanel(Panel):
         if card is None:
             return
         hand = card.kernel if edit is None else edit.kernel
-        names = ("red", "green", "blue") if card.ground.over == "pixels" else tuple(self._name(c) for c in range(card.ground.channels))
+        colours = ("red", "green", "blue") if card.ground.channels == 3 else ("grey",)
+        names = colours if card.ground.over == "pixels" else tuple(self._name(c) for c in range(card.ground.channels))
         self.kernels.show_kernels(card.kernel, hand, names, title=f"{card.unit} reads {card.reads}", made_from=self._origin())
-        self.form.show_template(edit.template if edit is not None else "", dict(edit.parameters) if edit is not None else {})
+        self._show_template(edit)
         self._try(hand)
+
+    def _show_template(self, edit: KernelEdit | None) -> None:
+        self.form.show_template(edit.template if edit is not None else "", dict(edit.parameters) if edit is not None else {})
 
     def _name(self, channel: int) -> str:
         assert self._card is not None
@@ -217,7 +220,10 @@ class FilterEditorPanel(Panel):
         length = float(np.linalg.norm(kernel))
         if name and length:  # as long as the own one, to be seen on one scale; how strong it is to be is fitted
             kernel = kernel * (float(np.linalg.norm(card.kernel)) / length or 1.0)
-        edit = KernelEdit(card.unit.layer, card.unit.index, kernel, card.bias if card.shifts else 0.0, name, values)
+        # A kernel that stands on the stack already keeps the name it has there, whichever layer shows it now.
+        mine = self._mine()
+        place = card.place if mine is None else Unit(mine.layer, mine.unit)
+        edit = KernelEdit(place.layer, place.index, kernel, card.bias if card.shifts else 0.0, name, values)
         push_kernel(self.session, self._model, edit, text)
 
     def _begin_again(self) -> None:
@@ -261,11 +267,14 @@ class FilterEditorPanel(Panel):
         """Show what the project says now: an edit was made, taken back or switched."""
         shown, edit = self.kernels.hand, self._mine()
         self._fill_stack()
+        if self._recovering is not None and self._recovering.parameters["edits"] != self._documents():
+            self._forget_recovered()
         if self._card is not None and shown.size:
             wanted = self._card.kernel if edit is None else edit.kernel
             if wanted.shape != shown.shape or not np.array_equal(wanted, shown):
                 self._show_kernel()
-            elif not np.array_equal(self._tried_kernel(), wanted):
+            elif not np.array_equal(self._tried_kernel(), wanted):  # painted, so it is what the fields say no more
+                self._show_template(edit)
                 self._try(wanted)
 
     def _tried_kernel(self) -> np.ndarray:
@@ -313,11 +322,20 @@ class FilterEditorPanel(Panel):
         images = self.session.images
         if images is None or not self._documents():
             return
-        self._recovering = RunAnalysis("HandCoding", {"edits": self._documents()}, self._model, images.ref)
-        self.bars.clear()
+        self._forget_recovered(RunAnalysis("HandCoding", {"edits": self._documents()}, self._model, images.ref))
         self.cancel.show()
         self._say("Waiting for its turn …")
+        assert self._recovering is not None
         self._job = self.session.relay.submit(self._recovering, self._take_recovered)
+
+    def _forget_recovered(self, request: RunAnalysis | None = None) -> None:
+        """Show no recovery, and stop what measures one, but for what is asked for now."""
+        if not self.cancel.isHidden():
+            self.session.relay.cancel(self._job)
+            self._say("")
+        self.cancel.hide()
+        self.bars.clear()
+        self._recovering = request
 
     def _take_recovered(self, event: JobEvent) -> None:
         if event.request is not self._recovering:
@@ -346,13 +364,17 @@ class FilterEditorPanel(Panel):
 
     def write_network(self, path: str) -> None:
         """Write the network with the ticked kernels, and say so."""
-        self.session.relay.submit(ExportNetwork(self._model, self._documents(), path), self._take_written)
+        images = self.session.images
+        fitted_on = images.ref if images is not None else ""
+        self.session.relay.submit(ExportNetwork(self._model, self._documents(), path, fitted_on), self._take_written)
 
     def _take_written(self, event: JobEvent) -> None:
         if event.state == "failed":
             self.session.report(event.error, event.details)
         elif event.state == "done":
-            self.session.inform(f"Written: {event.result}, and a card beside it that says what was edited.")
+            made = event.result
+            how = f"scale and offset fitted on {made.fitted_on} images, as Recover scores them" if made.fitted_on else "kernels as written"
+            self.session.inform(f"Written: {made.path} ({how}); {made.card} says what was edited.")
 
     def _origin(self, **more: object) -> dict[str, object]:
         model, images = self.session.model, self.session.images

@@ -107,7 +107,7 @@ class Engine:
         self._warm = False
         self._device = "auto"
         self._arithmetic: Arithmetic = "fp32"
-        self._fields: dict[tuple[str, str], ReceptiveField] = {}
+        self._fields: dict[tuple[object, ...], ReceptiveField] = {}
         self._kept: OrderedDict[tuple[object, ...], Any] = OrderedDict()
 
     def warm_up(self) -> None:
@@ -350,14 +350,22 @@ class Engine:
         """Return where in the network's input the layer's centre position looks."""
         from workbench.models.receptive_field import receptive_field
 
-        place = (model.weight_hash, model.layer(layer).name)
+        place = (model.weight_hash, model.layer(layer).name, model.preprocessing)
         if place not in self._fields:
             self._fields[place] = receptive_field(model, model.layer(layer))
         return self._fields[place]
 
-    def kept(self, key: tuple[object, ...], make: Callable[[], T]) -> T:
-        """Return what was made for a key, one of the last `KEPT_THINGS`, or make it: what several requests of one panel have in common."""
+    def kept(self, key: tuple[object, ...], make: Callable[[], T], alone: bool = False) -> T:
+        """Return what was made for a key, one of the last `KEPT_THINGS`, or make it: what several requests of one panel have in common.
+
+        Parameters
+        ----------
+        alone
+            Of what is large: whatever else is kept under a key that begins with the same word is let go before it is made.
+        """
         if key not in self._kept:
+            for other in [other for other in self._kept if alone and other[0] == key[0]]:
+                del self._kept[other]
             made = make()
             self._kept[key] = made
             while len(self._kept) > KEPT_THINGS:

@@ -20,6 +20,8 @@ from workbench.task import Task
 
 if TYPE_CHECKING:
     from workbench.jobs.engine import Engine
+    from workbench.models.kernel_site import KernelSite
+    from workbench.models.traced_model import TracedModel
 
 IMAGES = 2000
 """Images that a kernel is tried on while it is painted."""
@@ -35,6 +37,8 @@ class KernelCard:
         Layer that it reads.
     shifts
         Whether the unit can have a bias.
+    place
+        The unit as its kernel is called whatever layer shows it, so that before and behind a non-linearity are one.
     """
 
     unit: Unit
@@ -43,6 +47,7 @@ class KernelCard:
     bias: float
     shifts: bool
     ground: Ground
+    place: Unit
 
 
 @dataclass(frozen=True)
@@ -73,10 +78,10 @@ class KernelOf(Request):
         model = engine.model(self.model, task=task)
         with torch.no_grad():
             site, index = KernelSite.of(model, self.unit)
-            place = ("ground", model.weight_hash, site.reads, site.channels(model, index).start, site.ground(model).side)
+            place = ("ground", *_seen(model, site, index), site.ground(model).side)
             ground = engine.kept(place, lambda: measured_ground(model, site, index, task))
             kernel, bias = site.kernel(model, index)
-        return KernelCard(self.unit, site.reads, kernel, bias, bool(site.shift), ground)
+        return KernelCard(self.unit, site.reads, kernel, bias, bool(site.shift), ground, Unit(site.post, index))
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +95,7 @@ class Trial:
     scale, offset, r2
         Fitted to one half of the images; 1 - SSE / SST on the other half.
     images
-        How many.
+        How many: as many as were asked for, or as there is room for what the unit reads of them.
     own, hand
         float32 ``image``: the largest output on each, of the unit and of the kernel with its scale and offset.
     curves
@@ -143,29 +148,62 @@ class TryKernel(Request):
         edit = KernelEdit.from_document(self.edit)
         with torch.no_grad():
             site, index = KernelSite.of(model, self.unit)
-            place = ("table", model.weight_hash, site.reads, site.pre, images.content_hash, self.limit)
-            table = engine.kept(place, lambda: Table.of(model, images, site, self.limit, task))
+            place = ("table", *_seen(model, site, index), images.content_hash, self.limit)
+            table = engine.kept(place, lambda: Table.of(model, images, site, site.channels(model, index), self.limit, task), alone=True)
             found = try_kernel(model, table, site, index, edit)
         return Trial(**found)
 
 
+def _seen(model: TracedModel, site: KernelSite, index: int) -> tuple[object, ...]:
+    """Return what decides what a unit's kernel sees: the network, how images come into it, and the channels that are read."""
+    return model.weight_hash, model.preprocessing, site.reads, site.channels(model, index)
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written.
+
+    Attributes
+    ----------
+    path, card
+        The network, and what says how it came to be.
+    fitted_on
+        Images that scale and offset were fitted on, 0 where the kernels were written as they are.
+    """
+
+    path: str
+    card: str
+    fitted_on: int
+
+
 @dataclass(frozen=True)
 class ExportNetwork(Request):
-    """Write the network with kernels by hand as safetensors, with a card beside it -> the file's path."""
+    """Write the network with kernels by hand as safetensors, with a card beside it -> `Exported`.
+
+    With `images` every kernel gets the scale and the offset that `HandCoding` scores on them; without, kernels are written as they are.
+    """
 
     model: str
     edits: tuple[Mapping[str, Any], ...] = field(repr=False)
     path: str = ""
+    images: str = ""
 
     @property
     def title(self) -> str:
         """What the jobs panel calls it."""
         return f"Export {self.model} with {len(self.edits)} kernels"
 
-    def run(self, engine: Engine, task: Task) -> str:
-        """Write it."""
+    def run(self, engine: Engine, task: Task) -> Exported:
+        """Fit the kernels, and write it."""
+        from workbench.analyses.hand_coding import HandCoding
         from workbench.kernel_edits import KernelEdit
-        from workbench.models.kernel_export import export_network
+        from workbench.models.kernel_export import AS_WRITTEN, export_network
 
+        model, number, fitted = engine.model(self.model, task=task), 0, AS_WRITTEN
         edits = [KernelEdit.from_document(document) for document in self.edits]
-        return str(export_network(engine.model(self.model, task=task), edits, Path(self.path)))
+        if self.images and edits:
+            images = engine.images(self.images, task)
+            edits, number = HandCoding(edits=self.edits).fitted(model, images, task)  # type: ignore[arg-type]  # pydantic reads documents
+            fitted = f"scale and offset fitted on {number} images of {self.images} (by HandCoding, seed 0)"
+        path, card = export_network(model, edits, Path(self.path), fitted)
+        return Exported(str(path), str(card), number)

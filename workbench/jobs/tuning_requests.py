@@ -81,7 +81,7 @@ class UnitOnStimulus(Request):
         with torch.inference_mode():
             images = family.render(table, model.preprocessing.size, model.device)
             activation = layer.arrange(model.forward_to([layer.name])(*model.inputs(model.preprocess(images)))[0])[:, self.unit]
-        middle = at_middle(activation[:, None])[:, 0].float().cpu().numpy()
+        middle = at_middle(activation[:, None], layer)[:, 0].float().cpu().numpy()
         field = engine.field_of_middle(model, layer.name)
         return {
             "image": (images[0] * 255).round().byte().permute(1, 2, 0).contiguous().cpu().numpy(),

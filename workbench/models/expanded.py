@@ -368,12 +368,14 @@ def nothing(source: Layer, units: int) -> Window:
 
 
 def centre(layer: Layer) -> tuple[int, ...]:
-    """Return the position in the middle of the image: of a sequence of patches that of the middle row and column."""
-    grid = patch_grid(layer.positions[0]) if len(layer.positions) == 1 else None
-    if grid is not None:
-        prefix, rows, columns = grid
-        return (prefix + rows // 2 * columns + columns // 2,)
-    return tuple(size // 2 for size in layer.positions)
+    """Return the position in the middle of the image: of a sequence of patches, or of windows, that of the middle row and column."""
+    windows, inside = (layer.positions[:1], layer.positions[1:]) if layer.rows > 1 else ((), layer.positions)
+    return (*map(_in_the_middle, windows), *(map(_in_the_middle, inside) if len(inside) == 1 else (size // 2 for size in inside)))
+
+
+def _in_the_middle(tokens: int) -> int:
+    grid = patch_grid(tokens)
+    return tokens // 2 if grid is None else grid[0] + grid[1] // 2 * grid[2] + grid[2] // 2
 
 
 def moments_of(

@@ -8,26 +8,36 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
 import workbench
 from workbench.input_error import InputError
-from workbench.kernel_edits import KernelEdit, last_of_each
-from workbench.models.kernel_site import with_kernels
+from workbench.kernel_edits import KernelEdit
+from workbench.models.kernel_site import last_kernels, with_kernels
 from workbench.models.tensors import tensors_of
 from workbench.models.traced_model import TracedModel
 
+AS_WRITTEN = "as written, scale and offset not fitted"
 
-def export_network(model: TracedModel, edits: Sequence[KernelEdit], path: Path) -> Path:
-    """Write all weights, under the names the network's library gives them, and ``NAME.json`` beside them; return the file.
+
+def export_network(model: TracedModel, edits: Sequence[KernelEdit], path: Path, fitted: str = AS_WRITTEN) -> tuple[Path, Path]:
+    """Write all weights, under the names the network's library gives them, and a card beside them; return both files.
+
+    The card is called ``NAME.safetensors.json``, so that a ``NAME.json`` that is there already stays.
+
+    Parameters
+    ----------
+    fitted
+        How the kernels came to their scale and offset, for the card.
 
     Raises
     ------
     InputError
         When there is nothing that was written by hand, or the file cannot be written.
     """
-    kept = last_of_each(edits)
+    kept = last_kernels(model, edits)
     if not kept:
         raise InputError("there is no kernel written by hand to export; write one, or switch one on")
     edited = with_kernels(model, kept)
@@ -40,6 +50,7 @@ def export_network(model: TracedModel, edits: Sequence[KernelEdit], path: Path) 
         "licence": model.licence,
         "labels": list(model.labels),
         "versions": {"workbench": workbench.__version__, "torch": str(torch.__version__)},
+        "kernels": fitted,
         "edits": [
             {"unit": edit.address, "template": edit.template, "parameters": dict(edit.parameters), "bias": edit.bias, "label": edit.told}
             for edit in kept
@@ -48,12 +59,15 @@ def export_network(model: TracedModel, edits: Sequence[KernelEdit], path: Path) 
     # Each on its own: tied weights share their memory, which safetensors refuses.
     alone = {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
     about = {"network": model.ref, "edits": str(len(kept)), "made_by": f"Circuit Workbench {workbench.__version__}"}
-    beside = path.with_name(f"{path.name}.{os.getpid()}.part")
+    beside, said = path.with_name(f"{path.name}.{os.getpid()}.part"), path.with_name(f"{path.stem}.safetensors.json")
     try:
         save_file(alone, beside, about)
         os.replace(beside, path)
         beside.write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        os.replace(beside, path.with_suffix(".json"))
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror or error}") from error
-    return path
+        os.replace(beside, said)
+    except (OSError, SafetensorError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise InputError(f"{path} cannot be written: {reason}") from error
+    finally:
+        beside.unlink(missing_ok=True)
+    return path, said

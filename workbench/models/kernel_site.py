@@ -7,7 +7,7 @@ of them are others, and never touches the one it is given.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor, fx
 
 from workbench.input_error import InputError
-from workbench.kernel_edits import KernelEdit, last_of_each
+from workbench.kernel_edits import KernelEdit
 from workbench.kernel_ground import Ground
 from workbench.models.affine import before_activation
 from workbench.models.capture import NONLINEAR, SAME_VALUES, VIEWS, kind
@@ -28,6 +28,8 @@ from workbench.models.traced_model import TracedModel
 
 Written = tuple[npt.NDArray[np.float32], float]
 """A kernel ``channel y x`` and what is added."""
+ACROSS = frozenset("softmax _softmax log_softmax top_k_relu".split())
+"""Non-linearities whose output for one unit depends on others."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,8 @@ class KernelSite:
         Raises
         ------
         InputError
-            When there is no such unit, or it has no kernel of its own that could be written: it is no unit of a convolution.
+            When there is no such unit, or it has no kernel of its own that could be written: it is no unit of a convolution, or what
+            stands behind it is no function of this unit alone (a softmax, a PReLU).
         """
         graph, layer = model.graph, model.layer(unit.layer)
         if not 0 <= unit.index < layer.units:
@@ -87,6 +90,9 @@ class KernelSite:
         while behind is not None and kind(behind) in SAME_VALUES:
             behind = _only_reader(behind)
         post = behind if behind is not None and kind(behind) in NONLINEAR else made
+        if post is not made and (kind(post) in ACROSS or len(post.all_input_nodes) > 1):
+            why = "looks at several units at once" if kind(post) in ACROSS else "has weights of its own"
+            raise InputError(f"the kernel of {unit} cannot be written: {kind(post)} behind it {why}, so no kernel can be fitted through it")
         given = [node.args[place] if len(node.args) > place else default for place, default in ((3, 1), (4, 0), (5, 1), (6, 1))]
         stride, padding, dilation = (value if isinstance(value, str) else _pair(value) for value in given[:3])
         assert not isinstance(stride, str) and not isinstance(dilation, str) and isinstance(node.args[0], fx.Node)
@@ -113,7 +119,7 @@ class KernelSite:
     def ground(self, model: TracedModel) -> Ground:
         """Return what its kernels are written over, units without any that is known of them."""
         shape = self._value(model, self.weight).shape
-        pixels = self.reads == model.graph.name(model.graph.inputs[0]) and shape[1] == 3
+        pixels = self.reads == model.graph.name(model.graph.inputs[0]) and shape[1] in (1, 3)
         return Ground((int(shape[2]), int(shape[3])), int(shape[1]), tuple(model.preprocessing.std) if pixels else ())
 
     def channels(self, model: TracedModel, index: int) -> range:
@@ -124,16 +130,16 @@ class KernelSite:
 
     def kernel(self, model: TracedModel, index: int) -> Written:
         """Return a unit's own kernel and bias, normalisation folded in."""
-        kernel = self._value(model, self.weight)[index].double()
-        bias = self._value(model, self.bias)[index].double() if self.bias else torch.zeros((), dtype=torch.float64)
+        kernel = self._value(model, self.weight)[index].cpu().double()
+        bias = self._value(model, self.bias)[index].cpu().double() if self.bias else torch.zeros((), dtype=torch.float64)
         if self.norm:
             gain, shift, mean, variance = (
-                self._value(model, name)[index].double() if name else torch.tensor(default, dtype=torch.float64)
+                self._value(model, name)[index].cpu().double() if name else torch.tensor(default, dtype=torch.float64)
                 for name, default in zip(self.norm, (1.0, 0.0, 0.0, 1.0), strict=True)
             )
-            scale = gain.cpu() / (variance.cpu() + self.epsilon).sqrt()
-            return (kernel.cpu() * scale).float().numpy(), float((bias.cpu() - mean.cpu()) * scale + shift.cpu())
-        return kernel.float().cpu().numpy(), float(bias)
+            scale = gain / (variance + self.epsilon).sqrt()
+            return (kernel * scale).float().numpy(), float((bias - mean) * scale + shift)
+        return kernel.float().numpy(), float(bias)
 
     def replaced(self, model: TracedModel, written: Mapping[int, Written]) -> dict[str, Tensor]:
         """Return the weights under which some units have these kernels.
@@ -152,7 +158,7 @@ class KernelSite:
             scale = 1.0
             if self.norm:
                 gain, _, mean, variance = self.norm
-                deviation = float((self._value(model, variance)[index].double() + self.epsilon).sqrt()) if variance else 1.0
+                deviation = float((self._value(model, variance)[index].cpu().double() + self.epsilon).sqrt()) if variance else 1.0
                 if gain:
                     new[gain][index] = deviation  # so that BatchNorm does nothing but shift
                 else:
@@ -188,7 +194,7 @@ def with_kernels(model: TracedModel, edits: Sequence[KernelEdit]) -> TracedModel
         When a unit has no kernel, or a kernel does not fit.
     """
     written: dict[KernelSite, dict[int, Written]] = {}
-    for edit in last_of_each(edits):
+    for edit in edits:
         site, index = KernelSite.of(model, Unit(edit.layer, edit.unit))
         written.setdefault(site, {})[index] = (edit.kernel, edit.bias)
     if not written:
@@ -198,6 +204,11 @@ def with_kernels(model: TracedModel, edits: Sequence[KernelEdit]) -> TracedModel
         replaced |= site.replaced(model, units)
     number = sum(map(len, written.values()))
     return model.with_tensors(replaced, f"{number} kernel{'s' if number > 1 else ''} written by hand")
+
+
+def last_kernels(model: TracedModel, edits: Iterable[KernelEdit]) -> list[KernelEdit]:
+    """Return the edits that count: of several of one kernel the last, whichever layers they name it by."""
+    return list({KernelSite.of(model, Unit(edit.layer, edit.unit)): edit for edit in edits}.values())
 
 
 def _only_reader(node: fx.Node) -> fx.Node | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.analyses.hand_coding import EarlyFamilies, HandCoding
 from workbench.report_page import Drawing, Section, Table, as_svg
-from workbench.reports.hand_coded_curves import percent, recovered_table, rows_of
+from workbench.reports.hand_coded_curves import percent, recovered_table
 from workbench.reports.report import Findings, Work, answers, cell, short
 
 if TYPE_CHECKING:
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 MODELS = ("bundled:inception", "bundled:efficientnet-lite0")
 LARGE = 100
 """Pixels of the image's side from which a network is slow enough to be shown fewer images."""
-TOGETHER = "all families"
+TOGETHER, NEAREST = "all families", "nearest templates"
+"""What is written: the units that are of a family; all units where none is."""
 FAMILIES = {True: 3, False: 20}
 """Families of each network, the ones with most units, that are written alone as well: quick, full."""
 
@@ -34,7 +35,7 @@ def early_vision(work: Work) -> Findings:
         few: dict[str, Any] = {"draws": 600} if work.quick else {}
         found = {"families": work.run(f"{short(ref)}-families", EarlyFamilies(**few), ref)}
         present = [one for one in found["families"].summary["units"] if one["present"]]
-        wanted = {TOGETHER: present} if present else {}
+        wanted = {TOGETHER: present} if present else {NEAREST: found["families"].summary["units"]}
         for family, _ in Counter(one["family"] for one in present).most_common(FAMILIES[work.quick]):
             wanted[str(family)] = [one for one in present if one["family"] == family]
         for family, units in wanted.items():
@@ -51,7 +52,7 @@ def early_vision(work: Work) -> Findings:
         for ref, results in found.items()
     }
     networks = (_network(ref, results) for ref, results in found.items())
-    return Findings([_answer(found), recovered_table(rows_of(found, names)), *networks, _missing(found, work)], figures)
+    return Findings([_answer(found), recovered_table(found, names), *networks, _missing(found, work)], figures)
 
 
 def _written(results: Mapping[str, Result]) -> list[tuple[str, Result]]:
@@ -67,9 +68,12 @@ def _answer(found: Mapping[str, Mapping[str, Result]]) -> Section:
         lacking = ", ".join(family.replace("_", " ") for family in summary["families"] if family not in there)
         line = (
             f"{ref}: of {len(summary['units'])} units of {summary['layer']}, {listed or 'none'} are more like a template than any unit of "
-            f"{summary['twins']} random-weight twins (which reach {summary['twin_highest']:.2f})."
+            f"{summary['twins']} random-weight twins (which reach {summary['twin_highest']:.2f}) and than any of the layer's own kernels "
+            f"with random phases, {summary['twins']} times (which reach {summary['phase_highest']:.2f})."
         )
         line += f" Not found: {lacking}." if lacking else ""
+        if not there:
+            line += " Strictly, then, no family is told from smooth noise; every unit was written as what it is most like."
         for family, result in _written(results):
             told = result.summary
             known = told.get("shuffled_mean") is not None
@@ -84,14 +88,17 @@ def _network(ref: str, results: Mapping[str, Result]) -> Section:
     rows = [
         (
             one["unit"],
-            one["family"].replace("_", " "),
+            one["family"].replace("_", " ") + (", sign turned" if one["sign"] < 0 else ""),
             cell(one["fit"]),
             "yes" if one["present"] else "no",
             ", ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in one["parameters"].items()),
         )
         for one in summary["units"]
     ]
-    caption = f"Fit: part of the kernel, colours and all, that the template explains; twins' best is {summary['twin_highest']:.2f}."
+    caption = (
+        "Fit: part of the kernel, colours and all, that the template explains. Present: more than the best of both nulls, twins "
+        f"{summary['twin_highest']:.2f} and own kernels with random phases {summary['phase_highest']:.2f}."
+    )
     parts: list[Any] = [Table(("unit", "most like", "fit", "present", "parameters"), rows, caption)]
     for name, result in (("families", results["families"]), *_written(results)[:1]):
         for drawn, figure in result.figures().items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,7 +52,7 @@ def hand_coded_curves(work: Work) -> Findings:
         for ref, one in found.items()
     }
     networks = (_network(ref, results) for ref, results in found.items())
-    return Findings([_answer(found, figures), recovered_table(rows_of(found, KINDS)), *networks, _missing(found, work)], figures)
+    return Findings([_answer(found, figures), recovered_table(found, KINDS), *networks, _missing(found, work)], figures)
 
 
 def _edits(result: Result) -> tuple[Any, ...]:
@@ -73,6 +73,14 @@ def difference(grey: Result, colour: Result) -> dict[str, float]:
     """Return by how much the loss is smaller in colour than in grey, in nats an image with its interval, on the same images."""
     one = ratio_of_means(grey.arrays["loss_hand"] - colour.arrays["loss_hand"], grey.arrays["group"], 0)
     return {"value": one.value, "low": one.low, "high": one.high, "detectable": one.detectable}
+
+
+def _around(value: float | None, low: float | None, high: float | None) -> str:
+    """Say a loss with its interval, as far as both are known."""
+    if value is None or not np.isfinite(value):
+        return "an unknown amount"
+    known = low is not None and high is not None and bool(np.isfinite([low, high]).all())
+    return f"{value:.3g}" + (f" [{low:.3g}, {high:.3g}]" if known else "")
 
 
 def percent(summary: Mapping[str, Any]) -> str:
@@ -103,15 +111,17 @@ def _share(value: float | None) -> str:
     return "-" if value is None else f"{value:.1%}"
 
 
-def recovered_table(rows: Sequence[Sequence[str | int | float]]) -> Section:
+def recovered_table(found: Mapping[str, Mapping[str, Result]], kinds: Mapping[str, str]) -> Section:
     """Return the table of what is recovered."""
+    tasks = dict.fromkeys(str(results[kind].summary["task"]) for results in found.values() for kind in kinds if kind in results)
     caption = (
-        "Recovered: (by hand - ablated) / (whole - ablated) of the mean log-probability of the right class; ablated: the units at their "
+        f"Recovered: (by hand - ablated) / (whole - ablated) of the mean {' or '.join(tasks)}; ablated: the units at their "
         "mean. Scale and offset of each kernel, and the means, are fitted on one half of the concepts, everything is scored on the other. "
         "Shuffled: the same kernels with their entries in another order, fitted alike. McNemar: which images are right, by hand and "
-        "ablated. Accuracy: of the whole network, with the units ablated, and with the kernels by hand."
+        "ablated, with images taken as independent of one another (intervals are drawn by concept). Accuracy: of the whole network, with "
+        "the units ablated, and with the kernels by hand."
     )
-    return Section("What comes back", [Table(COLUMNS, rows, caption)])
+    return Section("What comes back", [Table(COLUMNS, rows_of(found, kinds), caption)])
 
 
 def _answer(found: Mapping[str, Mapping[str, Result]], figures: Mapping[str, Any]) -> Section:
@@ -119,21 +129,24 @@ def _answer(found: Mapping[str, Mapping[str, Result]], figures: Mapping[str, Any
     for ref, results in found.items():
         family, grey, colour = results["family"].summary, results["grey"].summary, results["colour"].summary
         apart = figures[ref]["colour_over_grey"]
-        beyond = family["beyond_twins"]
+        known = [one["score"] for one in family["units"] if one["score"] is not None]
+        beyond = sum(score > family["twin_highest"] for score in known)
+        lost = _around(grey["lost"], grey["lost_low"], grey["lost_high"])
         held = [one["held_out"] for one in family["units"] if one["held_out"] is not None]
         said.append(
             f"{ref}: {len(family['units'])} units of {family['layer']} that answer most to one direction of curve were written as tangents "
             f"along an arc of {family['line_detectors']} line detectors of {family['reads']}. Of what the network loses without them "
-            f"({grey['lost']:.3g} nats an image [{grey['lost_low']:.3g}, {grey['lost_high']:.3g}]), {percent(grey)} comes back in grey and "
+            f"({lost} nats an image), {percent(grey)} comes back in grey and "
             f"{percent(colour)} in colour; with shuffled kernels {_share(grey.get('shuffled_mean'))} (at most "
             f"{_share(grey.get('shuffled_max'))})."
-            f" Colour lowers the loss by {apart['value']:.3g} nats an image [{apart['low']:.3g}, {apart['high']:.3g}] more than grey."
+            f" Colour lowers the loss by {_around(apart['value'], apart['low'], apart['high'])} nats an image more than grey."
         )
         said.append(
-            f"{beyond} of them are more selective than every unit of {family['twins']} random-weight twins (highest score "
-            f"{family['twin_highest']:.2f}, theirs {max(one['score'] for one in family['units']):.2f} at most)"
-            + (": strictly, none of the first layers has curve detectors, and these are the units most like them. " if not beyond else ". ")
-            + f"On curves of radii they were not fitted on, kernels correlate with their units by {np.median(held):.2f} in the median."
+            f"{beyond} of these {len(family['units'])} are more selective than every unit of {family['twins']} random-weight twins "
+            f"(highest score {family['twin_highest']:.2f}, theirs {max(known, default=0.0):.2f} at most); of the whole layer "
+            f"{family['beyond_twins']} are"
+            + (": strictly, none of the first layers has curve detectors, and these are the units most like them." if not beyond else ".")
+            + (f" On curves of other radii, kernels correlate with their units by {np.median(held):.2f} in the median." if held else "")
         )
         if grey["refused"]:
             said.append(f"{ref}: {grey['refused']}.")

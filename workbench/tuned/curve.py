@@ -119,27 +119,6 @@ def second_peak(responses: Responses) -> Values:
     return found
 
 
-def half_width(responses: Responses, period: float = 360.0) -> Values:
-    """Return how far from the largest response the curve has fallen to half of it, interpolated, mean of both sides: ``unit``, degrees.
-
-    Counted from zero, or from the smallest response where that is below zero. NaN for a unit that does not fall so far.
-    """
-    responses = np.asarray(responses, np.float64)
-    height = responses - responses.min(0).clip(max=0)
-    count, units = height.shape
-    sides = []
-    for sign in (1, -1):
-        walk = height[(height.argmax(0) + sign * np.arange(count)[:, None]) % count, np.arange(units)]
-        half = walk[0] / 2
-        below = walk < half
-        at = below.argmax(0)
-        upper, lower = walk[at - 1, np.arange(units)], walk[at, np.arange(units)]
-        between = np.divide(upper - half, upper - lower, out=np.zeros(units), where=upper > lower)
-        sides.append(np.where(below.any(0), at - 1 + between, np.nan))
-    found: Values = np.mean(sides, 0) * (period / count)
-    return found
-
-
 def curve_vs_line(curves: Responses, lines: Responses) -> Values:
     """Return how much more each unit responds to its best curve than to its best line: ``(curve - line) / curve``, ``unit``.
 

@@ -13,6 +13,7 @@ import torch
 
 import workbench.images.stimuli  # noqa: F401  its families register themselves
 from workbench.images.stimulus import FAMILIES, StimulusFamily, Table
+from workbench.input_error import InputError
 from workbench.models.receptive_field import ReceptiveField, at_middle
 
 if TYPE_CHECKING:
@@ -92,7 +93,13 @@ def scaled(model: TracedModel, field: ReceptiveField) -> tuple[float, tuple[floa
 
 
 def probe_of(feature: str, field: float, middle: tuple[float, float], side: int, orientations: int) -> Probe:
-    """Return the stimuli of a kind for units that see `field` of the side around `middle`, in images of `side` pixels."""
+    """Return the stimuli of a kind for units that see `field` of the side around `middle`, in images of `side` pixels.
+
+    Raises
+    ------
+    InputError
+        When the field is too small for two frequencies side by side.
+    """
     family, (period, varied) = FAMILIES[feature], FEATURES[feature]
     thin = max(0.06 * field, LEAST_WIDTH / side)
     values: dict[str, Any] = {}
@@ -108,6 +115,8 @@ def probe_of(feature: str, field: float, middle: tuple[float, float], side: int,
         values = {"frequency": _frequencies((1.5, 2.5, 4, 6), field, side), "phase": [0, 90, 180, 270]}
     else:
         low, *high = _frequencies((1.5, 4, 6), field, side)
+        if not high:
+            raise InputError(f"units that see {field * side:.3g} pixels cannot tell two frequencies apart; choose a later layer")
         values = {"high": high, "low": low, "phase": [0, 180], "stripes": [0, 90]}
     rows = [family.grid(**values, x=middle[0], y=middle[1])]
     if "width" in (rows[0].dtype.names or ()):
@@ -132,12 +141,12 @@ def show(
     model: TracedModel, layer: Layer, family: StimulusFamily, table: Table, step: Callable[[], None] = lambda: None
 ) -> Responses:
     """Return what the units of a layer do at its middle position on each row of a table, ``stimulus unit``."""
-    forward = model.forward_to([layer.name], {layer.name: lambda value: at_middle(layer.arrange(value))})
+    forward = model.forward_to([layer.name], {layer.name: lambda value: at_middle(layer.arrange(value), layer)})
     found = []
     for start in range(0, len(table), BATCH):
         with torch.inference_mode():
             images = family.render(table[start : start + BATCH], model.preprocessing.size, model.device)
-            found.append(forward(*model.inputs(model.preprocess(images)))[0].double().cpu().numpy())
+            found.append(forward(*model.inputs(model.preprocess(images)))[0].cpu().double().numpy())
         step()
     return np.concatenate(found)
 

@@ -45,6 +45,8 @@ class Scores:
         Units of the best family, -1 where no unit prefers that angle; chosen on the first rendering.
     family_r2, family_index
         Their mean in the second rendering; a missing member counts as 0.
+    compared
+        Whether there were lines to compare with.
     """
 
     condition: npt.NDArray[np.int64]
@@ -57,12 +59,12 @@ class Scores:
     family: npt.NDArray[np.int64]
     family_r2: float
     family_index: float
+    compared: bool
 
     @property
     def score(self) -> Responses:
-        """The weaker of R2 and the index, 0 where the index is negative: both must be high; R2 alone where there are no lines."""
-        weaker: Responses = np.nan_to_num(np.fmin(self.r2, self.index).clip(min=0))
-        return weaker
+        """The weaker of R2 and the index, 0 where the index is negative or unknown: both must be high; R2 alone without lines."""
+        return _weaker(self.r2, self.index if self.compared else None)
 
 
 def measured(
@@ -123,13 +125,13 @@ def score(
     own = np.arange(units)
     chosen = peak.argmax(0)
     preferred, width, r2 = (values.reshape(conditions, units) for values in (fits.preferred, fits.half_width, fits.r2))
-    index = [np.full((conditions, units), np.nan)] * 2
+    index: list[Responses] = [np.full((conditions, units), np.nan)] * 2
     if lines is not None:
         index = [
             np.stack([tuning_curve.curve_vs_line(curve, line) for curve in rendering])
             for rendering, line in zip((first, second), lines, strict=True)
         ]
-    family, where = _family(preferred, r2, index[0], peak, period)
+    family, where = _family(preferred, _weaker(r2, index[0] if lines is not None else None), peak, period)
     there = family >= 0
     members = [np.nan_to_num(values[where, family]) * there for values in (held_out, index[1])]
     return Scores(
@@ -143,14 +145,18 @@ def score(
         family,
         float(members[0].mean()),
         float(members[1].clip(min=-1).mean()) if lines is not None else np.nan,
+        lines is not None,
     )
 
 
-def _family(
-    preferred: Responses, r2: Responses, index: Responses, peak: Responses, period: float
-) -> tuple[npt.NDArray[np.int64], int]:
+def _weaker(r2: Responses, index: Responses | None) -> Responses:
+    """Return the smaller of the two, or R2 alone; what is unknown counts as 0."""
+    weaker: Responses = np.nan_to_num(r2).clip(min=0)
+    return weaker if index is None else np.minimum(weaker, np.nan_to_num(index).clip(min=0))
+
+
+def _family(preferred: Responses, value: Responses, peak: Responses, period: float) -> tuple[npt.NDArray[np.int64], int]:
     """Return the best unit for each of `MEMBERS` angles, and the condition that has the best such family, all by the first rendering."""
-    value = np.nan_to_num(np.fmin(r2, index).clip(min=0))
     value = np.where(peak > LEAST * peak.max(0), value, 0)
     place = np.rint(preferred * MEMBERS / period).astype(int) % MEMBERS
     of = np.where(place[:, None] == np.arange(MEMBERS)[:, None], value[:, None], 0)  # condition member unit

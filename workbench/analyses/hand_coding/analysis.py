@@ -20,10 +20,10 @@ from workbench.analyses.hand_coding.scoring import Scores, Train, emptied, score
 from workbench.bootstrap import first_half
 from workbench.finite import plain
 from workbench.input_error import InputError
-from workbench.kernel_edits import KernelEdit, last_of_each
+from workbench.kernel_edits import KernelEdit
 from workbench.kernel_ground import Ground
 from workbench.kernel_templates import template
-from workbench.models.kernel_site import KernelSite
+from workbench.models.kernel_site import KernelSite, last_kernels
 from workbench.models.layer import Unit
 from workbench.task import Task
 from workbench.task_metric import TaskMetric
@@ -54,15 +54,15 @@ class WrittenKernel(BaseModel):
     bias: float = 0.0
     label: str = ""
 
-    def edit(self, model: TracedModel, grounds: dict[tuple[str, int], Ground], task: Task) -> KernelEdit:
+    def edit(self, model: TracedModel, grounds: dict[tuple[str, range], Ground], task: Task) -> KernelEdit:
         """Return the edit; a template without values is written now, over what the units it reads are measured to detect.
 
-        `grounds` keeps what was measured, by what is read and the first channel of it.
+        `grounds` keeps what was measured of this network, by what is read and which channels of it.
         """
         if self.values or not self.template:
             return KernelEdit.from_document(self.model_dump())
         site, index = KernelSite.of(model, Unit(self.layer, self.unit))
-        place = site.reads, site.channels(model, index).start
+        place = site.reads, site.channels(model, index)
         if place not in grounds:
             grounds[place] = measured_ground(model, site, index, task)
         kernel = template(self.template).kernel(replace(grounds[place], side=site.ground(model).side), self.parameters)
@@ -81,7 +81,9 @@ class HandCoding(Analysis):
 
     Controls: *offset* has kernels of zeros and a fitted offset, which repairs an ablation to zero (``offset_repairs``) and must
     recover nothing here; *shuffled* has the entries of each kernel in another order, fitted in the same way, several times.
-    McNemar's exact test compares which images are right. Intervals are of 95 %, by bootstrap over concepts.
+    McNemar's exact test compares which images are right, each image counted as independent of the others, so where a concept has several
+    p is too small. Both, and accuracy, are given where the image set names the right class. Intervals are of 95 %, by bootstrap over
+    concepts.
 
     Arrays; i an image of the half that is scored:
 
@@ -96,7 +98,7 @@ class HandCoding(Analysis):
     """
 
     title: ClassVar[str] = "Hand-coding"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     needs_images: ClassVar[bool] = True
 
     edits: tuple[WrittenKernel, ...] = Field(
@@ -114,13 +116,8 @@ class HandCoding(Analysis):
     ) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
         """Fit on one half of the concepts, score on the other."""
         assert images is not None
-        grounds: dict[tuple[str, int], Ground] = {}
-        edits = last_of_each(written.edit(model, grounds, task) for written in self.edits)
-        bench = Bench.of(model, [Unit(edit.layer, edit.unit) for edit in edits])
-        metric = TaskMetric.of(model, images)
+        edits, bench, metric = self._begun(model, images, task)
         read = [list(images.batches(model.preprocessing.size, self.batch, half)) for half in self._halves(images, metric)]
-        if any(sum(len(part.indices) for part in half) < 4 for half in read):
-            raise InputError(f"at least 8 images of {images.name} that the task can be measured on are needed, of two concepts and more")
         written = [edits, emptied(edits), *(shuffled(edits, draw, [self.seed, SHUFFLES]) for draw in range(self.shuffles))]
         begun, step = len(read[0]) + len(written), len(written) + 3
         total = begun + step * len(read[1])
@@ -137,7 +134,7 @@ class HandCoding(Analysis):
         concept = images.concepts
         groups = np.unique([concept[index] for index in scores.image.tolist()], return_inverse=True)[1]
         own = [place.site.kernel(model, place.index)[0] for place in bench.places]
-        arrays, summary = self._compared(scores, groups)
+        arrays, summary = self._compared(scores, groups, metric)
         arrays |= {"group": groups}
         arrays |= {f"kernel/{place}": edit.kernel for place, edit in enumerate(versions[0])}
         arrays |= {f"own/{place}": kernel for place, kernel in enumerate(own)}
@@ -157,6 +154,7 @@ class HandCoding(Analysis):
         return arrays, {
             "units": units,
             "task": metric.says(),
+            "measure": metric.measure,
             "images": len(scores.image),
             "fitted_on": sum(len(part.indices) for part in read[0]) if self.fit else 0,
             "groups": "concept" if "concept" in images.columns else "image",
@@ -164,14 +162,33 @@ class HandCoding(Analysis):
             "network": model.name,
         } | summary
 
+    def fitted(self, model: TracedModel, images: ImageSet, task: Task) -> tuple[list[KernelEdit], int]:
+        """Return the kernels with the scale and the offset that `compute` scores them with, and on how many images these are fitted."""
+        edits, bench, metric = self._begun(model, images, task)
+        parts = list(images.batches(model.preprocessing.size, self.batch, self._halves(images, metric)[0]))
+        with torch.no_grad():
+            train = Train(bench, parts, lambda done: task.step(done, len(parts), note="fitting"), [self.seed, POSITIONS])
+            return train.fitted(edits, as_written=not self.fit)[0], sum(len(part.indices) for part in parts)
+
+    def _begun(self, model: TracedModel, images: ImageSet, task: Task) -> tuple[list[KernelEdit], Bench, TaskMetric]:
+        """Write the kernels, and find what they are measured by."""
+        grounds: dict[tuple[str, range], Ground] = {}
+        edits = last_kernels(model, [written.edit(model, grounds, task) for written in self.edits])
+        return edits, Bench.of(model, [Unit(edit.layer, edit.unit) for edit in edits]), TaskMetric.of(model, images)
+
     def _halves(self, images: ImageSet, metric: TaskMetric) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Choose the images to fit on and those to score, of different concepts."""
         order = metric.usable(np.random.default_rng([self.seed, ORDER]).permutation(len(images)))
         concept = images.concepts
         first = first_half([concept[index] for index in order.tolist()], [self.seed, HALVES])
-        return order[first][: self.fit_images], order[~first][: self.images]
+        halves = order[first][: self.fit_images], order[~first][: self.images]
+        if min(map(len, halves)) < 4:
+            raise InputError(f"at least 8 images of {images.name} that the task can be measured on are needed, of two concepts and more")
+        return halves
 
-    def _compared(self, scores: Scores, groups: npt.NDArray[np.integer]) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
+    def _compared(
+        self, scores: Scores, groups: npt.NDArray[np.integer], metric: TaskMetric
+    ) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
         """Put the rows beside one another."""
         stream = [self.seed, BOOTSTRAP]
         loss = dict(zip(ROWS, scores.loss[[0, 1, 2, 4, 3]], strict=True))
@@ -182,7 +199,7 @@ class HandCoding(Analysis):
         summary |= {"offset_recovered": told["offset"]["recovered"]}
         repaired = recovered(loss["offset"], loss["zeroed"], loss["full"], groups, stream)
         summary |= {"offset_repairs": repaired["recovered"], "zeroing_refused": repaired["refused"]}
-        if np.isfinite(scores.right).all():
+        if metric.measure == "classes":  # else the likeliest class is only compared with the clean one
             summary |= accuracy([right["full"], right["ablated"], right["hand"]], groups, stream)
         drawn = np.array([np.nan if value is None else value for value in null])
         summary |= {"shuffles": len(null)}

@@ -97,6 +97,11 @@ class HandCodedCurves(Analysis):
         layers = [model.layer(self.layer).name] if self.layer else written_layers(model)
         if not layers:
             raise InputError(f"{model.name} has no kernels of 3 x 3 or more over units among its first layers; name a layer")
+        site, _ = KernelSite.of(model, Unit(layers[0], 0))
+        if layers[0] not in (site.pre, site.post):
+            raise InputError(f"{layers[0]} joins several layers, and only one of them would be looked at; choose one, such as {site.post}")
+        if site.groups > 1:
+            raise InputError(f"{layers[0]} has grouped kernels, which do not read the same units; choose a layer without groups")
         total = self.twins + 2 + self.number
         own = {name: scores_of(model, name, lambda: task.step(0, total, note="looking for curve detectors")) for name in layers}
         highest = np.empty(self.twins)
@@ -279,7 +284,7 @@ class Writer:
         for start in range(0, len(kernels), 64):
             given = self._responses(shown, kernels[start : start + 64]).transpose(0, 1).flatten(1)
             given = given - given.mean(1, keepdim=True)
-            found.append((given @ wanted / (given.norm(dim=1) * wanted.norm())).double().cpu().numpy())
+            found.append((given @ wanted / (given.norm(dim=1) * wanted.norm())).cpu().double().numpy())
         return np.concatenate(found)
 
     def _responses(self, shown: Shown, kernels: npt.NDArray[np.float32]) -> Tensor:
@@ -290,7 +295,7 @@ class Writer:
         """Return the largest response of the unit and of its kernel to black curves, ``radius direction``."""
         _, index = KernelSite.of(self.model, Unit(edit.layer, edit.unit))
         own, hand = self.black.wanted[:, index], self._responses(self.black, edit.kernel[None])[:, 0]
-        first, second = (value.amax((1, 2)).double().cpu().numpy().reshape(len(RADII), AROUND) for value in (own, hand))
+        first, second = (value.amax((1, 2)).cpu().double().numpy().reshape(len(RADII), AROUND) for value in (own, hand))
         return first, second
 
 

@@ -47,12 +47,15 @@ def recovered(result: Result) -> Figure:
         axis.legend(fontsize=7, frameon=False, loc="lower right")
     low, high = min(values), max([*values, *shuffled.tolist()])
     axis.set_xlim(low - 0.25 * (high - low), high + 0.35 * (high - low) + 1e-9)
-    axis.set_xlabel(f"loss: minus the {summary['task']}, nats, n = {summary['images']} images", fontsize=8, parse_math=False)
+    loss = {"classes": "minus the {}, nats", "kl": "{}, nats"}.get(summary["measure"], "{}").format(summary["task"])
+    axis.set_xlabel(f"loss: {loss}, n = {summary['images']} images", fontsize=8, parse_math=False)
     axis.tick_params(labelsize=7)
     if summary["refused"]:
         told = "nothing can be said: " + summary["refused"]
     else:
-        told = f"recovered {100 * summary['recovered']:.0f} % [{100 * summary['recovered_low']:.0f}, {100 * summary['recovered_high']:.0f}]"
+        low, high = summary["recovered_low"], summary["recovered_high"]
+        around = "" if low is None or high is None else f" [{100 * low:.0f}, {100 * high:.0f}]"
+        told = f"recovered {100 * summary['recovered']:.0f} %{around}"
     axis.set_title(f"{summary['network']}: {len(summary['units'])} units by hand\n{told}", fontsize=8, parse_math=False, wrap=True)
     return figure
 

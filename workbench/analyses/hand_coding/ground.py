@@ -91,7 +91,7 @@ def strongest(
         (value,) = values(model, (layer,), family, table[start : start + BATCH])
         (top, bottom), (left, right) = (_inside(length, part) for length in value.shape[2:])
         middle = value[:, :, top:bottom, left:right]
-        found.append(middle.amax((2, 3)).double().cpu().numpy())
+        found.append(middle.amax((2, 3)).cpu().double().numpy())
         tell(min(start + BATCH, len(table)))
     return np.concatenate(found)
 

@@ -165,7 +165,7 @@ def score(
             output, *made = bench.run(network, before, posts if place == 0 else ())
             rows.append(output)
             for row, at in enumerate(bench.places if place == 0 else ()):
-                a, b = (values[posts.index(at.site.post)][:, at.index].double().flatten() for values in (made, clean))
+                a, b = (values[posts.index(at.site.post)][:, at.index].cpu().double().flatten() for values in (made, clean))
                 sums[row] += [len(a), *(float(value) for value in (a.sum(), b.sum(), a @ a, b @ b, a @ b))]
         found.append(metric(part.indices, torch.stack(rows)))
         tell(done + 1)

@@ -73,7 +73,7 @@ class Tuning(Analysis):
     """
 
     title: ClassVar[str] = "Tuning"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     takes_bf16: ClassVar[bool] = False
 
     layer: str = Field(description="Layer; what is read is its middle position, before or behind a non-linearity as the layer stands.")
@@ -83,7 +83,7 @@ class Tuning(Analysis):
     feature: Feature = Field(default="curves", description="What is turned.")
     orientations: int = Field(default=24, ge=12, le=180, description="Orientations in one period.")
     twins: int = Field(default=20, ge=0, le=200, description="Random-weight twins of the null; fewer than 20 are said to be too few.")
-    seed: int = Field(default=0, ge=0, lt=2**31, description="Of the second rendering and the twins.")
+    seed: int = Field(default=0, ge=0, lt=2**31, description="Of the second rendering and the first twin.")
 
     def compute(
         self, model: TracedModel, images: ImageSet | None, task: Task
@@ -112,7 +112,7 @@ class Tuning(Analysis):
         done = 2
         null: dict[str, list[Any]] = {name: [] for name in ("r2", "index", "score", "family_r2", "family_index", "curve")}
         for seed in range(self.twins):
-            twin = model.twin(seed)
+            twin = model.twin(self.seed + seed)
             note = f"random-weight twin {seed + 1} of {self.twins}"
             other, found, _ = measured(twin, twin.layer(self.layer), probe, lines, field, self.seed, within(note))
             for name in ("r2", "index", "score"):
