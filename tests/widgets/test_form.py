@@ -145,6 +145,14 @@ def test_forms_of_all_analyses_can_be_made(qtbot):
         first = {"layer": "stem", "layers": ["stem"], "units": [0], "unit": 0, "source": "stem", "target": "stem"}
         if kind.model_json_schema()["properties"].get("circuit", {}).get("type") == "string":
             first["circuit"] = "{}"
+        further = {
+            "hypothesis": "{}",
+            "edits": [{"layer": "stem", "unit": 0, "template": "gabor", "parameters": {"orientation": 45}}],
+            "units": [0, 1],
+            "angles": [0, 90],
+            **{f"{end}_{what}": [0, 90] for end in ("source", "target") for what in ("units", "angles")},
+        }
+        first |= {name: value for name, value in further.items() if name in kind.model_fields}
         form = Form(kind.model_json_schema(), {key: ["stem"] for key in ("layer", "source", "target")}, first)
         qtbot.addWidget(form)
         assert form.errors == {}, kind

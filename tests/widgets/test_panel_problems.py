@@ -162,16 +162,16 @@ def test_starting_opens_what_is_built_and_names_what_is_not(panel, session, qtbo
     wanted, said = [], []
     session.panels_wanted.connect(wanted.append)
     session.message.connect(lambda message: said.append((message.level, message.text)))
-    panel.select("7.4")
+    panel.select("7.6")
     qtbot.mouseClick(panel.page.start, Qt.MouseButton.LeftButton)
-    assert wanted == [("filter_editor", "inspector", "neuron_grid", "model_loader")]
-    assert said == [("info", "Problem 7.4: not built yet: tuning.")]
-    assert session.project.problems["7.4"].status == "started"
+    assert wanted == [("circuit_graph", "inspector", "model_loader")]
+    assert said == [("info", "Problem 7.6: not built yet: patching canvas.")]
+    assert session.project.problems["7.6"].status == "started"
     session.undo_stack.undo()
     assert session.project.problems == {}
     panel.page.edit("status", "answered")
-    panel.start_problem("7.4")
-    assert session.project.problems["7.4"].status == "answered", "starting again does not reset it"
+    panel.start_problem("7.6")
+    assert session.project.problems["7.6"].status == "answered", "starting again does not reset it"
 
 
 def test_starting_a_problem_that_is_not_there_says_which_there_are(panel, session):

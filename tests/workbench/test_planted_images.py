@@ -31,7 +31,8 @@ def stimuli(model: TracedModel, circuit: KnownCircuit) -> tuple[Tensor, dict[str
     """Return the images the circuit names, as network input, and their parameters as numbers."""
     images = load_images(circuit.images)
     pixels = np.stack([images.image(i, model.preprocessing.size) for i in range(len(images))])
-    return model.preprocess(pixels), {name: np.array(values, dtype=float) for name, values in images.columns.items()}
+    numbers = {name: values for name, values in images.columns.items() if name != "profile"}
+    return model.preprocess(pixels), {name: np.array(values, dtype=float) for name, values in numbers.items()}
 
 
 # --- curves --------------------------------------------------------------------------------------------------------------------
