@@ -167,9 +167,9 @@ def test_a_measurement_is_stopped_when_another_network_is_opened(panel, session,
     monkeypatch.setattr(session.relay, "submit", lambda request, receive: 77)
     monkeypatch.setattr(session.relay, "cancel", stopped.append)
     panel.recover.click()
-    assert not panel.cancel.isHidden()
+    assert not panel.run.cancel.isHidden()
     session.model_changed.emit(session.model)
-    assert stopped == [77] and panel.cancel.isHidden()
+    assert stopped == [77] and panel.run.cancel.isHidden()
 
 
 def test_painting_over_a_template_leaves_no_template_in_the_form(panel, session):

@@ -103,10 +103,10 @@ def test_it_searches_when_told_to_says_how_far_it_is_and_stops(panel, runner, qt
     job = next(job for job, asked in runner.requests.items() if asked is request)
     runner.tell(job, "progress", done=1, total=4, note="weights from a to b")
     qtbot.waitUntil(lambda: panel.said.text() == "weights from a to b: 25%")
-    assert panel.cancel.isVisible() and not panel.search.isVisible()
-    qtbot.mouseClick(panel.cancel, Qt.MouseButton.LeftButton)
+    assert panel.run.cancel.isVisible() and not panel.search.isVisible()
+    qtbot.mouseClick(panel.run.cancel, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: panel.said.text() == "Cancelled.")
-    assert panel.search.isVisible() and not panel.cancel.isVisible()
+    assert panel.search.isVisible() and not panel.run.cancel.isVisible()
 
 
 def test_a_failure_is_said(panel, runner, qtbot):

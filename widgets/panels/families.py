@@ -22,6 +22,7 @@ from PySide6.QtWidgets import (
     QVBoxLayout,
 )
 
+from widgets.analysis_run import AnalysisRun
 from widgets.badge import Badge
 from widgets.buttons import push_button
 from widgets.docks import Panel
@@ -78,8 +79,6 @@ class FamiliesPanel(Panel):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self._result: Result | None = None
-        self._request: RunAnalysis | None = None
-        self._job = 0
         self._chosen: dict[str, Any] | None = None
         self._pictures: dict[tuple[str, int], np.ndarray] = {}
         self._levels: dict[tuple[str, int], str] = {}
@@ -92,7 +91,10 @@ class FamiliesPanel(Panel):
 
     def _build(self) -> None:
         self.find = push_button(self, "Find", "Match the units, and those of twins that learned nothing", self._start)
-        self.cancel = push_button(self, "Cancel", "Stop", lambda: self.session.relay.cancel(self._job))
+        self.run = AnalysisRun(self, "Matching units", "Stop")
+        self.run.said.connect(self._say)
+        self.run.done.connect(self._take)
+        self.run.in_place_of(self.find)
         self.what = QComboBox(self, editable=True)
         for name, words in TRANSFORMATIONS.items():
             self.what.addItem(name)
@@ -107,7 +109,7 @@ class FamiliesPanel(Panel):
         self.table = push_button(self, "Save CSV…", "Write all families that were found into a table", self._ask_file)
         bar = QHBoxLayout()
         bar.setContentsMargins(6, 4, 6, 2)
-        for widget in (self.what, QLabel("in", self), self.scope, self.find, self.cancel):
+        for widget in (self.what, QLabel("in", self), self.scope, self.find, self.run.cancel):
             bar.addWidget(widget)
         bar.addStretch(1)
         bar.addWidget(self.keep)
@@ -168,37 +170,19 @@ class FamiliesPanel(Panel):
                 return
             asked["layers"] = [layer]
         self._forget()
-        self._request = RunAnalysis("Equivariance", asked, model.ref, images.ref)
-        self.find.hide()
-        self.cancel.show()
-        self._say("Waiting for its turn …")
-        self._job = self.session.relay.submit(self._request, self._take)
+        self.run.ask(RunAnalysis("Equivariance", asked, model.ref, images.ref))
 
-    def _take(self, event: JobEvent) -> None:
-        if event.request is not self._request:  # of what was open before
-            return
-        if event.ended:
-            self.cancel.hide()
-            self.find.show()
-        if event.state == "failed":
-            self._say(event.error, wrong=True)
-        elif event.state == "cancelled":
-            self._say("Cancelled.")
-        elif event.state == "done":
-            self._result = event.result
-            self._show(event.result)
-        elif event.state == "progress" and event.total:
-            self._say(f"{event.note or 'Matching units'}: {event.done / event.total:.0%}")
+    def _take(self, result: Result) -> None:
+        self._result = result
+        self._show(result)
 
     def _forget(self) -> None:
-        self.session.relay.cancel(self._job)
-        self._result, self._request, self._chosen = None, None, None
+        self.run.forget()
+        self._result, self._chosen = None, None
         self._pictures.clear()
         self._levels.clear()
         ready = self.session.model is not None and self.session.images is not None
         self.find.setEnabled(ready)
-        self.find.show()
-        self.cancel.hide()
         self.list.clear()
         self.wheel.clear(READY if ready else INVITATION)
         self.layers.clear(READY if ready else INVITATION)

@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from widgets.analysis_run import AnalysisRun
 from widgets.badge import Badge
 from widgets.buttons import push_button
 from widgets.docks import Panel
@@ -55,8 +56,6 @@ class FilterEditorPanel(Panel):
         self._card: KernelCard | None = None
         self._asked: KernelOf | None = None
         self._tried: TryKernel | None = None
-        self._recovering: RunAnalysis | None = None
-        self._job = 0
         self._places: list[int] = []  # of the rows of the list among the project's edits
         self._build()
         session.model_changed.connect(lambda _card: self._on_network())
@@ -88,10 +87,11 @@ class FilterEditorPanel(Panel):
         self.remove = push_button(self, "Remove", "Take the chosen kernels off the stack", self._remove)
         self.stack.setSelectionMode(QListWidget.SelectionMode.ExtendedSelection)
         self.recover = push_button(self, "Recover", "Measure how much of the performance the ticked kernels bring back", self._recover)
-        self.cancel = push_button(self, "Cancel", "Stop measuring", lambda: self.session.relay.cancel(self._job))
+        self.run = AnalysisRun(self, "Measuring", "Stop measuring")
+        self.run.said.connect(self._say)
+        self.run.done.connect(self._take_recovered)
         self.export = push_button(self, "Export network…", "Write the network with the ticked kernels as safetensors", self._ask_file)
         self.bars = RecoveryBars(self)
-        self.cancel.hide()
         tools = QHBoxLayout()
         tools.setContentsMargins(6, 2, 6, 2)
         for widget in (QLabel("brush", self), self.brush, self.reset, self.empty):
@@ -114,7 +114,7 @@ class FilterEditorPanel(Panel):
         side.addWidget(fields, 3)
         side.addWidget(QLabel("Written by hand, of this network:", self))
         side.addWidget(self.stack, 2)
-        for pair in ((self.recover, self.cancel), (self.remove, self.export)):
+        for pair in ((self.recover, self.run.cancel), (self.remove, self.export)):
             line = QHBoxLayout()
             for button in pair:
                 line.addWidget(button)
@@ -267,7 +267,7 @@ class FilterEditorPanel(Panel):
         """Show what the project says now: an edit was made, taken back or switched."""
         shown, edit = self.kernels.hand, self._mine()
         self._fill_stack()
-        if self._recovering is not None and self._recovering.parameters["edits"] != self._documents():
+        if self.run.request is not None and self.run.request.parameters["edits"] != self._documents():
             self._forget_recovered()
         if self._card is not None and shown.size:
             wanted = self._card.kernel if edit is None else edit.kernel
@@ -322,40 +322,23 @@ class FilterEditorPanel(Panel):
         images = self.session.images
         if images is None or not self._documents():
             return
-        self._forget_recovered(RunAnalysis("HandCoding", {"edits": self._documents()}, self._model, images.ref))
-        self.cancel.show()
-        self._say("Waiting for its turn …")
-        assert self._recovering is not None
-        self._job = self.session.relay.submit(self._recovering, self._take_recovered)
+        self._forget_recovered()
+        self.run.ask(RunAnalysis("HandCoding", {"edits": self._documents()}, self._model, images.ref))
 
-    def _forget_recovered(self, request: RunAnalysis | None = None) -> None:
-        """Show no recovery, and stop what measures one, but for what is asked for now."""
-        if not self.cancel.isHidden():
-            self.session.relay.cancel(self._job)
+    def _forget_recovered(self) -> None:
+        """Show no recovery, and stop what measures one."""
+        if self.run.running:
             self._say("")
-        self.cancel.hide()
+        self.run.forget()
         self.bars.clear()
-        self._recovering = request
 
-    def _take_recovered(self, event: JobEvent) -> None:
-        if event.request is not self._recovering:
-            return
-        if event.ended:
-            self.cancel.hide()
-        if event.state == "failed":
-            self._say(event.error, wrong=True)
-        elif event.state == "cancelled":
-            self._say("Cancelled.")
-        elif event.state == "progress" and event.total:
-            self._say(f"{event.note or 'Measuring'}: {event.done / event.total:.0%}")
-        elif event.state == "done":
-            result = event.result
-            number = len(result.summary["units"])
-            title = f"{number} kernel{'s' if number > 1 else ''} by hand"
-            made = self._origin(n=result.summary["images"])
-            self.bars.show_recovered(result.summary, result.arrays["shuffled_recovered"], title=title, made_from=made)
-            self.bars.recomputation = of_result(result)
-            self._say("")
+    def _take_recovered(self, result: Result) -> None:
+        number = len(result.summary["units"])
+        title = f"{number} kernel{'s' if number > 1 else ''} by hand"
+        made = self._origin(n=result.summary["images"])
+        self.bars.show_recovered(result.summary, result.arrays["shuffled_recovered"], title=title, made_from=made)
+        self.bars.recomputation = of_result(result)
+        self._say("")
 
     # ------------------------------------------------------------------------------------------------ files, and the panel's contract
 

@@ -10,6 +10,7 @@ import numpy as np
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QScrollArea, QVBoxLayout
 
+from widgets.analysis_run import AnalysisRun
 from widgets.badge import Badge
 from widgets.buttons import push_button
 from widgets.docks import Panel
@@ -51,8 +52,6 @@ class MotifsPanel(Panel):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self._result: Result | None = None
-        self._request: RunAnalysis | None = None
-        self._job = 0
         self._shown: list[dict[str, Any]] = []  # the findings in the list, in its order
         self._pictures: dict[str, np.ndarray] = {}
         self._levels: dict[str, str] = {}
@@ -65,7 +64,10 @@ class MotifsPanel(Panel):
 
     def _build(self) -> None:
         self.search = push_button(self, "Search", "Search the whole network for motifs", self._start)
-        self.cancel = push_button(self, "Cancel", "Stop searching", lambda: self.session.relay.cancel(self._job))
+        self.run = AnalysisRun(self, "Searching", "Stop searching")
+        self.run.said.connect(self._say)
+        self.run.done.connect(self._take)
+        self.run.in_place_of(self.search)
         tip = "Open the chosen motif as a circuit: its units, what they read, and the weights"
         self.open = push_button(self, "Open as circuit", tip, self._open)
         self.table = push_button(self, "Save CSV…", "Write all findings that are shown into a table", self._ask_file)
@@ -84,7 +86,7 @@ class MotifsPanel(Panel):
         self.layer.currentIndexChanged.connect(lambda _index: self._show())
         bar = QHBoxLayout()
         bar.setContentsMargins(6, 4, 6, 2)
-        for widget in (self.search, self.cancel, self.kind, self.layer):
+        for widget in (self.search, self.run.cancel, self.kind, self.layer):
             bar.addWidget(widget)
         bar.addStretch(1)
         bar.addWidget(self.open)
@@ -119,40 +121,22 @@ class MotifsPanel(Panel):
         if model is None or images is None:
             return
         self._forget()
-        self._request = RunAnalysis("Motifs", {}, model.ref, images.ref)
-        self.search.hide()
-        self.cancel.show()
-        self._say("Waiting for its turn …")
-        self._job = self.session.relay.submit(self._request, self._take)
+        self.run.ask(RunAnalysis("Motifs", {}, model.ref, images.ref))
 
-    def _take(self, event: JobEvent) -> None:
-        if event.request is not self._request:  # of what was open before
-            return
-        if event.ended:
-            self.cancel.hide()
-            self.search.show()
-        if event.state == "failed":
-            self._say(event.error, wrong=True)
-        elif event.state == "cancelled":
-            self._say("Cancelled.")
-        elif event.state == "done":
-            self._result = event.result
-            self.search.setText("Search again")
-            self._fill_layers()
-            self._show()
-        elif event.state == "progress" and event.total:
-            self._say(f"{event.note or 'Searching'}: {event.done / event.total:.0%}")
+    def _take(self, result: Result) -> None:
+        self._result = result
+        self.search.setText("Search again")
+        self._fill_layers()
+        self._show()
 
     def _forget(self) -> None:
-        self.session.relay.cancel(self._job)
-        self._result, self._request, self._shown = None, None, []
+        self.run.forget()
+        self._result, self._shown = None, []
         self._pictures.clear()
         self._levels.clear()
         ready = self.session.model is not None and self.session.images is not None
         self.search.setText("Search")
         self.search.setEnabled(ready)
-        self.search.show()
-        self.cancel.hide()
         self._fill_layers()
         self._say("")
         self.meaning.hide()

@@ -10,6 +10,7 @@ import numpy as np
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QScrollArea, QSplitter, QToolButton, QVBoxLayout
 
+from widgets.analysis_run import AnalysisRun
 from widgets.badge import Badge
 from widgets.buttons import push_button
 from widgets.docks import Panel
@@ -52,8 +53,6 @@ class PolysemanticityPanel(Panel):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self._result: Result | None = None
-        self._request: RunAnalysis | None = None
-        self._job = 0
         self._order: list[int] = []
         self._cards: tuple[DirectionCard, ...] = ()
         self._keeping: KeepAutoencoder | None = None
@@ -68,7 +67,10 @@ class PolysemanticityPanel(Panel):
         self.search = push_button(
             self, "Find mixtures", "Cluster the strongest images of every unit of the layer", self._start
         )
-        self.cancel = push_button(self, "Cancel", "Stop", lambda: self.session.relay.cancel(self._job))
+        self.run = AnalysisRun(self, "Looking", "Stop")
+        self.run.said.connect(self._say)
+        self.run.done.connect(self._take)
+        self.run.in_place_of(self.search)
         self.train = self._toggle(
             "Train autoencoder…", "Write the layer as sums of few latents each, which become units"
         )
@@ -77,7 +79,7 @@ class PolysemanticityPanel(Panel):
         )
         bar = QHBoxLayout()
         bar.setContentsMargins(6, 4, 6, 2)
-        for widget in (self.search, self.cancel):
+        for widget in (self.search, self.run.cancel):
             bar.addWidget(widget)
         bar.addStretch(1)
         bar.addWidget(self.train)
@@ -136,35 +138,18 @@ class PolysemanticityPanel(Panel):
         if model is None or images is None:
             return
         self._clear()
-        self._request = RunAnalysis("Polysemanticity", {"layer": self.layer()}, without_directions(model.ref), images.ref)
-        self.search.hide()
-        self.cancel.show()
-        self._say("Waiting for its turn …")
-        self._job = self.session.relay.submit(self._request, self._take)
+        self.run.ask(RunAnalysis("Polysemanticity", {"layer": self.layer()}, without_directions(model.ref), images.ref))
 
-    def _take(self, event: JobEvent) -> None:
-        if event.request is not self._request:
-            return
-        if event.ended:
-            self.cancel.hide()
-            self.search.show()
-        if event.state == "failed":
-            self._say(event.error, wrong=True)
-        elif event.state == "cancelled":
-            self._say("Cancelled.")
-        elif event.state == "done":
-            self._result = event.result
-            self._show()
-        elif event.state == "progress" and event.total:
-            self._say(f"{event.note or 'Looking'}: {event.done / event.total:.0%}")
+    def _take(self, result: Result) -> None:
+        self._result = result
+        self._show()
 
     def _forget(self) -> None:
         """Let go of another network's units; the same one with other directions is no other."""
-        model, images, asked = self.session.model, self.session.images, self._request
+        model, images, asked = self.session.model, self.session.images, self.run.request
         same = model is not None and images is not None and asked is not None
         if not same or (without_directions(model.ref), images.ref) != (asked.model, asked.images):
-            self.session.relay.cancel(self._job)
-            self._request = None
+            self.run.forget()
             self._clear()
         if self.session.model is not None:
             self.session.relay.submit(ListDirections(), self._take_directions)
@@ -173,8 +158,6 @@ class PolysemanticityPanel(Panel):
         self._result, self._order = None, []
         ready = self.session.model is not None and self.session.images is not None and bool(self.layer())
         self.search.setEnabled(ready)
-        self.search.show()
-        self.cancel.hide()
         self._say(READY.format(layer=self.layer()) if ready else INVITATION)
         self.list.clear()
         self.page.clear()
@@ -185,10 +168,9 @@ class PolysemanticityPanel(Panel):
     def _follow_layer(self) -> None:
         """Let go of another layer's units."""
         if self._result is None or self._result.summary["layer"] != self.layer():
-            if self._request is not None and self._request.parameters["layer"] != self.layer():
-                self.session.relay.cancel(self._job)
-                self._request = None
-            if self._request is None or self._result is not None:
+            if self.run.request is not None and self.run.request.parameters["layer"] != self.layer():
+                self.run.forget()
+            if self.run.request is None or self._result is not None:
                 self._clear()
         self.page.offer(self._cards, self.layer())
 

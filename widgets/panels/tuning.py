@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
     QVBoxLayout,
 )
 
+from widgets.analysis_run import AnalysisRun
 from widgets.badge import Badge
 from widgets.docks import Panel
 from widgets.theme import say
@@ -54,7 +55,6 @@ class TuningPanel(Panel):
         self._curves: Result | None = None  # of the unit
         self._layer_result: Result | None = None
         self._curves_asked: RunAnalysis | None = None
-        self._layer_asked: RunAnalysis | None = None
         self._jobs: dict[str, int] = {}
         self._build()
         session.model_changed.connect(self._on_model)
@@ -77,17 +77,16 @@ class TuningPanel(Panel):
         self.rank = QPushButton("Rank the layer", self)
         self.rank.setToolTip(f"Score every unit of the layer beside the best of {TWINS} random-weight twins; this takes minutes")
         self.rank.clicked.connect(self._ask_ranking)
-        self.cancel = QPushButton("Cancel", self)
-        self.cancel.setToolTip("Stop ranking")
-        self.cancel.clicked.connect(self._stop_ranking)
-        self.cancel.hide()
+        self.run = AnalysisRun(self, "Ranking the layer", "Stop ranking")
+        self.run.said.connect(self._say)
+        self.run.done.connect(self._take_ranking)
         bar = QHBoxLayout()
         bar.setContentsMargins(6, 4, 6, 2)
         bar.addWidget(self.family)
         bar.addWidget(self.unit, 1)
         bar.addWidget(self.best)
         bar.addWidget(self.rank)
-        bar.addWidget(self.cancel)
+        bar.addWidget(self.run.cancel)
         self.said = QLabel(self, wordWrap=True)
         self.said.setMargin(4)
         self.stimulus = StimulusView(self)
@@ -298,31 +297,14 @@ class TuningPanel(Panel):
         model = self.session.model
         if model is None or not self.session.layer:
             return
-        self._layer_asked = RunAnalysis("Tuning", {"layer": self.session.layer, "feature": self._kind, "twins": TWINS}, model.ref)
-        self.cancel.show()
-        self._say("Waiting for its turn …")
-        self._jobs["layer"] = self.session.relay.submit(self._layer_asked, self._take_ranking)
+        self.run.ask(RunAnalysis("Tuning", {"layer": self.session.layer, "feature": self._kind, "twins": TWINS}, model.ref))
 
-    def _stop_ranking(self) -> None:
-        self.session.relay.cancel(self._jobs.get("layer", 0))
-
-    def _take_ranking(self, event: JobEvent) -> None:
-        if event.request is not self._layer_asked:
-            return
-        if event.ended:
-            self.cancel.hide()
-        if event.state == "failed":
-            self._say(event.error, wrong=True)
-        elif event.state == "cancelled":
-            self._say("Cancelled.")
-        elif event.state == "progress" and event.total:
-            self._say(f"{event.note}: {event.done / event.total:.0%}")
-        elif event.state == "done":
-            self._layer_result = event.result
-            self.table.show_scores(dict(event.result.arrays), self._null()[1])
-            self._mark()
-            self._show_curves()
-            self._say_ranking()
+    def _take_ranking(self, result: Result) -> None:
+        self._layer_result = result
+        self.table.show_scores(dict(result.arrays), self._null()[1])
+        self._mark()
+        self._show_curves()
+        self._say_ranking()
 
     def _say_ranking(self) -> None:
         assert self._layer_result is not None
@@ -344,9 +326,8 @@ class TuningPanel(Panel):
             self.list.selectRow(self.table.units.index(unit.index))
 
     def _forget_layer(self) -> None:
-        self._stop_ranking()
-        self._layer_result = self._layer_asked = None
-        self.cancel.hide()
+        self.run.forget()
+        self._layer_result = None
         self.table.show_scores(None, {})
         self._say("")
 
