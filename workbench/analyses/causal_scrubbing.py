@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -97,7 +97,7 @@ class CausalScrubbing(Analysis):
         check(model, root, len(inputs))
         concept = images.concepts
         groups = np.unique([concept[index] for index in seen.tolist()], return_inverse=True)[1]
-        rivals = [(text, _rival(model, inputs, document, columns, text, self.batch)) for text in self.rivals]
+        rivals = [(text, _claim(model, inputs, _rival(document, text), columns, self.batch)) for text in self.rivals]
         names = [node.name for node in root.every() if node is not root]
         plan: list[tuple[str, str, Claim, list[str] | None]] = [("hypothesis", "the hypothesis", root, None)]
         plan += [("ladder", name, root, names[: place + 1]) for place, name in enumerate(names[:-1])]
@@ -128,7 +128,8 @@ class CausalScrubbing(Analysis):
             "distance": whole.distance,
             "distance_random": whole.distance_random,
         } | {f"sampled/{name}": seen[drawn] for name, drawn in whole.sampled.items()}
-        nodes = [_node(node, document) for node in root.every() if node is not root]
+        below = zip((node for node in root.every() if node is not root), _below(document), strict=True)
+        nodes = [_node(claim, node["feature"]) for claim, node in below]
         return arrays, rows[0] | {
             "root": root.units,
             "read": self.read,
@@ -160,23 +161,29 @@ class CausalScrubbing(Analysis):
 
 
 def _document(text: str) -> dict[str, Any]:
+    """Read a hypothesis, every node of which has a name then."""
     try:
         document = json.loads(text)
     except ValueError as error:
         raise InputError(f"the hypothesis is no JSON: {error}") from None
     if not isinstance(document, dict) or not isinstance(document.get("units"), str):
         raise InputError('the hypothesis has no root; write {"units": "layer:0", "children": [...]}')
-    return document
+    return _named(document, "root")
 
 
-def _claim(
-    model: TracedModel, inputs: Tensor, document: Mapping[str, Any], columns: Mapping[str, Sequence[str]], batch: int, place: str = ""
-) -> Claim:
-    """Return the claim a part of the document makes; errors name the node."""
-    name = str(document.get("name") or place or "root")
-    units, children = document.get("units"), document.get("children", [])
+def _named(node: Mapping[str, Any], place: str) -> dict[str, Any]:
+    """Return a node with its name, or else its place, as the name; those below it too."""
+    name, units, children = str(node.get("name") or place), node.get("units"), node.get("children", [])
     if not isinstance(units, str) or not isinstance(children, list) or not all(isinstance(child, dict) for child in children):
         raise InputError(f"{name}: a node has units, such as conv1:3, and a list of children")
+    before = "node " if place == "root" else f"{name}."
+    below = [_named(child, f"{before}{at + 1}") for at, child in enumerate(children)]
+    return {"name": name, "units": units, "feature": str(node.get("feature", "all")), "children": below}
+
+
+def _claim(model: TracedModel, inputs: Tensor, node: Mapping[str, Any], columns: Mapping[str, Sequence[str]], batch: int) -> Claim:
+    """Return the claim a named node makes; errors name it."""
+    name, units = node["name"], node["units"]
     try:
         known = model.layer(layer_of(units))
         wanted = [unit.index for unit in units_of(units)]
@@ -191,63 +198,43 @@ def _claim(
                     found.append(value.mean(1).reshape(len(part), -1).amax(1).cpu().double().numpy())
             return np.concatenate(found)
 
-        feature = labels_of(str(document.get("feature", "all")), columns, len(inputs), activation)
+        feature = labels_of(node["feature"], columns, len(inputs), activation)
     except ValueError as error:
         raise InputError(f"{name}: {error}") from None
-    below = tuple(
-        _claim(model, inputs, child, columns, batch, f"{name}.{at + 1}" if name != "root" else f"node {at + 1}")
-        for at, child in enumerate(children)
-    )
-    return Claim(name, units, feature, below)
+    return Claim(name, units, feature, tuple(_claim(model, inputs, child, columns, batch) for child in node["children"]))
 
 
-def _rival(
-    model: TracedModel, inputs: Tensor, document: Mapping[str, Any], columns: Mapping[str, Sequence[str]], text: str, batch: int
-) -> Claim:
-    wanted, sign, feature = text.partition("=")
-    wanted = wanted.strip()
-    if not sign or not feature.strip():
+def _rival(document: Mapping[str, Any], text: str) -> dict[str, Any]:
+    """Return the hypothesis with another feature for all nodes of a name, or for all."""
+    wanted, sign, feature = (part.strip() for part in text.partition("="))
+    if not sign or not feature:
         raise InputError(f"the rival {text!r} is not NAME=FEATURE")
-    changed: list[str] = []
-
-    def replaced(node: Mapping[str, Any], place: str) -> dict[str, Any]:
-        name = str(node.get("name") or place)
-        own = dict(node)
-        if place != "root" and wanted in ("*", name):
-            own["feature"] = feature.strip()
-            changed.append(name)
-        inside = [child for child in node.get("children", []) if isinstance(child, Mapping)]
-        own["children"] = [
-            replaced(child, f"{name}.{at + 1}" if place != "root" else f"node {at + 1}") for at, child in enumerate(inside)
-        ]
-        return own
-
-    rival = replaced(document, "root")
-    if not changed:
+    if not any(wanted in ("*", node["name"]) for node in _below(document)):
         raise InputError(f"the rival {text!r} names no node of the hypothesis")
-    return _claim(model, inputs, rival, columns, batch)
+
+    def replaced(node: Mapping[str, Any]) -> dict[str, Any]:
+        own = feature if wanted in ("*", node["name"]) else node["feature"]
+        return {**node, "feature": own, "children": [replaced(child) for child in node["children"]]}
+
+    return {**document, "children": [replaced(child) for child in document["children"]]}
 
 
-def _node(node: Claim, document: Mapping[str, Any]) -> dict[str, Any]:
+def _below(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    for child in node["children"]:
+        yield child
+        yield from _below(child)
+
+
+def _node(node: Claim, feature: str) -> dict[str, Any]:
     shared = occupancy(node.feature)
     return {
         "name": node.name,
         "units": node.units,
-        "feature": _feature(node.name, document),
+        "feature": feature,
         "labels": shared.labels,
         "least": shared.least,
         "itself": plain(shared.itself),
     }
-
-
-def _feature(name: str, document: Mapping[str, Any], place: str = "root") -> str:
-    for at, child in enumerate(document.get("children", [])):
-        called = str(child.get("name") or (f"{place}.{at + 1}" if place != "root" else f"node {at + 1}"))
-        if called == name:
-            return str(child.get("feature", "all"))
-        if found := _feature(name, child, called):
-            return found
-    return ""
 
 
 def _read(found: Scrubbed, how: str) -> Scrubbed:
