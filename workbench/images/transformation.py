@@ -12,6 +12,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float, Num
@@ -102,24 +103,27 @@ class Flip(Transformation):
 
 
 @dataclass(frozen=True)
-class Rotation(Transformation):
-    """Turned counter-clockwise around the middle, by degrees; only quarter turns need no interpolation and no circle."""
+class Turn(Transformation):
+    """By an angle, of something that comes round."""
 
     degrees: float
+    what: ClassVar[str]
+    written: ClassVar[str]
+    words: ClassVar[str]
 
     def __post_init__(self) -> None:
         if not 0 < self.degrees < 360:
-            raise InputError(f"an image is turned by more than 0 and less than 360 degrees, not {self.degrees:g}")
+            raise InputError(f"{self.what} is turned by more than 0 and less than 360 degrees, not {self.degrees:g}")
 
     @property
     def name(self) -> str:  # type: ignore[override]
         """As it is written."""
-        return f"rotate:{self.degrees:g}"
+        return f"{self.written}:{self.degrees:g}"
 
     @property
     def title(self) -> str:  # type: ignore[override]
         """In words."""
-        return f"Turned by {self.degrees:g}°"
+        return f"{self.words} by {self.degrees:g}°"
 
     @property
     def step(self) -> float:  # type: ignore[override]
@@ -130,6 +134,13 @@ class Rotation(Transformation):
     def order(self) -> int:  # type: ignore[override]
         """Until it is a whole turn."""
         return whole_turns(self.degrees)
+
+
+@dataclass(frozen=True)
+class Rotation(Turn):
+    """Turned counter-clockwise around the middle, by degrees; only quarter turns need no interpolation and no circle."""
+
+    what, written, words = "an image", "rotate", "Turned"
 
     @property
     def exact(self) -> bool:  # type: ignore[override]
@@ -188,35 +199,11 @@ class Scale(Transformation):
 
 
 @dataclass(frozen=True)
-class Hue(Transformation):
+class Hue(Turn):
     """Every colour's hue turned in OKLab: lightness and chroma stay, save where no screen shows the colour and the nearest one stands."""
 
-    degrees: float
     moves = False
-
-    def __post_init__(self) -> None:
-        if not 0 < self.degrees < 360:
-            raise InputError(f"a hue is turned by more than 0 and less than 360 degrees, not {self.degrees:g}")
-
-    @property
-    def name(self) -> str:  # type: ignore[override]
-        """As it is written."""
-        return f"hue:{self.degrees:g}"
-
-    @property
-    def title(self) -> str:  # type: ignore[override]
-        """In words."""
-        return f"Hues turned by {self.degrees:g}°"
-
-    @property
-    def step(self) -> float:  # type: ignore[override]
-        """Angle between a unit's hue and its partner's."""
-        return self.degrees
-
-    @property
-    def order(self) -> int:  # type: ignore[override]
-        """Until it is a whole turn."""
-        return whole_turns(self.degrees)
+    what, written, words = "a hue", "hue", "Hues turned"
 
     def after(self, images: Images) -> Images:
         """Turn the hues."""
