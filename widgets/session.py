@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from workbench.circuit import Circuit
+    from workbench.image_pair import ImagePair
     from workbench.jobs.job import JobEvent
     from workbench.jobs.requests import ImageSetCard, ModelCard, ReadImage
     from workbench.project import Project
@@ -68,6 +69,8 @@ class Session(QObject):
         The image dropped onto the window: uint8 ``[y, x, 3]``, read-only, or None; and what it is called, empty when it has no name.
     kept_image
         The same, as what is copied names it.
+    pair
+        The `ImagePair` on the canvas, or None.
     region
         Part of the image that is looked at: top, left, bottom, right in fractions of what the network is shown of it; None for all.
     reading
@@ -97,6 +100,8 @@ class Session(QObject):
     """An `ImageSetCard`, or None."""
     image_changed = Signal(object)
     """A uint8 array ``[y, x, 3]``, or None."""
+    pair_changed = Signal(object)
+    """An `ImagePair`, once a stroke is finished, or None."""
     region_changed = Signal(object)
     """Another part of the image is looked at, or all of it again (None)."""
     ranking_wanted = Signal()
@@ -134,6 +139,7 @@ class Session(QObject):
         self.family = ""
         self.image: np.ndarray | None = None
         self.kept_image: KeptImage | None = None
+        self.pair: ImagePair | None = None
         self.region: tuple[float, float, float, float] | None = None
         self.image_name = self.reading = ""
         self.layers: dict[str, Layer] = {}
@@ -271,6 +277,11 @@ class Session(QObject):
         self.region = None
         self.image_changed.emit(image)
         self._set_reading("")
+
+    def set_pair(self, pair: ImagePair | None) -> None:
+        """Take two images as what is patched between; None for none."""
+        self.pair = pair
+        self.pair_changed.emit(pair)
 
     def look_at_region(self, region: tuple[float, float, float, float] | None) -> None:
         """Look at a part of the image: top, left, bottom, right in fractions of it; None for all of it."""
