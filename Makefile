@@ -19,7 +19,7 @@ test: .venv/ready-to-test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 $(ARGS)
 
 bench: .venv/ready-to-bench
 	$(BIN)/python -m tests.bench $(ARGS)

@@ -25,6 +25,10 @@ os.environ["TORCH_HOME"] = str(HOME / ".cache/torch")
 # matplotlib's list of fonts takes seconds to make: kept from run to run.
 os.environ["MPLCONFIGDIR"] = str(ROOT / ".pytest_cache/matplotlib")
 
+# Processes that share the tests also share the cores: each computes on one.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # Qt's offscreen screen is 800 x 800 unless told otherwise; the window is designed for more.
 os.environ["PYQTGRAPH_QT_LIB"] = "PySide6"
 if os.environ.get("QT_QPA_PLATFORM", "offscreen") == "offscreen":

@@ -117,7 +117,11 @@ def test_planted_motifs_are_reported_beside_their_null(engine: Engine) -> None:
     assert any("opposite pair" in part for part in found.sections[0].parts if isinstance(part, str))
 
 
-def test_bases_are_compared_and_the_output_is_not_ablated(engine: Engine) -> None:
+def test_bases_are_compared_and_the_output_is_not_ablated(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    from workbench.reports import reverse_engineering as report
+
+    for name, value in (("IMAGES", 40), ("LAYERS", 2), ("UNITS", 6)):
+        monkeypatch.setattr(report, name, value)
     found = write_report(engine, "7.3", ["bundled:convnext"], images="emoji?styles=noto").findings
     (first, second) = found.figures["basis"]
     for each in (first, second):
