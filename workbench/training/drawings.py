@@ -92,6 +92,13 @@ def signed(shape: Sequence[int], random: torch.Generator, device: torch.device) 
     return (2 * torch.rand(*shape, generator=random) - 1).to(device)
 
 
+def plain_grounds(count: int, random: torch.Generator, device: torch.device) -> Float[Tensor, "n 3 1 1"]:
+    """Draw colours to put behind drawings, half of them white, in [0, 1]."""
+    colour = torch.rand(count, 3, 1, 1, generator=random).to(device)
+    white = torch.rand(count, 1, 1, 1, generator=random).to(device) < 0.5
+    return torch.where(white, torch.ones_like(colour), colour)
+
+
 class Drawings:
     """All drawings of an emoji set on one device, and grounds to put behind them.
 

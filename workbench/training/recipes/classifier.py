@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -19,12 +19,14 @@ from workbench.models.loading import LoadError
 from workbench.models.sources.architecture import classifier
 from workbench.task import Task
 from workbench.training.drawings import (
+    GROUNDS,
     Drawings,
     generator,
     held_out_variants,
     in_unit_range,
     network_input,
     order,
+    plain_grounds,
     random_moves,
     signed,
     split_emoji,
@@ -32,6 +34,9 @@ from workbench.training.drawings import (
 from workbench.training.recipe import Course, Figures, Recipe, RecipeError, register
 
 TEST_SHARE = 0.2
+JUDGE: dict[str, Any] = {"network": "resnet", "size": 32, "checkpoints": 2, "ground": "plain"}
+"""Of the classifiers that say what a diffusion network drew: they see drawings as it does. A style is in outlines and shades, which
+moving, mixing and erasing images takes away."""
 
 
 @register(
@@ -39,8 +44,8 @@ TEST_SHARE = 0.2
     resnet={"network": "resnet", "steps": 4_000, "mix": 0.3, "weight_decay": 0.1, "average": 0.998},
     convnext={"network": "convnext", "steps": 5_000, "learning_rate": 4e-3, "average": 0.998},
     vit={"network": "vit", "steps": 5_000, "learning_rate": 1e-3, "warm_up": 500, "average": 0.998},
-    judge_style={"network": "resnet", "column": "style", "size": 32, "steps": 1_500, "checkpoints": 2, "average": 0.99},
-    judge_object={"network": "resnet", "size": 32, "steps": 5_000, "checkpoints": 2, "average": 0.998},
+    judge_style=JUDGE | {"column": "style", "steps": 3_000, "average": 0.99, "mix": 0, "erase": 0, "move": 0.2, "flip": False},
+    judge_object=JUDGE | {"steps": 5_000, "average": 0.998},
 )
 class Classifier(Recipe):
     """Train an image network to name one column of an image set, cross-entropy with smoothed labels and mixed images.
@@ -59,6 +64,7 @@ class Classifier(Recipe):
     erase: float = Field(0.25, ge=0, le=1, description="part of the images in which a rectangle is erased")
     move: float = Field(1.0, ge=0, le=4, description="how far images are shifted, turned, scaled and recoloured")
     flip: bool = Field(True, description="whether every other image is mirrored")
+    ground: Literal["random", "plain"] = Field("random", description="what stands behind emoji: random grounds, or white and plain colours")
 
     def prepare(self, device: torch.device, task: Task) -> _Classification:
         """Open the images and build the network."""
@@ -134,13 +140,12 @@ class _Classification(Course):
         recipe = self.recipe
         if isinstance(self.images, EmojiSet):
             if self._drawings is None:
-                self._drawings = Drawings(self.images, self.device, recipe.size)
+                self._drawings = Drawings(self.images, self.device, recipe.size, grounds=2 if recipe.ground == "plain" else GROUNDS)
             places = order(len(self.train), recipe.seed, step * recipe.batch, recipe.batch)
             indices = self.train[places]
-            return (
-                self._drawings.batch(indices, random, strength=recipe.move, flip=recipe.flip),
-                self.targets[indices].to(self.device),
-            )
+            ground = plain_grounds(len(indices), random, self.device) if recipe.ground == "plain" else None
+            shown = self._drawings.batch(indices, random, strength=recipe.move, flip=recipe.flip, ground=ground)
+            return shown, self.targets[indices].to(self.device)
         if self._stream is None:
             self._stream = self._decoded(step)
         images, targets = next(self._stream)
@@ -165,10 +170,12 @@ class _Classification(Course):
     def evaluate(self, module: nn.Module, task: Task) -> Figures:
         """Measure accuracy on images that are not moved: ``train_top1``, ``test_top1``, ``test_top5``, and the size of both parts.
 
-        Emoji are shown on random grounds none of which was used in training; ``test_top1_without_variants`` leaves out the held-out
-        concepts whose man, woman or person counterpart was trained on.
+        Emoji are shown on random grounds none of which was used in training, or on white where the grounds of training were plain;
+        ``test_top1_without_variants`` leaves out the held-out concepts whose man, woman or person counterpart was trained on.
         """
-        images = EmojiSet(self.images.styles, background="random") if isinstance(self.images, EmojiSet) else self.images
+        images = self.images
+        if isinstance(images, EmojiSet):
+            images = EmojiSet(images.styles, background="random" if self.recipe.ground == "random" else "white")
         size = (self.recipe.size, self.recipe.size)
         figures: Figures = {}
         total = len(self.train) + len(self.test)

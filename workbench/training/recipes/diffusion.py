@@ -16,7 +16,15 @@ from workbench.models.diffusion import Sampling, denoise, guided, kept_of, uncha
 from workbench.models.small_text_networks import SCHEDULE, SIDE, build_text_encoder, build_unet
 from workbench.task import Task
 from workbench.training.captions import Captions
-from workbench.training.drawings import Drawings, emoji_data, generator, network_input, order, split_emoji
+from workbench.training.drawings import (
+    Drawings,
+    emoji_data,
+    generator,
+    network_input,
+    order,
+    plain_grounds,
+    split_emoji,
+)
 from workbench.training.judge import Judge
 from workbench.training.recipe import Course, Figures, Recipe, register
 
@@ -91,11 +99,8 @@ class _Drawing(Course):
         """Return drawings barely moved, half of them on white and half on one plain colour, in [0, 1]."""
         if self._drawings is None:
             self._drawings = Drawings(self.images, self.device, SIDE, grounds=2)
-        colour = torch.rand(len(indices), 3, 1, 1, generator=random).to(self.device)
-        white = torch.rand(len(indices), 1, 1, 1, generator=random).to(self.device) < 0.5
-        return self._drawings.batch(
-            indices, random, strength=0.2, flip=False, ground=torch.where(white, torch.ones_like(colour), colour)
-        )
+        ground = plain_grounds(len(indices), random, self.device)
+        return self._drawings.batch(indices, random, strength=0.2, flip=False, ground=ground)
 
     def _tokens(self, indices: Int64[Tensor, " n"], random: torch.Generator) -> Int64[Tensor, "n context"]:
         texts = []
