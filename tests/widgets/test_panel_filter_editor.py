@@ -9,7 +9,7 @@ from PySide6.QtCore import QPoint, QRectF, Qt
 from widgets.panels.filter_editor import FilterEditorPanel
 from workbench.analyses.analysis import Result
 from workbench.input_error import InputError
-from workbench.jobs.kernel_requests import Exported, ExportNetwork, KernelCard, KernelOf, Trial, TryKernel
+from workbench.jobs.kernel_requests import Exported, ExportNetwork, KernelCard, KernelOf, RecoverLive, Trial, TryKernel
 from workbench.jobs.requests import RunAnalysis
 from workbench.kernel_edits import KernelEdit
 from workbench.kernel_ground import Ground
@@ -213,3 +213,43 @@ def test_the_brush_is_kept(panel):
     assert panel.brush.value() == 1.0
     panel.restore_state(state)
     assert panel.brush.value() == -0.5 and panel.kernels.brush == -0.5
+
+
+def far(images: int, recovered: float, refused: str = "") -> dict[str, object]:
+    told = {"recovered": recovered, "recovered_low": recovered - 0.06, "recovered_high": recovered + 0.06, "lost": 0.1551}
+    return told | {"refused": refused, "images": images, "of": 2000, "nats": True}
+
+
+def newest(runner) -> int:
+    return max(job for job, request in runner.requests.items() if isinstance(request, RecoverLive))
+
+
+def test_what_is_recovered_follows_the_brush_and_begins_with_few_images(panel, session, runner, qtbot):
+    def says(text: str) -> None:
+        qtbot.waitUntil(lambda: panel.recovery.text() == text)
+
+    worth = "of the 0.155 nats that the units are worth"
+    assert panel.recovery.isHidden() and runner.asked(RecoverLive) == []
+    panel.empty.click()
+    [first] = runner.asked(RecoverLive)
+    job = newest(runner)
+    runner.tell(job, "progress", done=64, total=2000, partial=far(64, 0.4))
+    says(f"40 % recovered [34, 46] {worth} (64 of 2,000 images …)")
+    panel.reset.click()
+    second = runner.asked(RecoverLive)[-1]
+    assert second.edits != first.edits and second.key == first.key
+    runner.tell(job, "done", result=far(2000, 0.4))
+    runner.tell(newest(runner), "progress", done=128, total=2000)
+    says("What this recovers is measured: 6 %")
+    runner.tell(newest(runner), "done", result=far(2000, 1.0))
+    says(f"100 % recovered [94, 106] {worth} (2,000 images)")
+
+
+def test_nothing_to_recover_is_said_once_all_images_were_seen_and_nothing_at_all_without_kernels(panel, session, runner, qtbot):
+    panel.empty.click()
+    runner.tell(newest(runner), "progress", done=64, total=2000, partial=far(64, 0, "within noise"))
+    qtbot.waitUntil(lambda: panel.recovery.text().startswith("Nothing can be said yet"))
+    runner.tell(newest(runner), "done", result=far(2000, 0, "within noise"))
+    qtbot.waitUntil(lambda: panel.recovery.text() == "Recovered: within noise (2,000 images)")
+    session.undo_stack.undo()
+    assert panel.recovery.isHidden()

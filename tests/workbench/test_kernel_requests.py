@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from workbench.analyses.hand_coding import HandCoding
 from workbench.input_error import InputError
 from workbench.jobs.engine import Engine
-from workbench.jobs.kernel_requests import ExportNetwork, KernelOf, TryKernel
+from workbench.jobs.kernel_requests import ExportNetwork, KernelOf, RecoverLive, TryKernel
 from workbench.jobs.store import Store
 from workbench.kernel_edits import KernelEdit
 from workbench.models.kernel_site import KernelSite, with_kernels
@@ -59,6 +59,39 @@ def test_fewer_images_are_kept_where_there_is_no_room_and_one_table_at_most(engi
     assert found.images == len(found.own) == 20
     [table] = [kept for key, kept in engine._kept.items() if key[0] == "table"]
     assert sum(read.numel() * read.element_size() for read in table.source) == 20 * 3 * 33 * 33 * 4
+
+
+class Heard(Task):
+    def __init__(self) -> None:
+        self.partials: list[dict] = []
+
+    def step(self, done: float, total: float, partial: object = None, note: str = "") -> None:
+        if isinstance(partial, dict):
+            self.partials.append(partial)
+
+
+def test_own_kernels_recover_everything_zeros_nothing_and_all_but_the_kernels_is_kept(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    units = [Unit(UNIT.layer, index) for index in range(8)]
+    cards = [KernelOf(MODEL, unit).run(engine, Task()) for unit in units]
+
+    def documents(gain: float) -> tuple[dict, ...]:
+        kernels = [gain * card.kernel + (card.kernel[:, ::-1] if gain == 2 else 0) for card in cards]
+        edits = [KernelEdit(unit.layer, unit.index, kernel, card.bias) for unit, kernel, card in zip(units, kernels, cards, strict=True)]
+        return tuple(edit.document() for edit in edits)
+
+    def recover(gain: float, task: Task) -> dict:
+        return RecoverLive(MODEL, IMAGES, documents(gain)).run(engine, task)
+
+    whole = recover(3.0, heard := Heard())
+    assert whole["recovered"] == pytest.approx(1, abs=1e-4), "how strong a kernel is, is fitted"
+    assert whole["images"] == whole["of"] > 16 and whole["lost_low"] > 0
+    assert heard.partials and heard.partials[0]["images"] <= heard.partials[-1]["images"] <= whole["images"]
+    monkeypatch.setattr("workbench.analyses.hand_coding.live.LiveBench.of", None)
+    assert recover(0.0, Task())["recovered"] == pytest.approx(0, abs=1e-6)
+    partly = HandCoding(edits=documents(2), images=2000, shuffles=0).run(engine.model(MODEL), engine.images(IMAGES)).summary
+    assert recover(2.0, Task())["recovered"] == pytest.approx(partly["recovered"], abs=1e-6), "as the analysis says"
 
 
 def test_the_edited_network_is_written_with_a_card_that_says_what_was_edited(engine: Engine, tmp_path: Path) -> None:

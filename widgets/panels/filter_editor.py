@@ -25,6 +25,7 @@ from widgets.buttons import push_button
 from widgets.docks import Panel
 from widgets.file_dialogs import ask_where_to_write
 from widgets.kernel_stack_edit import push_kernel, remove_kernels, switch_kernel
+from widgets.live_recovery import LiveRecovery
 from widgets.template_form import TemplateForm
 from widgets.theme import say
 from widgets.views.kernel_view import KernelView
@@ -92,6 +93,7 @@ class FilterEditorPanel(Panel):
         self.run.done.connect(self._take_recovered)
         self.export = push_button(self, "Export network…", "Write the network with the ticked kernels as safetensors", self._ask_file)
         self.bars = RecoveryBars(self)
+        self.recovery = LiveRecovery(self.session, self)
         tools = QHBoxLayout()
         tools.setContentsMargins(6, 2, 6, 2)
         for widget in (QLabel("brush", self), self.brush, self.reset, self.empty):
@@ -103,6 +105,7 @@ class FilterEditorPanel(Panel):
         column.addWidget(self.kernels, 3)
         column.addLayout(tools)
         column.addWidget(self.responses, 2)
+        column.addWidget(self.recovery)
         column.addWidget(self.bars)
         fields = QScrollArea(self)
         fields.setWidgetResizable(True)
@@ -293,6 +296,7 @@ class FilterEditorPanel(Panel):
         self.stack.blockSignals(False)
         on = any(edits[place].enabled for place in self._places)
         self.recover.setEnabled(on and self.session.images is not None)
+        self._recover_live()
         self.export.setEnabled(on)
         self.remove.setEnabled(bool(self._places))
 
@@ -324,6 +328,12 @@ class FilterEditorPanel(Panel):
             return
         self._forget_recovered()
         self.run.ask(RunAnalysis("HandCoding", {"edits": self._documents()}, self._model, images.ref))
+
+    def _recover_live(self) -> None:
+        """Let the line below follow what is applied, while somebody is looking."""
+        images = self.session.images
+        if self.isVisible():
+            self.recovery.follow(self._model, images.ref if images is not None else "", self._documents())
 
     def _forget_recovered(self) -> None:
         """Show no recovery, and stop what measures one."""
@@ -373,6 +383,7 @@ class FilterEditorPanel(Panel):
         """Look at a unit that was selected meanwhile."""
         super().showEvent(event)
         self._renew()
+        self._recover_live()
 
     def save_state(self) -> dict[str, Any]:
         """Keep the brush."""

@@ -154,6 +154,45 @@ class TryKernel(Request):
         return Trial(**found)
 
 
+@dataclass(frozen=True)
+class RecoverLive(Request):
+    """Measure what the applied kernels recover of the performance -> what `LiveBench.recover` returns, and on the way.
+
+    All but the kernels is computed once for the units that are written and kept, so that the next stroke takes seconds on thousands of
+    images. `HandCoding` says the same with its controls.
+    """
+
+    model: str
+    images: str
+    edits: tuple[Mapping[str, Any], ...] = field(repr=False, compare=False)
+    limit: int = IMAGES
+
+    @property
+    def title(self) -> str:
+        """What the jobs panel calls it."""
+        return f"What {len(self.edits)} kernels recover"
+
+    @property
+    def key(self) -> str:
+        """The kernels painted last win."""
+        return "recover live"
+
+    def run(self, engine: Engine, task: Task) -> dict[str, Any]:
+        """Run the network from the first edited layer on."""
+        from workbench.analyses.hand_coding import HandCoding
+        from workbench.analyses.hand_coding.live import LiveBench
+        from workbench.kernel_edits import KernelEdit
+        from workbench.models.kernel_site import last_kernels
+
+        model, images = engine.model(self.model, task=task), engine.images(self.images, task)
+        coding = HandCoding(edits=self.edits, images=self.limit)  # type: ignore[arg-type]  # pydantic reads documents
+        edits = last_kernels(model, [KernelEdit.from_document(document) for document in self.edits])
+        units = tuple(Unit(edit.layer, edit.unit) for edit in edits)
+        key = ("recovery", model.weight_hash, model.preprocessing, images.content_hash, units, self.limit)
+        bench = engine.kept(key, lambda: LiveBench.of(coding, model, images, task), alone=True)
+        return bench.recover(edits, task)
+
+
 def _seen(model: TracedModel, site: KernelSite, index: int) -> tuple[object, ...]:
     """Return what decides what a unit's kernel sees: the network, how images come into it, and the channels that are read."""
     return model.weight_hash, model.preprocessing, site.reads, site.channels(model, index)

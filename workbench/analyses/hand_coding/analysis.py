@@ -116,8 +116,8 @@ class HandCoding(Analysis):
     ) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
         """Fit on one half of the concepts, score on the other."""
         assert images is not None
-        edits, bench, metric = self._begun(model, images, task)
-        read = [list(images.batches(model.preprocessing.size, self.batch, half)) for half in self._halves(images, metric)]
+        edits, bench, metric = self.begun(model, images, task)
+        read = [list(images.batches(model.preprocessing.size, self.batch, half)) for half in self.halves(images, metric)]
         written = [edits, emptied(edits), *(shuffled(edits, draw, [self.seed, SHUFFLES]) for draw in range(self.shuffles))]
         begun, step = len(read[0]) + len(written), len(written) + 3
         total = begun + step * len(read[1])
@@ -164,19 +164,19 @@ class HandCoding(Analysis):
 
     def fitted(self, model: TracedModel, images: ImageSet, task: Task) -> tuple[list[KernelEdit], int]:
         """Return the kernels with the scale and the offset that `compute` scores them with, and on how many images these are fitted."""
-        edits, bench, metric = self._begun(model, images, task)
-        parts = list(images.batches(model.preprocessing.size, self.batch, self._halves(images, metric)[0]))
+        edits, bench, metric = self.begun(model, images, task)
+        parts = list(images.batches(model.preprocessing.size, self.batch, self.halves(images, metric)[0]))
         with torch.no_grad():
             train = Train(bench, parts, lambda done: task.step(done, len(parts), note="fitting"), [self.seed, POSITIONS])
             return train.fitted(edits, as_written=not self.fit)[0], sum(len(part.indices) for part in parts)
 
-    def _begun(self, model: TracedModel, images: ImageSet, task: Task) -> tuple[list[KernelEdit], Bench, TaskMetric]:
+    def begun(self, model: TracedModel, images: ImageSet, task: Task) -> tuple[list[KernelEdit], Bench, TaskMetric]:
         """Write the kernels, and find what they are measured by."""
         grounds: dict[tuple[str, range], Ground] = {}
         edits = last_kernels(model, [written.edit(model, grounds, task) for written in self.edits])
         return edits, Bench.of(model, [Unit(edit.layer, edit.unit) for edit in edits]), TaskMetric.of(model, images)
 
-    def _halves(self, images: ImageSet, metric: TaskMetric) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    def halves(self, images: ImageSet, metric: TaskMetric) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Choose the images to fit on and those to score, of different concepts."""
         order = metric.usable(np.random.default_rng([self.seed, ORDER]).permutation(len(images)))
         concept = images.concepts
