@@ -15,7 +15,7 @@ SIDE = 6
 
 
 class Detour(nn.Module):
-    """What the sender says reaches the output by itself (weight 1), through the first middle unit (2 x 3), and through the second (5 x 7)."""
+    """What the sender says reaches the output by itself (1), through the first middle unit (2 x 3), and through the second (5 x 7)."""
 
     def __init__(self) -> None:
         super().__init__()
