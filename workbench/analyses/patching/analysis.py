@@ -281,7 +281,7 @@ class ActivationPatching(Analysis):
 
     def _counted(self, whole: npt.NDArray[np.float64], known: npt.NDArray[np.bool_]) -> dict[str, Any]:
         difference = plain(float(whole[known].mean())) if known.any() else None
-        return {"pairs": int(known.sum()), "left_out": int((~known).sum()), "clean_minus_corrupt": difference}
+        return {"pairs": int(known.sum()), "left_out": int((np.isfinite(whole) & ~known).sum()), "clean_minus_corrupt": difference}
 
     def _so_far(self, found: Mapping[str, npt.NDArray[Any]], pairs: Pairs, told: Mapping[str, Any]) -> tuple[Arrays, dict[str, Any]]:
         """Return what was found so far, without intervals, halves and joint effects."""
