@@ -60,8 +60,8 @@ def found(request: RunAnalysis, exact: int | None = None) -> Result:
     summary = {
         "layers": layers, "part": part, "corruption": "a drawn pair" if drawn else asked["corruption"], "drawn": drawn,
         "metric": "logit of it", "put": asked["put"], "through": asked.get("through", ""), "names": names,
-        "in_layer": [6] * len(layers), "pairs": 1 if drawn else 32, "left_out": 0 if drawn else 2, "joint": [joint] if exact is None else [], "incomplete": exact is not None,
-        **({"exact": exact} if exact is not None else {}),
+        "in_layer": [6] * len(layers), "pairs": 1 if drawn else 32, "left_out": 0 if drawn else 2,
+        "joint": [joint] if exact is None else [], "incomplete": exact is not None, "exact": exact,
     }  # fmt: skip
     provenance = {"model": request.model, "weights": "abc", "images": request.images}
     return Result(request.analysis, {"region": None} | asked, arrays, summary, provenance)
@@ -104,6 +104,8 @@ def test_sensible_layers_are_the_blocks(panel):
     assert sensible_layers([*blocks, *stream], "unit") == ["mixed0", "mixed1", "mixed2"] == sensible_layers([*blocks, *stream], "branch")
     assert sensible_layers([*stream, attention], "cell") == [f"blocks.{at}" for at in range(4)]
     assert sensible_layers([*stream, attention], "head") == [attention.name]
+    tower = [Layer(f"visual.layer{at}:add", "add", (8, 4, 4), 0) for at in range(3)]
+    assert sensible_layers([*tower, *stream, attention], "unit") == [layer.name for layer in tower], "of a CLIP the tower that sees"
 
 
 def test_what_is_chosen_is_what_is_asked(panel, runner, qtbot):

@@ -174,7 +174,7 @@ def test_one_drawn_pair_has_no_intervals_and_stands_beside_unrelated_images(
     result = asked.run(model, shown)
     found, arrays = carried(result), result.arrays
     assert found[f"{RELU}:0"] == pytest.approx(0.5, abs=1e-5) == found[f"{RELU}:2"] and np.isnan(arrays["denoise_low"]).all()
-    assert result.summary["drawn"] and result.summary["pairs"] == 1 and arrays["unaligned"].shape == (12, 8)
+    assert result.summary["drawn"] and result.summary["pairs"] == 1 and arrays["unaligned"].shape == (12, 4)
     (joint,) = result.summary["joint"]
     assert joint["together"] == pytest.approx(1, abs=1e-5) and joint["together_low"] is None and not joint["held_out"]
     assert set(ActivationPatching.draw(result)) == {"effects", "scatter"}
@@ -226,7 +226,8 @@ def test_attribution_comes_first_and_what_was_done_before_cancelling_stays(
     assert first.summary["exact"] == 0 and first.summary["incomplete"]
     done = np.isfinite(last.arrays["denoise_score"])
     assert done.sum() == last.summary["exact"] and 0 < done.sum() < len(done)
-    for name in ("denoise_score", "noise_score", "unaligned_score"):
+    assert np.isnan(last.arrays["unaligned"]).all(), "the null comes last"
+    for name in ("denoise_score", "noise_score"):
         assert last.arrays[name][done] == pytest.approx(whole.arrays[name][done], abs=1e-6)
     assert last.arrays["denoise_attribution"] == pytest.approx(whole.arrays["denoise_attribution"], abs=1e-6)
     assert set(ActivationPatching.draw(last)) == {"effects", "scatter"} and last.summary["patches"] and last.provenance["weights"]
@@ -287,3 +288,33 @@ def test_a_text_is_what_is_read_of_two_towers(shown: ArraySet, drawn: dict[str, 
 def test_a_network_without_texts_says_so(model: TracedModel, shown: ArraySet) -> None:
     with pytest.raises(InputError, match="does not compare images with texts"):
         ActivationPatching(layers=(RELU,), metric="similarity", pairs=16).run(model, shown)
+
+
+def test_interrupted_on_a_terminal_what_was_found_is_written(
+    model: TracedModel, shown: ArraySet, drawn: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import io
+    import json
+
+    from workbench import cli
+    from workbench.analyses.patching import sweep
+    from workbench.jobs.engine import Engine
+
+    class Interrupting(cli.TerminalTask):
+        def step(self, done: float, total: float, partial: object = None, note: str = "") -> None:
+            super().step(done, total, partial, note)
+            if done >= 12:
+                raise KeyboardInterrupt
+
+    monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(sweep, "EVERY", 0.0)
+    monkeypatch.setattr(Engine, "images", lambda *_given: shown)
+    monkeypatch.setattr(Engine, "model", lambda *_given, **_more: model)
+    said = io.StringIO()
+    settings = [f"layers={RELU},parts.see", "part=unit", *(f"{name}={path}" for name, path in drawn.items())]
+    settings.append(f'families={{"colours": "{RELU}:0,1"}}')
+    with pytest.raises(KeyboardInterrupt):
+        cli.run("ActivationPatching", settings, "test", "shown", str(tmp_path / "out"), False, ("auto", "fp32"), Interrupting(said))
+    told = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert told["summary"]["incomplete"] and told["summary"]["exact"] == 12 and told["parameters"]["families"] == {"colours": f"{RELU}:0,1"}
+    assert np.isfinite(np.load(tmp_path / "out" / "arrays.npz")["denoise_score"]).sum() == 12 and "marked as incomplete" in said.getvalue()

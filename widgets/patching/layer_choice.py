@@ -28,8 +28,10 @@ ATTENTION = ":scaled_dot_product_attention"
 def sensible_layers(layers: Sequence[Layer], part: str) -> list[str]:
     """Return what is patched unless other layers are chosen: every block; for heads all attention, for branches all concatenations.
 
-    Blocks are concatenations where there are several, else sums (of a residual stream), else what stands behind a non-linearity.
+    Of a network that reads texts as well only what is called ``visual`` counts, as every CLIP calls the tower that sees. Blocks are
+    concatenations where there are several, else sums (of a residual stream), else what stands behind a non-linearity.
     """
+    layers = [layer for layer in layers if layer.name.partition(".")[0] == "visual"] or layers
     spread = [layer for layer in layers if layer.units > 3 and layer.positions and layer.rows == 1]
     joined = [layer.name for layer in spread if layer.kind == "cat" and ":" not in layer.name]
     if part == "head":

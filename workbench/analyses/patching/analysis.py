@@ -64,7 +64,7 @@ class ActivationPatching(Analysis):
     Pairs whose two runs differ by less than 5 % of the median pair are left out and counted.
 
     With `clean_file` and `corrupt_file` the one pair of these two images is patched: there are no intervals and no halves then, the best
-    are patched together where they were chosen, and the null are the activations of 8 random images of the set.
+    are patched together where they were chosen, and the null are the activations of 4 random images of the set, which come last.
 
     What was found so far is shown meanwhile as a result of its own, ``incomplete`` in its summary: whoever cancels keeps it.
 
@@ -201,17 +201,21 @@ class ActivationPatching(Analysis):
             arrays, summary = self._so_far(sweep.found, pairs, told)
             return {"result": Result(type(self).__name__, self.model_dump(mode="json"), arrays, summary, made_from)}
 
-        steps = Steps(task, (1 + self.twin) * sweep.size, show)
+        steps = Steps(task, (1 + self.twin + pairs.drawn) * sweep.size, show)
         if self.put == "mean":
             sweep.average(steps)
         sweep.attribute(steps)
-        sweep.run(steps)
+        if pairs.drawn:  # the null takes longer than the scores themselves
+            sweep.run(steps, ("denoise", "noise"))
+            sweep.run(steps, ("unaligned",))
+        else:
+            sweep.run(steps, ("denoise", "noise", "unaligned"))
         found = dict(sweep.found)
         if self.twin:
             other = model.twin(self.seed)
             twins = self._patchers(other, list(parts), metric.target)
-            random = Sweep(other, self._metric(other), twins, sweep.parts, pairs, classes, swaps, "resample")
-            random.run(steps, alone=True)
+            random = Sweep(other, self._metric(other), twins, sweep.parts, pairs, classes, swaps, "resample", showing=False)
+            random.run(steps, ("denoise",))
             found |= {"twin": random.found["denoise"], "twin_whole": random.found["whole"]}
         turned = np.where(found["whole"] < 0, -1.0, 1.0)
         found = oriented(found, pairs.drawn)

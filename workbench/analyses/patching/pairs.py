@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 ORDER, PARTNER, CORRUPTION = range(3)
 """What random numbers are drawn for, each from a stream of its own."""
-STRANGERS = 8
+STRANGERS = 4
 """Images of the set whose activations stand beside a pair that was drawn."""
 
 

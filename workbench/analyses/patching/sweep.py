@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from workbench.models.traced_model import TracedModel
 
 Array = npt.NDArray[np.float64]
+Measured = Literal["denoise", "noise", "unaligned"]
 TOGETHER = 4
 """Pairs that are patched in one batch."""
 EVERY = 0.3
@@ -58,6 +59,11 @@ class Steps:
 class Sweep:
     """The pairs in batches, and what is run on each.
 
+    Parameters
+    ----------
+    showing
+        Whether what it finds is shown meanwhile; not that of a twin.
+
     Attributes
     ----------
     found
@@ -74,7 +80,9 @@ class Sweep:
         classes: npt.NDArray[np.int64],
         swaps: bool,
         put: str,
+        showing: bool = True,
     ) -> None:
+        self.showing = showing
         self.model, self.metric, self.patchers, self.parts, self.pairs, self.put = model, metric, patchers, parts, pairs, put
         self._classes, self._swaps = classes, swaps
         self._means: list[Tensor] | None = None
@@ -174,8 +182,8 @@ class Sweep:
             if isinstance(patcher, PathPatcher)
         ]
 
-    def run(self, steps: Steps, alone: bool = False) -> None:
-        """Patch every part of every layer on every pair; `alone` only by denoising."""
+    def run(self, steps: Steps, what: Sequence[Measured]) -> None:
+        """Patch every part of every layer on every pair."""
         reads = list(dict.fromkeys(name for patcher in self.patchers for name in patcher.reads))
         for rows in self._batches:
             clean, corrupt = self.inputs(rows)
@@ -183,18 +191,17 @@ class Sweep:
             with torch.no_grad():
                 of_clean, of_corrupt = (self.model.activations(x, reads) for x in (clean, corrupt))
                 strangers = []
-                for columns, images in () if alone else self.pairs.unlike(rows):
+                for columns, images in self.pairs.unlike(rows) if "unaligned" in what else ():
                     strangers.append((columns, self.model.activations(self.model.inputs(self.model.preprocess(images)), reads)))
             start = 0
             for place, (patcher, patches) in enumerate(zip(self.patchers, self.parts, strict=True)):
                 order = start + self._promising(start, len(patches))
                 shown, spoilt = ([of[name] for name in patcher.reads] for of in (of_clean, of_corrupt))
-                runs: list[tuple[str, npt.NDArray[np.integer], list[Tensor], list[Tensor], Tensor | None]]
-                runs = [("denoise", rows, spoilt, shown, None)]
-                if not alone:
-                    runs.append(("noise", rows, shown, spoilt, self._put(place, spoilt[0])))
-                    for columns, strange in strangers:
-                        runs.append(("unaligned", columns, spoilt, [strange[name] for name in patcher.reads], None))
+                runs: list[tuple[Measured, npt.NDArray[np.integer], list[Tensor], list[Tensor], Tensor | None]]
+                runs = [("denoise", rows, spoilt, shown, None), ("noise", rows, shown, spoilt, self._put(place, spoilt[0]))]
+                for columns, strange in strangers:
+                    runs.append(("unaligned", columns, spoilt, [strange[name] for name in patcher.reads], None))
+                runs = [run for run in runs if run[0] in what]
                 for chunk in patcher.chunks(len(patches), len(rows)):
                     at = order[chunk]
                     for name, columns, base, other, put in runs:
@@ -203,7 +210,8 @@ class Sweep:
                         self.found[name][np.ix_(at, columns)] = said[2:] - said[0]
                         if name == "denoise":
                             self.found["whole"][rows] = said[1] - said[0]
-                    steps.tell(f"patching {patcher.layer.name}", len(at), partial=not alone)
+                    note = f"patching {patcher.layer.name}" + (" from unrelated images" if "denoise" not in what else "")
+                    steps.tell(note, len(at), partial=self.showing)
                 start += len(patches)
 
     def _promising(self, start: int, number: int) -> npt.NDArray[np.int64]:
