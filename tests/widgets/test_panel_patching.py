@@ -97,6 +97,7 @@ def test_nothing_open_says_what_to_do(session, qtbot):
 
 
 def test_sensible_layers_are_the_blocks(panel):
+    assert panel.settings.kind == "cell", "it has no branches"
     assert panel.settings.layers.chosen == ["stem.act", "blocks.0.act", "blocks.1.act"], "two sums are no stream"
     blocks = [Layer(f"mixed{at}", "cat", (8, 4, 4), 0) for at in range(3)]
     stream = [Layer(f"blocks.{at}", "add", (8, 4, 4), 0) for at in range(4)] + [Layer("blocks.0:add", "add", (8, 4, 4), 0)]
@@ -189,7 +190,7 @@ def test_attribution_is_shown_at_once_and_what_was_found_stays_when_cancelled(pa
     qtbot.waitUntil(lambda: "So far 7 of 12 exact" in panel.said.text())
     assert int(panel.results.attribution._there.sum()) == 7
     qtbot.mouseClick(panel.run.cancel, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: panel.progress.text() == "Cancelled.")
+    qtbot.waitUntil(lambda: panel.progress.text() == "Cancelled: what was found stays.")
     assert panel.start.isVisible() and len(panel.views()) == 6 and "So far 7 of 12 exact" in panel.said.text()
     panel.write_table(str(tmp_path / "part.csv"))
     lines = list(csv.DictReader((tmp_path / "part.csv").open()))
@@ -274,7 +275,7 @@ def test_settings_are_hidden_and_kept(panel, qtbot):
     panel.settings.pairs.setValue(99)
     state = panel.save_state()
     panel.restore_state({})
-    assert panel.settings.kind == "layer"
+    assert panel.settings.kind == "branch"
     panel.restore_state(state)
     assert panel.settings.kind == "cell" and panel.settings.pairs.value() == 99
 

@@ -106,7 +106,8 @@ class PatchingPanel(Panel):
 
     def _on_said(self, text: str, wrong: bool) -> None:
         """Say how far it is; once it was cancelled, what was found until then."""
-        say(self.progress, "" if wrong else text)
+        kept = text == "Cancelled." and self._result is not None
+        say(self.progress, "" if wrong else "Cancelled: what was found stays." if kept else text)
         if wrong:
             say(self.said, text, wrong=True)
 

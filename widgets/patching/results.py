@@ -174,16 +174,20 @@ class PatchingResults(QWidget):
                 places = places[np.argsort(-np.nan_to_num(self._known[places], nan=-np.inf), kind="stable")]
             self._grid[row, : len(places[:most])] = places[:most]
         values = np.where(self._grid >= 0, self._known[self._grid], np.nan)
-        texts = [[self._short(self.rows[at]) if at >= 0 else "" for at in line] for line in self._grid.tolist()]
+        texts = [[self._short(at) if at >= 0 else "" for at in line] for line in self._grid.tolist()]
         order = "strongest first" if told["part"] in SORTED else "in their order"
         left = f"; the first {most} of each" if max(told["in_layer"]) > most else ""
+        caption = "layers, from the input on" if told["part"] == "layer" else f"{self._parts} of each layer, {order}{left}"
         self.matrix.show_scores(
-            values, told["layers"], texts, label="denoise", title=self._title, caption=f"{self._parts} of each layer, {order}{left}",
+            values, told["layers"], texts, label="denoise", title=self._title, caption=caption,
             tell=self._tell, made_from=self._made_from,
         )  # fmt: skip
 
-    def _short(self, row: Row) -> str:
-        return str(row.unit) if row.unit >= 0 else row.name.removeprefix(row.layer).lstrip(":. ") or row.name
+    def _short(self, at: int) -> str:
+        """Name a patch within its layer, with its score."""
+        row = self.rows[at]
+        name = str(row.unit) if row.unit >= 0 else row.name.removeprefix(row.layer).lstrip(":. ")
+        return f"{name}  {percent(self._known[at])}".strip()
 
     def _tell(self, row: int, column: int) -> str:
         at = int(self._grid[row, column])

@@ -37,11 +37,11 @@ CORRUPTIONS = {
     "hue": "other hues",
 }
 PARTS = {
-    "layer": ("layers", "Each layer as a whole"),
     "branch": ("branches", "What a concatenation is put together from"),
     "unit": ("channels", "Each unit, at all positions"),
     "cell": ("positions", "Each place in the image, or token, in all units"),
     "head": ("heads", "Each attention head"),
+    "layer": ("layers", "Each layer as a whole"),
     "region": ("a region", "All that lies inside a box on the image, and all that lies outside"),
     "family": ("families", "The investigation's families of units, each as one"),
     "direction": ("directions", "Directions of a set, or latents of a sparse autoencoder"),
@@ -176,6 +176,8 @@ class PatchingSettings(QWidget):
     def _on_model(self) -> None:
         session = self._session
         layers = list(session.layers.values())
+        if layers and self.kind in ("branch", "head") and not sensible_layers(layers, self.kind):
+            self.part.setCurrentIndex(self.part.findData("cell"))  # every network has positions
         self.layers.offer([layer.name for layer in layers if layer.units > 1], sensible_layers(layers, self.kind))
         for line in (self.of_class, self.against):
             line.completer().setModel(QStringListModel(list(session.model.labels) if session.model is not None else [], line))

@@ -15,6 +15,9 @@ PLURAL = {
     "family": "families", "direction": "directions",
 }  # fmt: skip
 
+ALIKE = 1e-4
+"""Scores that differ by no more have no order."""
+
 
 def percent(value: float | None) -> str:
     """Write a part of one."""
@@ -45,7 +48,7 @@ def agreement(one: np.ndarray, other: np.ndarray) -> float | None:
     if known.sum() < 3:
         return None
     ranks = [values[known].argsort().argsort() for values in (one, other)]
-    if np.ptp(one[known]) == 0 or np.ptp(other[known]) == 0:
+    if min(np.ptp(one[known]), np.ptp(other[known])) < ALIKE:
         return None
     return float(np.corrcoef(*ranks)[0, 1])
 

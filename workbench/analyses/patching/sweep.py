@@ -204,13 +204,14 @@ class Sweep:
                 runs = [run for run in runs if run[0] in what]
                 for chunk in patcher.chunks(len(patches), len(rows)):
                     at = order[chunk]
+                    note = f"patching {patcher.layer.name}" + (" from unrelated images" if "denoise" not in what else "")
+                    chosen = [patches[each] for each in (at - start).tolist()]
                     for name, columns, base, other, put in runs:
-                        chosen = [patches[each] for each in (at - start).tolist()]
+                        steps.tell(note)  # a run takes a second or two: whoever cancels should not wait for all of them
                         said = read(patcher.run(base, other, chosen, put)).cpu().double().numpy()
                         self.found[name][np.ix_(at, columns)] = said[2:] - said[0]
                         if name == "denoise":
                             self.found["whole"][rows] = said[1] - said[0]
-                    note = f"patching {patcher.layer.name}" + (" from unrelated images" if "denoise" not in what else "")
                     steps.tell(note, len(at), partial=self.showing)
                 start += len(patches)
 
