@@ -14,11 +14,13 @@ from torch import nn
 
 from workbench.analyses.analysis import Result
 from workbench.analyses.patching import ActivationPatching
+from workbench.analyses.patching.parts import cells_inside
 from workbench.direction_set import DirectionSet
 from workbench.images.array_set import ArraySet
 from workbench.input_error import InputError
 from workbench.models.further_input import FurtherInput
-from workbench.models.patching import Patcher, patches_of, scores
+from workbench.models.layer import Layer
+from workbench.models.patching import Patcher, cells, patches_of, scores
 from workbench.models.traced_model import Preprocessing, TracedModel
 from workbench.task import Cancelled, Task
 
@@ -97,6 +99,14 @@ def test_what_differs_is_inside_the_region_and_not_outside(model: TracedModel, s
         ActivationPatching(layers=("parts.flat",), part="region", region=(0, 0, 1, 0.5), pairs=16).run(model, shown)
     with pytest.raises(InputError, match="give the region"):
         ActivationPatching(layers=(RELU,), part="region", pairs=16).run(model, shown)
+
+
+def test_tokens_have_places_in_the_image_those_of_a_text_have_none() -> None:
+    patches, text = Layer("blocks.0", "add", (17, 8), -1), Layer("transformer", "add", (32, 8), -1)
+    assert cells_inside(patches, (SIDE, SIDE), (0, 0, 0.5, 0.25)).tolist() == [1, 5], "behind the class token, four in a row"
+    assert cells_inside(Layer("map", "conv2d", (8, 4, 6), 0), (SIDE, SIDE), (0.4, 0.9, 0.6, 1)).tolist() == [11, 17]
+    assert cells(patches)[:3] == ["token 0", "row 0, column 0", "row 0, column 1"]
+    assert cells(text, seen=False)[31] == "token 31" and cells(text)[31] != "token 31"
 
 
 def test_a_family_is_patched_as_one(model: TracedModel, shown: ArraySet) -> None:

@@ -25,14 +25,14 @@ class LayerMatrix(MatrixView):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._layers: tuple[str, ...] = ()
-        self._texts: tuple[tuple[str, ...], ...] = ()
+        self._texts: tuple[tuple[tuple[str, str], ...], ...] = ()
         self.setAccessibleName("Scores by layer and part")
 
     def show_scores(
         self,
         values: np.ndarray,
         layers: Sequence[str],
-        texts: Sequence[Sequence[str]],
+        texts: Sequence[Sequence[tuple[str, str]]],
         *,
         label: str,
         title: str,
@@ -47,7 +47,7 @@ class LayerMatrix(MatrixView):
         layers
             Names of the rows.
         texts
-            What is written into the cells of each row, where there is room.
+            Name and score that are written into the cells of each row; the name is shortened, or left out, where there is little room.
         """
         self._layers, self._texts = tuple(layers), tuple(tuple(row) for row in texts)
         rows, columns = values.shape
@@ -96,7 +96,7 @@ class LayerMatrix(MatrixView):
         if columns <= WRITTEN and frame.height() / rows >= metrics.height():
             colours = self._scale.colours(self._map)
             for row, texts in enumerate(self._texts):
-                for column, text in enumerate(texts):
+                for column, (name, figure) in enumerate(texts):
                     corner, end = (
                         QPointF(
                             self._from_image((column + side) / columns, frame, True), self._from_image((row + side) / rows, frame, False)
@@ -106,5 +106,8 @@ class LayerMatrix(MatrixView):
                     room = QRectF(corner, end).adjusted(3, 0, -3, 0)
                     light = colours[row, column] @ np.array([0.3, 0.59, 0.11]) > 140
                     painter.setPen(Qt.GlobalColor.black if light else Qt.GlobalColor.white)
-                    painter.drawText(room, Qt.AlignmentFlag.AlignCenter, elided(text, room.width(), small, Qt.TextElideMode.ElideMiddle))
+                    left = room.width() - metrics.horizontalAdvance(f"  {figure}")
+                    shown = elided(name, left, small) if left > metrics.horizontalAdvance("mm…") else ""
+                    if metrics.horizontalAdvance(figure) <= room.width():  # a figure is whole or not there
+                        painter.drawText(room, Qt.AlignmentFlag.AlignCenter, f"{shown}  {figure}".strip())
         painter.restore()

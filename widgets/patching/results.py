@@ -174,7 +174,7 @@ class PatchingResults(QWidget):
                 places = places[np.argsort(-np.nan_to_num(self._known[places], nan=-np.inf), kind="stable")]
             self._grid[row, : len(places[:most])] = places[:most]
         values = np.where(self._grid >= 0, self._known[self._grid], np.nan)
-        texts = [[self._short(at) if at >= 0 else "" for at in line] for line in self._grid.tolist()]
+        texts = [[self._short(at) if at >= 0 else ("", "") for at in line] for line in self._grid.tolist()]
         order = "strongest first" if told["part"] in SORTED else "in their order"
         left = f"; the first {most} of each" if max(told["in_layer"]) > most else ""
         caption = "layers, from the input on" if told["part"] == "layer" else f"{self._parts} of each layer, {order}{left}"
@@ -183,11 +183,11 @@ class PatchingResults(QWidget):
             tell=self._tell, made_from=self._made_from,
         )  # fmt: skip
 
-    def _short(self, at: int) -> str:
-        """Name a patch within its layer, with its score."""
+    def _short(self, at: int) -> tuple[str, str]:
+        """Name a patch within its layer, and give its score."""
         row = self.rows[at]
         name = str(row.unit) if row.unit >= 0 else row.name.removeprefix(row.layer).lstrip(":. ")
-        return f"{name}  {percent(self._known[at])}".strip()
+        return name, percent(self._known[at])
 
     def _tell(self, row: int, column: int) -> str:
         at = int(self._grid[row, column])
