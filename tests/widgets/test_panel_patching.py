@@ -21,6 +21,7 @@ from workbench.jobs.direction_requests import ListDirections
 from workbench.jobs.requests import LoadModel, RunAnalysis
 from workbench.kept_image import KeptImage
 from workbench.models.layer import Layer, Unit
+from workbench.patching_table import columns_of, write_table
 from workbench.unit_families import Family
 
 ACT, ADD, STEM = "blocks.1.act", "blocks.0:add", "stem.act"
@@ -285,3 +286,11 @@ def test_all_parts_together_are_no_finding():
     result = found(request)
     result.summary["joint"][0]["of"] = 3
     assert about(result).startswith("stem.act:") and "unrelated images at most 2.0 %" in about(result)
+
+
+def test_a_parquet_file_holds_the_table_and_its_origin(tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    request = RunAnalysis("ActivationPatching", {"part": "unit", "layers": [STEM, ACT], "put": "resample", "corruption": "blur"}, "a", "b")
+    result = found(request, 7)
+    table = parquet.read_table(write_table(result, tmp_path / "table.parquet"))
+    assert table.to_pydict() == columns_of(result) and table.schema.metadata[b"model"] == b"a"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import Qt
 from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import (
     QHBoxLayout,
@@ -45,8 +45,6 @@ def sensible_layers(layers: Sequence[Layer], part: str) -> list[str]:
 
 class LayerChoice(QToolButton):
     """A button that says which layers are chosen, and opens their list."""
-
-    changed = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -125,7 +123,6 @@ class LayerChoice(QToolButton):
         self._text = text
         self.setToolTip("Layers that are patched: " + (", ".join(chosen) or "none"))
         self._fit()
-        self.changed.emit()
 
     def _fit(self) -> None:
         self.setText(self.fontMetrics().elidedText(self._text, Qt.TextElideMode.ElideRight, max(60, self.width() - 28)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QStringListModel, Qt, Signal
+from PySide6.QtCore import QStringListModel, Qt
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -62,8 +62,6 @@ PUTS = {
 
 class PatchingSettings(QWidget):
     """Three pairs of label and field in a line; what does not matter for a choice is not there. The panel lays out `twin`."""
-
-    changed = Signal()
 
     def __init__(self, session: Session, parent: QWidget) -> None:
         super().__init__(parent)
@@ -244,7 +242,6 @@ class PatchingSettings(QWidget):
             field.setVisible(field in shown[metric])
         if metric == "unit" and not self.unit.text() and self._session.unit is not None:
             self.unit.setText(str(self._session.unit))
-        self.changed.emit()
 
     # ------------------------------------------------------------------------------------------------ what is asked
 

@@ -8,7 +8,7 @@ any patch are rows of the same batch, so that "nothing patched" and "everything 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -73,11 +73,6 @@ class Patch:
         else:
             units, cells = (torch.from_numpy(each).to(view.device) for each in (self.units, self.cells))
             view[:, units[:, None], cells] = value[:, units[:, None], cells]
-
-    def within(self, cells: Indices, name: str) -> Patch:
-        """Return the same part at these positions only, under another name; what it has no share of stays out."""
-        kept = cells if self.cells is None else np.intersect1d(self.cells, cells)
-        return replace(self, name=name, cells=kept)
 
     def of(self, effect: Float[Tensor, "pair unit cell"]) -> Float[Tensor, " pair"]:
         """Return the sum over its part of what was computed for each unit and cell; not for a direction."""

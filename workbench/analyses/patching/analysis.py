@@ -280,8 +280,7 @@ class ActivationPatching(Analysis):
         if self.part == "direction":
             labels = next(known for known in model.directions if known.name == self.directions).labels
             told["labels"] = list(labels)
-        grids = {name: model.layer(name).positions for name in parts}
-        return told | {"grids": [list(grid) for grid in grids.values()]}
+        return told
 
     def _counted(self, whole: npt.NDArray[np.float64], known: npt.NDArray[np.bool_]) -> dict[str, Any]:
         difference = plain(float(whole[known].mean())) if known.any() else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -135,6 +136,6 @@ def _cut_down(model: TracedModel, name: str, patches: Sequence[Patch], region: B
     cells = cells_inside(model.layer(name), model.preprocessing.size, region)
     if patches and patches[0].cells is not None:
         return [patch for patch in patches if patch.cells is not None and np.isin(patch.cells, cells).all()]
-    return [patch.within(cells, f"{patch.name} inside") for patch in patches]
+    return [replace(patch, name=f"{patch.name} inside", cells=cells) for patch in patches]
 
 
