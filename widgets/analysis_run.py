@@ -37,6 +37,8 @@ class AnalysisRun(QObject):
 
     said = Signal(str, bool)
     """A line for the user, and whether something went wrong."""
+    shown = Signal(object)
+    """What can be shown already, as the analysis gives it."""
     done = Signal(object)
     """The result."""
 
@@ -87,6 +89,8 @@ class AnalysisRun(QObject):
             return
         if event.ended:
             self._swap(running=False)
+        if event.partial is not None:
+            self.shown.emit(event.partial)
         if event.state == "failed":
             self.said.emit(event.error, True)
         elif event.state == "cancelled":

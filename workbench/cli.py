@@ -69,9 +69,12 @@ class TerminalTask(Task):
         self._next = 0.0 if self._terminal else time.monotonic() + QUIET
         self._progress = Progress()
         self._width = 0
+        self.so_far: Result | None = None
 
     def step(self, done: float, total: float, partial: object = None, note: str = "") -> None:
-        """Redraw the bar, not too often."""
+        """Redraw the bar, not too often; keep what was found so far where that is a result of its own."""
+        if isinstance(partial, Mapping) and "result" in partial:
+            self.so_far = partial["result"]
         now = time.monotonic()
         self._progress.add(now, done, total, note)
         if now < self._next:
@@ -464,7 +467,13 @@ def _run(
     if images is not None:
         engine.images(images, task)
     open_model(engine, model, allow_code, task)
-    result = RunAnalysis(analysis, parameters, model, images).run(engine, task)
+    try:
+        result = RunAnalysis(analysis, parameters, model, images).run(engine, task)
+    except KeyboardInterrupt:
+        if task.so_far is not None:
+            write(task.so_far, folder)
+            task.say(f"what was found until now is in {out}, marked as incomplete")
+        raise
     write(result, folder)
     if skipped := skipped_images(result.summary):
         task.say(skipped)

@@ -59,7 +59,7 @@ class EffectList(ViewWidget):
         super().__init__(parent)
         self._linked = linked
         self._effects: tuple[Effect, ...] = ()
-        self._label, self._zero, self._focused = "", 0.0, -1
+        self._label, self._zero, self._focused, self._marked = "", 0.0, -1, -1
         self._null_name = ""
         self._null: tuple[float, float] | None = None
         self._span = (0.0, 1.0)
@@ -106,13 +106,18 @@ class EffectList(ViewWidget):
         self.title, self._label, self._zero, self._null = title, label, zero, null
         self._null_name = null_name
         self.made_from = made_from or {}
-        self._focused = -1
+        self._focused = self._marked = -1
         ends = [zero, *(null or ())]
         for effect in effects:
             ends += [end for end in (effect.value, effect.low, effect.high) if math.isfinite(end)]
         self._span = span or (min(ends), max(max(ends), min(ends) + 1e-12))
         self.setAccessibleDescription(", ".join(f"{effect.name} {self._text(effect)}" for effect in self._effects[:12]))
         self.setFixedHeight(round(len(effects) * LINE + (LINE if label else 0) + 8) if effects else 0)
+        self.update()
+
+    def mark(self, place: int) -> None:
+        """Point at one line; -1 for none."""
+        self._marked = place
         self.update()
 
     def _text(self, effect: Effect) -> str:
@@ -151,6 +156,8 @@ class EffectList(ViewWidget):
             line = QRectF(left, bars.top() + place * LINE, right - left, LINE)
             if place == self._focused and self.hasFocus():
                 painter.fillRect(line, blend(ink.accent, ink.paper, 0.25))
+            if place == self._marked:
+                painter.fillRect(QRectF(line.left() - 6, line.top() + 2, 3, LINE - 4), ink.marker)
             painter.setFont(font)
             painter.setPen(ink.text)
             names = QRectF(line.left(), line.top(), bars.left() - left - 8, LINE)

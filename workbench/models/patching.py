@@ -99,11 +99,17 @@ def patches_of(model: TracedModel, layer: str, kind_of: Kind) -> list[Patch]:
         return [Patch(branch, name, units) for branch, units in branches(model.graph, name)]
     if kind_of == "head":
         return [Patch(f"{name} head {head}", name, units) for head, units in enumerate(heads(model.graph, name))]
-    return [Patch(f"{name} at {place}", name, None, np.array([cell])) for cell, place in enumerate(cells(found))]
+    seen = model.graph.node(name) in model.graph.downstream([model.graph.name(model.graph.inputs[0])]) and model.sees
+    return [Patch(f"{name} at {place}", name, None, np.array([cell])) for cell, place in enumerate(cells(found, seen))]
 
 
-def cells(layer: Layer) -> list[str]:
+def cells(layer: Layer, seen: bool = True) -> list[str]:
     """Return what the positions of a layer are called: row and column, or a token's number.
+
+    Parameters
+    ----------
+    seen
+        Whether it reads the image: the tokens of a text are no patches of one.
 
     Raises
     ------
@@ -113,6 +119,8 @@ def cells(layer: Layer) -> list[str]:
     shape = layer.positions
     if int(np.prod(shape)) < 2:
         raise InputError(f"{layer.name} has one position only; patch its units")
+    if len(shape) == 1 and not seen:
+        return [f"token {token}" for token in range(shape[0])]
     grid = patch_grid(shape[0]) if len(shape) == 1 else None
     if grid is not None:
         prefix, _, columns = grid
@@ -177,16 +185,21 @@ class Patcher:
     layer
         What is patched.
     target
-        What is read, one or several layers (or the output).
+        The layer that is read; the output by default.
+    hold
+        Layers on the way that keep what they are in the run that is patched: only what goes past them counts.
     """
 
-    def __init__(self, model: TracedModel, layer: str, target: str | None = None) -> None:
+    def __init__(self, model: TracedModel, layer: str, target: str | None = None, hold: Sequence[str] = ()) -> None:
         self.model, self.layer = model, model.layer(layer)
         graph = model.graph
         self.target = graph.name(graph.node(target or graph.output))
         if graph.node(self.target) not in graph.downstream([self.layer.name]):
             raise InputError(f"{self.layer.name} does not feed {self.target}; patch a layer before it")
-        self.reads = [self.layer.name, *graph.frontier([self.layer.name], [self.target])]
+        begin = list(dict.fromkeys([self.layer.name, *(graph.name(graph.node(name)) for name in hold)]))
+        if self.target in begin[1:]:
+            raise InputError(f"{self.target} is what is read; it cannot be held")
+        self.reads = [*begin, *graph.frontier(begin, [self.target])]
         self.piece = graph.cut(self.reads, [self.target])
         places = [batch_of(graph.node(name)) for name in (*self.reads, self.target)]
         if any(place is None for place in places):
@@ -219,9 +232,21 @@ class Patcher:
         Tensor
             The first row is the run `base`, the second the run `other`, then one row a patch; all of one batch.
         """
+        value = other[0] if put is None else put.to(base[0]).expand_as(other[0])
+        return self.run_rows(base, other, [(row, patch, value) for row, patch in enumerate(patches, start=2)], len(patches) + 2)
+
+    def run_rows(
+        self, base: Sequence[Tensor], other: Sequence[Tensor], writes: Sequence[tuple[int, Patch, Tensor]], number: int
+    ) -> Float[Tensor, "row pair *output"]:
+        """Return the target for so many rows: all are the run `base`, but the second the run `other`, and for what is written into them.
+
+        Parameters
+        ----------
+        writes
+            Row, patch, and the activation of the layer that it takes its part from.
+        """
         pairs = self._pairs(base[0])
-        total = (len(patches) + 2) * pairs
-        rows = len(patches) + 2 + -(-(-total % 8) // pairs)  # an odd size would be computed by other kernels
+        rows = number + -(-(-number * pairs % 8) // pairs)  # an odd size would be computed by other kernels
         read = []
         for place, (axis, _) in enumerate(self._places):
             shape = list(base[place].shape)
@@ -231,16 +256,18 @@ class Patcher:
             parts[:] = base[place].unsqueeze(0)
             parts[1] = other[place]
             read.append(stacked)
-        value = self._flat(other[0] if put is None else put.to(base[0]).expand_as(other[0]))
         axis = self._places[0][0]
         parts = read[0].unflatten(axis, (rows, -1)).movedim(axis, 0)
-        for row, patch in enumerate(patches, start=2):
-            self._write(patch, parts[row], value)
+        flat: dict[int, Tensor] = {}
+        for row, patch, value in writes:
+            if id(value) not in flat:
+                flat[id(value)] = self._flat(value)
+            self._write(patch, parts[row], flat[id(value)])
         with torch.no_grad(), same_bits_in_every_row(self.piece):
             (output,) = self.piece(*read)
         axis, per_example = self._out
-        result: Tensor = output.unflatten(axis, (rows, -1)).movedim(axis, 0)[: len(patches) + 2]
-        return result if per_example == 1 else result.reshape(len(patches) + 2, pairs, -1)
+        result: Tensor = output.unflatten(axis, (rows, -1)).movedim(axis, 0)[:number]
+        return result if per_example == 1 else result.reshape(number, pairs, -1)
 
     def chunks(self, number: int, pairs: int, rows: int = ROWS) -> list[slice]:
         """Return which patches are tried together in a batch of so many examples."""

@@ -1,26 +1,32 @@
-"""Activation patching: the declaration, and the sweep over pairs, layers and patches."""
+"""Activation patching: the declaration, and what is asked of the sweep."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from pydantic import Field
-from torch import Tensor
+from pydantic import Field, field_validator
 
 from workbench.analyses.analysis import Analysis, Result, register
 from workbench.analyses.patching.figures import effects, halves, scatter
 from workbench.analyses.patching.findings import findings
-from workbench.analyses.patching.metric import WORDS, Metric, MetricOf, Reading
-from workbench.analyses.patching.pairs import Pairs, draw_pairs
+from workbench.analyses.patching.metric import Metric, MetricOf
+from workbench.analyses.patching.pairs import Pairs, draw_pairs, drawn_pair
+from workbench.analyses.patching.parts import Part, in_graph, parts_of, reading
+from workbench.analyses.patching.scores import oriented, scored
+from workbench.analyses.patching.sweep import RANDOM, Steps, Sweep
+from workbench.analyses.unit_activations import Box
 from workbench.bootstrap import first_half, ratio_of_means
 from workbench.classes import classes_of, has_classes
+from workbench.direction_set import find_directions
 from workbench.finite import plain
+from workbench.images.image_set import load_images
 from workbench.input_error import InputError
-from workbench.models.patching import Kind, Patch, Patcher, estimate, patches_of
+from workbench.models.patching import Patch, Patcher
+from workbench.models.path_patching import PathPatcher, place_of
 from workbench.task import Task
 
 if TYPE_CHECKING:
@@ -29,12 +35,9 @@ if TYPE_CHECKING:
     from workbench.images.image_set import ImageSet
     from workbench.models.traced_model import TracedModel
 
-Array = npt.NDArray[np.float64]
-HALVES, BOOTSTRAP = 10, 11
+Arrays = dict[str, npt.NDArray[Any]]
+HALVES, BOOTSTRAP, OTHERS = 10, 11, 12
 """What random numbers are drawn for, each from a stream of its own (`pairs` has others)."""
-DIRECTIONS = ("denoise", "noise")
-TOGETHER = 4
-"""Pairs that are patched in one batch."""
 LEAST = 0.05
 """Part of the median difference between two runs of a pair below which a pair says nothing."""
 SHOWN = 40
@@ -51,39 +54,82 @@ class ActivationPatching(Analysis):
     0 when nothing comes with the part, 1 when everything does; patching nothing and everything are rows of each batch and give these
     exactly. With `put` ``mean`` or ``zero`` the direction noise puts the layer's mean over the clean images, or 0, instead.
 
-    Beside each exact score stands attribution patching, its first-order estimate. Of the layers' parts the `top` best of one half of the
-    pairs (by the concept of the clean image) are patched together on the other half, beside the sum of what each gives alone there. In
-    *unaligned* pairs, the null, the part comes from the clean image of another pair, of a third class where there is one; with `twin` a
-    network of random weights is patched as well. Intervals are of 95 %, by bootstrap over concepts. Pairs whose two runs differ by less
-    than 5 % of the median pair are left out and counted.
+    With `through` it is path patching (Goldowsky-Dill et al. 2023): of what a part changes only what that receiver hears counts, and with
+    `hold` only what gets there past some layers. The score is still a part of the whole difference.
+
+    Attribution patching, the first-order estimate, comes first, for all parts; then every part exactly. Of the layers' parts the `top` best
+    of one half of the pairs (by the concept of the clean image) are patched together on the other half, beside the sum of what each gives
+    alone there and as many parts at random. In *unaligned* pairs, the null, the part comes from the clean image of another pair, of a third
+    class where there is one; with `twin` a network of random weights is patched as well. Intervals are of 95 %, by bootstrap over concepts.
+    Pairs whose two runs differ by less than 5 % of the median pair are left out and counted.
+
+    With `clean_file` and `corrupt_file` the one pair of these two images is patched: there are no intervals and no halves then, the best
+    are patched together where they were chosen, and the null are the activations of 4 random images of the set, which come last.
+
+    What was found so far is shown meanwhile as a result of its own, ``incomplete`` in its summary: whoever cancels keeps it.
 
     Arrays; p is a patch in the order of the summary's ``names``, i a pair:
 
     ``layer``
         int32 ``p``: place of its layer in the summary's ``layers``.
     ``denoise`` ``noise``
-        float64 ``p i``: m - m_base of each patch.
+        float64 ``p i``: m - m_base of each patch; NaN where it was not tried yet. Its sign is turned in pairs whose clean image has less
+        of the metric than the corrupt one, as it may be of a unit, a text or a chosen class: no two pairs cancel one another.
     ``denoise_estimate`` ``noise_estimate`` ``unaligned``
-        float64 ``p i``: the same by attribution; and, denoising, from another pair.
+        float64 ``p i``: the same by attribution; and, denoising, from another pair (of a drawn pair a column for each unrelated image).
     ``whole``
-        float64 ``i``: m_clean - m_corrupt.
+        float64 ``i``: m_clean - m_corrupt, turned likewise.
     ``twin`` ``twin_whole``
         Of the random network: as ``denoise`` and ``whole``.
+    ``denoise_score`` ``denoise_low`` ``denoise_high`` ``denoise_attribution`` (and of ``noise``)
+        float64 ``p``: score, interval, and score by attribution.
+    ``unaligned_score`` ``unaligned_high`` ``twin_score``
+        float64 ``p``: score in unaligned pairs, the upper end of its interval (of a drawn pair the largest); that of the random network.
     ``clean`` ``partner``
-        int64 ``i``: images of the set.
+        int64 ``i``: images of the set; -1 for a pair that was drawn.
     ``half``
         bool ``i``: whether a pair stands in the half that the best are chosen on.
+    ``clean_image`` ``corrupt_image``
+        uint8 ``y x 3``: the first pair, as the network reads it.
     """
 
     title: ClassVar[str] = "Activation patching"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     needs_images: ClassVar[bool] = True
 
-    layers: tuple[str, ...] = Field(description="Layers whose parts are patched, one part at a time.")
-    part: Kind = Field(default="layer", description="What is patched: a layer, a branch, a unit, a cell (position or token), a head.")
-    corruption: Literal["swap", "patch swap", "blur", "occlusion"] = Field(default="swap", description="What makes the corrupt image.")
-    metric: Metric = Field(default="logit difference", description="What is read off.")
+    layers: tuple[str, ...] = Field(
+        default=(), description="Layers whose parts are patched, one part at a time; none for families and directions, which have theirs."
+    )
+    part: Part = Field(
+        default="layer",
+        description="What is patched: a layer, a branch, a unit, a cell (position or token), a head, a region, a family, a direction.",
+    )
+    region: Box | None = Field(
+        default=None, description="Patch only inside this part of the image: top, left, bottom, right in fractions of it; empty for all."
+    )
+    families: dict[str, str] = Field(
+        default={}, description='Families by name with their units, for the part family, such as {"curves": "mixed3b:1,5"}.'
+    )
+    directions: str = Field(
+        default="", description="Name of the directions or sparse autoencoder whose directions are patched, for the part direction."
+    )
+    through: str = Field(
+        default="", description="Path patching: the layer or units (mixed4b:12) that alone hear what is patched; empty for all paths."
+    )
+    hold: tuple[str, ...] = Field(default=(), description="Layers on the way to the receiver that stay as they are: paths past them.")
+    corruption: Literal["swap", "patch swap", "blur", "occlusion", "hue"] = Field(
+        default="swap", description="What makes the corrupt image."
+    )
+    clean_file: str = Field(default="", description="A clean image file, to patch one pair in place of pairs of the set.")
+    corrupt_file: str = Field(default="", description="The corrupt image file of that pair.")
+    metric: Metric = Field(
+        default="logit difference", description="What is read off; loss and logit are of one class, similarity is that of a CLIP to a text."
+    )
+    of_class: str = Field(default="", description="The class that is read, for logits and loss; empty for that of the clean image.")
+    against: str = Field(default="", description="The class whose logit is subtracted; empty for that of the corrupt image.")
     unit: str = Field(default="", description="The unit that is read, for the metric unit, such as mixed4a:12.")
+    text: str = Field(default="", description="The text of the metric similarity; empty for the one that the network was opened with.")
+    against_text: str = Field(default="", description="A text whose similarity is subtracted; empty for none.")
     put: Literal["resample", "mean", "zero"] = Field(
         default="resample", description="What noise puts: the corrupt run's activation, the clean images' mean, or 0."
     )
@@ -92,109 +138,233 @@ class ActivationPatching(Analysis):
     twin: bool = Field(default=False, description="Patch a network of random weights, too, as a null.")
     seed: int = Field(default=0, ge=0, lt=2**31, description="Of pairs, halves, bootstrap and the random network.")
 
+    @field_validator("region")
+    @classmethod
+    def _is_a_region(cls, value: Box | None) -> Box | None:
+        if value is not None and not (0 <= value[0] < value[2] <= 1 and 0 <= value[1] < value[3] <= 1):
+            raise ValueError("a region is top, left, bottom, right with 0 <= top < bottom <= 1 and 0 <= left < right <= 1")
+        return value
+
+    @property
+    def drawn(self) -> bool:
+        """Whether one pair of two files is patched.
+
+        Raises
+        ------
+        InputError
+            When only one of the two files is given.
+        """
+        if bool(self.clean_file) != bool(self.corrupt_file):
+            raise InputError("give both files of the pair, the clean and the corrupt one, or none")
+        return bool(self.clean_file)
+
+    def key(self, model: TracedModel, images: ImageSet | None = None) -> str:
+        """Content key of the result; that of the files and of the directions is part of it."""
+        given = self._given()
+        key = super().key(model, images)
+        return hashlib.sha256(f"{key} {sorted(given.items())}".encode()).hexdigest()[:32] if given else key
+
+    def provenance(self, model: TracedModel, images: ImageSet | None) -> dict[str, Any]:
+        """Say what the numbers were made from, the files and directions among it."""
+        return super().provenance(model, images) | self._given()
+
+    def _given(self) -> dict[str, str]:
+        found = {}
+        if self.drawn:
+            found = {name: load_images(f"files:{getattr(self, name)}").content_hash for name in ("clean_file", "corrupt_file")}
+        if self.part == "direction" and self.directions:
+            found["directions"] = find_directions(self.directions).digest
+        return found
+
     def compute(
         self, model: TracedModel, images: ImageSet | None, task: Task
     ) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
-        """Draw the pairs, patch every part in both directions, then the best together."""
+        """Draw the pairs, estimate every part, patch it in both directions, then the best together."""
         assert images is not None
-        metric = MetricOf.of(model, self.metric, self.unit)
-        names = model.graph.sort(model.layer(name).name for name in self.layers)
-        if not names:
-            raise InputError("name at least one layer")
-        patchers = [Patcher(model, name, metric.target) for name in names]
-        parts = [patches_of(model, name, self.part) for name in names]
+        made_from = self.provenance(model, images)
+        layers: Sequence[str] = self.layers
+        if self.part == "direction":
+            model = in_graph(model, self.directions)
+            layers = (reading(model, self.directions),)
+        metric = self._metric(model)
+        parts = parts_of(model, layers, self.part, self.region, self.families)
+        patchers = self._patchers(model, list(parts), metric.target)
         task.step(0, 0, note="reading the pairs")
         pairs, classes = self._pairs(model, images)
-        number = sum(map(len, parts))
-        steps = _Steps(task, (1 + self.twin) * number * -(-len(pairs) // TOGETHER))
-        work = _Work(model, metric, patchers, pairs, classes, self.corruption == "swap", self.put, steps)
-        if self.put == "mean":
-            work.average()
-        found = work.sweep(parts)
-        if self.twin:
-            other = model.twin(self.seed)
-            twins = [Patcher(other, name, metric.target) for name in names]
-            random = _Work(other, metric, twins, pairs, classes, self.corruption == "swap", "resample", steps).sweep(parts, alone=True)
-            found |= {"twin": random["denoise"], "twin_whole": random["whole"]}
         concept = images.concepts
         groups = np.unique([concept[index] for index in pairs.indices.tolist()], return_inverse=True)[1]
-        whole = found["whole"]
-        known = np.abs(whole) >= LEAST * np.median(np.abs(whole)) if np.median(np.abs(whole)) > 0 else np.zeros(len(whole), bool)
-        if known.sum() < 8 or len(np.unique(groups[known])) < 2:
-            raise InputError(f"only {int(known.sum())} of {len(whole)} pairs differ in the {WORDS[self.metric]}; choose another corruption")
-        half = first_half(groups, [self.seed, HALVES])
-        layer = np.repeat(np.arange(len(names), dtype=np.int32), [len(each) for each in parts])
-        joint = self._joint(work, parts, layer, found, known & half, known & ~half, groups)
-        arrays: dict[str, npt.NDArray[Any]] = {name: values[..., known] for name, values in found.items()}
-        arrays |= {"layer": layer, "clean": pairs.indices[known], "partner": pairs.partners[known], "half": half[known]}
-        every = [patch.name for each in parts for patch in each]
-        table = [
-            {"name": name, "layer": names[place]} | self._scores(arrays, row, groups[known])
-            for row, (name, place) in enumerate(zip(every, layer.tolist(), strict=True))
-        ]
-        summary = {
-            "layers": names,
-            "part": self.part,
-            "corruption": self.corruption,
-            "metric": WORDS[self.metric] + (f" {self.unit}" if self.metric == "unit" else ""),
-            "put": self.put,
-            "pairs": int(known.sum()),
-            "left_out": int((~known).sum()),
-            "clean_minus_corrupt": plain(float(whole[known].mean())),
-            "names": every,
-            "joint": joint,
-        }
-        summary |= findings(arrays, len(names), groups[known])
-        best = sorted(table, key=lambda row: -(row["denoise"] if row["denoise"] is not None else -np.inf))
-        return arrays, summary | {"patches": table if len(table) <= SHOWN else best[:SHOWN]}
+        swaps = self.drawn or self.corruption == "swap"
+        sweep = Sweep(model, metric, patchers, list(parts.values()), pairs, classes, swaps, self.put)
+        told = self._about(parts, pairs, metric, model)
+
+        def show() -> dict[str, Result]:
+            arrays, summary = self._so_far(sweep.found, pairs, told)
+            return {"result": Result(type(self).__name__, self.model_dump(mode="json"), arrays, summary, made_from)}
+
+        steps = Steps(task, (1 + self.twin + pairs.drawn) * sweep.size, show)
+        if self.put == "mean":
+            sweep.average(steps)
+        sweep.attribute(steps)
+        if pairs.drawn:  # the null takes longer than the scores themselves
+            sweep.run(steps, ("denoise", "noise"))
+            sweep.run(steps, ("unaligned",))
+        else:
+            sweep.run(steps, ("denoise", "noise", "unaligned"))
+        found = dict(sweep.found)
+        if self.twin:
+            other = model.twin(self.seed)
+            twins = self._patchers(other, list(parts), metric.target)
+            random = Sweep(other, self._metric(other), twins, sweep.parts, pairs, classes, swaps, "resample", showing=False)
+            random.run(steps, ("denoise",))
+            found |= {"twin": random.found["denoise"], "twin_whole": random.found["whole"]}
+        turned = np.where(found["whole"] < 0, -1.0, 1.0)
+        found = oriented(found, pairs.drawn)
+        known = self._known(found["whole"], groups, metric)
+        half = first_half(groups, [self.seed, HALVES]) if not pairs.drawn else np.zeros(1, bool)
+        arrays = self._arrays(found, pairs, told, known, groups)
+        arrays["half"] = half[known]
+        chosen, held = (known, known) if pairs.drawn else (known & half, known & ~half)
+        joint = self._joint(sweep, arrays["layer"], found, turned, (chosen, held), groups, steps)
+        summary = told | self._counted(found["whole"], known) | {"joint": joint, "incomplete": False}
+        summary |= findings(arrays, len(parts), groups[known])
+        return arrays, summary | {"patches": self._table(told["names"], told["layers"], arrays)}
+
+    def _metric(self, model: TracedModel) -> MetricOf:
+        if self.metric == "unit":
+            return MetricOf.of_unit(model, self.unit)
+        if self.metric == "similarity":
+            return MetricOf.of_texts(model, self.text, self.against_text)
+        return MetricOf.of_classes(model, self.metric, self.of_class, self.against if self.metric == "logit difference" else "")
+
+    def _patchers(self, model: TracedModel, layers: Sequence[str], target: str) -> list[Patcher | PathPatcher]:
+        if not self.through:
+            if self.hold:
+                raise InputError("layers are held on the way to a receiver; give what is patched through, too")
+            return [Patcher(model, name, target) for name in layers]
+        receiver = place_of(model, self.through)
+        return [PathPatcher(model, name, receiver, target, self.hold) for name in layers]
 
     def _pairs(self, model: TracedModel, images: ImageSet) -> tuple[Pairs, npt.NDArray[np.int64]]:
         """Return the pairs, and the class of each image of the set where it says one (-1 where not; empty where no image has one)."""
+        size = model.preprocessing.size
+        if self.drawn:
+            return drawn_pair(images, size, self.clean_file, self.corrupt_file, self.seed), np.zeros(0, np.int64)
         column, classes = classes_of(model, images) if has_classes(model) else ("", np.zeros(0, np.int64))
         usable = np.flatnonzero(classes >= 0) if column else np.arange(len(images))
         kinds: Sequence[object] = classes.tolist() if column else images.concepts
-        return draw_pairs(images, model.preprocessing.size, usable, kinds, self.pairs, self.corruption, self.seed), classes
+        return draw_pairs(images, size, usable, kinds, self.pairs, self.corruption, self.seed), classes
 
-    def _scores(self, arrays: dict[str, npt.NDArray[Any]], row: int, groups: npt.NDArray[np.integer]) -> dict[str, Any]:
-        told: dict[str, Any] = {}
-        for name, below in (("denoise", arrays["whole"]), ("noise", -arrays["whole"]), ("unaligned", arrays["whole"])):
-            score = ratio_of_means(arrays[name][row], groups, [self.seed, BOOTSTRAP], below)
-            told[name] = plain(score.value)
-            if name != "unaligned":
-                told |= {f"{name}_low": plain(score.low), f"{name}_high": plain(score.high)}
-        for name, sign in (("denoise", 1), ("noise", -1)):
-            told[f"{name}_estimate"] = plain(float(arrays[f"{name}_estimate"][row].mean() / (sign * arrays["whole"].mean())))
+    def _known(self, whole: npt.NDArray[np.float64], groups: npt.NDArray[np.integer], metric: MetricOf) -> npt.NDArray[np.bool_]:
+        """Tell which pairs differ enough to say something; InputError when these are too few."""
+        middle = float(np.median(np.abs(whole)))
+        known: npt.NDArray[np.bool_] = np.abs(whole) >= LEAST * middle if middle > 0 else np.zeros(len(whole), bool)
+        if self.drawn and not known.all():
+            raise InputError(f"the two images do not differ in the {metric.words}; draw another pair, or read something else")
+        if not self.drawn and (known.sum() < 8 or len(np.unique(groups[known])) < 2):
+            raise InputError(f"only {int(known.sum())} of {len(whole)} pairs differ in the {metric.words}; choose another corruption")
+        return known
+
+    def _about(self, parts: Mapping[str, Sequence[Patch]], pairs: Pairs, metric: MetricOf, model: TracedModel) -> dict[str, Any]:
+        """Return what is known of the patches before any was tried."""
+        told: dict[str, Any] = {
+            "layers": list(parts),
+            "part": self.part,
+            "corruption": "a drawn pair" if pairs.drawn else self.corruption,
+            "drawn": pairs.drawn,
+            "metric": metric.words,
+            "put": self.put,
+            "through": self.through,
+            "names": [patch.name for each in parts.values() for patch in each],
+            "in_layer": [len(each) for each in parts.values()],
+        }
+        if self.part == "direction":
+            labels = next(known for known in model.directions if known.name == self.directions).labels
+            told["labels"] = list(labels)
         return told
+
+    def _counted(self, whole: npt.NDArray[np.float64], known: npt.NDArray[np.bool_]) -> dict[str, Any]:
+        difference = plain(float(whole[known].mean())) if known.any() else None
+        return {"pairs": int(known.sum()), "left_out": int((np.isfinite(whole) & ~known).sum()), "clean_minus_corrupt": difference}
+
+    def _so_far(self, found: Mapping[str, npt.NDArray[Any]], pairs: Pairs, told: Mapping[str, Any]) -> tuple[Arrays, dict[str, Any]]:
+        """Return what was found so far, without intervals, halves and joint effects."""
+        found = oriented(found, pairs.drawn)
+        known = np.isfinite(found["whole"])
+        known &= np.abs(found["whole"]) >= LEAST * np.median(np.abs(found["whole"][known])) if known.any() else known
+        arrays = self._arrays(found, pairs, told, known, None)
+        arrays["half"] = np.zeros(int(known.sum()), bool)
+        summary = dict(told) | self._counted(found["whole"], known) | {"joint": [], "findings": [], "incomplete": True}
+        exact = int(np.isfinite(arrays["denoise_score"]).sum())
+        return arrays, summary | {"exact": exact, "patches": self._table(told["names"], told["layers"], arrays)}
+
+    def _arrays(
+        self,
+        found: Mapping[str, npt.NDArray[Any]],
+        pairs: Pairs,
+        told: Mapping[str, Any],
+        known: npt.NDArray[np.bool_],
+        groups: npt.NDArray[np.integer] | None,
+    ) -> Arrays:
+        apart = {"unaligned"} if pairs.drawn else set()
+        arrays: Arrays = {name: values.copy() if name in apart else values[..., known] for name, values in found.items()}
+        arrays |= scored(arrays, None if groups is None or pairs.drawn else groups[known], [self.seed, BOOTSTRAP], pairs.drawn)
+        arrays["layer"] = np.repeat(np.arange(len(told["layers"]), dtype=np.int32), told["in_layer"])
+        arrays |= {"clean": pairs.indices[known], "partner": pairs.partners[known]}
+        return arrays | {"clean_image": pairs.clean[0].copy(), "corrupt_image": pairs.corrupt[0].copy()}
+
+    @staticmethod
+    def _table(names: Sequence[str], layers: Sequence[str], arrays: Arrays) -> list[dict[str, Any]]:
+        """Return the patches with their figures; only the best where they are many."""
+        score, guess = arrays["denoise_score"], arrays["denoise_attribution"]
+        worth = np.nan_to_num(np.where(np.isfinite(score), score, guess), nan=-np.inf)
+        rows = range(len(names)) if len(names) <= SHOWN else np.argsort(-worth, kind="stable")[:SHOWN].tolist()
+        columns = {
+            f"{way}{end}": f"{way}{end or '_score'}" for way in ("denoise", "noise") for end in ("", "_low", "_high")
+        } | {"unaligned": "unaligned_score", "denoise_estimate": "denoise_attribution", "noise_estimate": "noise_attribution"}
+        return [
+            {"name": names[row], "layer": layers[int(arrays["layer"][row])]}
+            | {column: plain(float(arrays[array][row])) for column, array in columns.items()}
+            for row in rows
+        ]
 
     def _joint(
         self,
-        work: _Work,
-        parts: Sequence[Sequence[Patch]],
+        sweep: Sweep,
         layer: npt.NDArray[np.int32],
-        found: dict[str, Array],
-        chosen: npt.NDArray[np.bool_],
-        held: npt.NDArray[np.bool_],
+        found: Mapping[str, npt.NDArray[Any]],
+        turned: npt.NDArray[np.float64],
+        halves: tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]],
         groups: npt.NDArray[np.integer],
+        steps: Steps,
     ) -> list[dict[str, Any]]:
-        """Patch the best parts of each layer together, on the pairs they were not chosen on."""
+        """Patch the best parts of each layer together, on the pairs they were not chosen on; `turned` are the pairs' signs."""
         told: list[dict[str, Any]] = []
-        for place, patches in enumerate(parts):
+        chosen, held = halves
+        for place, patches in enumerate(sweep.parts):
             if len(patches) < 2 or not held.any() or not chosen.any():
                 continue
             rows = np.flatnonzero(layer == place)
             order = np.argsort(-found["denoise"][rows][:, chosen].mean(1), kind="stable")[: self.top]
-            together = work.together(place, [patches[at] for at in order.tolist()], np.flatnonzero(held))
+            random = np.random.default_rng([self.seed, OTHERS, place])
+            values = sweep.together(place, order.tolist(), np.flatnonzero(held), random, steps)
+            values = {name: each * (turned[:1] if self.drawn else turned[held]) for name, each in values.items()}
             whole = found["whole"][held]
-            score = ratio_of_means(together, groups[held], [self.seed, BOOTSTRAP], whole)
+            score = ratio_of_means(values["together"], groups[held], [self.seed, BOOTSTRAP], whole)
+            strange = values["unaligned"] / whole.mean() if self.drawn else values["unaligned"].mean() / whole.mean()
             alone = float(found["denoise"][rows[order]][:, held].mean(1).sum() / whole.mean())
             told.append(
                 {
-                    "layer": work.patchers[place].layer.name,
+                    "layer": sweep.patchers[place].layer.name,
                     "parts": [patches[at].name for at in order.tolist()],
+                    "of": len(patches),
                     "together": plain(score.value),
                     "together_low": plain(score.low),
                     "together_high": plain(score.high),
                     "sum_of_singles": plain(alone),
+                    "random_largest": plain(float((values["random"].mean(1) / whole.mean()).max())),
+                    "random_draws": RANDOM,
+                    "unaligned": plain(float(np.max(strange))),
+                    "held_out": not self.drawn,
                 }
             )
         return told
@@ -204,152 +374,7 @@ class ActivationPatching(Analysis):
         """Draw the scores, denoising against noising, exact against attribution, and one half of the pairs against the other."""
         figures = {"effects": effects(result)}
         if len(result.summary["names"]) > 2:
-            figures |= {"scatter": scatter(result), "halves": halves(result)}
+            figures["scatter"] = scatter(result)
+            if result.arrays["half"].any():
+                figures["halves"] = halves(result)
         return figures
-
-
-class _Steps:
-    """How far all of it is."""
-
-    def __init__(self, task: Task, total: int) -> None:
-        self._task, self._total, self._done = task, max(1, total), 0
-
-    def tell(self, note: str, more: int = 0) -> None:
-        """Say what is done."""
-        self._done += more
-        self._task.step(self._done, self._total, note=note)
-
-
-class _Work:
-    """The pairs in batches, and what is run on each."""
-
-    def __init__(
-        self,
-        model: TracedModel,
-        metric: MetricOf,
-        patchers: Sequence[Patcher],
-        pairs: Pairs,
-        classes: npt.NDArray[np.int64],
-        swaps: bool,
-        put: str,
-        steps: _Steps,
-    ) -> None:
-        self.model, self.metric, self.patchers, self.pairs, self.put, self._steps = model, metric, patchers, pairs, put, steps
-        self._classes, self._swaps = classes, swaps
-        self._means: list[Tensor] | None = None
-        self._batches = [np.arange(at, min(at + TOGETHER, len(pairs))) for at in range(0, len(pairs), TOGETHER)]
-
-    def inputs(self, rows: npt.NDArray[np.integer]) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-        """Return what the network reads of the clean and of the corrupt images of some pairs."""
-        model = self.model
-        return (
-            model.inputs(model.preprocess(self.pairs.clean[rows])),
-            model.inputs(model.preprocess(self.pairs.corrupt[rows])),
-        )
-
-    def reading(self, rows: npt.NDArray[np.integer], clean: tuple[Tensor, ...], corrupt: tuple[Tensor, ...]) -> Reading:
-        """Return the metric for some pairs: with their classes as the set says, or else as the network does."""
-        if self.metric.metric == "unit":
-            return self.metric.reading([], [], self.model.device)
-        with torch.no_grad():
-            said = [self.model.activations(x, [self.model.graph.output])[self.model.graph.output] for x in (clean, corrupt)]
-        one, other = (value.argmax(1).tolist() for value in said)
-        if len(self._classes):
-            one = self._classes[self.pairs.indices[rows]].tolist()
-            other = self._classes[self.pairs.partners[rows]].tolist()
-        if not self._swaps:  # the corrupt image shows nothing else: against the likeliest wrong class
-            wrong = said[1].clone()
-            wrong[torch.arange(len(one)), torch.tensor(one)] = -torch.inf
-            other = wrong.argmax(1).tolist()
-        return self.metric.reading(one, other, self.model.device)
-
-    def average(self) -> None:
-        """Take the mean of each layer over the clean images, as what is put."""
-        totals: list[Any] = [0.0] * len(self.patchers)
-        for rows in self._batches:
-            clean, _ = self.inputs(rows)
-            with torch.no_grad():
-                values = self.model.activations(clean, [patcher.layer.name for patcher in self.patchers])
-            for place, patcher in enumerate(self.patchers):
-                totals[place] = totals[place] + values[patcher.layer.name].cpu().double().sum(patcher.layer.batch_axis, keepdim=True)
-            self._steps.tell("averaging the activations")
-        number = [len(self.pairs) * patcher.layer.rows for patcher in self.patchers]
-        self._means = [(total / count).float() for total, count in zip(totals, number, strict=True)]
-
-    def sweep(self, parts: Sequence[Sequence[Patch]], alone: bool = False) -> dict[str, Array]:
-        """Patch every part of every layer on every pair; `alone` only by denoising."""
-        number = sum(map(len, parts))
-        names = ("denoise", "noise", "denoise_estimate", "noise_estimate", "unaligned")
-        found = {name: np.full((number, len(self.pairs)), np.nan) for name in names} | {"whole": np.full(len(self.pairs), np.nan)}
-        layers = [patcher.layer.name for patcher in self.patchers]
-        reads = list(dict.fromkeys(name for patcher in self.patchers for name in patcher.reads))
-        for rows in self._batches:
-            clean, corrupt = self.inputs(rows)
-            stranger = self.inputs(self.pairs.strangers[rows])[0]
-            read = self.reading(rows, clean, corrupt)
-            with torch.no_grad():
-                of_clean, of_corrupt, of_stranger = (self.model.activations(x, reads) for x in (clean, corrupt, stranger))
-
-            def metric(value: Tensor, read: Reading = read) -> Tensor:
-                return read(value[None])[0]
-
-            guesses = {}
-            if not alone:
-                guesses["denoise_estimate"] = estimate(self.model, layers, corrupt, of_clean, metric, read.target)
-                guesses["noise_estimate"] = estimate(self.model, layers, clean, self._putting(of_corrupt), metric, read.target)
-            start = 0
-            for place, (patcher, patches) in enumerate(zip(self.patchers, parts, strict=True)):
-                here = slice(start, start + len(patches))
-                start += len(patches)
-                for name, guess in guesses.items():
-                    effect = guess[patcher.layer.name]
-                    found[name][here, rows] = torch.stack([patch.of(effect) for patch in patches]).cpu().double().numpy()
-                shown, spoilt, strange = ([of[name] for name in patcher.reads] for of in (of_clean, of_corrupt, of_stranger))
-                runs = (
-                    ("denoise", spoilt, shown, None),
-                    ("noise", shown, spoilt, self._put(place, spoilt[0])),
-                    ("unaligned", spoilt, strange, None),
-                )
-                for chunk in patcher.chunks(len(patches), len(rows)):
-                    at = np.arange(here.start + chunk.start, here.start + chunk.stop)
-                    for name, base, other, put in runs[: 1 if alone else None]:
-                        said = read(patcher.run(base, other, patches[chunk], put)).cpu().double().numpy()
-                        found[name][np.ix_(at, rows)] = said[2:] - said[0]
-                        if name == "denoise":
-                            found["whole"][rows] = said[1] - said[0]
-                    self._steps.tell(f"patching {patcher.layer.name}", chunk.stop - chunk.start)
-        return found
-
-    def together(self, place: int, patches: Sequence[Patch], chosen: npt.NDArray[np.integer]) -> Array:
-        """Return m - m_corrupt with several parts of a layer denoised at once, on some pairs."""
-        patcher = self.patchers[place]
-        found = []
-        for at in range(0, len(chosen), TOGETHER):
-            rows = chosen[at : at + TOGETHER]
-            clean, corrupt = self.inputs(rows)
-            read = self.reading(rows, clean, corrupt)
-            said = read(patcher.run(patcher.values(corrupt), patcher.values(clean), [joined(patches)]))
-            found.append((said[2] - said[0]).cpu().double().numpy())
-            self._steps.tell(f"patching the best of {patcher.layer.name} together")
-        return np.concatenate(found)
-
-    def _put(self, place: int, like: Tensor) -> Tensor | None:
-        if self.put == "resample":
-            return None
-        return torch.zeros_like(like) if self._means is None else self._means[place].to(like)
-
-    def _putting(self, corrupt: dict[str, Tensor]) -> dict[str, Tensor]:
-        found = {}
-        for place, patcher in enumerate(self.patchers):
-            value = corrupt[patcher.layer.name]
-            put = self._put(place, value)
-            found[patcher.layer.name] = value if put is None else put.expand_as(value)
-        return found
-
-
-def joined(patches: Sequence[Patch]) -> Patch:
-    """Return several parts of one layer, all units or all cells, as one."""
-    by_units = patches[0].units is not None
-    places = np.concatenate([np.asarray(patch.units if by_units else patch.cells) for patch in patches])
-    name = ", ".join(patch.name for patch in patches)
-    return Patch(name, patches[0].layer, places, None) if by_units else Patch(name, patches[0].layer, None, places)

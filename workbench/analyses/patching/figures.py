@@ -20,7 +20,11 @@ BARS = 24
 def _title(result: Result) -> str:
     told = result.summary
     count = f"n = {told['pairs']} pairs" + (f", {told['left_out']} that hardly differ left out" if told["left_out"] else "")
-    return f"Patching, {told['corruption']}: {told['metric']}\n{count}"
+    if told["drawn"]:
+        count = "one pair: no intervals"
+    through = f" through {told['through']}" if told["through"] else ""
+    unfinished = f"; cancelled, {told['exact']} of {len(told['names'])} exact" if told["incomplete"] else ""
+    return f"Patching{through}, {told['corruption']}: {told['metric']}\n{count}{unfinished}"
 
 
 def effects(result: Result) -> Figure:
@@ -58,9 +62,7 @@ def scatter(result: Result) -> Figure:
     from matplotlib.figure import Figure
 
     arrays = result.arrays
-    whole = arrays["whole"].mean()
-    denoise, noise = arrays["denoise"].mean(1) / whole, -arrays["noise"].mean(1) / whole
-    guess = arrays["denoise_estimate"].mean(1) / whole
+    denoise, noise, guess = arrays["denoise_score"], arrays["noise_score"], arrays["denoise_attribution"]
     figure = Figure(figsize=(8, 3.8), layout="constrained")
     left, right = figure.subplots(1, 2)
     _points(left, arrays["layer"], denoise, noise, result.summary["layers"])
@@ -96,7 +98,8 @@ def _points(axis: Axes, layer: np.ndarray, x: np.ndarray, y: np.ndarray, names: 
     for place, name in enumerate(names):
         of = layer == place
         axis.plot(x[of], y[of], ".", color=colours(place / max(1, len(names) - 1) * 0.9), markersize=4, label=name)
-    ends = [float(np.nanmin([x, y])), float(np.nanmax([x, y]))]
+    known = np.concatenate([x, y])[np.isfinite(np.concatenate([x, y]))]
+    ends = [float(known.min(initial=0.0)), float(known.max(initial=0.0))]
     axis.plot(ends, ends, color=LIGHT, linewidth=0.8, linestyle="--")
     axis.locator_params(nbins=5)
     axis.tick_params(labelsize=7)
