@@ -289,7 +289,8 @@ def test_all_parts_together_are_no_finding():
 
 
 def test_a_parquet_file_holds_the_table_and_its_origin(tmp_path):
-    parquet = pytest.importorskip("pyarrow.parquet")
+    from pyarrow import parquet
+
     request = RunAnalysis("ActivationPatching", {"part": "unit", "layers": [STEM, ACT], "put": "resample", "corruption": "blur"}, "a", "b")
     result = found(request, 7)
     table = parquet.read_table(write_table(result, tmp_path / "table.parquet"))
