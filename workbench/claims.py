@@ -1,0 +1,154 @@
+"""A hypothesis bound to a network and images: its claims with a label for every image, or what is wrong at which node."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from workbench.circuit import layer_of, units_of
+from workbench.feature_labels import labels_of
+from workbench.hypothesis import HypothesisError, Node
+from workbench.input_error import InputError
+from workbench.scrubbing import Claim, faults, occupancy, places
+
+if TYPE_CHECKING:
+    from workbench.images.image_set import ImageSet
+    from workbench.models.traced_model import TracedModel
+
+FEWEST_IMAGES = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """Images that a hypothesis is tested on.
+
+    Attributes
+    ----------
+    seen
+        int64 ``datum``: the index of each in its set.
+    columns
+        What is known of them, one text a datum each.
+    inputs
+        What the network reads, ``datum channel y x``; None while only the columns are asked for.
+    """
+
+    seen: npt.NDArray[np.int64]
+    columns: Mapping[str, Sequence[str]]
+    inputs: Tensor | None = None
+
+    @classmethod
+    def drawn(cls, images: ImageSet, number: int, seed: int, model: TracedModel | None = None) -> Data:
+        """Draw images of a set; with a network they are read for it.
+
+        Raises
+        ------
+        InputError
+            When there are fewer than 8 that can be read.
+        """
+        seen = np.sort(np.random.default_rng(seed).permutation(len(images))[:number])
+        inputs = None
+        if model is not None:
+            read = list(images.batches(model.preprocessing.size, 64, seen))
+            seen = np.concatenate([part.indices for part in read]) if read else np.empty(0, np.int64)
+            if len(seen) >= FEWEST_IMAGES:
+                inputs = torch.cat([model.preprocess(part.images) for part in read])
+        if len(seen) < FEWEST_IMAGES:
+            raise InputError(f"{len(seen)} images of {images.name} could be read; at least {FEWEST_IMAGES} are needed")
+        columns = {name: [values[index] for index in seen.tolist()] for name, values in images.columns.items()}
+        return cls(seen, columns, inputs)
+
+
+def claims(model: TracedModel, root: Node, data: Data, batch: int = 64) -> Claim:
+    """Return the claims of a hypothesis on these images, which must have been read.
+
+    Raises
+    ------
+    HypothesisError
+        At the first node, from the root down, that cannot be tested.
+    """
+    for fault in faults(model, root):
+        raise fault
+    cells = places(model, root)
+
+    def claim(node: Node) -> Claim:
+        def activation() -> npt.NDArray[np.floating]:
+            assert data.inputs is not None
+            layer, units = model.layer(layer_of(node.units)), [unit.index for unit in units_of(node.units)]
+            found, own = [], cells[node.name]
+            with torch.no_grad():
+                for part in data.inputs.split(batch):
+                    value = layer.arrange(model.activations(model.inputs(part), [layer.name])[layer.name])[:, units].mean(1)
+                    if own is not None:
+                        value = value[:, [row for row, _ in own], [column for _, column in own]]
+                    found.append(value.reshape(len(part), -1).amax(1).cpu().double().numpy())
+            return np.concatenate(found)
+
+        if node is root:
+            feature = np.zeros(len(data.seen), np.int64)
+        else:
+            try:
+                feature = labels_of(node.feature, data.columns, len(data.seen), activation)
+            except InputError as error:
+                raise HypothesisError(node.name, "feature", str(error)) from None
+        return Claim(node.name, node.units, feature, tuple(claim(child) for child in node.children), node.offsets)
+
+    return claim(root)
+
+
+@dataclass(frozen=True)
+class NodeCard:
+    """What can be said of a node before anything is scrubbed.
+
+    Attributes
+    ----------
+    field, reason
+        What is wrong, empty where nothing is.
+    labels, least, itself
+        How many labels its feature has, the images of the rarest, and the part of draws that give the image itself; 0 where what the units
+        do would have to be computed, and at the root.
+    cells
+        Cells that it means; 0 for whole maps.
+    """
+
+    name: str
+    field: str = ""
+    reason: str = ""
+    labels: int = 0
+    least: int = 0
+    itself: float = 0.0
+    cells: int = 0
+
+
+def inspected(model: TracedModel, root: Node, data: Data | None) -> Iterator[NodeCard]:
+    """Give a card of each node, from the root down; without images only the units are looked at."""
+    wrong = {fault.node: fault for fault in faults(model, root)}
+    cells = {} if wrong else places(model, root)
+    for node in root.every():
+        at = len(cells.get(node.name) or ())
+        if node.name in wrong:
+            yield NodeCard(node.name, wrong[node.name].field, wrong[node.name].reason)
+        elif node is root or data is None:
+            yield NodeCard(node.name, cells=at)
+        else:
+            try:
+                shared = occupancy(labels_of(node.feature, data.columns, len(data.seen), _not_computed))
+            except _NotComputed:
+                yield NodeCard(node.name, cells=at)
+            except InputError as error:
+                yield NodeCard(node.name, "feature", str(error), cells=at)
+            else:
+                yield NodeCard(node.name, "", "", shared.labels, shared.least, shared.itself, at)
+
+
+class _NotComputed(Exception):
+    """What units do was asked for."""
+
+
+def _not_computed() -> npt.NDArray[np.floating]:
+    raise _NotComputed
