@@ -100,6 +100,8 @@ class Hypothesis:
         What the user calls it.
     model, images
         References of the network it is about, and of the images it was made for; may be empty.
+    rivals
+        Other features that it is compared with, each ``NAME=FEATURE`` for the node of that name or ``*=FEATURE`` for all.
 
     Raises
     ------
@@ -111,6 +113,7 @@ class Hypothesis:
     name: str = ""
     model: str = ""
     images: str = ""
+    rivals: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         seen: set[str] = set()
@@ -175,7 +178,8 @@ class Hypothesis:
 
     def document(self) -> dict[str, Any]:
         """Return it as plain data that `from_document` reads."""
-        return {"hypothesis": FORMAT, "name": self.name, "model": self.model, "images": self.images, "root": self.root.document()}
+        texts = {"name": self.name, "model": self.model, "images": self.images}
+        return {"hypothesis": FORMAT, **texts, "rivals": list(self.rivals), "root": self.root.document()}
 
     def to_json(self) -> str:
         """Write it as JSON that `from_json` reads."""
@@ -211,7 +215,10 @@ class Hypothesis:
             texts = {key: document.get(key, "") for key in ("name", "model", "images")}
             if wrong := [key for key, value in texts.items() if not isinstance(value, str)]:
                 raise HypothesisError("the hypothesis", wrong[0], "it is no text")
-            return cls(_root(document.get("root")), **texts)
+            rivals = document.get("rivals", [])
+            if not isinstance(rivals, list) or not all(isinstance(rival, str) for rival in rivals):
+                raise HypothesisError("the hypothesis", "rivals", "they are no list of texts")
+            return cls(_root(document.get("root")), **texts, rivals=tuple(rivals))
         return cls(_root(document))
 
 

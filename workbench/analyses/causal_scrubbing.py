@@ -17,7 +17,16 @@ from workbench.figure_colours import ACCENT, INK, LIGHT
 from workbench.finite import plain
 from workbench.hypothesis import Hypothesis, HypothesisError, Node
 from workbench.input_error import InputError
-from workbench.scrubbing import FEWEST, Claim, Scrubbed, Scrubber, occupancy, of_random_units, of_whole_units, without_hypothesis
+from workbench.scrubbing import (
+    FEWEST,
+    Claim,
+    Scrubbed,
+    Scrubber,
+    occupancy,
+    of_random_units,
+    of_whole_units,
+    without_hypothesis,
+)
 from workbench.task import Task
 
 if TYPE_CHECKING:
@@ -29,6 +38,7 @@ if TYPE_CHECKING:
 BOOTSTRAP = 1
 RANDOM = 5
 """Trees of random units that are tried."""
+Read = Literal["values", "centre", "largest", "mean"]
 IDENTITY, WHOLE_UNITS = "identity", "the units, whole"
 """Nulls: nothing is resampled; and every node keeps its datum, all that is not in the tree being resampled."""
 
@@ -69,7 +79,7 @@ class CausalScrubbing(Analysis):
     rivals: tuple[str, ...] = Field(
         default=(), description="Rival features, each NAME=FEATURE for the node of that name, or *=FEATURE for all nodes."
     )
-    read: Literal["values", "centre", "largest", "mean"] = Field(
+    read: Read = Field(
         default="centre", description="What of the root's map is compared: all values, the middle position, the largest or the mean."
     )
     agreement: Literal["parent", "root"] = Field(default="parent", description="Whose image a child agrees with; root is weaker.")
@@ -125,7 +135,8 @@ class CausalScrubbing(Analysis):
             "random": _one(whole.random),
             "distance": whole.distance,
             "distance_random": whole.distance_random,
-        } | {f"sampled/{name}": seen[drawn] for name, drawn in whole.sampled.items()}
+        }
+        arrays |= {f"sampled/{name}": seen[drawn] for name, drawn in whole.sampled.items()}
         below = zip(list(root.every())[1:], list(document.every())[1:], strict=True)
         nodes = [_node(claim, node.feature) for claim, node in below]
         return arrays, rows[0] | {

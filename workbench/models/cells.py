@@ -33,21 +33,31 @@ class Look:
         Cells of the earlier map from one cell of the later map to the next.
     start
         What the later map's first cell looks at; a half between two cells.
+    size
+        Rows and columns of all that one cell reads, around the cell it looks at.
     """
 
     step: tuple[int, int] = (1, 1)
     start: tuple[float, float] = (0.0, 0.0)
+    size: tuple[int, int] = (1, 1)
 
     def at(self, cell: Cell) -> Cell:
         """Return the cell looked at; of two equally near ones the first."""
         down, right = (math.floor(self.step[axis] * cell[axis] + self.start[axis]) for axis in (0, 1))
         return down, right
 
-    def through(self, step: Sequence[int], start: Sequence[float]) -> Look:
-        """Return the look that goes one operation further back: from its cell c at ``step * c + start`` of what it reads."""
+    def window(self) -> tuple[Cell, ...]:
+        """Return all that is read, counted from the cell looked at."""
+        down, right = (range(-((size - 1) // 2), size // 2 + 1) for size in self.size)
+        return tuple((y, x) for y in down for x in right)
+
+    def through(self, step: Sequence[int], start: Sequence[float], reads: Sequence[int] = (1, 1)) -> Look:
+        """Return the look that goes one operation further back: from its cell c at ``step * c + start`` of what it reads, `reads` cells."""
+        size = [(own - 1) * s + r for own, s, r in zip(self.size, step, reads, strict=True)]
         return Look(
             (self.step[0] * step[0], self.step[1] * step[1]),
             (self.start[0] * step[0] + start[0], self.start[1] * step[1] + start[1]),
+            (size[0], size[1]),
         )
 
 
@@ -82,6 +92,8 @@ def looks(graph: ModelGraph, above: str, below: str) -> Look:
             known = found.setdefault(read, seen)
             if known.step != seen.step:
                 raise InputError(f"{above} reads {below} in several ways of different stride, so its cells look at no one cell there")
+            if max(known.size) < max(seen.size):  # of several ways the one that reads most
+                found[read] = seen
     if source not in found:
         raise InputError(f"{below} does not feed {above}")
     return found[source]
@@ -101,11 +113,12 @@ def _back(node: fx.Node, read: fx.Node, look: Look) -> Look | None:
             pads = [d * (k - 1) / 2 if padding == "same" else 0.0 for d, k in zip(apart, kernel, strict=True)]
         else:
             pads = [float(p) for p in _pair(padding)]
-        return look.through(step, [d * (k - 1) / 2 - p for d, k, p in zip(apart, kernel, pads, strict=True)])
+        reads = [d * (k - 1) + 1 for d, k in zip(apart, kernel, strict=True)]
+        return look.through(step, [(r - 1) / 2 - p for r, p in zip(reads, pads, strict=True)], reads)
     if name in ("max_pool2d", "max_pool2d_with_indices", "avg_pool2d"):
         sides = _pair(given[1])
         step, around = _pair(given.get(2) or given[1]), _pair(given.get(3, 0))
-        return look.through(step, [(k - 1) / 2 - p for k, p in zip(sides, around, strict=True)])
+        return look.through(step, [(k - 1) / 2 - p for k, p in zip(sides, around, strict=True)], sides)
     if name in ("pad", "constant_pad_nd"):
         ends: Any = given[1]
         return look.through((1, 1), (-float(ends[2]) if len(ends) > 2 else 0.0, -float(ends[0])))
