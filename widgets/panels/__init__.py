@@ -131,5 +131,11 @@ PANELS: dict[str, Entry] = {
         "centre",
         "Which units of a layer mix several things, and what each of these is made of; directions and autoencoder latents as units.",
     ),
+    "scrubbing": Entry(
+        "scrubbing:ScrubbingPanel",
+        "Scrubbing",
+        "centre",
+        "What units are claimed to compute from what, as a tree; tested by resampling all that should not matter, beside rivals and nulls.",
+    ),
 }
 """Panel id -> entry. The order gives the shortcuts Ctrl+1 to Ctrl+9, Ctrl+0, then Ctrl+Alt+1 and so on, and the order of the tabs."""
