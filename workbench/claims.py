@@ -13,7 +13,7 @@ from torch import Tensor
 
 from workbench.circuit import layer_of, units_of
 from workbench.feature_labels import labels_of
-from workbench.hypothesis import HypothesisError, Node
+from workbench.hypothesis import HypothesisError, Node, NodeCard
 from workbench.input_error import InputError
 from workbench.scrubbing import Claim, faults, occupancy, places
 
@@ -99,30 +99,6 @@ def claims(model: TracedModel, root: Node, data: Data, batch: int = 64) -> Claim
         return Claim(node.name, node.units, feature, tuple(claim(child) for child in node.children), node.offsets)
 
     return claim(root)
-
-
-@dataclass(frozen=True)
-class NodeCard:
-    """What can be said of a node before anything is scrubbed.
-
-    Attributes
-    ----------
-    field, reason
-        What is wrong, empty where nothing is.
-    labels, least, itself
-        How many labels its feature has, the images of the rarest, and the part of draws that give the image itself; 0 where what the units
-        do would have to be computed, and at the root.
-    cells
-        Cells that it means; 0 for whole maps.
-    """
-
-    name: str
-    field: str = ""
-    reason: str = ""
-    labels: int = 0
-    least: int = 0
-    itself: float = 0.0
-    cells: int = 0
 
 
 def inspected(model: TracedModel, root: Node, data: Data | None) -> Iterator[NodeCard]:

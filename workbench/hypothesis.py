@@ -171,6 +171,7 @@ class Hypothesis:
         InputError
             When it is the root.
         """
+        self.node(name)
         above = self.parent(name)
         if above is None:
             raise InputError(f"{name} is what the hypothesis is about, it cannot be removed; delete the hypothesis")
@@ -220,6 +221,30 @@ class Hypothesis:
                 raise HypothesisError("the hypothesis", "rivals", "they are no list of texts")
             return cls(_root(document.get("root")), **texts, rivals=tuple(rivals))
         return cls(_root(document))
+
+
+@dataclass(frozen=True)
+class NodeCard:
+    """What can be said of a node before anything is scrubbed.
+
+    Attributes
+    ----------
+    field, reason
+        What is wrong, empty where nothing is.
+    labels, least, itself
+        How many labels its feature has, the images of the rarest, and the part of draws that give the image itself; 0 where what the units
+        do would have to be computed, and at the root.
+    cells
+        Cells that it means; 0 for whole maps.
+    """
+
+    name: str
+    field: str = ""
+    reason: str = ""
+    labels: int = 0
+    least: int = 0
+    itself: float = 0.0
+    cells: int = 0
 
 
 def _root(document: object) -> Node:

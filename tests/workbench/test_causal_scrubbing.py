@@ -69,6 +69,15 @@ def test_what_cannot_be_tested_is_refused_at_its_node(planted, text: str, why: s
         CausalScrubbing(hypothesis=text, examples=16).run(*planted)
 
 
+def test_a_rival_that_cannot_be_tested_says_why_and_keeps_no_other_from_it(planted) -> None:
+    result = CausalScrubbing(hypothesis=hypothesis(LYING), rivals=("*=activation / 4", "*=all"), examples=16).run(*planted)
+    rows = {row["name"]: row for row in result.summary["rows"] if row["kind"] == "rival"}
+    assert rows["*=all"]["recovered"] is not None and "refused" not in rows["*=all"]
+    assert rows["*=activation / 4"]["recovered"] is None
+    assert rows["*=activation / 4"]["refused"].startswith("lying, feature: activation / 4: bin 1 of 4 is empty")
+    assert CausalScrubbing.draw(result)["recovered"].axes
+
+
 def test_a_rival_must_name_a_node(planted) -> None:
     for rival, why in (("blue=all", "names no node"), ("red", "not NAME=FEATURE")):
         with pytest.raises(InputError, match=why):

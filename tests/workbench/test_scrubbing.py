@@ -132,6 +132,12 @@ def test_what_cannot_be_tested_is_refused_at_its_node(logic: Case) -> None:
             check(logic.model, Claim("root", "head:0", EVERYTHING, (child,)), 8)
 
 
+def test_where_a_layer_has_few_others_the_null_takes_them_all(logic: Case) -> None:
+    root = Claim("root", "head:2", EVERYTHING, (Claim("two", "saturate:0,1", logic.red),))
+    drawn = {of_random_units(logic.model, root, seed).children[0].units for seed in range(8)}
+    assert drawn == {"saturate:0,2", "saturate:1,2"}
+
+
 @pytest.fixture(scope="module")
 def curves() -> tuple[TracedModel, torch.Tensor]:
     """The planted curve detectors, on curves of 24 directions at 9 places."""

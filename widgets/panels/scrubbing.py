@@ -29,13 +29,12 @@ if TYPE_CHECKING:
     from widgets.session import Session
     from widgets.views.view import View
     from workbench.analyses.analysis import Result
-    from workbench.claims import NodeCard
-    from workbench.hypothesis import Hypothesis, Node
+    from workbench.hypothesis import Hypothesis, Node, NodeCard
     from workbench.jobs.job import JobEvent
 
 INVITATION = (
-    "Open a network and images and select a unit; then New, and say what it is computed from. Or begin from the circuit that is open, or from "
-    "a curve detector, whose hypothesis is measured."
+    "Open a network and images and select a unit; then New, and say what it is computed from. Or begin from the circuit that is open, "
+    "or from a curve detector, whose hypothesis is measured."
 )
 READY = "Run resamples everything that the hypothesis says does not matter, node after node, beside rivals and nulls."
 READS = {"centre": "the middle", "largest": "the largest", "mean": "the mean", "values": "all values"}
@@ -139,10 +138,9 @@ class ScrubbingPanel(Panel):
         column.addLayout(self._line(self.child, self.each, self.remove, self.pool, None))
         fields = QVBoxLayout(lower)
         fields.addWidget(self.form)
-        fields.addLayout(
-            self._line(QLabel("Read", self), self.read, self.examples, QLabel("examples", self), self.images, QLabel("images", self), None)
-        )
         fields.addLayout(self._line(QLabel("Rivals", self), self.rivals))
+        fields.addLayout(self._line(QLabel("Compare", self), self.read, QLabel("of the root on", self), None))
+        fields.addLayout(self._line(self.examples, QLabel("examples of at most", self), self.images, QLabel("images", self), None))
         fields.addStretch(1)
         for layout in (column, fields):
             layout.setContentsMargins(0, 0, 0, 0)
@@ -157,6 +155,7 @@ class ScrubbingPanel(Panel):
         for splitter in (self.editor, self.splitter):
             splitter.setChildrenCollapsible(False)
         self.splitter.setSizes([470, 530])
+        self.editor.setSizes([1000, 1])
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.setSpacing(2)
@@ -552,6 +551,7 @@ class ScrubbingPanel(Panel):
             self.splitter.setOrientation(down if narrow else across)
             self.editor.setOrientation(across if narrow else down)
             self.splitter.setSizes([45, 55])
+            self.editor.setSizes([50, 50] if narrow else [1000, 1])
 
     def showEvent(self, event: Any) -> None:
         """Check what was not while nobody looked."""

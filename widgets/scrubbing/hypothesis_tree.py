@@ -13,8 +13,7 @@ from widgets.theme import icon, signal_colour
 from workbench.hypothesis import offsets_text
 
 if TYPE_CHECKING:
-    from workbench.claims import NodeCard
-    from workbench.hypothesis import Hypothesis, Node
+    from workbench.hypothesis import Hypothesis, Node, NodeCard
 
 NAME = Qt.ItemDataRole.UserRole
 SPARSE = 4
@@ -32,7 +31,7 @@ class HypothesisTree(QTreeView):
         ("Units", "Units of one layer; several are taken as one"),
         ("Cells", "Offsets from where its parent looks; all: whole maps"),
         ("Feature", "What the units are claimed to compute"),
-        ("Images", "Labels of the feature, and how many images share the rarest; or what is wrong"),
+        ("Images", "Labels of the feature, and how many images share each at least; or what is wrong"),
     )
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -139,12 +138,13 @@ def shares(card: NodeCard) -> str:
     """Say in a few words how many labels a feature has, and the images of the rarest."""
     if not card.labels:
         return ""
-    return f"{card.labels} label{'s' * (card.labels != 1)}, of {card.least} or more"
+    return f"{card.labels} label{'s' * (card.labels != 1)}, {card.least}+ each"
 
 
 def occupied(card: NodeCard) -> str:
     """Say how a feature shares out the images, and what that does to the result."""
-    said = f"{shares(card)} images each; {card.itself:.0%} of the draws give the image itself"
+    each = f"{card.labels} label{'s' * (card.labels != 1)}, at least {card.least} image{'s' * (card.least != 1)} each"
+    said = f"{each}; {card.itself:.0%} of the draws give the image itself"
     if card.least < SPARSE:
         said += ", which changes nothing and makes the hypothesis look better than it is: choose a coarser feature, or more images"
     return said + "."

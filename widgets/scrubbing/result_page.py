@@ -50,7 +50,7 @@ class ResultPage(QWidget):
         self.bars.picked.connect(self._follow)
         self.points = ScatterPlot(self)
         self.points.setAccessibleName("Single examples")
-        self.points.setMinimumSize(220, 240)
+        self.points.setMinimumSize(200, 220)
         self.points.picked.connect(self._pick)
         self.strip = ImageStrip(self, smallest=58, largest=84)
         self.strip.setAccessibleName("What each node was computed on")
@@ -90,6 +90,7 @@ class ResultPage(QWidget):
         self._result, self._picked = None, -1
         self._pictures.clear()
         say(self.sentence, message)
+        self.sentence.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.both.setVisible(False)
         self.bars.clear()
         self.strip.clear()
@@ -112,6 +113,7 @@ class ResultPage(QWidget):
             self._picked = -1
             self._pictures.clear()
         self.both.setVisible(True)
+        self.sentence.setAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         say(self.sentence, " ".join(filter(None, (note, told(result.summary)))))
         self._show_bars(others, made_from)
         self._show_points(made_from)
@@ -166,7 +168,8 @@ class ResultPage(QWidget):
         if self._result is None:
             return []
         order = np.argsort(self._result.arrays["distance"], kind="stable")
-        spread = order[np.unique(np.linspace(0, len(order) - 1, EXAMPLES).round().astype(int))].tolist()
+        share = np.sqrt(np.linspace(0, 1, EXAMPLES))  # more of those that changed: many examples are silent in both
+        spread = order[np.unique((share * (len(order) - 1)).round().astype(int))].tolist()
         return [self._picked, *[place for place in spread if place != self._picked][: EXAMPLES - 1]] if self._picked >= 0 else spread
 
     def wanted(self) -> tuple[int, ...]:
@@ -189,15 +192,15 @@ class ResultPage(QWidget):
         first = tuple(
             self._picture(
                 int(arrays["image"][place]),
-                f"{float(arrays['clean'][place]):.2g}→{float(arrays['scrubbed'][place]):.2g}",
+                f"{float(arrays['clean'][place]):.3g}→{float(arrays['scrubbed'][place]):.3g}",
             )
             for place in places
         )
-        note = "the one clicked, then others" if self._picked >= 0 else "from least to most changed"
+        note = "the one clicked first" if self._picked >= 0 else "least to most changed"
         rows = [Row("Example", first, note)]
         for node in self._result.summary["nodes"]:
             drawn = arrays[f"sampled/{node['name']}"]
-            rows.append(Row(node["name"], tuple(self._picture(int(drawn[place])) for place in places), node["feature"]))
+            rows.append(Row(node["name"], tuple(self._picture(int(drawn[place])) for place in places)))
         self.strip.show_rows(rows, title="What each node was computed on", made_from=made_from)
         self.strip.recomputation = of_result(self._result)
 
@@ -242,10 +245,10 @@ def called(kind: str, name: str) -> str:
 
 def _effect(row: Mapping[str, Any], name: str) -> Effect:
     value, low, high = (math.nan if row[key] is None else float(row[key]) for key in ("recovered", "recovered_low", "recovered_high"))
-    tip = f"{name}\n{percent(row)}"
+    tip = f"{name}\n{row.get('refused') or percent(row)}"
     if row["median_distance"] is not None:
         tip += f"\nthe median example moves by {row['median_distance']:.2f} of what it does with all resampled"
-    return Effect(name, value, low, high, percent(row) if math.isfinite(value) else "unknown", tip)
+    return Effect(name, value, low, high, percent(row) if math.isfinite(value) else "cannot be tested", tip)
 
 
 def percent(row: Mapping[str, Any]) -> str:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 BOOTSTRAP = 1
 RANDOM = 5
 """Trees of random units that are tried."""
+SCORED = ("recovered", "recovered_low", "recovered_high", "detectable", "median_distance")
 Read = Literal["values", "centre", "largest", "mean"]
 IDENTITY, WHOLE_UNITS = "identity", "the units, whole"
 """Nulls: nothing is resampled; and every node keeps its datum, all that is not in the tree being resampled."""
@@ -57,7 +58,8 @@ class CausalScrubbing(Analysis):
     resampled: which claim costs what), `rivals` (other features for all nodes of a name), and nulls: the identity, where nothing is
     resampled (must be 1), the tree's units with all they do, whatever they are claimed to compute (what features can recover at most), the
     hypothesis without its features, and the same tree about random units of the same layers. The median distance of single examples says
-    what a mean can hide. A label that few images share resamples them by themselves: ``nodes`` says for each how often.
+    what a mean can hide. A rival that cannot be tested on these images has a row that says why (``refused``). A label that few images
+    share resamples them by themselves: ``nodes`` says for each how often.
 
     Intervals are of 95 %, by bootstrap over the examples' concepts.
 
@@ -103,14 +105,15 @@ class CausalScrubbing(Analysis):
             raise HypothesisError(root.name, "offsets", f"its children stand around its middle, so read the centre, not {self.read}")
         concept = images.concepts
         groups = np.unique([concept[index] for index in seen.tolist()], return_inverse=True)[1]
-        rivals = [(text, claims(model, _rival(document, text), data, self.batch)) for text in self.rivals]
+        rivals, refused = self._bound_rivals(model, document, data)
         names = [node.name for node in root.every() if node is not root]
         plan: list[tuple[str, str, Claim, list[str] | None]] = [("hypothesis", "the hypothesis", root, None)]
         plan += [("ladder", name, root, names[: place + 1]) for place, name in enumerate(names[:-1])]
         plan += [("rival", text, claim, None) for text, claim in rivals]
         plan += [("null", IDENTITY, root, []), ("null", WHOLE_UNITS, of_whole_units(root), None)]
         plan += [("null", "no hypothesis", without_hypothesis(root), None)]
-        plan += [("null", f"random units {draw + 1}", of_random_units(model, root, self.seed + draw), None) for draw in range(RANDOM)]
+        others = [(draw, of_random_units(model, root, self.seed + draw)) for draw in range(RANDOM)]
+        plan += [("null", f"random units {draw + 1}", claim, None) for draw, claim in others if _units(claim) != _units(root)]
         rows: list[dict[str, Any]] = []
         whole: Scrubbed | None = None
         scrubber = Scrubber(model, inputs, self.seed, self.batch)
@@ -127,6 +130,7 @@ class CausalScrubbing(Analysis):
             if kind == "hypothesis":
                 whole = shown
         task.step(len(plan), len(plan))
+        rows += [{"kind": "rival", "name": text, "refused": why} | dict.fromkeys(SCORED) for text, why in refused]
         assert whole is not None
         arrays: dict[str, npt.NDArray[Any]] = {
             "image": seen[whole.data],
@@ -151,6 +155,17 @@ class CausalScrubbing(Analysis):
             "sparse": [node["name"] for node in nodes if node["least"] < FEWEST],
         }
 
+    def _bound_rivals(self, model: TracedModel, root: Node, data: Data) -> tuple[list[tuple[str, Claim]], list[tuple[str, str]]]:
+        """Return the rivals that can be tested here, and those that cannot with the reason; one must not keep the others from it."""
+        bound, refused = [], []
+        for text in self.rivals:
+            rival = _rival(root, text)
+            try:
+                bound.append((text, claims(model, rival, data, self.batch)))
+            except HypothesisError as error:
+                refused.append((text, str(error)))
+        return bound, refused
+
     def _scores(self, found: Scrubbed, groups: npt.NDArray[np.integer]) -> dict[str, Any]:
         of = groups[found.data]
         lost = ratio_of_means(found.distance, of, [self.seed, BOOTSTRAP], found.distance_random)
@@ -167,6 +182,12 @@ class CausalScrubbing(Analysis):
     def draw(cls, result: Result) -> dict[str, Figure]:
         """Draw what each hypothesis recovers, and single examples."""
         return {"recovered": _figure(result)}
+
+
+def _units(root: Claim) -> list[tuple[str, frozenset[str]]]:
+    """Return which units each node means, in whatever order they are written; of layers that have no others a null is none."""
+    parts = (node.units.rpartition(":") for node in root.every())
+    return [(layer, frozenset(units.split(","))) for layer, _, units in parts]
 
 
 def _rival(root: Node, text: str) -> Node:

@@ -8,13 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from workbench.hypothesis import Node
+from workbench.hypothesis import Node, NodeCard
 from workbench.jobs.job import Lane, Request
 from workbench.models.layer import Unit
 from workbench.task import Task
 
 if TYPE_CHECKING:
-    from workbench.claims import NodeCard
     from workbench.jobs.engine import Engine
     from workbench.tuned.curve_hypothesis import CurveTemplate
 

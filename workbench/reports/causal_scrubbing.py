@@ -108,7 +108,7 @@ def _answer(found: Mapping[str, Mapping[str, Result]], subjects: Mapping[str, Su
             f"{ref}: {subject.template.about} The hypothesis of {nodes} nodes below {subject.unit} (tangents along the arc excite, lines "
             f"across inhibit, Gabor filters below where there are any; all carry only the curve's direction, to 15°) keeps {_told(curves)} "
             f"of what resampling everything costs, on {curves['images']} curves. The same units with all they do, where they stand, keep "
-            f"{_told(rows[WHOLE_UNITS])}: no feature of theirs can keep more. Without a hypothesis {_told(rows['no hypothesis'])}, as many "
+            f"{_told(rows[WHOLE_UNITS])}: what features of theirs are measured by. Without a hypothesis {_told(rows['no hypothesis'])}, as many "
             f"other units at the same cells at most {max(nulls, default=float('nan')):.2f}; nothing resampled "
             f"{_told(rows[IDENTITY])}.{moved} If they carry more: {rivals}."
         )
@@ -122,7 +122,7 @@ def _answer(found: Mapping[str, Mapping[str, Result]], subjects: Mapping[str, Su
 
 def _told(row: Mapping[str, Any]) -> str:
     if row["recovered"] is None:
-        return "unknown"
+        return f"unknown ({row['refused']})" if row.get("refused") else "unknown"
     return f"{row['recovered']:.2f} [{row['recovered_low']:.2f}, {row['recovered_high']:.2f}]"
 
 

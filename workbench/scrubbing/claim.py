@@ -93,14 +93,17 @@ def of_whole_units(root: Claim) -> Claim:
 
 
 def of_random_units(model: TracedModel, root: Claim, seed: int) -> Claim:
-    """Return the same tree of claims about other units of the same layers, as many; a null for which units carry a feature."""
+    """Return the same tree of claims about other units of the same layers, as many; a null for which units carry a feature.
+
+    Where a layer has not as many others, all of these are taken and the rest are of the node's own.
+    """
     random = np.random.default_rng(seed)
 
     def other(node: Claim, taken: set[tuple[object, ...]]) -> Claim:
         layer = model.layer(layer_of(node.units))
         own = {unit.index for unit in units_of(node.units)}
-        free = [unit for unit in range(layer.units) if unit not in own and (layer.name, node.offsets, unit) not in taken]
-        drawn = sorted(random.choice(free, len(own), replace=False).tolist()) if len(free) >= len(own) else sorted(own)
+        left = [unit for unit in random.permutation(layer.units).tolist() if (layer.name, node.offsets, unit) not in taken]
+        drawn = sorted(sorted(left, key=own.__contains__)[: len(own)])
         taken |= {(layer.name, node.offsets, unit) for unit in drawn}
         children: set[tuple[object, ...]] = set()
         return replace(

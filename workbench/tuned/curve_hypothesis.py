@@ -196,7 +196,7 @@ def _gabors(model: TracedModel, lines: _Detectors, gabors: _Detectors | None, an
     return (Node(f"Gabors {name}, {angle % 180:.0f}°", gabors.address(units), TURN, window),)
 
 
-def _stimuli(best: npt.NDArray[np.void], field: float) -> str:
+def _stimuli(best: np.void, field: float) -> str:
     """Return the reference of curves around the one that a unit prefers."""
     off = 0.04 * field
     options = {
