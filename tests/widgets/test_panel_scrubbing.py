@@ -100,14 +100,14 @@ def begin(panel: ScrubbingPanel, feature: str = "orientation") -> None:
     session.select_unit(Unit("head", 1))
     panel.new.blank()
     session.select_unit(Unit(ACT, 3))
-    panel.child.click()
-    panel.form.feature.setEditText(feature)
-    panel.form.feature.lineEdit().editingFinished.emit()
-    panel.tree.choose("head:1")
+    panel.editor.child.click()
+    panel.editor.form.feature.setEditText(feature)
+    panel.editor.form.feature.lineEdit().editingFinished.emit()
+    panel.editor.tree.choose("head:1")
     session.select_layer(ADD)
     session.select_unit(Unit(ADD, 4))
     session.select_together((4, 9))
-    panel.child.click()
+    panel.editor.child.click()
     settle()
 
 
@@ -132,27 +132,27 @@ def test_a_tree_is_built_of_what_is_selected(panel: ScrubbingPanel) -> None:
     assert (root.units, [(c.units, c.feature) for c in root.children]) == (
         "head:1", [(f"{ACT}:3", "orientation"), (f"{ADD}:4,9", "itself")],
     )  # fmt: skip
-    assert panel.tree.names() == ["head:1", f"{ACT}:3", f"{ADD}:4,9"] == names(panel)
-    assert panel.tree.reason_at(f"{ACT}:3") == "24 labels, 27+ each"
+    assert panel.editor.tree.names() == ["head:1", f"{ACT}:3", f"{ADD}:4,9"] == names(panel)
+    assert panel.editor.tree.reason_at(f"{ACT}:3") == "24 labels, 27+ each"
     assert panel.page.sentence.text() == READY
-    offered = [panel.form.feature.itemText(place) for place in range(panel.form.feature.count())]
+    offered = [panel.editor.form.feature.itemText(place) for place in range(panel.editor.form.feature.count())]
     assert offered[:3] == ["orientation", "orientation / 8", "radius"] and "width" not in offered and "activation / 5" in offered
-    panel.tree.choose(f"{ADD}:4,9")
-    assert "100% of the draws give the image itself" in panel.form.said.text(), "occupancy at the node"
-    panel.form.name.setText("lines")
-    panel.form.name.editingFinished.emit()
+    panel.editor.tree.choose(f"{ADD}:4,9")
+    assert "100% of the draws give the image itself" in panel.editor.form.said.text(), "occupancy at the node"
+    panel.editor.form.name.setText("lines")
+    panel.editor.form.name.editingFinished.emit()
     settle()
-    panel.form.offsets.setText("0 -1; 0 1")
-    panel.form.offsets.editingFinished.emit()
+    panel.editor.form.offsets.setText("0 -1; 0 1")
+    panel.editor.form.offsets.editingFinished.emit()
     settle()
     node = panel.hypothesis.node("lines")
-    assert node.offsets == ((0, -1), (0, 1)) and panel.tree.current == "lines"
+    assert node.offsets == ((0, -1), (0, 1)) and panel.editor.tree.current == "lines"
     panel.session.select_together((4, 5, 6))
-    panel.form.take.click()
+    panel.editor.form.take.click()
     settle()
     assert panel.hypothesis.node("lines").units == f"{ADD}:4,5,6"
-    panel.tree.choose("head:1")
-    panel.each.click()
+    panel.editor.tree.choose("head:1")
+    panel.editor.each.click()
     settle()
     assert names(panel)[-3:] == [f"{ADD}:4", f"{ADD}:5", f"{ADD}:6"]
 
@@ -160,15 +160,15 @@ def test_a_tree_is_built_of_what_is_selected(panel: ScrubbingPanel) -> None:
 def test_every_edit_is_taken_back_and_saved(panel: ScrubbingPanel, tmp_path) -> None:
     begin(panel)
     stack, whole = panel.session.undo_stack, panel.hypothesis
-    panel.tree.choose(f"{ACT}:3")
-    panel.remove.click()
+    panel.editor.tree.choose(f"{ACT}:3")
+    panel.editor.remove.click()
     settle()
-    assert names(panel) == ["head:1", f"{ADD}:4,9"] and panel.tree.current == "head:1"
+    assert names(panel) == ["head:1", f"{ADD}:4,9"] and panel.editor.tree.current == "head:1"
     stack.undo()
     settle()
     assert panel.hypothesis == whole
-    panel.rivals.setText("*=all; ")
-    panel.rivals.editingFinished.emit()
+    panel.editor.rivals.setText("*=all; ")
+    panel.editor.rivals.editingFinished.emit()
     settle()
     assert panel.hypothesis.rivals == ("*=all",)
     panel.chooser.setEditText("Mine")
@@ -186,7 +186,7 @@ def test_every_edit_is_taken_back_and_saved(panel: ScrubbingPanel, tmp_path) -> 
     while stack.canUndo():
         stack.undo()
         settle()
-    assert panel.session.project.hypotheses == [] and panel.tree.names() == []
+    assert panel.session.project.hypotheses == [] and panel.editor.tree.names() == []
     while stack.canRedo():
         stack.redo()
         settle()
@@ -196,17 +196,17 @@ def test_every_edit_is_taken_back_and_saved(panel: ScrubbingPanel, tmp_path) -> 
 def test_what_cannot_be_written_leaves_the_hypothesis_as_it_was(panel: ScrubbingPanel) -> None:
     begin(panel)
     before = panel.hypothesis
-    panel.tree.choose(f"{ACT}:3")
+    panel.editor.tree.choose(f"{ACT}:3")
     for field, text, why in (
-        (panel.form.name, "head:1", "two nodes have this name"),
-        (panel.form.units, "blocks", "is not the address of a unit"),
-        (panel.form.offsets, "1 2 3", "is no offset"),
+        (panel.editor.form.name, "head:1", "two nodes have this name"),
+        (panel.editor.form.units, "blocks", "is not the address of a unit"),
+        (panel.editor.form.offsets, "1 2 3", "is no offset"),
     ):
         was = field.text()
         field.setText(text)
         field.editingFinished.emit()
         settle()
-        assert why in panel.form.said.text() and panel.hypothesis == before
+        assert why in panel.editor.form.said.text() and panel.hypothesis == before
         field.setText(was)
     panel.new.blank()
     settle()
@@ -219,37 +219,38 @@ def test_what_cannot_be_written_leaves_the_hypothesis_as_it_was(panel: Scrubbing
 
 def test_a_fault_stands_at_its_node(panel: ScrubbingPanel) -> None:
     begin(panel)
-    panel.tree.choose(f"{ACT}:3")
-    panel.form.units.setText("nowhere:3")
-    panel.form.units.editingFinished.emit()
+    panel.editor.tree.choose(f"{ACT}:3")
+    panel.editor.form.units.setText("nowhere:3")
+    panel.editor.form.units.editingFinished.emit()
     settle()
-    assert panel.tree.reason_at(f"{ACT}:3") == "units: no layer 'nowhere'" == panel.form.said.text()
+    assert panel.editor.tree.reason_at(f"{ACT}:3") == "units: no layer 'nowhere'" == panel.editor.form.said.text()
     panel.session.undo_stack.undo()
     settle()
-    assert panel.tree.reason_at(f"{ACT}:3") == "24 labels, 27+ each"
-    panel.form.name.setText("bad")
-    panel.form.name.editingFinished.emit()
+    assert panel.editor.tree.reason_at(f"{ACT}:3") == "24 labels, 27+ each"
+    panel.editor.form.name.setText("bad")
+    panel.editor.form.name.editingFinished.emit()
     settle()
-    panel.tree.choose("head:1")
+    panel.editor.tree.choose("head:1")
     panel.start.click()
     settle()
     assert panel.said.text().startswith("bad, feature: activation / 5: bin 1 of 5 is empty")
-    assert panel.tree.current == "bad", "the run's reason leads to its node"
-    assert panel.tree.reason_at("bad").startswith("feature: activation / 5") and panel.form.said.text() == panel.tree.reason_at("bad")
+    assert panel.editor.tree.current == "bad", "the run's reason leads to its node"
+    assert panel.editor.tree.reason_at("bad").startswith("feature: activation / 5")
+    assert panel.editor.form.said.text() == panel.editor.tree.reason_at("bad")
     panel.session.undo_stack.undo()
     settle()
-    assert panel.tree.reason_at(f"{ACT}:3") == "24 labels, 27+ each"
+    assert panel.editor.tree.reason_at(f"{ACT}:3") == "24 labels, 27+ each"
 
 
 def test_a_feature_is_counted_while_it_is_typed(panel: ScrubbingPanel, qtbot) -> None:
     begin(panel)
-    panel.tree.choose(f"{ACT}:3")
+    panel.editor.tree.choose(f"{ACT}:3")
     before = panel.hypothesis
-    line = panel.form.feature.lineEdit()
+    line = panel.editor.form.feature.lineEdit()
     for text, said in (("radius", "3 labels, at least 9 images each"), ("orientation / 90", "bin 2 of 90 is empty")):
         line.selectAll()
         qtbot.keyClicks(line, text)
-        qtbot.waitUntil(lambda said=said: said in panel.form.said.text())
+        qtbot.waitUntil(lambda said=said: said in panel.editor.form.said.text())
     assert panel.hypothesis == before
     qtbot.keyClick(line, Qt.Key.Key_Return)
     assert panel.hypothesis.node(f"{ACT}:3").feature == "orientation / 90"
@@ -257,8 +258,8 @@ def test_a_feature_is_counted_while_it_is_typed(panel: ScrubbingPanel, qtbot) ->
 
 def test_a_result_says_what_it_stands_beside(panel: ScrubbingPanel, runner: ScriptedRunner) -> None:
     begin(panel)
-    panel.rivals.setText("*=all")
-    panel.rivals.editingFinished.emit()
+    panel.editor.rivals.setText("*=all")
+    panel.editor.rivals.editingFinished.emit()
     settle()
     panel.start.click()
     settle()
@@ -276,10 +277,10 @@ def test_a_result_says_what_it_stands_beside(panel: ScrubbingPanel, runner: Scri
     assert effects["null: identity"].value == 1 and effects["rival: all"].text == "cannot be tested"
     assert panel.page.bars.data()["null"].tolist() == pytest.approx([0, 0.2])
     panel.page.bars.picked.emit(1)
-    assert panel.tree.current == f"{ACT}:3"
+    assert panel.editor.tree.current == f"{ACT}:3"
     assert panel.views() == [panel.page.bars, panel.page.points, panel.page.strip]
     assert all(view.recomputation is not None and view.provenance()["n"] == 100 for view in panel.views())
-    panel.remove.click()
+    panel.editor.remove.click()
     settle()
     assert panel.page.sentence.text().startswith("The hypothesis was changed since")
 
@@ -339,7 +340,7 @@ def test_it_begins_from_a_circuit(panel: ScrubbingPanel) -> None:
     actions[f"{ACT}:1 of the circuit mine"].trigger()
     settle()
     assert len(names(panel)) == 11 and f"{CONV}:0 (2)" in names(panel)
-    panel.pool.click()
+    panel.editor.pool.click()
     settle()
     assert len(panel.hypothesis.root.children) == 6
     actions[f"{ACT}:1 of the circuit mine, at most 6 children a node"].trigger()

@@ -153,7 +153,7 @@ class ResultPage(QWidget):
             groups,
             ("the hypothesis", "all resampled"),
             title="Single examples; click one",
-            label="in the network →, scrubbed ↑; dashed: unchanged",
+            label="network →, scrubbed ↑; dashed: unchanged",
             diagonal=True,
             made_from=made_from,
         )

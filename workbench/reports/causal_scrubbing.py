@@ -106,11 +106,11 @@ def _answer(found: Mapping[str, Mapping[str, Result]], subjects: Mapping[str, Su
         nodes = len(curves["nodes"])
         said.append(
             f"{ref}: {subject.template.about} The hypothesis of {nodes} nodes below {subject.unit} (tangents along the arc excite, lines "
-            f"across inhibit, Gabor filters below where there are any; all carry only the curve's direction, to 15°) keeps {_told(curves)} "
-            f"of what resampling everything costs, on {curves['images']} curves. The same units with all they do, where they stand, keep "
-            f"{_told(rows[WHOLE_UNITS])}: what features of theirs are measured by. Without a hypothesis {_told(rows['no hypothesis'])}, as many "
-            f"other units at the same cells at most {max(nulls, default=float('nan')):.2f}; nothing resampled "
-            f"{_told(rows[IDENTITY])}.{moved} If they carry more: {rivals}."
+            "across inhibit, Gabor filters below where there are any; all carry only the curve's direction, to 15°) keeps "
+            f"{_told(curves)} of what resampling everything costs, on {curves['images']} curves. The same units with all they do, where "
+            f"they stand, keep {_told(rows[WHOLE_UNITS])}: what their features are measured by. Without a hypothesis "
+            f"{_told(rows['no hypothesis'])}, as many other units at the same cells at most {max(nulls, default=float('nan')):.2f}; "
+            f"nothing resampled {_told(rows[IDENTITY])}.{moved} If they carry more: {rivals}."
         )
         said.append(
             f"{ref}, without places: {len(subject.template.lines[1])} line detectors of {subject.template.lines[0]}, their whole maps "
