@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,17 +12,18 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from workbench.circuit import layer_of, units_of
 from workbench.feature_labels import labels_of
 from workbench.hypothesis import HypothesisError, Node, NodeCard
 from workbench.input_error import InputError
 from workbench.scrubbing import Claim, faults, occupancy, places
+from workbench.scrubbing.reading import read
 
 if TYPE_CHECKING:
     from workbench.images.image_set import ImageSet
     from workbench.models.traced_model import TracedModel
 
 FEWEST_IMAGES = 8
+_ACTIVATION = re.compile(r"activation\s*/")
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,19 +77,12 @@ def claims(model: TracedModel, root: Node, data: Data, batch: int = 64) -> Claim
     for fault in faults(model, root):
         raise fault
     cells = places(model, root)
+    asked = {(node.units, cells[node.name]) for node in root.every() if node is not root and _ACTIVATION.match(node.feature.strip())}
+    done = {} if data.inputs is None else read(model, data.inputs, asked, batch, _strongest)
 
     def claim(node: Node) -> Claim:
         def activation() -> npt.NDArray[np.floating]:
-            assert data.inputs is not None
-            layer, units = model.layer(layer_of(node.units)), [unit.index for unit in units_of(node.units)]
-            found, own = [], cells[node.name]
-            with torch.no_grad():
-                for part in data.inputs.split(batch):
-                    value = layer.arrange(model.activations(model.inputs(part), [layer.name])[layer.name])[:, units].mean(1)
-                    if own is not None:
-                        value = value[:, [row for row, _ in own], [column for _, column in own]]
-                    found.append(value.reshape(len(part), -1).amax(1).cpu().double().numpy())
-            return np.concatenate(found)
+            return done[node.units, cells[node.name]].cpu().double().numpy()
 
         if node is root:
             feature = np.zeros(len(data.seen), np.int64)
@@ -120,6 +115,11 @@ def inspected(model: TracedModel, root: Node, data: Data | None) -> Iterator[Nod
                 yield NodeCard(node.name, "feature", str(error), cells=at)
             else:
                 yield NodeCard(node.name, "", "", shared.labels, shared.least, shared.itself, at)
+
+
+def _strongest(value: Tensor) -> Tensor:
+    """Return the mean of units where it is largest, ``datum``, of ``datum unit *position``."""
+    return value.mean(1).reshape(len(value), -1).amax(1)
 
 
 class _NotComputed(Exception):

@@ -252,7 +252,7 @@ def test_growth_is_reported_with_its_controls(engine: Engine, monkeypatch: pytes
 def test_the_curve_hypothesis_is_scrubbed_on_the_planted_net(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     from workbench.reports import causal_scrubbing as report
 
-    monkeypatch.setattr(report, "EXAMPLES", {True: 64})
+    monkeypatch.setattr(report, "EXAMPLES", {True: 32})
     monkeypatch.setattr(report, "NATURAL", {True: 48})
     found = write_report(engine, "7.6", ["bundled:planted/curve_net"]).findings.figures["bundled:planted/curve_net"]
     assert found["lines"] == list(range(16)), "the Gabor filters"

@@ -29,6 +29,7 @@ from torch import Tensor
 from workbench.circuit import layer_of, units_of
 from workbench.scrubbing.check import Cells, check
 from workbench.scrubbing.claim import Claim, Labels
+from workbench.scrubbing.reading import Place, read, taken
 
 if TYPE_CHECKING:
     from workbench.models.traced_model import TracedModel
@@ -98,7 +99,7 @@ class Scrubber:
 
     def __init__(self, model: TracedModel, inputs: Tensor, seed: int = 0, batch: int = 64) -> None:
         self.model, self.inputs, self.batch = model, inputs, batch
-        self._kept: dict[tuple[object, ...], Tensor] = {}
+        self._kept: dict[Place, Tensor] = {}
         self.begin(seed)
 
     def begin(self, seed: int) -> None:
@@ -136,6 +137,7 @@ class Scrubber:
             As `check`.
         """
         places = check(self.model, root, len(self.inputs))
+        self._keep(root, places)
         data = self._random.integers(len(self.inputs), size=examples)
         others = self._random.integers(len(self.inputs), size=examples)
         parts: list[tuple[Tensor, Tensor, Tensor]] = []
@@ -189,7 +191,7 @@ class Scrubber:
         layer = self.model.layer(layer_of(node.units))
         with torch.no_grad():
             out = self.model.edited(self.model.inputs(self.inputs[torch.from_numpy(rest)]), edits, target=layer.name)
-        return _taken(layer.arrange(out), node, places[node.name])
+        return taken(layer.arrange(out), (node.units, places[node.name]))
 
     def _writing(
         self, layer: str, parts: Sequence[tuple[Claim, Tensor]], places: Mapping[str, Cells | None]
@@ -210,22 +212,26 @@ class Scrubber:
 
         return write
 
-    def _clean(self, node: Claim, data: Labels, cells: Cells | None) -> Tensor:
-        """Return what a node's units do by themselves; of all data at once where that is little, for most of it is asked for again."""
-        key = (node.units, cells)
-        if key not in self._kept:
-            layer = self.model.layer(layer_of(node.units))
-            each = len(units_of(node.units)) * (len(cells) if cells is not None else math.prod(layer.positions))
-            if each * len(self.inputs) + sum(kept.numel() for kept in self._kept.values()) > AT_ONCE:
-                return self._read(node, self.inputs[torch.from_numpy(data)], cells)
-            self._kept[key] = torch.cat([self._read(node, part, cells) for part in self.inputs.split(self.batch)])
-        return self._kept[key][torch.from_numpy(data)]
+    def _keep(self, root: Claim, places: Mapping[str, Cells | None]) -> None:
+        """Read the leaves and the root on all data at once, as far as there is room: most of it is asked for again and again."""
+        wanted: list[Place] = []
+        room = AT_ONCE - sum(kept.numel() for kept in self._kept.values())
+        for node in root.every():
+            place = (node.units, places[node.name])
+            if (node is root or not node.children) and place not in self._kept and place not in wanted:
+                positions = self.model.layer(layer_of(node.units)).positions
+                room -= len(self.inputs) * len(units_of(node.units)) * (len(place[1]) if place[1] is not None else math.prod(positions))
+                if room < 0:
+                    break
+                wanted.append(place)
+        self._kept |= read(self.model, self.inputs, wanted, self.batch)
 
-    def _read(self, node: Claim, inputs: Tensor, cells: Cells | None) -> Tensor:
-        layer = self.model.layer(layer_of(node.units))
-        with torch.no_grad():
-            value = self.model.activations(self.model.inputs(inputs), [layer.name])[layer.name]
-        return _taken(layer.arrange(value), node, cells)
+    def _clean(self, node: Claim, data: Labels, cells: Cells | None) -> Tensor:
+        """Return what a node's units do by themselves."""
+        place, these = (node.units, cells), torch.from_numpy(data)
+        if place in self._kept:
+            return self._kept[place][these]
+        return read(self.model, self.inputs[these], [place], self.batch)[place]
 
     def _agreeing(self, feature: Labels, data: Labels) -> Labels:
         """Draw for each datum one of the same label, itself included."""
@@ -234,12 +240,3 @@ class Scrubber:
         first, last = (np.searchsorted(ordered, feature[data], side) for side in ("left", "right"))
         found: Labels = order[first + (self._random.random(len(data)) * (last - first)).astype(np.int64)]
         return found
-
-
-def _taken(arranged: Tensor, node: Claim, cells: Cells | None) -> Tensor:
-    """Return the units of a node, at its cells where it has any."""
-    value = arranged[:, [unit.index for unit in units_of(node.units)]]
-    if cells is None:
-        return value
-    rows, columns = zip(*cells, strict=True)
-    return value[:, :, rows, columns]
