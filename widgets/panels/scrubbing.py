@@ -110,8 +110,9 @@ class ScrubbingPanel(Panel):
         )
         bar.setStretch(1, 1)
         self.splitter = QSplitter(Qt.Orientation.Horizontal, self)
-        for part in (self.editor, self.page):
+        for place, part in enumerate((self.editor, self.page)):
             self.splitter.addWidget(part)
+            self.splitter.setStretchFactor(place, 1)
         self.splitter.setChildrenCollapsible(False)
         self.splitter.setSizes([470, 530])
         whole = QVBoxLayout(self)
@@ -315,7 +316,8 @@ class ScrubbingPanel(Panel):
         narrow = self.width() < NARROW
         if (self.splitter.orientation() == Qt.Orientation.Vertical) != narrow:
             self.splitter.setOrientation(Qt.Orientation.Vertical if narrow else Qt.Orientation.Horizontal)
-            self.splitter.setSizes([45, 55])
+            whole = self.height() if narrow else self.width()
+            self.splitter.setSizes([whole * 45 // 100, whole * 55 // 100])
             self.editor.lay_out(narrow=narrow)
 
     def showEvent(self, event: Any) -> None:

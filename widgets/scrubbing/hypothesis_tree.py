@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
-from PySide6.QtCore import QModelIndex, QSize, Qt, Signal
+from PySide6.QtCore import QEvent, QModelIndex, QSize, Qt, Signal
 from PySide6.QtGui import QIcon, QStandardItem, QStandardItemModel
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTreeView, QWidget
 
@@ -43,6 +43,7 @@ class HypothesisTree(QTreeView):
         self._model = QStandardItemModel(self)
         self._rows: dict[str, list[QStandardItem]] = {}  # never asked of the model: its own items outlive nothing
         self._filling = False
+        self._marks: tuple[Mapping[str, NodeCard], Mapping[str, str]] = ({}, {})
         self.setModel(self._model)
         self.header().setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
         self.header().setMinimumSectionSize(36)
@@ -89,7 +90,7 @@ class HypothesisTree(QTreeView):
             self._add(child, row[0])
 
     def _widths(self) -> None:
-        for column, (least, most) in enumerate(((110, 170), (60, 112), (40, 70), (60, 132))):
+        for column, (least, most) in enumerate(((110, 190), (60, 112), (40, 70), (60, 132))):
             self.resizeColumnToContents(column)
             self.setColumnWidth(column, min(most, max(least, self.columnWidth(column))))
 
@@ -108,6 +109,7 @@ class HypothesisTree(QTreeView):
         wrong
             Reasons that a run has given, by node; they count before the cards.
         """
+        self._marks = cards, wrong
         red, amber = signal_colour("error", self.palette()), signal_colour("warning", self.palette())
         for name, row in self._rows.items():
             card = cards.get(name)
@@ -120,6 +122,13 @@ class HypothesisTree(QTreeView):
             row[4].setToolTip(reason or (occupied(card) if card is not None and card.labels else text))
             row[0].setToolTip(reason or name)
             row[0].setIcon(icon("error" if reason else "warning") if reason or sparse else QIcon())
+        self._widths()
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Follow the palette when the scheme changes between light and dark."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.PaletteChange:
+            self.mark(*self._marks)
 
     def reason_at(self, name: str) -> str:
         """Return what stands in the last column of a node."""

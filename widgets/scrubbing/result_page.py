@@ -78,6 +78,7 @@ class ResultPage(QWidget):
         self.both.setChildrenCollapsible(False)
         self.both.setSizes([260, 320])
         whole.addWidget(self.both, 1)
+        self.setMinimumWidth(300)
         self.clear("")
 
     @property

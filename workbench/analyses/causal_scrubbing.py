@@ -40,8 +40,8 @@ RANDOM = 5
 """Trees of random units that are tried."""
 SCORED = ("recovered", "recovered_low", "recovered_high", "detectable", "median_distance")
 Read = Literal["values", "centre", "largest", "mean"]
-IDENTITY, WHOLE_UNITS = "identity", "the units, whole"
-"""Nulls: nothing is resampled; and every node keeps its datum, all that is not in the tree being resampled."""
+IDENTITY, WHOLE_UNITS, OTHERS = "identity", "the units, whole", "random units"
+"""Nulls: nothing is resampled; every node keeps its datum, all that is not in the tree being resampled; the same about other units."""
 
 
 @register
@@ -113,7 +113,7 @@ class CausalScrubbing(Analysis):
         plan += [("null", IDENTITY, root, []), ("null", WHOLE_UNITS, of_whole_units(root), None)]
         plan += [("null", "no hypothesis", without_hypothesis(root), None)]
         others = [(draw, of_random_units(model, root, self.seed + draw)) for draw in range(RANDOM)]
-        plan += [("null", f"random units {draw + 1}", claim, None) for draw, claim in others if _units(claim) != _units(root)]
+        plan += [("null", f"{OTHERS} {draw + 1}", claim, None) for draw, claim in others if _units(claim) != _units(root)]
         rows: list[dict[str, Any]] = []
         whole: Scrubbed | None = None
         scrubber = Scrubber(model, inputs, self.seed, self.batch)
@@ -124,6 +124,7 @@ class CausalScrubbing(Analysis):
                 lambda done, at=place, what=name: task.step(  # type: ignore[misc]
                     at + done / self.examples, len(plan), note=f"scrubbing: {what}"
                 ),
+                once=name.startswith(OTHERS),
             )  # fmt: skip
             shown = _read(found, self.read)
             rows.append({"kind": kind, "name": name} | self._scores(shown, groups))

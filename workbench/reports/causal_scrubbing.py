@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from workbench.analyses.causal_scrubbing import IDENTITY, WHOLE_UNITS, CausalScrubbing, Read
+from workbench.analyses.causal_scrubbing import IDENTITY, OTHERS, WHOLE_UNITS, CausalScrubbing, Read
 from workbench.analyses.tuning import Tuning
 from workbench.input_error import InputError
 from workbench.models.layer import Unit
@@ -101,7 +101,7 @@ def _answer(found: Mapping[str, Mapping[str, Result]], subjects: Mapping[str, Su
         curves, flat, images = (results[name].summary for name in ("curves", "whole maps", "images"))
         rows = {row["name"]: row for row in curves["rows"]}
         rivals = ", ".join(f"{name} {_told(rows[f'*={feature}'])}" for name, feature in RIVALS)
-        nulls = [rows[name]["recovered"] for name in rows if name.startswith("random units") and rows[name]["recovered"] is not None]
+        nulls = [rows[name]["recovered"] for name in rows if name.startswith(OTHERS) and rows[name]["recovered"] is not None]
         moved = "" if curves["median_distance"] is None else f" The median example moves by {curves['median_distance']:.2f} of that."
         nodes = len(curves["nodes"])
         said.append(

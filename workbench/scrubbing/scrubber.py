@@ -114,6 +114,7 @@ class Scrubber:
         agreement: Agreement = "parent",
         scrubbed: Sequence[str] | None = None,
         tell: Callable[[int], None] = lambda done: None,
+        once: bool = False,
     ) -> Scrubbed:
         """Scrub a hypothesis.
 
@@ -130,6 +131,8 @@ class Scrubber:
             ladder that says which claim costs what.
         tell
             Called with the number of examples done.
+        once
+            Whether its units are asked for this time only: they are read where they are drawn then, not on all data.
 
         Raises
         ------
@@ -137,7 +140,8 @@ class Scrubber:
             As `check`.
         """
         places = check(self.model, root, len(self.inputs))
-        self._keep(root, places)
+        if not once or examples >= len(self.inputs):
+            self._keep(root, places)
         data = self._random.integers(len(self.inputs), size=examples)
         others = self._random.integers(len(self.inputs), size=examples)
         parts: list[tuple[Tensor, Tensor, Tensor]] = []
