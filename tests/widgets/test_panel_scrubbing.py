@@ -11,7 +11,7 @@ import pytest
 from PySide6.QtCore import QCoreApplication, QPoint, Qt
 
 from tests.widgets.conftest import IMAGES, ScriptedRunner
-from widgets.panels.scrubbing import INVITATION, READY, ScrubbingPanel
+from widgets.panels.scrubbing import GROWING, INVITATION, READY, ScrubbingPanel
 from widgets.session import Session
 from workbench.analyses.analysis import Result
 from workbench.circuit import Circuit, Edge
@@ -99,6 +99,7 @@ def begin(panel: ScrubbingPanel, feature: str = "orientation") -> None:
     session = panel.session
     session.select_unit(Unit("head", 1))
     panel.new.blank()
+    assert panel.page.sentence.text() == GROWING and not panel.start.isEnabled()
     session.select_unit(Unit(ACT, 3))
     panel.editor.child.click()
     panel.editor.form.feature.setEditText(feature)
@@ -371,6 +372,9 @@ def test_the_curve_hypothesis_is_measured(panel: ScrubbingPanel, runner: Scripte
     panel._ask_curve()
     settle()
     assert "not tuned to curves" in panel.said.text()
+    panel.session.open_images("test:images")
+    settle()
+    assert panel.said.text() == "", "what failed is of before"
 
 
 def test_it_stands_as_it_was(panel: ScrubbingPanel) -> None:

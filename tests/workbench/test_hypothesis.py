@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -115,7 +115,7 @@ def test_a_cycle_is_refused_at_its_unit() -> None:
 
 def test_a_tree_that_explodes_says_how_large_it_would_be_and_can_be_pooled() -> None:
     layers = [[f"{layer}:{unit}" for unit in range(8)] for layer in "abc"]
-    edges = [Edge(low, high) for below, above in zip(layers, layers[1:], strict=False) for low in below for high in above]
+    edges = [Edge(low, high) for below, above in pairwise(layers) for low in below for high in above]
     wide = Circuit("wide").with_edges([*edges, *(Edge(unit, "d:0") for unit in layers[2])])
     with pytest.raises(HypothesisError, match=r"d:0, children: .* 585 nodes, each a run .* at most 200: pool children"):
         treeified(wide, "d:0")
@@ -125,11 +125,10 @@ def test_a_tree_that_explodes_says_how_large_it_would_be_and_can_be_pooled() -> 
 
 
 def test_leaves_that_are_alike_are_pooled() -> None:
-    leaves = tuple(Node(f"leaf {i}", f"a:{i}", "x") for i in range(7)) + (Node("other", "a:9", "y"),)
+    leaves = [*(Node(f"leaf {i}", f"a:{i}", "x") for i in range(7)), Node("other", "a:9", "y")]
     inner = Node("inner", "b:0", children=(Node("below", "a:0"),))
     tree = pooled(Hypothesis(Node("root", "c:0", children=(*leaves, inner))), 4)
     assert [(node.name, node.units) for node in tree.root.children] == [
         ("leaf 0 and 2 more", "a:0,1,2"), ("leaf 3 and 3 more", "a:3,4,5,6"), ("other", "a:9"), ("inner", "b:0"),
     ]  # fmt: skip
-    few = replace(TREE, root=TREE.root)
-    assert pooled(few, 4) == TREE
+    assert pooled(TREE, 4) == TREE

@@ -34,6 +34,7 @@ INVITATION = (
     "or from a curve detector, whose hypothesis is measured."
 )
 READY = "Run resamples everything that the hypothesis says does not matter, node after node, beside rivals and nulls."
+GROWING = "Select what it is computed from – units of an earlier layer, in any panel – then Add child, and say what feature they carry."
 READS = {"centre": "the middle", "largest": "the largest", "mean": "the mean", "values": "all values"}
 NARROW = 900
 """Pixels of width below which hypothesis and results stand above one another."""
@@ -50,6 +51,7 @@ class ScrubbingPanel(Panel):
         self._results: dict[str, Result] = {}
         self._waiting: list[str] = []
         self._running = ""
+        self._failed = False  # whether what is said is an error
         self._curve: FindCurveHypothesis | None = None
         self._fetched: FetchImages | None = None
         self._build()
@@ -151,6 +153,8 @@ class ScrubbingPanel(Panel):
         nothing = "Nothing is known of these images but what units do: claim activation / 2 or / 5, or open stimuli."
         self.about.setText("" if images is None else f"Features of these images: {known}." if known else nothing)
         self.about.setVisible(bool(self.about.text()))
+        if self._failed:
+            self._say("")
         self._refresh()
 
     def _show(self, name: str) -> None:
@@ -273,8 +277,7 @@ class ScrubbingPanel(Panel):
     def _show_result(self) -> None:
         result, shown = self._results.get(self._name), self.hypothesis
         if result is None or shown is None:
-            ready = self.start.isEnabled() and shown is not None
-            self.page.clear(INVITATION if shown is None else READY if ready else "")
+            self.page.clear(INVITATION if shown is None else READY if shown.root.children else GROWING)
             return
         stale = json.loads(result.parameters["hypothesis"]) != shown.root.document()
         note = "The hypothesis was changed since; run it again. As it was:" if stale else ""
@@ -307,6 +310,7 @@ class ScrubbingPanel(Panel):
     def _say(self, text: str, wrong: bool = False) -> None:
         say(self.said, text, wrong)
         self.said.setVisible(bool(text))
+        self._failed = wrong
 
     # ------------------------------------------------------------------------------------------------ the panel's contract
 
