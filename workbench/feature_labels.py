@@ -78,7 +78,7 @@ def labels_of(
     Raises
     ------
     InputError
-        When it names no column, bins what is no number, or is no expression.
+        When it names no column, bins what is no number or so finely that a bin is empty, or is no expression.
     """
     text = feature.strip()
     if text == "all":
@@ -98,12 +98,23 @@ def labels_of(
     if name == "activation":
         values = np.asarray(activation(), np.float64)
         edges = np.quantile(values, np.linspace(0, 1, bins + 1)[1:-1])
-        return np.searchsorted(edges, values, side="right").astype(np.int64)
+        value, count = np.unique(values, return_counts=True)
+        why = f"{count.max()} of {number} images have the one value {value[count.argmax()]:.4g}"
+        return _filled(text, np.searchsorted(edges, values, side="right").astype(np.int64), bins, lambda _empty: why)
     values = _numbers(name, columns)
     low, high = _range(values)
     if high == low:
-        return np.zeros(number, np.int64)
+        return _filled(text, np.zeros(number, np.int64), bins, lambda _empty: f"all images have {name} {low:g}")
     found: Labels = np.minimum((values - low) / (high - low) * bins + 1e-9, bins - 1).astype(np.int64)  # an edge is of the upper bin
+    wide = (high - low) / bins
+    return _filled(text, found, bins, lambda e: f"no image has {name} from {low + e * wide:.4g} to {low + (e + 1) * wide:.4g}")
+
+
+def _filled(text: str, found: Labels, bins: int, why: Callable[[int], str]) -> Labels:
+    """Refuse bins that no image is in: there would be fewer than the hypothesis says; `why` is told the number of the bin, from 0."""
+    empty = np.flatnonzero(np.bincount(found, minlength=bins) == 0)
+    if len(empty):
+        raise InputError(f"{text}: bin {empty[0] + 1} of {bins} is empty, {why(int(empty[0]))}; take fewer bins")
     return found
 
 

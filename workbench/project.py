@@ -25,6 +25,7 @@ from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from workbench.circuit import Circuit
+from workbench.hypothesis import Hypothesis
 from workbench.input_error import InputError
 from workbench.labels import Label
 from workbench.unit_families import Family
@@ -32,7 +33,7 @@ from workbench.unit_families import Family
 if TYPE_CHECKING:
     import numpy as np
 
-VERSION = 4
+VERSION = 5
 """Version of the files written today."""
 
 
@@ -55,10 +56,16 @@ def _edits_become_kernels_and_directions_come_in(document: dict[str, Any]) -> di
     return document | {"edits": [], "directions": []}
 
 
+def _hypotheses_come_in(document: dict[str, Any]) -> dict[str, Any]:
+    """Version 4 had no hypotheses."""
+    return document | {"hypotheses": []}
+
+
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
     1: _names_become_labels,
     2: _circuits_come_in,
     3: _edits_become_kernels_and_directions_come_in,
+    4: _hypotheses_come_in,
 }
 """Version -> what turns a document of that version into one of the next. A change of the fields below raises `VERSION` and adds one."""
 
@@ -208,6 +215,8 @@ class Project:
         What the user set for open problems: number such as ``7.10`` -> state. A problem that is not here is untouched.
     circuits
         Units and the edges between them that the user keeps, of any network; each has a name of its own.
+    hypotheses
+        What circuits are claimed to compute, as causal scrubbing tests it, of any network; each has a name of its own.
     directions
         Sets of directions that were made in this investigation, the one made last behind the others.
     edits
@@ -234,6 +243,7 @@ class Project:
     families: dict[str, list[Family]] = field(default_factory=dict)
     problems: dict[str, ProblemState] = field(default_factory=dict)
     circuits: list[Circuit] = field(default_factory=list)
+    hypotheses: list[Hypothesis] = field(default_factory=list)
     directions: list[DirectionsUsed] = field(default_factory=list)
     edits: list[Edit] = field(default_factory=list)
     arrays: "dict[str, np.ndarray]" = field(default_factory=dict, metadata={"files": True})
@@ -301,7 +311,7 @@ class Project:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Circuit):
+    if isinstance(value, Circuit | Hypothesis):
         return value.document()
     if is_dataclass(value):
         return {f.name: _plain(getattr(value, f.name)) for f in fields(value) if not f.metadata.get("files")}
@@ -331,9 +341,9 @@ def _typed(kind: Any, value: Any, where: str) -> Any:
         return [_typed(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value)]
     if get_origin(kind) is dict and isinstance(value, dict):
         return {key: _typed(arguments[1], item, f"{where}[{key!r}]") for key, item in value.items()}
-    if kind is Circuit and isinstance(value, dict):
+    if kind in (Circuit, Hypothesis) and isinstance(value, dict):
         try:
-            return Circuit.from_document(value)
+            return kind.from_document(value)
         except InputError as error:
             raise ProjectError(f"{where} cannot be: {error}") from None
     if is_dataclass(kind) and isinstance(value, dict):

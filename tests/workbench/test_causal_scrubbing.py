@@ -35,6 +35,7 @@ def test_a_true_hypothesis_beats_its_rivals_and_its_nulls(planted) -> None:
     assert rows["*=activation / 2"]["recovered"] >= 0.98, "what the units do is all there is to them"
     assert rows["red=all"]["recovered"] < 0.2 and rows["no hypothesis"]["recovered"] == pytest.approx(0, abs=0.15)
     assert [row["name"] for row in result.summary["rows"] if row["kind"] == "ladder"] == ["lying"]
+    assert rows["identity"]["recovered"] == pytest.approx(1, abs=1e-9) == rows["the units, whole"]["recovered"]
     assert max(rows[f"random units {draw + 1}"]["recovered"] for draw in range(5)) < 0.98
     nodes = {node["name"]: node for node in result.summary["nodes"]}
     assert nodes["red"] == {"name": "red", "units": "saturate:1", "feature": "= ink_hue < 100", "labels": 2, "least": 4, "itself": 0.25}
@@ -52,16 +53,29 @@ def test_sparse_bins_are_named(planted) -> None:
     [
         ("{", "no JSON"),
         ("[]", "no root"),
-        (hypothesis({"units": "saturate"}), "node 1: "),
-        (hypothesis(LYING | {"feature": "colour"}), "lying: no column is named 'colour'"),
-        (hypothesis(LYING | {"units": "nowhere:0"}), "lying: .*nowhere"),
-        (hypothesis(LYING | {"units": "saturate:7"}), "lying: saturate has units 0 to 2"),
-        (hypothesis({"name": "late", "units": "head:0"}, root="relu:0"), "late: head does not feed relu"),
+        (hypothesis({"units": "saturate"}), "node 1, units: "),
+        (hypothesis(LYING | {"feature": "colour"}), "lying, feature: no column is named 'colour'"),
+        (hypothesis(LYING | {"units": "nowhere:0"}), "lying, units: .*nowhere"),
+        (hypothesis(LYING | {"units": "saturate:7"}), "lying, units: saturate has units 0 to 2"),
+        (hypothesis(LYING | {"feature": "ink_hue / 8"}), "lying, feature: ink_hue / 8: bin 2 of 8 is empty, no image has ink_hue from 58"),
+        (hypothesis(LYING | {"feature": "activation / 3"}), "lying, feature: activation / 3: bin 1 of 3 is empty, 4 of 8 images have"),
+        (hypothesis(LYING | {"children": [LYING | {"name": "again"}]}), "again, units: .* as lying: .* a cycle"),
+        (hypothesis(LYING | {"offsets": [[0, 1]]}), "lying, offsets: head has no rows and columns"),
+        (hypothesis({"name": "late", "units": "head:0"}, root="relu:0"), "late, units: head does not feed relu"),
     ],
 )
 def test_what_cannot_be_tested_is_refused_at_its_node(planted, text: str, why: str) -> None:
     with pytest.raises(InputError, match=why):
         CausalScrubbing(hypothesis=text, examples=16).run(*planted)
+
+
+def test_a_rival_that_cannot_be_tested_says_why_and_keeps_no_other_from_it(planted) -> None:
+    result = CausalScrubbing(hypothesis=hypothesis(LYING), rivals=("*=activation / 4", "*=all"), examples=16).run(*planted)
+    rows = {row["name"]: row for row in result.summary["rows"] if row["kind"] == "rival"}
+    assert rows["*=all"]["recovered"] is not None and "refused" not in rows["*=all"]
+    assert rows["*=activation / 4"]["recovered"] is None
+    assert rows["*=activation / 4"]["refused"].startswith("lying, feature: activation / 4: bin 1 of 4 is empty")
+    assert CausalScrubbing.draw(result)["recovered"].axes
 
 
 def test_a_rival_must_name_a_node(planted) -> None:

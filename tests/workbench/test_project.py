@@ -18,6 +18,7 @@ import pytest
 
 from workbench import project as module
 from workbench.circuit import Circuit, Edge
+from workbench.hypothesis import Hypothesis, Node
 from workbench.labels import Label
 from workbench.project import DirectionsUsed, Edit, Note, ProblemState, Project, ProjectError, Window
 from workbench.unit_families import Family
@@ -43,6 +44,7 @@ def example() -> Project:
         },
         families={"timm:resnet18": [Family("curves", "layer1.0.conv1", [12, 3], [0.0, None])]},
         problems={"7.10": ProblemState("started", "me", "weights of the second tower"), "7.1": ProblemState()},
+        hypotheses=[Hypothesis(Node("XOR", "head:2", children=(Node("lying", "saturate:0", "orientation", ((0, 1),)),)), "XOR")],
         circuits=[Circuit("curves", "timm:resnet18", "emoji").with_edges([Edge("conv1:3", "layer1:7", -0.5)]), Circuit("empty")],
         edits=[Edit("timm:resnet18", "conv1", 3, "hand-made curve", 0.5, "curve", {"radius": 6.0}, "arch", False)],
         directions=[DirectionsUsed("timm:resnet18", "layer1", "layer1-pca", "0f" * 32)],
@@ -78,6 +80,7 @@ def test_every_kind_of_difference_is_seen():
         lambda p: setattr(p.window, "state", b""),
         lambda p: p.circuits.append(Circuit("another")),
         lambda p: p.circuits.__setitem__(0, p.circuits[0].with_edges([Edge("conv1:3", "layer1:7", -0.25)])),
+        lambda p: p.hypotheses.__setitem__(0, p.hypotheses[0].without("lying")),
         lambda p: p.arrays["twin"].__setitem__(0, 9),
         lambda p: p.arrays.pop("same"),
     ):
@@ -301,6 +304,7 @@ def one_line(path: Path) -> str:
         (b'{"version": 2, "labels": {"m": {"a:1": [{"name": "x", "kind": "guessed"}]}}}', "kind is 'guessed'"),
         (b'{"version": 3, "circuits": [{"circuit": 1, "units": ["x"]}]}', r"circuits\[0\] cannot be: .*circuit that can be read"),
         (b'{"version": 3, "circuits": [{"circuit": 9}]}', r"circuits\[0\] cannot be: this circuit is of version 9"),
+        (b'{"version": 5, "hypotheses": [{"hypothesis": 9}]}', r"hypotheses\[0\] cannot be: this hypothesis is of version 9"),
         (b'{"version": 3, "circuits": ["curves"]}', r"circuits\[0\] is 'curves'"),
         (b'{"version": 1, "arrays": ["a"]}', "arrays is"),
         (b'{"version": 1, "arrays": {"a": "../../secret.npy"}}', "not the name of an array file"),
@@ -358,6 +362,11 @@ def test_a_file_of_each_older_version_is_still_read():
         else:
             assert project.edits == [], "whole weight tensors, which nothing ever wrote"
             assert project.directions == []
+        if file.stem >= "version_5":
+            [hypothesis] = project.hypotheses
+            assert (hypothesis.name, hypothesis.root.children[0].feature) == ("Curve", "orientation")
+        else:
+            assert project.hypotheses == []
         assert project.problems["7.10"].status == "started"
         assert project.window.state == b"docks"
         assert project.arrays["kernel"].tolist() == [[1.0, -1.0]]

@@ -256,11 +256,15 @@ def test_growth_is_reported_with_its_controls(engine: Engine, monkeypatch: pytes
 def test_the_curve_hypothesis_is_scrubbed_on_the_planted_net(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     from workbench.reports import causal_scrubbing as report
 
-    monkeypatch.setattr(report, "EXAMPLES", {True: 96})
+    monkeypatch.setattr(report, "EXAMPLES", {True: 32})
     monkeypatch.setattr(report, "NATURAL", {True: 48})
     found = write_report(engine, "7.6", ["bundled:planted/curve_net"]).findings.figures["bundled:planted/curve_net"]
     assert found["lines"] == list(range(16)), "the Gabor filters"
-    rows = {row["name"]: row["recovered"] for row in found["curves"]["rows"]}
-    place = rows[f"lines={report.RIVALS[1][1]}"]
-    assert place == pytest.approx(1, abs=1e-6), "every curve is of its own there"
-    assert rows["no hypothesis"] < rows["the hypothesis"] < place
+    flat, placed = ({row["name"]: row["recovered"] for row in found[what]["rows"]} for what in ("whole maps", "curves"))
+    place = f"*={report.RIVALS[1][1]}"
+    assert flat[place] == pytest.approx(1, abs=1e-6), "every curve is of its own there"
+    assert flat["no hypothesis"] < flat["the hypothesis"] < flat[place]
+    assert placed["identity"] == pytest.approx(1, abs=1e-6)
+    assert placed[place] == pytest.approx(placed["the units, whole"], abs=1e-6)
+    assert placed["no hypothesis"] < placed["the hypothesis"] < placed["the units, whole"] < 1
+    assert len(found["hypothesis"]["root"]["children"]) == 10, "five pieces of the arc: tangents, and what runs across"

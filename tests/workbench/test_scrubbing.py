@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -119,12 +121,74 @@ def test_other_units_of_the_same_layers_carry_less(logic: Case) -> None:
 def test_what_cannot_be_tested_is_refused_at_its_node(logic: Case) -> None:
     lying = logic.lying
     for child, why in (
-        (Claim("a", "nowhere:0", lying), "a: .*nowhere"),
-        (Claim("a", "saturate:9", lying), "a: saturate has units 0 to 2"),
-        (Claim("a", "saturate:0", lying[:5]), "a: its feature has 5 labels, the data are 8"),
-        (Claim("root", "saturate:0", lying), "root: two nodes"),
-        (Claim("a", "relu:0", lying, (Claim("b", "head:0", lying),)), "b: head does not feed relu"),
-        (Claim("a", "relu:0", lying, (Claim("b", "saturate:0", lying), Claim("c", "saturate:0", lying))), "c: saturate:0 is claimed by b"),
+        (Claim("a", "nowhere:0", lying), "a, units: .*nowhere"),
+        (Claim("a", "saturate:9", lying), "a, units: saturate has units 0 to 2"),
+        (Claim("a", "saturate:0", lying[:5]), "a, feature: it has 5 labels, the data are 8"),
+        (Claim("root", "saturate:0", lying), "root, name: two nodes"),
+        (Claim("a", "relu:0", lying, (Claim("b", "head:0", lying),)), "b, units: head:0 stands above it already, as root"),
+        (Claim("a", "relu:0", lying, (Claim("b", "saturate:0", lying), Claim("c", "saturate:0", lying))), r"c, units: .*claimed"),
     ):
         with pytest.raises(InputError, match=why):
             check(logic.model, Claim("root", "head:0", EVERYTHING, (child,)), 8)
+
+
+def test_where_a_layer_has_few_others_the_null_takes_them_all(logic: Case) -> None:
+    root = Claim("root", "head:2", EVERYTHING, (Claim("two", "saturate:0,1", logic.red),))
+    drawn = {of_random_units(logic.model, root, seed).children[0].units for seed in range(8)}
+    assert drawn == {"saturate:0,2", "saturate:1,2"}
+
+
+@pytest.fixture(scope="module")
+def curves() -> tuple[TracedModel, torch.Tensor]:
+    """The planted curve detectors, on curves of 24 directions at 9 places."""
+    model = workbench.load("bundled:planted/curve_net")
+    shown = load_images("stimuli:curves?orientations=24&radius=0.277&x=-0.03,0,0.03&y=-0.03,0,0.03")
+    images = np.stack([shown.image(index, model.preprocessing.size) for index in range(len(shown))])
+    return model, model.preprocess(images)
+
+
+def test_cells_are_counted_from_where_the_parent_looks(curves) -> None:
+    """Two nodes share the cells of a curve detector's 25 × 25 kernel: its value is the sum of what each was computed on, to the digit."""
+    model, inputs = curves
+    whole = [(down, right) for down in range(-12, 13) for right in range(-12, 13)]
+    units, data = f"gabor_relu:{','.join(map(str, range(16)))}", len(inputs)
+    free = np.zeros(data, np.int64)
+    parts = (tuple(o for o in whole if o[1] < 0), tuple(o for o in whole if o[1] >= 0))
+    children = tuple(Claim(name, units, free, offsets=part) for name, part in zip(("left", "right"), parts, strict=True))
+    found = Scrubber(model, inputs, batch=64).run(Claim("root", "curve_relu:2", free, children), 100)
+    read = model.activations(inputs, ["gabor_relu"])["gabor_relu"]
+    weight = dict(model.graph.capture.root.named_parameters())
+    kernel = next(value for value in weight.values() if value.shape == (8, 16, 25, 25))[2]
+    around = read[:, :, 28 - 12 : 28 + 13, 28 - 12 : 28 + 13]
+    left = torch.from_numpy(np.arange(25) < 12)
+    summed = sum((kernel * around[found.sampled[name]])[..., side].sum((1, 2, 3)) for name, side in (("left", left), ("right", ~left)))
+    assert found.scrubbed.shape == (100, 1, 1)
+    torch.testing.assert_close(found.scrubbed[:, 0, 0], summed.clamp(min=0), rtol=1e-4, atol=1e-4)
+    own = np.arange(data)
+    kept = Scrubber(model, inputs).run(Claim("root", "curve_relu:2", free, tuple(replace(c, feature=own) for c in children)), 100)
+    assert kept.recovered == pytest.approx(1, abs=1e-9), "all that the unit reads is claimed, so nothing else matters"
+
+
+def test_offsets_that_mean_nothing_are_refused(curves) -> None:
+    model, inputs = curves
+    free = np.zeros(len(inputs), np.int64)
+    line = Claim("line", "gabor_relu:0", free, offsets=((0, 3), (1, 3)))
+    pixel = Claim("pixel", "input:0", free, offsets=((0, 0),))
+    for child, why in (
+        (replace(line, offsets=((0, 40),)), "line, offsets: row 28, column 68 is off the map of gabor_relu, which has 57 × 57 cells"),
+        (replace(line, children=(replace(pixel, offsets=((0, 0), (0, 99))),)), "pixel, offsets: row 32, column 134 is off"),
+        (replace(line, offsets=(), children=(pixel,)), "pixel, offsets: line means whole maps"),
+    ):
+        with pytest.raises(InputError, match=why):
+            check(model, Claim("root", "curve_relu:0", free, (child,)), len(inputs))
+    beside = replace(line, name="beside", offsets=((0, 5),))
+    check(model, Claim("root", "curve_relu:0", free, (line, beside)), len(inputs))
+    with pytest.raises(InputError, match=r"beside, units: gabor_relu:0 is claimed by line already"):
+        check(model, Claim("root", "curve_relu:0", free, (line, replace(beside, offsets=((1, 3),)))), len(inputs))
+
+
+def test_a_unit_that_is_its_own_input_is_refused(logic: Case) -> None:
+    again = Claim("again", "relu:0", logic.lying)
+    child = Claim("gate", "relu:0", logic.lying, (Claim("lying", "saturate:0", logic.lying, (again,)),))
+    with pytest.raises(InputError, match=r"again, units: relu:0 stands above it already, as gate: .*a cycle"):
+        check(logic.model, Claim("root", "head:0", EVERYTHING, (child,)), 8)

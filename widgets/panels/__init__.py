@@ -137,5 +137,11 @@ PANELS: dict[str, Entry] = {
         "centre",
         "Which parts of a network carry the difference between two images: layers, channels, positions, paths; beside unrelated images.",
     ),
+    "scrubbing": Entry(
+        "scrubbing:ScrubbingPanel",
+        "Scrubbing",
+        "centre",
+        "What units are claimed to compute from what, as a tree; tested by resampling all that should not matter, beside rivals and nulls.",
+    ),
 }
 """Panel id -> entry. The order gives the shortcuts Ctrl+1 to Ctrl+9, Ctrl+0, then Ctrl+Alt+1 and so on, and the order of the tabs."""

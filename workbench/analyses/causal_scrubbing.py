@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from pydantic import Field
 from torch import Tensor
 
 from workbench.analyses.analysis import Analysis, Result, register
 from workbench.bootstrap import ratio_of_means
-from workbench.circuit import layer_of, units_of
-from workbench.feature_labels import labels_of
+from workbench.claims import Data, claims
 from workbench.figure_colours import ACCENT, INK, LIGHT
 from workbench.finite import plain
+from workbench.hypothesis import Hypothesis, HypothesisError, Node
 from workbench.input_error import InputError
-from workbench.scrubbing import FEWEST, Claim, Scrubbed, Scrubber, check, occupancy, of_random_units, without_hypothesis
+from workbench.scrubbing import (
+    FEWEST,
+    Claim,
+    Scrubbed,
+    Scrubber,
+    occupancy,
+    of_random_units,
+    of_whole_units,
+    without_hypothesis,
+)
 from workbench.task import Task
 
 if TYPE_CHECKING:
@@ -32,8 +38,10 @@ if TYPE_CHECKING:
 BOOTSTRAP = 1
 RANDOM = 5
 """Trees of random units that are tried."""
-SHOWN = 12
-"""Draws of each node that are named."""
+SCORED = ("recovered", "recovered_low", "recovered_high", "detectable", "median_distance")
+Read = Literal["values", "centre", "largest", "mean"]
+IDENTITY, WHOLE_UNITS, OTHERS = "identity", "the units, whole", "random units"
+"""Nulls: nothing is resampled; every node keeps its datum, all that is not in the tree being resampled; the same about other units."""
 
 
 @register
@@ -41,15 +49,17 @@ class CausalScrubbing(Analysis):
     """Test a hypothesis about what units compute from what: all that it says does not matter is resampled from other images.
 
     A hypothesis is JSON, a tree: ``{"units": "head:0", "children": [{"name": "lines", "units": "conv2d1:3,4", "feature": "orientation / 8",
-    "children": [...]}, ...]}``. A child's feature is what its units are claimed to compute (see `workbench.feature_labels`): it may be
-    computed on any image that agrees on it with the image its parent is computed on. See `workbench.scrubbing` for the method (Chan et al.
-    2022).
+    "offsets": [[0, -1], [0, 1]], "children": [...]}, ...]}``. A child's feature is what its units are claimed to compute (see
+    `workbench.feature_labels`): it may be computed on any image that agrees on it with the image its parent is computed on. With offsets
+    (rows down, columns to the right) only those cells of its maps are meant. See `workbench.scrubbing` for the method (Chan et al. 2022).
 
     ``recovered`` = 1 - L_scrubbed / L_random, ratios of means over examples, where L is the squared distance of the root's values from
     the clean ones, read as `read` says, and in L_random the root is that of another image. Beside it stand: the ladder (node after node is
-    resampled: which claim costs what), `rivals` (other features for all nodes of a name), the hypothesis without its features (null), the
-    same tree about random units of the same layers (null), and the median distance of single examples, for a mean can hide. A label that
-    few images share resamples them by themselves: ``occupancy`` says for each node how often.
+    resampled: which claim costs what), `rivals` (other features for all nodes of a name), and nulls: the identity, where nothing is
+    resampled (must be 1), the tree's units with all they do, whatever they are claimed to compute (what features can recover at most), the
+    hypothesis without its features, and the same tree about random units of the same layers. The median distance of single examples says
+    what a mean can hide. A rival that cannot be tested on these images has a row that says why (``refused``). A label that few images
+    share resamples them by themselves: ``nodes`` says for each how often.
 
     Intervals are of 95 %, by bootstrap over the examples' concepts.
 
@@ -64,14 +74,14 @@ class CausalScrubbing(Analysis):
     """
 
     title: ClassVar[str] = "Causal scrubbing"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     needs_images: ClassVar[bool] = True
 
     hypothesis: str = Field(description="The tree, as JSON.")
     rivals: tuple[str, ...] = Field(
         default=(), description="Rival features, each NAME=FEATURE for the node of that name, or *=FEATURE for all nodes."
     )
-    read: Literal["values", "centre", "largest", "mean"] = Field(
+    read: Read = Field(
         default="centre", description="What of the root's map is compared: all values, the middle position, the largest or the mean."
     )
     agreement: Literal["parent", "root"] = Field(default="parent", description="Whose image a child agrees with; root is weaker.")
@@ -85,40 +95,43 @@ class CausalScrubbing(Analysis):
     ) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
         """Read the images, then scrub the hypothesis, its rivals and its nulls."""
         assert images is not None
-        document = _document(self.hypothesis)
-        order = np.sort(np.random.default_rng(self.seed).permutation(len(images))[: self.images])
-        read = list(images.batches(model.preprocessing.size, 64, order))
-        seen = np.concatenate([part.indices for part in read]) if read else np.empty(0, np.int64)
-        if len(seen) < 8:
-            raise InputError(f"{len(seen)} images of {images.name} could be read; at least 8 are needed")
-        inputs = torch.cat([model.preprocess(part.images) for part in read])
-        columns = {name: [values[index] for index in seen.tolist()] for name, values in images.columns.items()}
-        root = _claim(model, inputs, document, columns, self.batch)
-        check(model, root, len(inputs))
+        hypothesis = Hypothesis.from_json(self.hypothesis)
+        document = hypothesis.root
+        data = Data.drawn(images, self.images, self.seed, model)
+        seen, inputs = data.seen, data.inputs
+        assert inputs is not None
+        root = claims(model, document, data, self.batch)
+        if self.read != "centre" and any(child.offsets for child in root.children):
+            raise HypothesisError(root.name, "offsets", f"its children stand around its middle, so read the centre, not {self.read}")
         concept = images.concepts
         groups = np.unique([concept[index] for index in seen.tolist()], return_inverse=True)[1]
-        rivals = [(text, _claim(model, inputs, _rival(document, text), columns, self.batch)) for text in self.rivals]
+        rivals, refused = self._bound_rivals(model, document, data)
         names = [node.name for node in root.every() if node is not root]
         plan: list[tuple[str, str, Claim, list[str] | None]] = [("hypothesis", "the hypothesis", root, None)]
         plan += [("ladder", name, root, names[: place + 1]) for place, name in enumerate(names[:-1])]
         plan += [("rival", text, claim, None) for text, claim in rivals]
+        plan += [("null", IDENTITY, root, []), ("null", WHOLE_UNITS, of_whole_units(root), None)]
         plan += [("null", "no hypothesis", without_hypothesis(root), None)]
-        plan += [("null", f"random units {draw + 1}", of_random_units(model, root, self.seed + draw), None) for draw in range(RANDOM)]
+        others = [(draw, of_random_units(model, root, self.seed + draw)) for draw in range(RANDOM)]
+        plan += [("null", f"{OTHERS} {draw + 1}", claim, None) for draw, claim in others if _units(claim) != _units(root)]
         rows: list[dict[str, Any]] = []
         whole: Scrubbed | None = None
+        scrubber = Scrubber(model, inputs, self.seed, self.batch)
         for place, (kind, name, claim, active) in enumerate(plan):
-            scrubber = Scrubber(model, inputs, self.seed, self.batch)
+            scrubber.begin(self.seed)
             found = scrubber.run(
                 claim, self.examples, None, self.agreement, active,
                 lambda done, at=place, what=name: task.step(  # type: ignore[misc]
                     at + done / self.examples, len(plan), note=f"scrubbing: {what}"
                 ),
+                once=name.startswith(OTHERS),
             )  # fmt: skip
             shown = _read(found, self.read)
             rows.append({"kind": kind, "name": name} | self._scores(shown, groups))
             if kind == "hypothesis":
                 whole = shown
         task.step(len(plan), len(plan))
+        rows += [{"kind": "rival", "name": text, "refused": why} | dict.fromkeys(SCORED) for text, why in refused]
         assert whole is not None
         arrays: dict[str, npt.NDArray[Any]] = {
             "image": seen[whole.data],
@@ -127,9 +140,10 @@ class CausalScrubbing(Analysis):
             "random": _one(whole.random),
             "distance": whole.distance,
             "distance_random": whole.distance_random,
-        } | {f"sampled/{name}": seen[drawn] for name, drawn in whole.sampled.items()}
-        below = zip((node for node in root.every() if node is not root), _below(document), strict=True)
-        nodes = [_node(claim, node["feature"]) for claim, node in below]
+        }
+        arrays |= {f"sampled/{name}": seen[drawn] for name, drawn in whole.sampled.items()}
+        below = zip(list(root.every())[1:], list(document.every())[1:], strict=True)
+        nodes = [_node(claim, node.feature) for claim, node in below]
         return arrays, rows[0] | {
             "root": root.units,
             "read": self.read,
@@ -141,6 +155,17 @@ class CausalScrubbing(Analysis):
             "nodes": nodes,
             "sparse": [node["name"] for node in nodes if node["least"] < FEWEST],
         }
+
+    def _bound_rivals(self, model: TracedModel, root: Node, data: Data) -> tuple[list[tuple[str, Claim]], list[tuple[str, str]]]:
+        """Return the rivals that can be tested here, and those that cannot with the reason; one must not keep the others from it."""
+        bound, refused = [], []
+        for text in self.rivals:
+            rival = _rival(root, text)
+            try:
+                bound.append((text, claims(model, rival, data, self.batch)))
+            except HypothesisError as error:
+                refused.append((text, str(error)))
+        return bound, refused
 
     def _scores(self, found: Scrubbed, groups: npt.NDArray[np.integer]) -> dict[str, Any]:
         of = groups[found.data]
@@ -160,69 +185,25 @@ class CausalScrubbing(Analysis):
         return {"recovered": _figure(result)}
 
 
-def _document(text: str) -> dict[str, Any]:
-    """Read a hypothesis, every node of which has a name then."""
-    try:
-        document = json.loads(text)
-    except ValueError as error:
-        raise InputError(f"the hypothesis is no JSON: {error}") from None
-    if not isinstance(document, dict) or not isinstance(document.get("units"), str):
-        raise InputError('the hypothesis has no root; write {"units": "layer:0", "children": [...]}')
-    return _named(document, "root")
+def _units(root: Claim) -> list[tuple[str, frozenset[str]]]:
+    """Return which units each node means, in whatever order they are written; of layers that have no others a null is none."""
+    parts = (node.units.rpartition(":") for node in root.every())
+    return [(layer, frozenset(units.split(","))) for layer, _, units in parts]
 
 
-def _named(node: Mapping[str, Any], place: str) -> dict[str, Any]:
-    """Return a node with its name, or else its place, as the name; those below it too."""
-    name, units, children = str(node.get("name") or place), node.get("units"), node.get("children", [])
-    if not isinstance(units, str) or not isinstance(children, list) or not all(isinstance(child, dict) for child in children):
-        raise InputError(f"{name}: a node has units, such as conv1:3, and a list of children")
-    before = "node " if place == "root" else f"{name}."
-    below = [_named(child, f"{before}{at + 1}") for at, child in enumerate(children)]
-    return {"name": name, "units": units, "feature": str(node.get("feature", "all")), "children": below}
-
-
-def _claim(model: TracedModel, inputs: Tensor, node: Mapping[str, Any], columns: Mapping[str, Sequence[str]], batch: int) -> Claim:
-    """Return the claim a named node makes; errors name it."""
-    name, units = node["name"], node["units"]
-    try:
-        known = model.layer(layer_of(units))
-        wanted = [unit.index for unit in units_of(units)]
-        if wrong := [unit for unit in wanted if unit >= known.units]:
-            raise InputError(f"{known.name} has units 0 to {known.units - 1}, not {wrong[0]}")
-
-        def activation() -> npt.NDArray[np.floating]:
-            found = []
-            with torch.no_grad():
-                for part in inputs.split(batch):
-                    value = known.arrange(model.activations(model.inputs(part), [known.name])[known.name])[:, wanted]
-                    found.append(value.mean(1).reshape(len(part), -1).amax(1).cpu().double().numpy())
-            return np.concatenate(found)
-
-        feature = labels_of(node["feature"], columns, len(inputs), activation)
-    except ValueError as error:
-        raise InputError(f"{name}: {error}") from None
-    return Claim(name, units, feature, tuple(_claim(model, inputs, child, columns, batch) for child in node["children"]))
-
-
-def _rival(document: Mapping[str, Any], text: str) -> dict[str, Any]:
+def _rival(root: Node, text: str) -> Node:
     """Return the hypothesis with another feature for all nodes of a name, or for all."""
     wanted, sign, feature = (part.strip() for part in text.partition("="))
     if not sign or not feature:
         raise InputError(f"the rival {text!r} is not NAME=FEATURE")
-    if not any(wanted in ("*", node["name"]) for node in _below(document)):
+    if wanted != "*" and wanted not in {node.name for node in root.every()} - {root.name}:
         raise InputError(f"the rival {text!r} names no node of the hypothesis")
 
-    def replaced(node: Mapping[str, Any]) -> dict[str, Any]:
-        own = feature if wanted in ("*", node["name"]) else node["feature"]
-        return {**node, "feature": own, "children": [replaced(child) for child in node["children"]]}
+    def replaced(node: Node) -> Node:
+        children = tuple(replaced(child) for child in node.children)
+        return replace(node, feature=feature if wanted in ("*", node.name) else node.feature, children=children)
 
-    return {**document, "children": [replaced(child) for child in document["children"]]}
-
-
-def _below(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    for child in node["children"]:
-        yield child
-        yield from _below(child)
+    return replaced(root)
 
 
 def _node(node: Claim, feature: str) -> dict[str, Any]:

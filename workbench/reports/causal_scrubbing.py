@@ -7,16 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from workbench.analyses.causal_scrubbing import CausalScrubbing
+from workbench.analyses.causal_scrubbing import IDENTITY, OTHERS, WHOLE_UNITS, CausalScrubbing, Read
 from workbench.analyses.tuning import Tuning
 from workbench.input_error import InputError
-from workbench.models.affine import before_activation
 from workbench.models.layer import Unit
-from workbench.models.nearest_source import nearest_source
 from workbench.report_page import Drawing, Section, Table, as_svg
 from workbench.reports.report import Findings, Work, answers, cell, short
+from workbench.tuned.curve_hypothesis import RIVALS, STRAIGHT, TURN, CurveTemplate, curve_template
 
 if TYPE_CHECKING:
     from workbench.analyses.analysis import Result
@@ -24,29 +21,23 @@ if TYPE_CHECKING:
 MODELS = ("bundled:planted/curve_net", "bundled:inception")
 LAYERS = ("conv2d2", "curve_relu")
 """Where curve detectors are looked for; the first that a network has."""
-STRAIGHT = 0.6
-"""R2 of the tuning to lines from which a unit is called a line detector."""
-EXAMPLES = {True: 512, False: 4096}
+EXAMPLES = {True: 256, False: 4096}
 NATURAL = {True: 512, False: 4096}
 """Photographs or drawings that the hypothesis is tested on as well, quick and full."""
-TURN = "= floor(orientation / 15)"
-WITH_RADIUS = f"{TURN} + 100 * round(radius * 1000)"
-RIVALS = (
-    ("orientation and radius", WITH_RADIUS),
-    ("orientation, radius and place", f"{WITH_RADIUS} + 1000000 * (round(x * 500) + 1000 * round(y * 500))"),
-    ("what the units do, in 5 bins", "activation / 5"),
-)
-
 
 @dataclass(frozen=True)
 class Subject:
-    """A curve detector, what it reads, and stimuli around what it prefers."""
+    """A curve detector, the curve hypothesis about it, and how well it is tuned."""
 
     unit: str
-    source: str
-    lines: tuple[int, ...]
-    stimuli: str
+    template: CurveTemplate
     score: float | None
+
+    @property
+    def flat(self) -> dict[str, Any]:
+        """The line detectors as one node, whole maps."""
+        layer, lines = self.template.lines
+        return {"name": "lines", "units": f"{layer}:{','.join(map(str, lines))}"}
 
 
 @answers("7.6", "What survives of curve detectors when all but their line detectors' claimed feature is resampled, beside rivals", MODELS)
@@ -59,18 +50,20 @@ def causal_scrubbing(work: Work) -> Findings:
         subject = subjects.get(ref)
         if subject is None:
             return {}
-        claim = {"name": "lines", "units": f"{subject.source}:{','.join(map(str, subject.lines))}"}
-        curves = json.dumps({"units": subject.unit, "children": [claim | {"feature": TURN}]})
-        natural = json.dumps({"units": subject.unit, "children": [claim | {"feature": "activation / 5"}]})
-        examples = EXAMPLES[work.quick]
-        synthetic = CausalScrubbing(
-            hypothesis=curves, rivals=tuple(f"lines={feature}" for _, feature in RIVALS), images=100_000, examples=examples
-        )
-        found = {"curves": work.run(f"{short(ref)}-curves", synthetic, ref, subject.stimuli)}
-        seen = CausalScrubbing(
-            hypothesis=natural, rivals=("lines=activation / 20",), read="largest", images=NATURAL[work.quick], examples=examples
-        )
-        found["images"] = work.run(f"{short(ref)}-images", seen, ref)
+        everywhere = json.dumps({"units": subject.unit, "children": [subject.flat | {"feature": TURN}]})
+        natural = json.dumps({"units": subject.unit, "children": [subject.flat | {"feature": "activation / 5"}]})
+        examples, rivals = EXAMPLES[work.quick], subject.template.hypothesis.rivals
+        asked: dict[str, tuple[str, tuple[str, ...], Read]] = {
+            "curves": (subject.template.hypothesis.to_json(), rivals, "centre"),
+            "whole maps": (everywhere, rivals, "centre"),
+            "images": (natural, ("lines=activation / 20",), "largest"),
+        }
+        found = {}
+        for name, (hypothesis, against, read) in asked.items():
+            limit = NATURAL[work.quick] if name == "images" else 100_000
+            analysis = CausalScrubbing(hypothesis=hypothesis, rivals=against, read=read, images=limit, examples=examples)
+            on = () if name == "images" else (subject.template.stimuli,)
+            found[name] = work.run(f"{short(ref)}-{name.replace(' ', '-')}", analysis, ref, *on)
         return found
 
     found = {ref: results for ref, results in work.each(measured).items() if results}
@@ -81,14 +74,15 @@ def causal_scrubbing(work: Work) -> Findings:
     ]
     figures = {
         ref: {what: {"rows": result.summary["rows"], "nodes": result.summary["nodes"]} for what, result in results.items()}
-        | {"unit": subjects[ref].unit, "lines": list(subjects[ref].lines)}
+        | {"unit": subjects[ref].unit, "lines": list(subjects[ref].template.lines[1])}
+        | {"hypothesis": subjects[ref].template.hypothesis.document()}
         for ref, results in found.items()
     }
     return Findings([_answer(found, subjects), _table(found), Section("Single examples", drawings), _missing(work)], figures)
 
 
 def _subject(work: Work, ref: str) -> Subject:
-    """Choose the unit of a layer that is best tuned to curves, and the line detectors of the layer before it."""
+    """Choose the unit of a layer that is best tuned to curves, and write the curve hypothesis about it."""
     model = work.model(ref)
     if not model.sees:
         raise InputError("it reads no images")
@@ -96,53 +90,39 @@ def _subject(work: Work, ref: str) -> Subject:
     if layer is None:
         raise InputError(f"it has neither of the layers {', '.join(LAYERS)}")
     tuned = work.run(f"{short(ref)}-tuning", Tuning(layer=layer, twins=0), ref)
-    unit = int(tuned.summary["best_unit"])
-    before = before_activation(model.graph, Unit(model.layer(layer).name, unit))
-    source = nearest_source(model.graph, before.layer)
-    if source is None:
-        raise InputError(f"{layer} reads the image itself")
-    straight = work.run(f"{short(ref)}-lines", Tuning(layer=source, feature="lines", twins=0), ref)
-    lines = np.flatnonzero(np.nan_to_num(straight.arrays["r2"]) >= STRAIGHT)
-    if not len(lines):
-        raise InputError(f"no unit of {source} is tuned to lines (R2 of at least {STRAIGHT:g})")
-    best = tuned.summary["best_stimuli"][0]
-    radius, width, length = (float(best[name]) for name in ("radius", "width", "length"))
-    middle, off = (float(best["x"]), float(best["y"])), 0.04 * tuned.summary["receptive_field"] / min(model.preprocessing.size)
-    options = {
-        "orientations": "24",
-        "radius": ",".join(f"{radius * share:.4g}" for share in (0.7, 1, 1.4)),
-        "x": ",".join(f"{middle[0] + step:.4g}" for step in (-off, 0, off)),
-        "y": ",".join(f"{middle[1] + step:.4g}" for step in (-off, 0, off)),
-        "width": f"{width:.4g}",
-        "length": f"{length:.4g}",
-        "ink_lightness": f"{best['ink_lightness']:g}",
-        "ground_lightness": f"{best['ground_lightness']:g}",
-    }
-    stimuli = "stimuli:curves?" + "&".join(f"{name}={value}" for name, value in options.items())
-    return Subject(f"{model.layer(layer).name}:{unit}", source, tuple(int(line) for line in lines), stimuli, tuned.summary["best_score"])
+    unit = Unit(model.layer(layer).name, int(tuned.summary["best_unit"]))
+    return Subject(str(unit), curve_template(model, unit), tuned.summary["best_score"])
 
 
 def _answer(found: Mapping[str, Mapping[str, Result]], subjects: Mapping[str, Subject]) -> Section:
     said = []
     for ref, results in found.items():
         subject = subjects[ref]
-        curves, images = results["curves"].summary, results["images"].summary
+        curves, flat, images = (results[name].summary for name in ("curves", "whole maps", "images"))
         rows = {row["name"]: row for row in curves["rows"]}
-        rivals = ", ".join(f"{name} {_told(rows[f'lines={feature}'])}" for name, feature in RIVALS)
-        nulls = [row["recovered"] for row in curves["rows"] if row["kind"] == "null" and row["recovered"] is not None]
+        rivals = ", ".join(f"{name} {_told(rows[f'*={feature}'])}" for name, feature in RIVALS)
+        nulls = [rows[name]["recovered"] for name in rows if name.startswith(OTHERS) and rows[name]["recovered"] is not None]
         moved = "" if curves["median_distance"] is None else f" The median example moves by {curves['median_distance']:.2f} of that."
+        nodes = len(curves["nodes"])
         said.append(
-            f"{ref}: {subject.unit} from {len(subject.lines)} line detectors of {subject.source} that carry only the curve's orientation, "
-            f"all else resampled: {_told(curves)} of what resampling everything costs is kept, on {curves['images']} curves (nulls at most "
-            f"{max(nulls, default=float('nan')):.2f}).{moved} If they carry more: {rivals}. On {images['images']} of the report's images, "
-            f"the line detectors' own activation in 5 bins claimed: {_told(images)}."
+            f"{ref}: {subject.template.about} The hypothesis of {nodes} nodes below {subject.unit} (tangents along the arc excite, lines "
+            "across inhibit, Gabor filters below where there are any; all carry only the curve's direction, to 15°) keeps "
+            f"{_told(curves)} of what resampling everything costs, on {curves['images']} curves. The same units with all they do, where "
+            f"they stand, keep {_told(rows[WHOLE_UNITS])}: what their features are measured by. Without a hypothesis "
+            f"{_told(rows['no hypothesis'])}, as many other units at the same cells at most {max(nulls, default=float('nan')):.2f}; "
+            f"nothing resampled {_told(rows[IDENTITY])}.{moved} If they carry more: {rivals}."
+        )
+        said.append(
+            f"{ref}, without places: {len(subject.template.lines[1])} line detectors of {subject.template.lines[0]}, their whole maps "
+            f"carrying the curve's direction, keep {_told(flat)}. On {images['images']} of the report's images, their own activation in 5 "
+            f"bins claimed: {_told(images)}."
         )
     return Section("Answer", said)
 
 
 def _told(row: Mapping[str, Any]) -> str:
     if row["recovered"] is None:
-        return "unknown"
+        return f"unknown ({row['refused']})" if row.get("refused") else "unknown"
     return f"{row['recovered']:.2f} [{row['recovered_low']:.2f}, {row['recovered_high']:.2f}]"
 
 
@@ -157,8 +137,8 @@ def _table(found: Mapping[str, Mapping[str, Result]]) -> Section:
     ]
     caption = (
         "Recovered: 1 - L(scrubbed) / L(everything resampled), L the squared distance of the unit's activation from the clean one. "
-        "Median example: median squared distance over the median with everything resampled. Nulls: nothing claimed; as many other units "
-        "of the layer."
+        "Median example: median squared distance over the median with everything resampled. Nulls: nothing resampled (must be 1); the "
+        "units of the tree with all they do; nothing claimed; as many other units of the layers."
     )
     nodes = [
         (ref, what, node["name"], node["feature"], node["labels"], node["least"], cell(node["itself"]))
@@ -176,9 +156,10 @@ def _table(found: Mapping[str, Mapping[str, Result]]) -> Section:
 
 def _missing(work: Work) -> Section:
     said = [
-        "The hypothesis has two levels: a curve detector and line detectors of the layer it reads, their whole maps taken together. Which "
-        "line stands where along the arc, and what lines are made of, is not tested; `main.py run CausalScrubbing` takes deeper trees.",
+        "The arc is cut into at most five pieces, and every piece is claimed to carry the direction of the whole curve: where exactly a "
+        "line stands within a piece is not tested. The panel Scrubbing and `main.py run CausalScrubbing` take other trees.",
         f"Line detectors are units with an R2 of at least {STRAIGHT:g} for lines, without a null of their own.",
-        "On natural images the only features known are what units do: bins of activation claim much and say little.",
+        "On natural images the only features known are what units do: bins of activation claim much and say little. Images are resampled, "
+        "not positions in them, so there the hypothesis is that of whole maps.",
     ]
     return Section("What this could not see", [*said, *work.left()])

@@ -7,13 +7,17 @@ whose datum is that of the example, is compared with what the network says. A un
 drawn twice (treeified). Children agree with *their parent's* datum, not with the root's: else a wrong claim about a node in between goes
 unseen (`Agreement`).
 
+A node may mean its units at some cells only, counted from where its parent looks (`Claim.offsets`). All of a node's cells are of one
+datum; what its units do elsewhere is an input like any other, and comes from the random datum.
+
 Chan et al., "Causal Scrubbing: a method for rigorously testing interpretability hypotheses" (2022).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -23,65 +27,18 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from workbench.circuit import layer_of, units_of
-from workbench.input_error import InputError
+from workbench.scrubbing.check import Cells, check
+from workbench.scrubbing.claim import Claim, Labels
+from workbench.scrubbing.reading import Place, read, taken
 
 if TYPE_CHECKING:
     from workbench.models.traced_model import TracedModel
 
 Agreement = Literal["parent", "root"]
-Labels = npt.NDArray[np.int64]
 Loss = Callable[[Float[Tensor, "datum *value"], Int64[np.ndarray, " datum"]], Float[Tensor, " datum"]]
 """Takes the root's values and the data they stand for."""
-FEWEST = 4
-"""Data of one label below which a feature mostly resamples a datum by itself."""
-
-
-@dataclass(frozen=True, eq=False)
-class Claim:
-    """A node of a hypothesis.
-
-    Attributes
-    ----------
-    name
-        What it is called; unique in the hypothesis.
-    units
-        Address of the units, such as ``relu:0`` or ``mixed3a:4,7``.
-    feature
-        Label of every datum of the set, int64 ``datum``: two data agree where their labels are equal. The root's is not used.
-    children
-        What it is computed from; none: the units are taken as they are on the datum.
-    """
-
-    name: str
-    units: str
-    feature: Labels
-    children: tuple[Claim, ...] = ()
-
-    def every(self) -> Iterator[Claim]:
-        """Return this node and all below it."""
-        yield self
-        for child in self.children:
-            yield from child.every()
-
-
-@dataclass(frozen=True)
-class Occupancy:
-    """How many data share a label of a node's feature.
-
-    Attributes
-    ----------
-    labels
-        How many labels there are.
-    least, mean
-        Data of the rarest label; and those that a datum agrees with on average, itself included.
-    itself
-        Part of the draws that give the datum back: they change nothing, and make the hypothesis look better than it is.
-    """
-
-    labels: int
-    least: int
-    mean: float
-    itself: float
+AT_ONCE = 2**26
+"""Values of clean activations that are kept (256 MB): what the tree reads again and again is computed once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,49 +86,6 @@ def _recovered(scrubbed: npt.NDArray[np.float64], clean: npt.NDArray[np.float64]
     return 1 - float(scrubbed.mean() - clean.mean()) / whole if whole else float("nan")
 
 
-def occupancy(feature: Labels) -> Occupancy:
-    """Count how many data share each label."""
-    _, place, count = np.unique(feature, return_inverse=True, return_counts=True)
-    return Occupancy(len(count), int(count.min()), float(count[place].mean()), float((1 / count[place]).mean()))
-
-
-def check(model: TracedModel, root: Claim, data: int) -> None:
-    """Refuse a hypothesis that cannot be tested, at the node that is wrong.
-
-    Raises
-    ------
-    InputError
-        When a layer or unit does not exist, a child does not feed its parent, two children claim one unit, two nodes have one name, or a
-        feature has not one label a datum.
-    """
-    names: set[str] = set()
-    for node in root.every():
-        if node.name in names:
-            raise InputError(f"{node.name}: two nodes have this name")
-        names.add(node.name)
-        try:
-            layer = model.layer(layer_of(node.units))
-            units = units_of(node.units)
-        except ValueError as error:
-            raise InputError(f"{node.name}: {error}") from None
-        if wrong := [unit.index for unit in units if unit.index >= layer.units]:
-            raise InputError(f"{node.name}: {layer.name} has units 0 to {layer.units - 1}, not {wrong[0]}")
-        if node is not root and len(node.feature) != data:
-            raise InputError(f"{node.name}: its feature has {len(node.feature)} labels, the data are {data}")
-        claimed: dict[tuple[str, int], str] = {}
-        for child in node.children:
-            try:
-                below = model.layer(layer_of(child.units)).name
-            except ValueError as error:
-                raise InputError(f"{child.name}: {error}") from None
-            if model.graph.node(layer.name) not in model.graph.downstream([below]):
-                raise InputError(f"{child.name}: {below} does not feed {layer.name} of {node.name}")
-            for unit in units_of(child.units):
-                other = claimed.setdefault((below, unit.index), child.name)
-                if other != child.name:
-                    raise InputError(f"{child.name}: {below}:{unit.index} is claimed by {other} already")
-
-
 class Scrubber:
     """Scrubs hypotheses about one network over one set of data.
 
@@ -185,6 +99,11 @@ class Scrubber:
 
     def __init__(self, model: TracedModel, inputs: Tensor, seed: int = 0, batch: int = 64) -> None:
         self.model, self.inputs, self.batch = model, inputs, batch
+        self._kept: dict[Place, Tensor] = {}
+        self.begin(seed)
+
+    def begin(self, seed: int) -> None:
+        """Draw as a new scrubber of this seed would: hypotheses are compared on the same examples."""
         self._random = np.random.default_rng(seed)
 
     def run(
@@ -195,6 +114,7 @@ class Scrubber:
         agreement: Agreement = "parent",
         scrubbed: Sequence[str] | None = None,
         tell: Callable[[int], None] = lambda done: None,
+        once: bool = False,
     ) -> Scrubbed:
         """Scrub a hypothesis.
 
@@ -211,21 +131,26 @@ class Scrubber:
             ladder that says which claim costs what.
         tell
             Called with the number of examples done.
+        once
+            Whether its units are asked for this time only: they are read where they are drawn then, not on all data.
 
         Raises
         ------
         InputError
             As `check`.
         """
-        check(self.model, root, len(self.inputs))
+        places = check(self.model, root, len(self.inputs))
+        if not once or examples >= len(self.inputs):
+            self._keep(root, places)
         data = self._random.integers(len(self.inputs), size=examples)
         others = self._random.integers(len(self.inputs), size=examples)
         parts: list[tuple[Tensor, Tensor, Tensor]] = []
         sampled: dict[str, list[Labels]] = {}
         for start in range(0, examples, self.batch):
             here = data[start : start + self.batch]
-            value = self._value(root, here, here, agreement, scrubbed, sampled)
-            parts.append((self._clean(root, here), value, self._clean(root, others[start : start + self.batch])))
+            value = self._value(root, here, here, agreement, scrubbed, sampled, places)
+            cells = places[root.name]
+            parts.append((self._clean(root, here, cells), value, self._clean(root, others[start : start + self.batch], cells)))
             tell(start + len(here))
         clean, value, random = (torch.cat(column) for column in zip(*parts, strict=True))
         apart = [(each - clean).double().reshape(examples, -1).square().sum(1).cpu().numpy() for each in (value, random)]
@@ -249,45 +174,68 @@ class Scrubber:
         agreement: Agreement,
         scrubbed: Sequence[str] | None,
         sampled: dict[str, list[Labels]],
+        places: Mapping[str, Cells | None],
     ) -> Tensor:
-        """Return a node's scrubbed value on the data drawn for it, ``example unit *position``."""
+        """Return a node's scrubbed value on the data drawn for it: ``example unit *position``, or ``example unit cell`` at some cells."""
         if not node.children:
-            return self._clean(node, data)
-        written: dict[str, list[tuple[list[int], Tensor]]] = {}
+            return self._clean(node, data, places[node.name])
+        written: dict[str, list[tuple[Claim, Tensor]]] = {}
         for child in node.children:
             drawn = data
             if scrubbed is None or child.name in scrubbed:
                 drawn = self._agreeing(child.feature, data if agreement == "parent" else of_root)
             sampled.setdefault(child.name, []).append(drawn)
-            value = self._value(child, drawn, of_root, agreement, scrubbed, sampled)
+            value = self._value(child, drawn, of_root, agreement, scrubbed, sampled, places)
             into = self.model.layer(layer_of(child.units)).name
-            written.setdefault(into, []).append(([unit.index for unit in units_of(child.units)], value))
+            written.setdefault(into, []).append((child, value))
         rest = data
         if scrubbed is None or any(child.name in scrubbed for child in node.children):
             rest = self._random.integers(len(self.inputs), size=len(data))
-        edits = {below: self._writing(below, parts) for below, parts in written.items()}
+        edits = {below: self._writing(below, parts, places) for below, parts in written.items()}
         layer = self.model.layer(layer_of(node.units))
         with torch.no_grad():
             out = self.model.edited(self.model.inputs(self.inputs[torch.from_numpy(rest)]), edits, target=layer.name)
-        return layer.arrange(out)[:, [unit.index for unit in units_of(node.units)]]
+        return taken(layer.arrange(out), (node.units, places[node.name]))
 
-    def _writing(self, layer: str, parts: Sequence[tuple[list[int], Tensor]]) -> Callable[[Tensor], Tensor]:
+    def _writing(
+        self, layer: str, parts: Sequence[tuple[Claim, Tensor]], places: Mapping[str, Cells | None]
+    ) -> Callable[[Tensor], Tensor]:
         known = self.model.layer(layer)
 
         def write(activation: Tensor) -> Tensor:
             changed = activation.clone()
             view = known.arrange(changed)
-            for units, value in parts:
-                view[:, units] = value.to(view.dtype)
+            for node, value in parts:
+                units, cells = [unit.index for unit in units_of(node.units)], places[node.name]
+                if cells is None:
+                    view[:, units] = value.to(view.dtype)
+                else:
+                    rows, columns = zip(*cells, strict=True)
+                    view[:, torch.tensor(units)[:, None], torch.tensor(rows), torch.tensor(columns)] = value.to(view.dtype)
             return changed
 
         return write
 
-    def _clean(self, node: Claim, data: Labels) -> Tensor:
-        layer = self.model.layer(layer_of(node.units))
-        with torch.no_grad():
-            value = self.model.activations(self.model.inputs(self.inputs[torch.from_numpy(data)]), [layer.name])[layer.name]
-        return layer.arrange(value)[:, [unit.index for unit in units_of(node.units)]]
+    def _keep(self, root: Claim, places: Mapping[str, Cells | None]) -> None:
+        """Read the leaves and the root on all data at once, as far as there is room: most of it is asked for again and again."""
+        wanted: list[Place] = []
+        room = AT_ONCE - sum(kept.numel() for kept in self._kept.values())
+        for node in root.every():
+            place = (node.units, places[node.name])
+            if (node is root or not node.children) and place not in self._kept and place not in wanted:
+                positions = self.model.layer(layer_of(node.units)).positions
+                room -= len(self.inputs) * len(units_of(node.units)) * (len(place[1]) if place[1] is not None else math.prod(positions))
+                if room < 0:
+                    break
+                wanted.append(place)
+        self._kept |= read(self.model, self.inputs, wanted, self.batch)
+
+    def _clean(self, node: Claim, data: Labels, cells: Cells | None) -> Tensor:
+        """Return what a node's units do by themselves."""
+        place, these = (node.units, cells), torch.from_numpy(data)
+        if place in self._kept:
+            return self._kept[place][these]
+        return read(self.model, self.inputs[these], [place], self.batch)[place]
 
     def _agreeing(self, feature: Labels, data: Labels) -> Labels:
         """Draw for each datum one of the same label, itself included."""
@@ -296,27 +244,3 @@ class Scrubber:
         first, last = (np.searchsorted(ordered, feature[data], side) for side in ("left", "right"))
         found: Labels = order[first + (self._random.random(len(data)) * (last - first)).astype(np.int64)]
         return found
-
-
-def without_hypothesis(root: Claim) -> Claim:
-    """Return the hypothesis that claims nothing of the root's inputs: each child may be any datum."""
-    return replace(root, children=tuple(replace(child, feature=np.zeros_like(child.feature), children=()) for child in root.children))
-
-
-def of_random_units(model: TracedModel, root: Claim, seed: int) -> Claim:
-    """Return the same tree of claims about other units of the same layers, as many; a null for which units carry a feature."""
-    random = np.random.default_rng(seed)
-
-    def other(node: Claim, taken: set[tuple[str, int]]) -> Claim:
-        layer = model.layer(layer_of(node.units))
-        own = {unit.index for unit in units_of(node.units)}
-        free = [unit for unit in range(layer.units) if unit not in own and (layer.name, unit) not in taken]
-        drawn = sorted(random.choice(free, len(own), replace=False).tolist()) if len(free) >= len(own) else sorted(own)
-        taken |= {(layer.name, unit) for unit in drawn}
-        children: set[tuple[str, int]] = set()
-        return replace(
-            node, units=f"{layer.name}:{','.join(map(str, drawn))}", children=tuple(other(child, children) for child in node.children)
-        )
-
-    siblings: set[tuple[str, int]] = set()
-    return replace(root, children=tuple(other(child, siblings) for child in root.children))

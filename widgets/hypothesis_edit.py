@@ -1,0 +1,73 @@
+"""Changes of hypotheses that can be taken back. The investigation keeps them by their names, each of which is there once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Hashable
+from dataclasses import replace
+
+from widgets.project_edit import ProjectEdit
+from widgets.session import Session
+from workbench.hypothesis import Hypothesis
+from workbench.input_error import InputError
+from workbench.project import Project
+
+
+def named(project: Project, name: str) -> Hypothesis | None:
+    """Return the investigation's hypothesis of that name, or None."""
+    return next((one for one in project.hypotheses if one.name == name), None)
+
+
+def add_hypothesis(session: Session, hypothesis: Hypothesis, text: str) -> Hypothesis:
+    """Put a hypothesis into the investigation, under a name that is free; return it as it is there."""
+    wanted = " ".join(hypothesis.name.split()) or "Hypothesis"
+    stem, name, number = re.sub(r" \d+$", "", wanted), wanted, 2
+    while named(session.project, name) is not None:
+        name, number = f"{stem} {number}", number + 1
+    new = replace(hypothesis, name=name)
+
+    def do(project: Project) -> None:
+        project.hypotheses = [*project.hypotheses, new]
+
+    def undo(project: Project) -> None:
+        project.hypotheses = [one for one in project.hypotheses if one.name != new.name]
+
+    session.undo_stack.push(ProjectEdit(session, text, do, undo))
+    return new
+
+
+def change_hypothesis(session: Session, before: Hypothesis, after: Hypothesis, text: str, typing: Hashable = None) -> None:
+    """Put another version in the place of a hypothesis; its name may be another one.
+
+    Raises
+    ------
+    InputError
+        When another hypothesis has that name, or the new one is empty.
+    """
+    if not after.name.strip():
+        raise InputError("a hypothesis needs a name")
+    if after.name != before.name and named(session.project, after.name) is not None:
+        raise InputError(f"there is a hypothesis {after.name!r} already")
+    if after == before:
+        return
+
+    def putting(old: Hypothesis, new: Hypothesis) -> Callable[[Project], None]:
+        def change(project: Project) -> None:
+            project.hypotheses = [new if one.name == old.name else one for one in project.hypotheses]
+
+        return change
+
+    session.undo_stack.push(ProjectEdit(session, text, putting(before, after), putting(after, before), typing))
+
+
+def delete_hypothesis(session: Session, gone: Hypothesis) -> None:
+    """Take a hypothesis out of the investigation."""
+    place = [one.name for one in session.project.hypotheses].index(gone.name)
+
+    def do(project: Project) -> None:
+        project.hypotheses = [one for one in project.hypotheses if one.name != gone.name]
+
+    def undo(project: Project) -> None:
+        project.hypotheses = [*project.hypotheses[:place], gone, *project.hypotheses[place:]]
+
+    session.undo_stack.push(ProjectEdit(session, f"delete the hypothesis {gone.name}", do, undo))

@@ -1,0 +1,30 @@
+"""Causal scrubbing: hypotheses as trees of claims (`claim`), what of a network each means (`check`), and resampling them (`scrubber`)."""
+
+from workbench.scrubbing.check import check, faults, places
+from workbench.scrubbing.claim import (
+    FEWEST,
+    Claim,
+    Occupancy,
+    occupancy,
+    of_random_units,
+    of_whole_units,
+    without_hypothesis,
+)
+from workbench.scrubbing.scrubber import Agreement, Loss, Scrubbed, Scrubber
+
+__all__ = [
+    "FEWEST",
+    "Agreement",
+    "Claim",
+    "Loss",
+    "Occupancy",
+    "Scrubbed",
+    "Scrubber",
+    "check",
+    "faults",
+    "occupancy",
+    "of_random_units",
+    "of_whole_units",
+    "places",
+    "without_hypothesis",
+]
