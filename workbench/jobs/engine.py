@@ -177,6 +177,24 @@ class Engine:
         self._models.move_to_end(ref)
         return self._models[ref]
 
+    def glance(self, ref: str, task: Task | None = None) -> TracedModel:
+        """Return a network that is looked at once: where it is not open it is loaded and not kept, so that it takes no other one's place.
+
+        Raises
+        ------
+        workbench.models.loading.LoadError
+            When it cannot be loaded.
+        """
+        from workbench.models.loading import code_of
+
+        if ref in self._models:
+            return self._models[ref]
+        self.warm_up()
+        with collector_at_rest():
+            from workbench.models.loading import load
+
+            return self._placed(load(ref, allow_code=code_of(ref) in self.allowed, task=task))
+
     def has_model(self, ref: str) -> bool:
         """Whether a network is open."""
         return ref in self._models
