@@ -131,5 +131,11 @@ PANELS: dict[str, Entry] = {
         "centre",
         "Which units of a layer mix several things, and what each of these is made of; directions and autoencoder latents as units.",
     ),
+    "phase_change": Entry(
+        "phase_change:PhaseChangePanel",
+        "Training time",
+        "centre",
+        "A network at every moment of its training: drag the slider and all panels follow; see whether units form abruptly or gradually.",
+    ),
 }
 """Panel id -> entry. The order gives the shortcuts Ctrl+1 to Ctrl+9, Ctrl+0, then Ctrl+Alt+1 and so on, and the order of the tabs."""
