@@ -209,7 +209,7 @@ def test_a_click_into_the_plot_and_on_a_frame_goes_there(panel, qtbot):
 def test_the_stretch_around_the_transition_is_trained_again(panel, runner, qtbot, monkeypatch):
     qtbot.mouseClick(panel.compute, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: panel.densify.first.value() == 30)
-    assert panel.densify.last.value() == 100 and "71 networks" in panel.densify.about.text()
+    assert panel.densify.last.value() == 100 and "71 networks" in panel.densify.about.full_text
     assert "no optimizer state" in panel.densify.start.toolTip()
     qtbot.mouseClick(panel.densify.start, Qt.MouseButton.LeftButton)
     (request,) = runner.asked(Train)

@@ -86,8 +86,11 @@ class PhaseChangePanel(Panel):
         for widget in (QLabel("Follow", self), self.who, self.feature, self.units, self.compute, self.run.cancel):
             bar.addWidget(widget)
         bar.addStretch(1)
+        shown = QHBoxLayout()
+        shown.setContentsMargins(6, 0, 6, 0)
         for widget in (self.measure, self.each, self.logarithmic, self.add, self.example):
-            bar.addWidget(widget)
+            shown.addWidget(widget)
+        shown.addStretch(1)
         self.said = QLabel(self, wordWrap=True)
         self.said.setMargin(4)
         self.film = Film(self.session, self, self._origin)
@@ -99,19 +102,20 @@ class PhaseChangePanel(Panel):
         self.splitter = QSplitter(Qt.Orientation.Horizontal, self, childrenCollapsible=False)
         self.splitter.addWidget(self.plot)
         self.splitter.addWidget(self.table)
-        self.splitter.setSizes([520, 400])
+        self.splitter.setSizes([500, 430])
         self.densify = Densify(self.session, self)
         self.densify.said.connect(self._say)
         self.densify.trained.connect(self._on_trained)
         self.parts = QSplitter(Qt.Orientation.Vertical, self, childrenCollapsible=False)
         self.parts.addWidget(self.film)
         self.parts.addWidget(self.splitter)
-        self.parts.setSizes([150, 330])
+        self.parts.setSizes([130, 350])
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.setSpacing(2)
         whole.addWidget(self.scrubber)
         whole.addLayout(bar)
+        whole.addLayout(shown)
         whole.addWidget(self.said)
         whole.addWidget(self.parts, 1)
         whole.addWidget(self.densify)
@@ -257,12 +261,14 @@ class PhaseChangePanel(Panel):
         """Draw the metric that is chosen, and its curves."""
         series, result, metric = self._series, self._result, self.measure.currentData()
         self.densify.setVisible(series is not None)
+        self.table.setVisible(False)
         if series is None:
             return
         span, losses = span_of(result, metric, series), losses_of(series)
         self.densify.look_at(series, span)
         told = told_of(result, metric)
         self.table.show_curves(told)
+        self.table.setVisible(told is not None)
         curves = growth_of(result, metric, self.each.isChecked()) if result is not None else []
         without = "" if losses else "no loss was kept with the checkpoints of this training"
         if result is not None and curves:
@@ -272,7 +278,7 @@ class PhaseChangePanel(Panel):
                 [*curves, *losses],
                 title=f"{summary['layer']}: {summary['feature']}",
                 label=METRICS[metric],
-                note=f"n = {units} units, {trainings} training{'s' * (trainings != 1)}",
+                note=f"n = {units} units, {trainings} training{'s' * (trainings != 1)}" + " · band: middle of the rise" * (span is not None),
                 span=span,
                 made_from=self._origin(units=summary["units"], verdict=told["verdict"] if told else None, without=without),
             )

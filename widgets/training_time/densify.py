@@ -9,6 +9,7 @@ from PySide6.QtCore import QSignalBlocker, Signal
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QSpinBox, QWidget
 
 from widgets.buttons import push_button
+from widgets.elided_label import ElidedLabel
 from workbench.training.commands import runs_folder
 
 if TYPE_CHECKING:
@@ -51,12 +52,12 @@ class Densify(QWidget):
         self.start = push_button(self, "Densify", "", self._start)
         self.cancel = push_button(self, "Cancel", "Stop training; the same button goes on from there later", self._stop)
         self.cancel.hide()
-        self.about = QLabel(self)
+        self.about = ElidedLabel(parent=self)
         row = QHBoxLayout(self)
         row.setContentsMargins(6, 2, 6, 2)
-        for widget in (QLabel("Train again and keep every update from"), self.first, QLabel("to"), self.last, self.about):
+        for widget in (QLabel("Keep every update from"), self.first, QLabel("to"), self.last):
             row.addWidget(widget)
-        row.addStretch(1)
+        row.addWidget(self.about, 1)
         row.addWidget(self.start)
         row.addWidget(self.cancel)
         self.look_at(None, None)
@@ -80,11 +81,11 @@ class Densify(QWidget):
         if self.last.value() <= self.first.value():
             return "The last update must come after the first"
         kept = self.last.value() - self.first.value() + 1
-        return f"{kept:,} networks are too many to keep; choose at most {MOST:,} updates" if kept > MOST else ""
+        return f"{kept:,} networks are too many to keep; choose a stretch of at most {MOST:,}" if kept > MOST else ""
 
     def _tell(self) -> None:
         wrong, kept = self._why_not(), self.last.value() - self.first.value() + 1
-        self.about.setText(f"({max(0, kept):,} networks)")
+        self.about.show_text(f"{kept:,} networks" if not wrong else wrong)
         self.start.setEnabled(not wrong)
         bundled = self._series is not None and self._series.final.startswith("bundled:")
         self.start.setToolTip(wrong or (BUNDLED if bundled else EXACT))

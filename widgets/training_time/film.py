@@ -46,7 +46,7 @@ class Film(QWidget):
         self.kind.setToolTip("What the film shows of the unit")
         self.kind.currentIndexChanged.connect(lambda _index: self.renew())
         self.title = QLabel(self)
-        self.strip = ImageStrip(smallest=30, largest=64)
+        self.strip = ImageStrip(smallest=28, largest=64)
         self.strip.setAccessibleName("The unit at every checkpoint")
         self.strip.picked.connect(self._pick)
         head = QHBoxLayout()
