@@ -274,11 +274,12 @@ class PhaseChangePanel(Panel):
         if result is not None and curves:
             summary = result.summary
             units, trainings = sum(map(len, summary["units"].values())), len(summary["trainings"])
+            band = " · band: middle of the rise" if span is not None else ""
             self.plot.show_growth(
                 [*curves, *losses],
                 title=f"{summary['layer']}: {summary['feature']}",
                 label=METRICS[metric],
-                note=f"n = {units} units, {trainings} training{'s' * (trainings != 1)}" + " · band: middle of the rise" * (span is not None),
+                note=f"n = {units} units, {trainings} training{'s' * (trainings != 1)}{band}",
                 span=span,
                 made_from=self._origin(units=summary["units"], verdict=told["verdict"] if told else None, without=without),
             )

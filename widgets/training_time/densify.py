@@ -85,7 +85,7 @@ class Densify(QWidget):
 
     def _tell(self) -> None:
         wrong, kept = self._why_not(), self.last.value() - self.first.value() + 1
-        self.about.show_text(f"{kept:,} networks" if not wrong else wrong)
+        self.about.show_text(wrong or f"{kept:,} networks")
         self.start.setEnabled(not wrong)
         bundled = self._series is not None and self._series.final.startswith("bundled:")
         self.start.setToolTip(wrong or (BUNDLED if bundled else EXACT))
