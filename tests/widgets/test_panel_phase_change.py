@@ -206,7 +206,15 @@ def test_a_click_into_the_plot_and_on_a_frame_goes_there(panel, qtbot):
     qtbot.mouseMove(panel.plot, QPoint(round(x), 80))
 
 
-def test_the_stretch_around_the_transition_is_trained_again(panel, runner, qtbot, monkeypatch):
+def test_before_anything_is_known_a_stretch_beside_the_moment_is_offered(panel, qtbot):
+    assert (panel.densify.first.value(), panel.densify.last.value()) == (300, 1000) and panel.densify.start.isEnabled()
+    panel.densify.first.setRange(0, 9000)
+    panel.densify.last.setRange(0, 9000)
+    panel.densify.last.setValue(9000)
+    assert not panel.densify.start.isEnabled() and "too many" in panel.densify.about.full_text
+
+
+def test_the_stretch_around_the_transition_is_trained_again(panel, runner, qtbot):
     qtbot.mouseClick(panel.compute, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: panel.densify.first.value() == 30)
     assert panel.densify.last.value() == 100 and "71 networks" in panel.densify.about.full_text

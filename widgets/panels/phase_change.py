@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QCheckBox, QComboBox, QFileDialog, QHBoxLayout, QLabel, QSplitter, QVBoxLayout
 
 from widgets.analysis_run import AnalysisRun
@@ -15,7 +16,7 @@ from widgets.theme import say
 from widgets.training_time.curve_table import CurveTable
 from widgets.training_time.densify import Densify
 from widgets.training_time.film import Film
-from widgets.training_time.growth import METRICS, growth_of, losses_of, span_of, told_of, verdict_of
+from widgets.training_time.growth import METRICS, growth_of, losses_of, middle_of, span_of, told_of, verdict_of
 from widgets.training_time.growth_plot import GrowthPlot
 from widgets.training_time.scrubber import Scrubber
 from workbench.jobs.checkpoint_requests import DescribeTrainings
@@ -36,6 +37,8 @@ FOLLOWED = {
 }
 FEATURES = {"curves": "to curves", "corners": "to corners"}
 EXAMPLE = "bundled:inception"
+NARROW = 760
+"""Width in pixels below which the table of curves stands below the plot."""
 INVITATION = "Open a network whose training was kept: then a slider goes through it here, and every panel follows."
 LOOKING = "Looking for checkpoints of this network …"
 NOT_YET = (
@@ -265,7 +268,8 @@ class PhaseChangePanel(Panel):
         if series is None:
             return
         span, losses = span_of(result, metric, series), losses_of(series)
-        self.densify.look_at(series, span)
+        middle = middle_of(result, metric, series)
+        self.densify.look_at(series, span, self.scrubber.step if middle is None else middle)
         told = told_of(result, metric)
         self.table.show_curves(told)
         self.table.setVisible(told is not None)
@@ -304,6 +308,13 @@ class PhaseChangePanel(Panel):
         self.said.setVisible(bool(text))
 
     # ------------------------------------------------------------------------------------------------ the panel's contract
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Put the table beside the plot, or below it where there is no room."""
+        super().resizeEvent(event)
+        wanted = Qt.Orientation.Vertical if event.size().width() < NARROW else Qt.Orientation.Horizontal
+        if self.splitter.orientation() != wanted:
+            self.splitter.setOrientation(wanted)
 
     def showEvent(self, event: Any) -> None:
         """Ask for what was not asked for while nobody looked."""

@@ -60,15 +60,29 @@ class Densify(QWidget):
         row.addWidget(self.about, 1)
         row.addWidget(self.start)
         row.addWidget(self.cancel)
-        self.look_at(None, None)
+        self.look_at(None, None, None)
 
-    def look_at(self, series: Series | None, span: tuple[float, float] | None) -> None:
-        """Offer the stretch of a training between the checkpoints around a transition; all of it where none is known."""
+    def look_at(self, series: Series | None, span: tuple[float, float] | None, around: float | None) -> None:
+        """Offer the stretch of a training between the checkpoints around a transition.
+
+        Parameters
+        ----------
+        span
+            Between which updates it lies; None where that is not known.
+        around
+            The likeliest update, or the one that is looked at: where the stretch would hold too many, that between the checkpoints beside
+            it is offered.
+        """
         self._series = series
         steps = list(series.refs) if series is not None else [0, 1]
-        low, high = span if span is not None else (steps[0], steps[-1])
-        first = max([step for step in steps if step <= low], default=steps[0])
-        last = min([step for step in steps if step >= high], default=steps[-1])
+        middle = steps[0] if around is None else around
+        first, last = steps[0], steps[-1] + MOST
+        if span is not None:
+            first = max([step for step in steps if step <= span[0]], default=steps[0])
+            last = min([step for step in steps if step >= span[1]], default=steps[-1])
+        if last - first >= MOST:
+            first = max([step for step in steps if step < middle], default=steps[0])
+            last = min([step for step in steps if step > middle], default=steps[-1])
         for box, value in ((self.first, first), (self.last, last)):
             with QSignalBlocker(box):
                 box.setRange(steps[0], steps[-1])

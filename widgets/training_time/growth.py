@@ -61,6 +61,15 @@ def span_of(result: Result | None, metric: str, series: Series | None) -> tuple[
     return (low, high) if low is not None and high is not None else None
 
 
+def middle_of(result: Result | None, metric: str, series: Series | None) -> float | None:
+    """Return where the best curve puts the middle of a training's rise, in updates; None where it has none."""
+    told = told_of(result, metric)
+    if result is None or told is None or series is None or series.name not in result.summary["trainings"]:
+        return None
+    place, middles = result.summary["trainings"].index(series.name), told["curves"][0]["at"]
+    return float(middles[place]) if place < len(middles) and middles[place] is not None else None
+
+
 def verdict_of(result: Result, metric: str) -> str:
     """Say in a line what came of it, beside its controls, and of how many trainings."""
     summary, told = result.summary, told_of(result, metric)
