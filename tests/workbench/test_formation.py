@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 import workbench.analyses.phase_change as module
 from workbench.analyses.phase_change import METRICS, PhaseChange
 from workbench.input_error import InputError
-from workbench.models.checkpoint_series import Series, series_of
+from workbench.models.checkpoint_series import Series, independent, series_of
 from workbench.models.planted.curve import curve_net
 from workbench.models.traced_model import TracedModel
 
@@ -95,6 +96,15 @@ def test_checkpoints_are_found_by_seed_and_in_folders(tmp_path: Path) -> None:
     (found,) = series_of(f"run:{run}")
     assert found.refs == {3: f"run:{run}?step=3", 20: f"run:{run}?step=20"} and found.logged == ({"step": 3, "loss": 1.5},)
     assert (found.recipe, dict(found.settings), found.step_of(f"run:{run}")) == ("Classifier", {"seed": 3}, 20)
+    dense = tmp_path / "dense"
+    (dense / "checkpoints").mkdir(parents=True)
+    (dense / "checkpoints" / "00000004.safetensors").touch()
+    (dense / "recipe.json").write_text(json.dumps(told | {"parameters": {"seed": 3, "dense_from": 4, "dense_to": 4}}))
+    (both,) = series_of(f"run:{run}", [f"run:{dense}"])
+    assert list(both.refs) == [3, 4, 20] and both.refs[4] == f"run:{dense}?step=4" and both.name == "run", "the same training, kept closer"
+    assert both.step_of(f"run:{dense}?step=4") == 4 and both.final == f"run:{run}"
+    other = replace(both, name="other", settings={"seed": 4})
+    assert independent([both, replace(both, name="again"), other]) == [both, other], "no training counts twice"
     with pytest.raises(InputError, match="no checkpoints"):
         series_of("timm:resnet18")
     with pytest.raises(InputError, match="no checkpoints"):

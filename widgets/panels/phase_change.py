@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from PySide6.QtCore import Qt
@@ -210,7 +211,7 @@ class PhaseChangePanel(Panel):
         self._asked = None  # the same one may have more checkpoints now
         self.add_training(ref)
         self._look_up()
-        self._say(f"The stretch is there: choose {ref.rpartition('/')[2]} beside the slider, or Run to compare all trainings.")
+        self._say(f"Trained again: {Path(ref).name} is among the checkpoints of its training, or for itself beside the slider.")
 
     # ------------------------------------------------------------------------------------------------ moving through time
 

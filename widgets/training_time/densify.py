@@ -108,7 +108,8 @@ class Densify(QWidget):
         """Name the folder of the run: it says what was trained again and which stretch, so that the same one goes on where it stopped."""
         assert self._series is not None
         name = Path(self._series.final.partition(":")[2].partition("?")[0]).name
-        return runs_folder() / f"{name}-{self._series.name.replace(' ', '')}-dense-{self.first.value()}-{self.last.value()}"
+        which = "" if self._series.name == name else f"-{self._series.name.replace(' ', '')}"
+        return runs_folder() / f"{name}{which}-dense-{self.first.value()}-{self.last.value()}"
 
     def _start(self) -> None:
         from workbench.jobs.training_requests import Train

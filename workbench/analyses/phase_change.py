@@ -13,7 +13,7 @@ from workbench.analyses.analysis import Analysis, Result, register
 from workbench.figure_colours import ACCENT, INK, LIGHT
 from workbench.finite import plain
 from workbench.input_error import InputError
-from workbench.models.checkpoint_series import Series, series_of
+from workbench.models.checkpoint_series import Series, independent, series_of
 from workbench.models.loading import load
 from workbench.models.receptive_field import receptive_field
 from workbench.phase_change import FEWEST, Selection, select
@@ -99,7 +99,7 @@ class PhaseChange(Analysis):
         layer = model.layer(self.layer)
         if wrong := [unit for unit in self.units if not 0 <= unit < layer.units]:
             raise InputError(f"{layer.name} has units 0 to {layer.units - 1}, not {wrong[0]}")
-        known = series_of(model.ref, self.further)
+        known = independent(series_of(model.ref, self.further))
         if self.units:
             known = [series for series in known if series.step_of(model.ref) is not None][:1] or known[:1]
         trainings = [series for series in known if len(series.refs) >= FEWEST]

@@ -104,6 +104,7 @@ class Engine:
         self._models: OrderedDict[str, TracedModel] = OrderedDict()
         self._images: OrderedDict[str, ImageSet] = OrderedDict()
         self.allowed: set[str] = set()
+        self._glanced: TracedModel | None = None  # its graph serves other checkpoints of its training
         self._warm = False
         self._device = "auto"
         self._arithmetic: Arithmetic = "fp32"
@@ -178,7 +179,7 @@ class Engine:
         return self._models[ref]
 
     def glance(self, ref: str, task: Task | None = None) -> TracedModel:
-        """Return a network that is looked at once: where it is not open it is loaded and not kept, so that it takes no other one's place.
+        """Return a network that is looked at once: where it is not open it is loaded, and kept until the next, so it takes no one's place.
 
         Raises
         ------
@@ -193,7 +194,8 @@ class Engine:
         with collector_at_rest():
             from workbench.models.loading import load
 
-            return self._placed(load(ref, allow_code=code_of(ref) in self.allowed, task=task))
+            self._glanced = self._placed(load(ref, allow_code=code_of(ref) in self.allowed, task=task))
+        return self._glanced
 
     def has_model(self, ref: str) -> bool:
         """Whether a network is open."""
@@ -414,6 +416,7 @@ class Engine:
         self._models.clear()
         self._images.clear()
         self._kept.clear()
+        self._glanced = None
 
 
 def subject(model: TracedModel, images: ImageSet | None) -> str:

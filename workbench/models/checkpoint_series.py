@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,12 @@ class Series:
     settings: Mapping[str, Any] = field(default_factory=dict, compare=False)
     final: str = ""
 
+    @property
+    def trained(self) -> str:
+        """What decides how a training goes, whichever of its updates are kept: the same for one that was trained again."""
+        told = {name: value for name, value in self.settings.items() if name not in ("dense_from", "dense_to")}
+        return f"{self.recipe} {json.dumps(told, sort_keys=True, default=str)}" if self.recipe else self.name
+
     def step_of(self, ref: str) -> int | None:
         """Return after how many updates a network is, that may be opened as a twin or with directions; None where it is none of these."""
         try:
@@ -59,7 +66,7 @@ def series_of(ref: str, further: Sequence[str] = ()) -> list[Series]:
     ref
         ``bundled:NAME`` (all seeds whose checkpoints are in the box) or ``run:FOLDER``; options are left out.
     further
-        References of the same network from other trainings.
+        References of the same network from other trainings. A run that trains another one again, to keep more of it, is one with it.
 
     Raises
     ------
@@ -85,10 +92,21 @@ def series_of(ref: str, further: Sequence[str] = ()) -> list[Series]:
             if kept:
                 refs = {step: f"run:{reference.name}?step={step}" for step in sorted(kept)}
                 own = read_card(folder)
-                found.append(Series(folder.name, refs, read_log(folder), own.recipe, own.parameters, f"run:{reference.name}"))
+                series = Series(folder.name, refs, read_log(folder), own.recipe, own.parameters, f"run:{reference.name}")
+                runs = [at for at, each in enumerate(found) if each.final.startswith("run:")]
+                again = next((at for at in runs if found[at].trained == series.trained), None)
+                if again is None:
+                    found.append(series)
+                else:
+                    found[again] = replace(found[again], refs=dict(sorted((refs | found[again].refs).items())))
                 continue
         raise InputError(f"no checkpoints are kept of {one}; give bundled:inception, or run:FOLDER of a training")
     return found
+
+
+def independent(series: Sequence[Series]) -> list[Series]:
+    """Return trainings that differ in what decides how they go; of those that do not, the first: it would count twice."""
+    return list({each.trained: each for each in reversed(series)}.values())[::-1]
 
 
 def _same(one: Reference, other: Reference) -> bool:

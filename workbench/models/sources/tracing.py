@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
-from weakref import WeakValueDictionary
+from weakref import WeakSet
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +18,8 @@ from workbench.models.loading import LoadError
 from workbench.models.traced_model import Preprocessing, TracedModel
 from workbench.task import Cancelled, Task
 
-_TRAININGS: WeakValueDictionary[str, TracedModel] = WeakValueDictionary()
-"""Of each training the checkpoint that was traced last, as long as somebody holds it."""
+_TRAININGS: defaultdict[str, WeakSet[TracedModel]] = defaultdict(WeakSet)
+"""Of each training the checkpoints that somebody holds."""
 
 
 def trace(
@@ -54,14 +55,14 @@ def trace(
         noise = torch.Generator().manual_seed(0)
         example = torch.randn(2, preprocessing.channels, *preprocessing.size, generator=noise)
     inputs = example if isinstance(example, tuple) else (example,)
-    known = _TRAININGS.get(training)
-    if known is not None and _alike(known, module, preprocessing, card):
+    known = next((other for other in _TRAININGS[training] if _alike(other, module, preprocessing, card)), None)
+    if known is not None:
         module.eval().requires_grad_(False).to(known.device)
         traced = known.at_other_weights(module, ref=card["ref"], name=card["name"], origin=card["origin"])
     else:
         traced = _captured(module, inputs, preprocessing, task, card)
     if training:
-        _TRAININGS[training] = traced
+        _TRAININGS[training].add(traced)
     return traced
 
 
