@@ -15,7 +15,7 @@ from widgets.panels.phase_change import NOT_YET, PhaseChangePanel
 from widgets.training_time.growth import METRICS
 from workbench.analyses.analysis import Result
 from workbench.input_error import InputError
-from workbench.jobs.checkpoint_requests import DescribeTrainings, UnitFilm
+from workbench.jobs.checkpoint_requests import DescribeTrainings, PrepareCheckpoints, UnitFilm
 from workbench.jobs.requests import LoadModel, RunAnalysis
 from workbench.jobs.training_requests import Train
 from workbench.models.checkpoint_series import Series
@@ -130,6 +130,15 @@ def test_of_a_fast_drag_the_first_and_the_last_are_opened(panel, runner, qtbot):
     qtbot.wait(20)
     assert [request.ref for request in runner.asked(LoadModel)[before:]] == ["test:net?step=300&seed=0", "test:net?step=3&seed=0"]
     assert panel.scrubber.step == 3 == panel.scrubber.slider.value() + 1
+
+
+def test_pictures_of_the_neighbours_are_made_ready_once_the_slider_rests(panel, runner, qtbot):
+    assert runner.asked(PrepareCheckpoints) == [], "nothing before it was moved"
+    panel.scrubber.slider.setValue(1)
+    qtbot.waitUntil(lambda: bool(runner.asked(PrepareCheckpoints)))
+    (request,) = runner.asked(PrepareCheckpoints)
+    assert [ref.partition("step=")[2].partition("&")[0] for ref in request.models] == ["0", "3", "10", "30", "100", "300"]
+    assert request.layer == LAYER and set(request.units) == {*range(16)} and request.units[0] == 3
 
 
 def test_what_is_shown_stays_where_a_checkpoint_cannot_be_opened(panel, runner, session, qtbot):

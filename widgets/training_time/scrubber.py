@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSlider, QToolButt
 
 from widgets.buttons import push_button
 from widgets.views.axes import number
+from workbench.jobs.checkpoint_requests import PrepareCheckpoints
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
     from workbench.jobs.job import JobEvent
     from workbench.models.checkpoint_series import Series
     from workbench.models.layer import Unit
+
+
+AHEAD, FIRST = 5, 16
+"""Checkpoints on either side whose pictures are made ready, and units of the layer, in the order of their numbers."""
+PAUSE = 400
+"""Milliseconds that the slider rests before that begins."""
 
 
 class Scrubber(QWidget):
@@ -44,6 +51,8 @@ class Scrubber(QWidget):
         self._home: tuple[str, Unit | None] = ("", None)  # what was selected in the final network
         self._again = QTimer(self, singleShot=True, interval=0)
         self._again.timeout.connect(self._select_together)
+        self._rest = QTimer(self, singleShot=True, interval=PAUSE)
+        self._rest.timeout.connect(self._prepare)
         self.training = QComboBox(self)
         self.training.setAccessibleName("Training")
         self.training.setToolTip("Which training the slider goes through")
@@ -149,6 +158,7 @@ class Scrubber(QWidget):
             self._home = (session.layer, session.unit)
         self._together = (session.selection, session.family)
         self._asked = ref
+        self._rest.start()
         session.open_model(ref, layer=session.layer, unit=session.unit)
 
     def _on_loading(self, event: JobEvent) -> None:
@@ -178,6 +188,16 @@ class Scrubber(QWidget):
                     self.slider.setValue(steps.index(own[1]))
                 self._again.start()
         self._tell()
+
+    def _prepare(self) -> None:
+        """Have pictures rendered of the checkpoints that the slider may go to next, the nearest first."""
+        series, session = self.series, self.session
+        if series is None or not self.isVisible() or session.layer not in session.layers:
+            return
+        refs, here = list(series.refs.values()), self.slider.value()
+        near = sorted((at for at in range(len(refs)) if 0 < abs(at - here) <= AHEAD), key=lambda at: abs(at - here))
+        units = dict.fromkeys([*session.selection, *range(min(FIRST, session.layers[session.layer].units))])
+        session.relay.submit(PrepareCheckpoints(tuple(refs[at] for at in near), session.layer, tuple(units)))
 
     def _select_together(self) -> None:
         """Select the other units again that were selected with the one that is looked at."""

@@ -109,6 +109,59 @@ class UnitFilm(Request):
         return picture
 
 
+@dataclass(frozen=True)
+class PrepareCheckpoints(Request):
+    """Render the coarse pictures that the grid will ask for at some checkpoints -> how many there are; they stay in the store.
+
+    A slider that goes on to one of these finds them there: a fifth of a second to the first picture in place of a second and more.
+
+    Attributes
+    ----------
+    models
+        References, those that are likely looked at next before the others.
+    """
+
+    models: tuple[str, ...]
+    layer: str
+    units: tuple[int, ...]
+    rank: ClassVar[int] = 1
+
+    @property
+    def title(self) -> str:
+        """What the jobs panel calls it."""
+        return f"Pictures of {self.layer} at {len(self.models)} checkpoints"
+
+    @property
+    def key(self) -> str:
+        """Where the slider stands now wins."""
+        return "prepare checkpoints"
+
+    @property
+    def precedence(self) -> float:
+        """After all that is looked at now."""
+        return 1.95
+
+    def run(self, engine: Engine, task: Task) -> int:
+        """Render what the store has not, a few units at a time."""
+        from workbench.jobs.unit_requests import BATCH, Thumbnails, to_pixels
+
+        done, total = 0, len(self.models) * len(self.units)
+        for ref in self.models:
+            model = engine.glance(ref, task)
+            asked = Thumbnails(ref, self.layer, self.units)
+            keys = {unit: asked.analysis((unit,)).key(model) for unit in self.units}
+            missing = [unit for unit in self.units if engine.store.load_thumbnail(keys[unit], 1) is None]
+            for start in range(0, len(missing), BATCH["coarse"]):
+                batch = tuple(missing[start : start + BATCH["coarse"]])
+                images = to_pixels(asked.analysis(batch).run(model, task=Inside(task)).arrays["images"])
+                for unit, pixels in zip(batch, images, strict=True):
+                    engine.store.save_thumbnail(keys[unit], pixels)
+                task.step(done + start + len(batch), total)
+            done += len(self.units)
+            task.step(done, total)
+        return done
+
+
 class Inside(Task):
     """Lets others in and asks whether to go on, and tells nothing: the work is one of many parts."""
 
