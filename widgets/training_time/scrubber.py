@@ -105,6 +105,9 @@ class Scrubber(QWidget):
             names = [series.name for series in trainings]
             self.training.setCurrentIndex(names.index(before.name) if before is not None and before.name in names else 0)
         self._follow()
+        if self.series is not None and self.isVisible():  # the graph that all of them share is captured before the first drag
+            last = list(self.series.refs.values())[-1]
+            self.session.relay.submit(PrepareCheckpoints((last,), self.session.layer, ()))
 
     def knows(self, ref: str) -> bool:
         """Whether a network is a moment of these trainings."""

@@ -119,6 +119,8 @@ class PrepareCheckpoints(Request):
     ----------
     models
         References, those that are likely looked at next before the others.
+    units
+        None: a network is only made ready to be opened.
     """
 
     models: tuple[str, ...]
