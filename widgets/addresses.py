@@ -63,7 +63,8 @@ class Addresses(QObject):
         self._awaited = None
         if address.images and (session.images is None or session.images.ref != address.images):
             session.open_images(address.images)
-        if address.model and (session.model is None or session.model.ref != address.model):
+        here = session.model is not None and address.model in (session.model.ref, session.owner(address.layer) if address.layer else "")
+        if address.model and not here:
             self._awaited = address
             family = find_family(session.project.families, address.model, address.layer, address.family)
             unit = Unit(address.layer, family.units[0]) if family is not None else address.unit

@@ -18,7 +18,7 @@ from widgets.file_dialogs import ask_for_file, ask_where_to_write
 from widgets.project_edit import ProjectEdit
 from widgets.session import Session
 from widgets.views.graph_layout import untangled
-from workbench.circuit import Circuit, Edge
+from workbench.circuit import Circuit, Edge, layer_of
 from workbench.circuit_weights import rows_of, with_weights
 from workbench.input_error import InputError
 from workbench.project import Project
@@ -116,8 +116,14 @@ def keep_figures(session: Session, figures: Mapping[str, Any]) -> None:
 
 def new_circuit(session: Session, name: str = "") -> Circuit:
     """Return an empty circuit of what is open."""
-    model, images = session.model, session.images
-    return Circuit(name, model.ref if model is not None else "", images.ref if images is not None else "")
+    images = session.images
+    return Circuit(name, session.project_ref, images.ref if images is not None else "")
+
+
+def owned(session: Session, circuit: Circuit, nodes: Iterable[str]) -> Circuit:
+    """Return a circuit of the open network to which nodes are added: with a direction among them it is of the network with directions."""
+    owners = {session.owner(layer_of(node)) for node in nodes} - {session.project_ref}
+    return replace(circuit, model=owners.pop()) if owners else circuit
 
 
 def add_edges(session: Session, edges: Sequence[Edge], text: str, run: Mapping[str, Any]) -> None:
@@ -129,19 +135,21 @@ def add_edges(session: Session, edges: Sequence[Edge], text: str, run: Mapping[s
         How their weights were computed.
     """
     circuit = session.circuit
-    if circuit is None or session.model is None or circuit.model != session.model.ref:
-        add_circuit(session, with_weights(new_circuit(session, f"Circuit of {edges[0].target}"), edges, run), text)
+    nodes = [node for edge in edges for node in edge.ends]
+    if circuit is None or not session.is_open(circuit.model):
+        new = owned(session, new_circuit(session, f"Circuit of {edges[0].target}"), nodes)
+        add_circuit(session, with_weights(new, edges, run), text)
     else:
-        change_circuit(session, grown(session, circuit, with_weights(circuit, edges, run)), text)
+        change_circuit(session, grown(session, circuit, with_weights(owned(session, circuit, nodes), edges, run)), text)
 
 
 def add_units(session: Session, units: Sequence[str], text: str) -> None:
     """Add units to the circuit that is open, or to a new one where none of the open network is."""
     circuit = session.circuit
-    if circuit is None or session.model is None or circuit.model != session.model.ref:
-        add_circuit(session, new_circuit(session, f"Circuit of {units[0]}").with_units(units), text)
+    if circuit is None or not session.is_open(circuit.model):
+        add_circuit(session, owned(session, new_circuit(session, f"Circuit of {units[0]}"), units).with_units(units), text)
     elif after := [unit for unit in units if unit not in circuit.units]:
-        change_circuit(session, grown(session, circuit, circuit.with_units(after)), text)
+        change_circuit(session, grown(session, circuit, owned(session, circuit, after).with_units(after)), text)
 
 
 def tidied(session: Session, circuit: Circuit) -> Circuit:

@@ -10,6 +10,7 @@ from widgets.circuit_edit import add_units
 from widgets.commands import Command
 from widgets.session import Session
 from workbench.models.layer import Unit
+from workbench.owner import listed_of
 from workbench.unit_families import Family
 
 
@@ -29,7 +30,6 @@ def fill_menu(menu: QMenu, commands: Iterable[Command]) -> None:
 def fill_add_menu(menu: QMenu, session: Session, add_family: Callable[[Family], None]) -> None:
     """List what can be added to a circuit: what is selected, what is pinned, and the families of the open network."""
     menu.clear()
-    model = session.model.ref if session.model is not None else ""
 
     def offer(into: QMenu, text: str, units: list[str]) -> None:
         into.addAction(text, lambda: add_units(session, units, f"add {text}"))
@@ -41,12 +41,12 @@ def fill_add_menu(menu: QMenu, session: Session, add_family: Callable[[Family], 
         offer(menu, f"{called}, one by one", [str(Unit(session.layer, unit)) for unit in session.selection])
         together = Family(session.family or called, session.layer, list(session.selection))
         menu.addAction(f"{called}, as one node", lambda: add_family(together))
-    pinned = [unit for of_model, unit in session.pinned if of_model == model]
+    pinned = [unit for of_model, unit in session.pinned if session.is_open(of_model)]
     if pinned:
         menu.addSeparator()
         for unit in pinned:
             offer(menu, f"{unit} (pinned)", [str(unit)])
-    families = session.project.families.get(model, [])
+    families = listed_of(session.project.families, session.model.ref) if session.model is not None else []
     if families:
         menu.addSeparator()
         for family in families:

@@ -31,6 +31,7 @@ from widgets.session import Session
 from widgets.theme import signal_colour
 from workbench.labels import primary
 from workbench.models.layer import Unit
+from workbench.owner import known_of
 from workbench.project import Project
 from workbench.unit_families import Families, Family, angle_in, find_family, in_order_of_angle, put_family
 
@@ -122,7 +123,7 @@ class FamilyDialog(QDialog):
         self.name.setFocus()
 
     def _item(self, unit: int, angle: float | None, picture: QPixmap | None) -> QTreeWidgetItem:
-        label = primary(self._session.project.labels.get(self._model, {}).get(str(Unit(self._layer, unit)), ()))
+        label = primary(known_of(self._session.project.labels, self._model, self._layer).get(str(Unit(self._layer, unit)), ()))
         item = QTreeWidgetItem([str(unit), label.name if label is not None else "", "" if angle is None else f"{angle:g}°"])
         item.setData(UNIT, Qt.ItemDataRole.UserRole, unit)
         item.setData(ANGLE, Qt.ItemDataRole.UserRole, (item.text(ANGLE), angle))

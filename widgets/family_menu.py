@@ -11,6 +11,7 @@ from widgets.commands import Command
 from widgets.family_dialog import FamilyDialog, edit_family
 from widgets.session import Session
 from workbench.models.published_families import PublishedFamily, published_families
+from workbench.owner import listed_of
 from workbench.unit_families import Family, find_family
 
 Pictures = Callable[[int], QPixmap | None]
@@ -39,7 +40,7 @@ class FamilyMenu(QMenu):
 
     def families(self) -> list[Family]:
         """Return the families of the open network."""
-        return self._session.project.families.get(self.model, [])
+        return listed_of(self._session.project.families, self.model)
 
     def current(self) -> Family | None:
         """Return the family that is selected."""

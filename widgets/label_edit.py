@@ -13,13 +13,15 @@ from widgets.project_edit import ProjectEdit
 from widgets.session import Message, Session
 from workbench.labels import Label, Labels, merge, put
 from workbench.models.layer import Unit
+from workbench.owner import owner_of
 from workbench.project import Project
 
 TABLES = "Tables (*.csv *.tsv *.txt);;All files (*)"
 
 
 def set_labels(session: Session, model: str, unit: Unit, labels: Sequence[Label], text: str) -> None:
-    """Give a unit other labels; `text` is what the edit menu calls that."""
+    """Give a unit other labels, kept by the owner of its layer; `text` is what the edit menu calls that."""
+    model = owner_of(model, unit.layer)
     before = list(session.project.labels.get(model, {}).get(str(unit), ()))
 
     def putting(of_unit: Sequence[Label]):
@@ -54,15 +56,15 @@ def import_labels(session: Session, path: Path) -> None:
     from workbench.label_table import read_labels, say_merged
 
     model = session.model
-    known = {model.ref: model.layers} if model is not None else {}
+    known = {session.project_ref: model.layers} if model is not None else {}
     try:
-        found = read_labels(path.read_bytes(), known, model.ref if model is not None else "")
+        found = read_labels(path.read_bytes(), known, session.project_ref)
     except (OSError, ValueError) as error:
         session.report(f"{path.name} could not be imported: {error}")
         return
     before = _copy(session.project.labels)
     after = _copy(before)
-    done = merge(after, found.labels)
+    done = merge(after, _owned(session, found.labels))
 
     def putting(labels: Labels):
         def change(project: Project) -> None:
@@ -88,6 +90,16 @@ def export_labels(session: Session, path: Path) -> None:
         return
     count = sum(len(of_unit) for of_model in labels.values() for of_unit in of_model.values())
     session.inform(f"Written: {path}, {count:,} labels")
+
+
+def _owned(session: Session, labels: Labels) -> Labels:
+    """Return labels of a table with those of the open network's directions under the reference that owns these."""
+    found: Labels = {}
+    for model, units in labels.items():
+        for unit, of_unit in units.items():
+            owner = session.owner(Unit.parse(unit).layer) if session.is_open(model) else model
+            found.setdefault(owner, {})[unit] = of_unit
+    return found
 
 
 def _copy(labels: Labels) -> Labels:

@@ -29,6 +29,7 @@ from widgets.popup import opens
 from widgets.result_requests import DrawResult, SaveResult
 from widgets.session import Session
 from workbench.labels import variable_names
+from workbench.owner import known_of
 from workbench.recompute import Recomputation, of_result
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ class ResultWindow(QDialog):
         if "model" not in self._result.provenance:
             return None
         layer, model = str(self._result.parameters.get("layer", "")), str(self._result.provenance["model"])
-        return of_result(self._result, layer, variable_names(self._session.project.labels.get(model, {}), layer))
+        return of_result(self._result, layer, variable_names(known_of(self._session.project.labels, model, layer), layer))
 
     def copy_summary(self) -> None:
         """Copy the summary as JSON."""

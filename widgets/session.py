@@ -17,6 +17,7 @@ from widgets.job_log import JobLog
 from widgets.relay import Relay
 from workbench.kept_image import KeptImage
 from workbench.models.layer import Layer, Unit
+from workbench.owner import owner_of
 from workbench.unit_families import find_family
 
 if TYPE_CHECKING:
@@ -299,6 +300,19 @@ class Session(QObject):
         if on != self.twin:
             self.twin = on
             self.twin_changed.emit(on)
+
+    @property
+    def project_ref(self) -> str:
+        """Reference that the investigation keeps things of the open network under: without directions; empty for none."""
+        return owner_of(self.model.ref) if self.model is not None else ""
+
+    def owner(self, layer: str) -> str:
+        """Return the reference that what is known of a layer's units is kept under (see `workbench.owner`); empty while nothing is open."""
+        return owner_of(self.model.ref, layer) if self.model is not None else ""
+
+    def is_open(self, ref: str) -> bool:
+        """Whether what is kept under a reference is of the open network."""
+        return self.model is not None and ref in (self.model.ref, self.project_ref)
 
     @property
     def twin_ref(self) -> str:

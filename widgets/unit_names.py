@@ -54,7 +54,7 @@ class UnitNames:
 
     @property
     def _model(self) -> str:
-        return self._session.model.ref if self._session.model is not None else ""
+        return self._session.owner(self._session.layer)
 
     def _class(self, unit: int) -> str:
         """The class that a unit stands for, where the layer is the network's answer."""

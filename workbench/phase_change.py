@@ -37,6 +37,8 @@ RISE = 2 * np.log(9)
 CORRELATIONS = np.array([0.0, 0.2, 0.4, 0.6, 0.8, 0.95])
 FEWEST = 12
 """Samples of a run below which nothing is said."""
+WITHIN = 3.84 / 2
+"""Loss of log-likelihood up to which a place or a width is in its 95 % interval (Wilks 1938)."""
 FLOOR = 1e-4
 """Least standard deviation of the residuals, as part of the range of the values: below, a perfect fit would be infinitely likely."""
 
@@ -57,6 +59,9 @@ class Curve:
         Where each run's transition is (its middle), in updates; NaN for curves that have none.
     width
         Of each run's rise from 10 to 90 %, as part of the axis; 0 for a change point, NaN for curves that have none.
+    at_interval, width_interval
+        Lowest and highest of either that the samples of a run do not speak against: those of all curves of this kind whose likelihood is
+        at most `WITHIN` below the best one's (a profile likelihood, 95 % where it is smooth; never narrower than the samples lie apart).
     fitted
         What the curve says at each sample of each run.
     """
@@ -67,6 +72,8 @@ class Curve:
     at: tuple[float, ...]
     width: tuple[float, ...]
     fitted: tuple[Array, ...]
+    at_interval: tuple[tuple[float, float], ...] = ()
+    width_interval: tuple[tuple[float, float], ...] = ()
 
     @property
     def abrupt(self) -> bool:
@@ -163,19 +170,34 @@ def _over_runs(kind: str, axis: Axis, samples: Sequence[tuple[Array, Array]]) ->
     return Curve(
         kind,
         axis,
-        float(sum(fit[0] for fit in fits)),
-        tuple(fit[1] for fit in fits),
-        tuple(fit[2] for fit in fits),
-        tuple(fit[3] for fit in fits),
+        float(sum(fit.bic for fit in fits)),
+        tuple(fit.at for fit in fits),
+        tuple(fit.width for fit in fits),
+        tuple(fit.fitted for fit in fits),
+        tuple(fit.at_interval for fit in fits),
+        tuple(fit.width_interval for fit in fits),
     )
 
 
-def _fit(kind: str, axis: Axis, t: Array, y: Array) -> tuple[float, float, float, Array]:
-    """Return BIC, place and width of the transition, and the fitted values of the best curve of a kind."""
+@dataclass(frozen=True)
+class _Fit:
+    """The best curve of a kind for one run, as of `Curve`."""
+
+    bic: float
+    at: float
+    width: float
+    fitted: Array
+    at_interval: tuple[float, float]
+    width_interval: tuple[float, float]
+
+
+def _fit(kind: str, axis: Axis, t: Array, y: Array) -> _Fit:
+    """Return the best curve of a kind for one run."""
     floor = FLOOR * float(np.ptp(y)) or 1e-12
     best = (np.inf, np.nan, np.nan, y)
     n = len(y)
     grid = _grid(kind, axis, t.tobytes())
+    likelihoods = np.full(len(grid.shapes), -np.inf)
     for rho, (level, white, apart) in zip(CORRELATIONS, grid.whitened, strict=True):
         wanted = np.concatenate([level[:1] * y[:1], y[1:] - rho * y[:-1]])
         norm = np.linalg.norm(level)
@@ -183,6 +205,8 @@ def _fit(kind: str, axis: Axis, t: Array, y: Array) -> tuple[float, float, float
         match = apart @ left
         choice = int(np.abs(match).argmax())
         rest = max(float(left @ left) - float(match[choice]) ** 2, n * floor**2)
+        each = np.maximum(left @ left - match**2, n * floor**2)
+        likelihoods = np.maximum(likelihoods, -0.5 * n * np.log(2 * np.pi * each / n) - 0.5 * n + 0.5 * np.log(1 - rho**2))
         likelihood = -0.5 * n * np.log(2 * np.pi * rest / n) - 0.5 * n + 0.5 * np.log(1 - rho**2)
         bic = -2 * likelihood + (grid.further + 3) * np.log(n)  # and the level, the deviation and rho
         if bic < best[0]:
@@ -190,7 +214,17 @@ def _fit(kind: str, axis: Axis, t: Array, y: Array) -> tuple[float, float, float
             height = float(match[choice]) / energy if energy > 0 else 0.0
             base = (level @ (wanted - height * white[choice])) / norm**2
             best = (float(bic), float(grid.places[choice]), float(grid.widths[choice]), base + height * grid.shapes[choice])
-    return best
+    bic, at, width, fitted = best
+    allowed = likelihoods >= likelihoods.max() - WITHIN
+    places, widths = grid.places[allowed], grid.widths[allowed]
+    if not np.isfinite(at):
+        return _Fit(bic, at, width, fitted, (np.nan, np.nan), (np.nan, np.nan))
+    around = np.searchsorted(t, [places.min(), places.max()])  # what happens between two samples may happen anywhere between them
+    earliest, latest = float(t[max(0, around[0] - 1)]), float(t[min(n - 1, around[1])])
+    tried = np.unique(grid.widths)  # and between two widths that were tried there are others
+    below, above = (int(np.searchsorted(tried, end)) for end in (widths.min(), widths.max()))
+    spread = float(tried[max(0, below - 1)]), float(tried[min(len(tried) - 1, above + 1)])
+    return _Fit(bic, at, width, fitted, (earliest, latest), spread)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from workbench.input_error import InputError
+from workbench.owner import owner_of
 
 
 @dataclass
@@ -61,22 +62,25 @@ Families = dict[str, list[Family]]
 def find_family(families: Families, model: str, layer: str, name: str) -> Family | None:
     """Return the family of that name (any case, any spaces) in a layer, or None."""
     wanted = " ".join(name.split()).casefold()
-    return next((one for one in families.get(model, ()) if one.layer == layer and one.name.casefold() == wanted), None)
+    kept = families.get(owner_of(model, layer), ())
+    return next((one for one in kept if one.layer == layer and one.name.casefold() == wanted), None)
 
 
 def families_with(families: Families, model: str, layer: str, unit: int) -> list[Family]:
     """Return the families that a unit belongs to."""
-    return [family for family in families.get(model, ()) if family.layer == layer and unit in family.units]
+    return [family for family in families.get(owner_of(model, layer), ()) if family.layer == layer and unit in family.units]
 
 
 def put_family(families: Families, model: str, before: Family | None, after: Family | None) -> None:
-    """Add a family, put another in its place, or remove it, in place.
+    """Add a family, put another in its place, or remove it, in place; it is kept by the owner of its layer.
 
     Raises
     ------
     InputError
         When another family of the layer has that name already; nothing is changed then.
     """
+    layer = next((one.layer for one in (after, before) if one is not None), "")
+    model = owner_of(model, layer)
     known = families.get(model, [])
     others = {model: [one for one in known if one != before]}
     if after is not None and find_family(others, model, after.layer, after.name) is not None:

@@ -7,12 +7,14 @@ import pytest
 from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtGui import QImage, QPainter
 
+from widgets.label_edit import set_labels
 from widgets.panels.tuning import TuningPanel
 from widgets.tuning_ranking import TWINS
 from widgets.views.polar_plot import PolarPlot
 from workbench.analyses.analysis import Result
 from workbench.jobs.requests import RunAnalysis
 from workbench.jobs.tuning_requests import STIMULI, UnitOnStimulus
+from workbench.labels import Label
 from workbench.models.layer import Unit
 
 LAYER, UNITS, ORIENTATIONS = "blocks.1.act", 5, 12
@@ -33,12 +35,12 @@ def on_stimulus(request: UnitOnStimulus) -> dict:
 
 def tuning(request: RunAnalysis) -> Result:
     """Unit 3 is the best one, and the only one above the twins; whichever unit is asked for has its peak at 60 degrees."""
-    unit = request.parameters.get("units", [3])[0]
-    curve = np.exp(np.cos(np.radians(np.arange(ORIENTATIONS) * 30.0 - 60)))[None]
+    shown = request.parameters.get("units", [3])
+    curve = np.stack([(1 + row) * np.exp(np.cos(np.radians(np.arange(ORIENTATIONS) * 30.0 - 60 - 90 * row))) for row in range(len(shown))])
     twins = request.parameters["twins"]
     each = np.linspace(0.1, 0.5, UNITS)
     arrays = {
-        "units": np.array([unit]),
+        "units": np.array(shown),
         "orientations": np.arange(ORIENTATIONS) * 30.0,
         "curve": curve,
         "curve_second": 0.9 * curve,
@@ -105,6 +107,22 @@ def test_the_selected_unit_is_shown_with_its_curve_and_map(panel, runner):
     assert panel.table.rowCount() == UNITS, "scores without a null stand there before the layer is ranked"
     assert panel.table.data(panel.table.index(0, 1)) == "0.45"
     assert "at the middle 1.50" in panel.stimulus.provenance()["caption"]
+
+
+def test_units_that_are_selected_together_stand_in_one_plot_each_in_its_colour(panel, runner, session, qtbot):
+    set_labels(session, "test:small", Unit(LAYER, 4), [Label("arc")], "label")
+    session.select_together((1, 2, 4), "turned")
+    qtbot.waitUntil(lambda: "beside" in panel.polar.data())
+    assert runner.asked(RunAnalysis)[-1].parameters["units"] == [2, 1, 4], "the one that is looked at first"
+    data = panel.polar.data()
+    assert data["beside_names"].tolist() == ["1", "4 arc"] and panel.polar.title == "Radial tuning of turned"
+    assert [data["orientation"][own.argmax()] for own in (data["response"], *data["beside"])] == [60, 150, 240]
+    assert data["response"].max() == 1 and (data["beside"].max(1) == 1).all(), "each over its largest"
+    assert len({panel.polar.colour(place).name() for place in range(2)} | {panel.polar.ink.bar.name()}) == 3
+    assert not panel.polar.grab().isNull()
+    session.select_together((2,))
+    qtbot.waitUntil(lambda: "beside" not in panel.polar.data() and len(panel.polar.data()) > 0)
+    assert panel.polar.data()["response"].max() > 2
 
 
 def test_dragging_a_handle_asks_what_the_unit_does_there(panel, runner, qtbot):

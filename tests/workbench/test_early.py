@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,10 @@ from tests.workbench.shelf import shelf_in
 from workbench.models import card
 from workbench.models.inception import EARLY
 from workbench.models.loading import LoadError, load
-from workbench.models.sources import published  # noqa: F401 - before the folder of cards is another one
+from workbench.models.sources import (
+    published,  # noqa: F401 - before the folder of cards is another one
+    tracing,
+)
 from workbench.task import Cancelled
 from workbench.training import publish, trainer
 from workbench.training.recipe import recipe
@@ -34,7 +38,9 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def test_the_last_step_is_the_published_network_and_seeds_differ(shelf: Path) -> None:
-    assert {seed: kept.steps for seed, kept in card.cards()["inception"].early.items()} == {"0": (0, 1, 2, 3), "1": (0, 1, 2)}
+    kept = card.cards()["inception"].early
+    assert {seed: early.steps for seed, early in kept.items()} == {"0": (0, 1, 2, 3), "1": (0, 1, 2)}
+    assert [line["step"] for line in kept["0"].logged] == [3] and kept["0"].logged[0]["loss"] > 0 and kept["1"].logged == ()
     images = torch.rand(2, 3, 64, 64)
     whole = load("bundled:inception").activations(images, list(EARLY))
     last = load("bundled:inception?step=3")
@@ -43,6 +49,23 @@ def test_the_last_step_is_the_published_network_and_seeds_differ(shelf: Path) ->
     assert all(torch.equal(early[name], whole[name]) for name in EARLY) and torch.equal(last(images), whole["mixed3a"])
     first, other = load("bundled:inception?step=0"), load("bundled:inception?seed=1&step=0")
     assert len({first.weight_hash, last.weight_hash, other.weight_hash}) == 3 and other.name == "inception, seed 1, 0 updates"
+
+
+def test_a_checkpoint_beside_an_open_one_is_not_captured_again_and_is_the_same(shelf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = torch.rand(2, 3, 64, 64)
+    tracing._TRAININGS.clear()
+    alone = load("bundled:inception?step=3")
+    tracing._TRAININGS.clear()
+    beside = load("bundled:inception?step=0")
+    monkeypatch.setattr(tracing, "_captured", None)  # nothing is captured from here on
+    swapped = load("bundled:inception?step=3")
+    assert (swapped.ref, swapped.name, swapped.weight_hash) == (alone.ref, alone.name, alone.weight_hash)
+    assert torch.equal(swapped(images), alone(images)) and not torch.equal(beside(images), alone(images))
+    assert torch.equal(swapped.twin(1)(images), alone.twin(1)(images)), "also what is drawn from its weights is the same"
+    monkeypatch.undo()
+    del beside, swapped
+    gc.collect()
+    assert {model for models in tracing._TRAININGS.values() for model in models} <= {alone}, "what nobody holds is let go"
 
 
 @pytest.mark.parametrize(

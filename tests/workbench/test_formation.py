@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 import workbench.analyses.phase_change as module
 from workbench.analyses.phase_change import METRICS, PhaseChange
 from workbench.input_error import InputError
-from workbench.models.checkpoint_series import Series, series_of
+from workbench.models.checkpoint_series import Series, independent, series_of
 from workbench.models.planted.curve import curve_net
 from workbench.models.traced_model import TracedModel
 
@@ -34,9 +35,9 @@ def train(monkeypatch: pytest.MonkeyPatch):
 
     def make(schedule, trainings: int = 1) -> None:
         log = ({"step": 0, "loss": 2.0}, {"step": 9, "loss": 1.0})
-        kept = [Series(f"seed {seed}", {step: f"{seed}/{schedule(step)}" for step in STEPS}, log) for seed in range(trainings)]
+        kept = [Series(f"seed {seed}", {step: f"test:{seed}/{schedule(step)}" for step in STEPS}, log) for seed in range(trainings)]
         monkeypatch.setattr(module, "series_of", lambda ref, further: kept)
-        monkeypatch.setattr(module, "load", lambda ref: network(float(ref.partition("/")[2]), int(ref.partition("/")[0])))
+        monkeypatch.setattr(module, "load", lambda ref: network(float(ref.partition("/")[2]), int(ref[len("test:") : ref.index("/")])))
 
     return make
 
@@ -47,8 +48,15 @@ def test_what_is_there_at_once_is_a_phase_change(train) -> None:
     told = result.summary["verdicts"]["units"]
     for metric in ("r2", "match", "above"):
         assert told[metric]["verdict"] == "phase change", (metric, told[metric])
-        assert 55 <= told[metric]["at"][0] <= 90
-    values = result.arrays["values"][0]
+        best = told[metric]["curves"][0]
+        (early, late), *_ = best["at_interval"]
+        assert best["abrupt"] and best["name"] == told[metric]["best"]
+        assert 55 <= best["at"][0] <= 90 and early <= 55 < 90 <= late <= 148
+    values, fitted = result.arrays["values"][0], result.arrays["fitted"][0]
+    each = result.arrays["each"]
+    assert each.shape == (len(METRICS), 1, len(STEPS), 4) and np.allclose(each[0].mean(2), values[0])
+    known = list(METRICS).index("match")
+    assert np.abs(fitted[known] - values[known]).max() < 0.2, "the curve that was chosen goes through what was measured"
     above, match = (values[list(METRICS).index(name), 0] for name in ("above", "match"))
     assert above[-1] >= 0.5 > above[0] and match[-1] == pytest.approx(1)
     assert result.summary["few"] and result.arrays["loss"].shape == (1, 2, 2)
@@ -56,23 +64,47 @@ def test_what_is_there_at_once_is_a_phase_change(train) -> None:
     assert set(PhaseChange.draw(result)) == {"metrics", "film"}
 
 
-def test_what_grows_little_by_little_is_not(train) -> None:
-    train(lambda step: min(1.0, np.log1p(step) / np.log1p(STEPS[-1])))
-    told = PhaseChange(layer="curve_relu", number=4, orientations=12).run(network(1.0, 0)).summary["verdicts"]["units"]
+def test_what_grows_little_by_little_is_not_also_of_units_that_were_chosen(train) -> None:
+    train(lambda step: min(1.0, np.log1p(step) / np.log1p(STEPS[-1])), trainings=2)
+    result = PhaseChange(layer="curve_relu", units=(5, 2), number=4, orientations=12).run(network(1.0, 0))
+    told = result.summary["verdicts"]["units"]
     assert told["match"]["verdict"] != "phase change" and told["r2"]["verdict"] != "phase change"
+    assert result.summary["units"] == {"seed 0": [5, 2]}, "of one training alone: another has other units under these numbers"
+    assert result.arrays["each"].shape[3] == 2 and result.summary["kinds"] == ["units", "layer", "lines", "random"]
+
+
+def test_a_unit_that_is_not_there_is_refused(train) -> None:
+    train(float)
+    with pytest.raises(InputError, match="has units 0 to"):
+        PhaseChange(layer="curve_relu", units=(99,), orientations=12).run(network(1.0, 0))
 
 
 def test_checkpoints_are_found_by_seed_and_in_folders(tmp_path: Path) -> None:
     (first, *_) = series_of("bundled:inception?step=110")
     assert first.name == "seed 0" and list(first.refs)[:3] == [0, 1, 2]
-    assert first.refs[110] == "bundled:inception?step=110&seed=0"
+    assert first.refs[110] == "bundled:inception?step=110&seed=0" and first.final == "bundled:inception"
+    assert first.step_of("bundled:inception?seed=0&step=110") == first.step_of("bundled:inception?step=110&directions=a") == 110
+    assert (first.step_of("bundled:inception"), first.step_of("bundled:inception?step=6")) == (4000, None)
+    assert first.recipe == "Classifier" and first.settings["seed"] == 0
     run = tmp_path / "run"
     (run / "checkpoints").mkdir(parents=True)
     for step in (3, 20):
         (run / "checkpoints" / f"{step:08}.safetensors").touch()
+    told = {"kind": "Classifier", "parameters": {"seed": 3}, "labels": [], "data": {}}
+    (run / "recipe.json").write_text(json.dumps(told))
     (run / "log.jsonl").write_text(json.dumps({"step": 3, "loss": 1.5}) + '\n{"step": 4, "lo')
     (found,) = series_of(f"run:{run}")
     assert found.refs == {3: f"run:{run}?step=3", 20: f"run:{run}?step=20"} and found.logged == ({"step": 3, "loss": 1.5},)
+    assert (found.recipe, dict(found.settings), found.step_of(f"run:{run}")) == ("Classifier", {"seed": 3}, 20)
+    dense = tmp_path / "dense"
+    (dense / "checkpoints").mkdir(parents=True)
+    (dense / "checkpoints" / "00000004.safetensors").touch()
+    (dense / "recipe.json").write_text(json.dumps(told | {"parameters": {"seed": 3, "dense_from": 4, "dense_to": 4}}))
+    (both,) = series_of(f"run:{run}", [f"run:{dense}"])
+    assert list(both.refs) == [3, 4, 20] and both.refs[4] == f"run:{dense}?step=4" and both.name == "run", "the same training, kept closer"
+    assert both.step_of(f"run:{dense}?step=4") == 4 and both.final == f"run:{run}"
+    other = replace(both, name="other", settings={"seed": 4})
+    assert independent([both, replace(both, name="again"), other]) == [both, other], "no training counts twice"
     with pytest.raises(InputError, match="no checkpoints"):
         series_of("timm:resnet18")
     with pytest.raises(InputError, match="no checkpoints"):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from workbench.input_error import InputError
-from workbench.phase_change import WIDEST, Selection, select
+from workbench.phase_change import RISE, WIDEST, Selection, select
 
 LAST = 4000
 SAMPLES = {"log": np.unique(np.concatenate([[0], np.geomspace(1, LAST, 44).round()])), "even": np.linspace(0, LAST, 45)}
@@ -110,3 +110,21 @@ def test_what_is_no_number_is_left_out_and_too_little_is_refused() -> None:
 
 def test_a_value_that_never_changes_is_nothing() -> None:
     assert select([(SAMPLES["log"], np.full(len(SAMPLES["log"]), 0.3))] * 3).verdict == "nothing happens"
+
+
+@pytest.mark.parametrize(("kind", "width"), [("logistic", 0.08), ("change point", 0.0), ("sigmoid", 0.3)])
+def test_where_and_how_fast_it_happens_lies_in_the_interval(kind: str, width: float) -> None:
+    """The intervals hold the truth about as often as they say; a tenth of 100 trials is two standard errors and more."""
+    t, places, widths, trials = SAMPLES["log"], 0, 0, 100
+    x = np.log1p(t)
+    for trial in range(trials):
+        random = np.random.default_rng([trial, 7])
+        at = random.uniform(0.3, 0.7) * x[-1]
+        y = 1 / (1 + np.exp(-np.clip((x - at) * RISE / (width * x[-1]), -60, 60))) if width else (x >= at) * 1.0
+        axis = "log time" if width else "either"
+        found = next(c for c in select([(t, y + noise(len(t), random, 0.08))]).curves if (c.kind, c.axis) == (kind, axis))
+        (early, late), (least, most) = found.at_interval[0], found.width_interval[0]
+        assert early <= found.at[0] <= late and least <= found.width[0] <= most
+        places += early <= np.expm1(at) <= late
+        widths += least - 1e-9 <= width <= most + 1e-9
+    assert places >= 88 and widths >= 85, (places, widths)

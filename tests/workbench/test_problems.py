@@ -31,7 +31,7 @@ TABLE = {
 PANELS = {  # a panel that is not built yet has the id it will have
     *("problems", "model_loader", "neuron_grid", "inspector", "weights", "motifs", "families", "circuit_graph", "evidence"),
     *("patching", "patching_canvas", "polysemanticity", "filter_editor", "tuning", "training", "attention", "text_search", "generate"),
-    *("scrubbing", "jobs", "notes"),
+    *("scrubbing", "jobs", "notes", "phase_change"),
 }
 
 

@@ -248,7 +248,7 @@ def test_growth_is_reported_with_its_controls(engine: Engine, monkeypatch: pytes
     monkeypatch.setattr(analysis, "series_of", few)
     found = write_report(engine, "7.14", ["bundled:inception"]).findings
     verdicts = found.figures["bundled:inception"]["conv2d2"]
-    assert set(verdicts) == {"units", "lines", "random"} and verdicts["lines"]["index"] is None
+    assert set(verdicts) == {"units", "layer", "lines", "random"} and verdicts["lines"]["index"] is None
     said = " ".join(part for part in found.sections[0].parts if isinstance(part, str))
     assert "1 training:" in said and "Fewer than 3 trainings" in said
 

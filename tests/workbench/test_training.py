@@ -274,6 +274,32 @@ def test_checkpoints_are_dense_early() -> None:
     assert recipe("inception", {"steps": 3}).checkpoint_steps() == [0, 1, 2, 3]
 
 
+def test_a_stretch_of_a_run_is_trained_again_with_every_update_kept(colours: Path, tmp_path: Path) -> None:
+    sparse = small(colours, steps=12, checkpoints=4)
+    trainer.train(sparse, tmp_path / "sparse", Task(), device="cpu", precision="fp32", threads=1)
+    (before, after) = sparse.checkpoint_steps()[1:3]
+    dense = sparse.model_copy(update={"dense_from": before, "dense_to": after})
+    trainer.train(dense, tmp_path / "dense", Task(), device="cpu", precision="fp32", threads=1, until=after)
+    kept = {int(path.stem): path for path in (tmp_path / "dense" / "checkpoints").iterdir()}
+    assert sorted(kept) == [0, *range(before, after + 1)], "it stops there"
+    for step in (before, after):
+        first, again = (trainer.read_tensors(tmp_path / run / "checkpoints" / f"{step:08}.safetensors")[0] for run in ("sparse", "dense"))
+        assert all(torch.equal(first[name], again[name]) for name in first), "it is the same training"
+    trainer.train(dense, tmp_path / "dense", Task(), device="cpu", precision="fp32", threads=1)
+    assert log(tmp_path / "dense")[-1] == log(tmp_path / "sparse")[-1], "and goes on when it is told to"
+
+
+def test_a_run_from_before_a_parameter_was_there_goes_on(colours: Path, tmp_path: Path) -> None:
+    chosen = small(colours, steps=2, checkpoints=2)
+    trainer.train(chosen, tmp_path, Task(), device="cpu", precision="fp32", threads=1, until=1)
+    told = json.loads((tmp_path / "recipe.json").read_text())
+    del told["parameters"]["dense_from"], told["parameters"]["dense_to"]
+    (tmp_path / "recipe.json").write_text(json.dumps(told))
+    trainer.train(chosen, tmp_path, Task(), device="cpu", precision="fp32", threads=1)
+    with pytest.raises(RecipeError, match="dense_to 0 there, 1 here"):
+        trainer.train(chosen.model_copy(update={"dense_to": 1}), tmp_path, Task(), device="cpu", precision="fp32", threads=1)
+
+
 def test_the_learning_rate_rises_and_falls() -> None:
     chosen = recipe("inception", {"steps": 1000, "warm_up": 100, "learning_rate": 0.5})
     rates = [chosen.rate(step) for step in range(1000)]

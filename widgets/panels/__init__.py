@@ -143,5 +143,11 @@ PANELS: dict[str, Entry] = {
         "centre",
         "What units are claimed to compute from what, as a tree; tested by resampling all that should not matter, beside rivals and nulls.",
     ),
+    "phase_change": Entry(
+        "phase_change:PhaseChangePanel",
+        "Training time",
+        "centre",
+        "A network at every moment of its training: drag the slider and all panels follow; see whether units form abruptly or gradually.",
+    ),
 }
 """Panel id -> entry. The order gives the shortcuts Ctrl+1 to Ctrl+9, Ctrl+0, then Ctrl+Alt+1 and so on, and the order of the tabs."""

@@ -35,6 +35,7 @@ from workbench.jobs.requests import DescribeAnalyses
 from workbench.labels import primary
 from workbench.models.layer import Unit
 from workbench.models.neighbours import sources_of
+from workbench.owner import known_of
 from workbench.unit_families import Family
 
 if TYPE_CHECKING:
@@ -129,8 +130,7 @@ class CircuitGraphPanel(Panel):
 
     @property
     def _is_of_open_model(self) -> bool:
-        circuit, model = self.circuit, self.session.model
-        return circuit is not None and model is not None and circuit.model == model.ref
+        return self.circuit is not None and self.session.is_open(self.circuit.model)
 
     def _on_project(self) -> None:
         self.folds.clear()
@@ -215,7 +215,7 @@ class CircuitGraphPanel(Panel):
 
     def _card(self, circuit: Circuit, address: str) -> Card:
         units = units_of(address)
-        labels = self.session.project.labels.get(circuit.model, {})
+        labels = known_of(self.session.project.labels, circuit.model, layer_of(address))
         if len(units) > 1:
             family = self.folds.family_of(circuit.model, units)
             pictures = tuple(self.pictures.image(circuit.model, unit) for unit in units[:TILES])

@@ -35,6 +35,7 @@ from workbench.jobs.requests import Sweep
 from workbench.jobs.unit_requests import Thumbnails, UnitExamples, UnitOnImage
 from workbench.labels import variable_of
 from workbench.models.layer import Unit
+from workbench.owner import known_of
 from workbench.recompute import of_sweep, of_visualizations
 
 if TYPE_CHECKING:
@@ -251,7 +252,7 @@ class Column(QObject):
 
     def _variables(self) -> dict[int, str]:
         """Return the variable name of the unit, by its number."""
-        return {self.unit.index: variable_of(self.session.project.labels.get(self.model, {}), self.unit)}
+        return {self.unit.index: variable_of(known_of(self.session.project.labels, self.model, self.unit.layer), self.unit)}
 
     def _take_response(self, event: JobEvent) -> None:
         if event.state == "done" and event.request.image is self.session.image:
@@ -357,7 +358,7 @@ class ComparePanel(Panel):
     def pin_current(self) -> None:
         """Pin the selected unit of the open network."""
         if self.session.model is not None and self.session.unit is not None:
-            self.pin(self.session.model.ref, self.session.unit)
+            self.pin(self.session.owner(self.session.unit.layer), self.session.unit)
 
     def pin(self, model: str, unit: Unit) -> None:
         """Put a unit in a column of its own; one that has a column already keeps it, of more than `MOST` the oldest gives way."""
@@ -404,7 +405,7 @@ class ComparePanel(Panel):
 
     def _follow(self, column: Column) -> None:
         session = self.session
-        if session.model is not None and session.model.ref == column.model:
+        if session.is_open(column.model):
             session.select_unit(column.unit)
         else:
             session.open_model(column.model, layer=column.unit.layer, unit=column.unit)

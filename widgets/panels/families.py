@@ -35,6 +35,7 @@ from widgets.views.line_plot import Curves, LinePlot
 from workbench.jobs.requests import RunAnalysis
 from workbench.jobs.unit_requests import Thumbnails
 from workbench.models.layer import Unit
+from workbench.owner import listed_of
 from workbench.recompute import of_result
 from workbench.unit_families import Family, find_family
 
@@ -289,7 +290,7 @@ class FamiliesPanel(Panel):
     def _known(self) -> list[Turned]:
         """Return the families with angles: those of the investigation, and those found here."""
         model = self.session.model.ref if self.session.model is not None else ""
-        kept = self.session.project.families.get(model, [])
+        kept = listed_of(self.session.project.families, model)
         known = [
             Turned(family.name, family.layer, tuple(family.units), tuple(family.angles), kind(family.name))
             for family in kept

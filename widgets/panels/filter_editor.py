@@ -58,6 +58,7 @@ class FilterEditorPanel(Panel):
         self._asked: KernelOf | None = None
         self._tried: TryKernel | None = None
         self._places: list[int] = []  # of the rows of the list among the project's edits
+        self._stack_of = ""  # whose kernels are listed
         self._build()
         session.model_changed.connect(lambda _card: self._on_network())
         session.images_changed.connect(lambda _card: self._on_network())
@@ -137,7 +138,8 @@ class FilterEditorPanel(Panel):
 
     @property
     def _model(self) -> str:
-        return self.session.model.ref if self.session.model is not None else ""
+        unit = self.session.unit  # a kernel is of the network alone, unless it is one of the directions'
+        return self.session.owner(unit.layer) if unit is not None else self.session.project_ref
 
     def _on_network(self) -> None:
         """Forget what was measured on another network or other images."""
@@ -149,6 +151,8 @@ class FilterEditorPanel(Panel):
     def _renew(self) -> None:
         """Ask for the kernel of the selected unit, if somebody is looking."""
         unit = self.session.unit
+        if self._model != self._stack_of:
+            self._fill_stack()
         if not self._model or unit is None:
             self._forget(INVITATION)
             return
@@ -284,7 +288,7 @@ class FilterEditorPanel(Panel):
         return KernelEdit.from_document(self._tried.edit).kernel if self._tried is not None else np.zeros(0, np.float32)
 
     def _fill_stack(self) -> None:
-        edits = self.session.project.edits
+        edits, self._stack_of = self.session.project.edits, self._model
         self._places = [place for place, edit in enumerate(edits) if edit.model == self._model and self._model]
         self.stack.blockSignals(True)
         self.stack.clear()

@@ -176,7 +176,7 @@ class InspectorPanel(Panel):
         """Turn to another unit."""
         self._settling.stop()
         self._unit = unit
-        self.labels.show_unit(self.session.model.ref if self.session.model is not None else "", unit)
+        self.labels.show_unit(self.session.owner(unit.layer) if unit is not None else "", unit)
         for part in (self.header, self.scroll):
             part.setVisible(unit is not None)
         self.empty.setVisible(unit is None)

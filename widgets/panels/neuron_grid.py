@@ -28,6 +28,7 @@ from workbench.jobs.requests import Sweep
 from workbench.jobs.unit_requests import LayerStatistics
 from workbench.labels import variable_names
 from workbench.models.layer import Unit
+from workbench.owner import known_of
 from workbench.recompute import Recomputation, of_pictures
 
 if TYPE_CHECKING:
@@ -424,7 +425,7 @@ class NeuronGridPanel(Panel):
         if set(sheet.units) != set(self.session.selection):
             selected = replace(selected, family="", units=sheet.units)
         sheet.made_from = {**sheet.made_from, "address": str(replace(selected, view=self.id))}
-        names = variable_names(self.session.project.labels.get(selected.model, {}), selected.layer)
+        names = variable_names(known_of(self.session.project.labels, selected.model, selected.layer), selected.layer)
         again = of_pictures(selected.model, selected.layer, {unit: self.grid.level(unit) for unit in sheet.units}, names)
         ranked = self.ranking.step() if self.sort.currentData() == PERCENTILE else None
         if ranked is not None and self.session.images is not None:

@@ -34,6 +34,7 @@ from widgets.project_edit import ProjectEdit, UndoKeys
 from widgets.session import Session
 from widgets.theme import set_icon
 from workbench.address import Address
+from workbench.owner import owner_of
 from workbench.project import Note, Project
 
 if TYPE_CHECKING:
@@ -211,9 +212,10 @@ class NotesPanel(Panel):
         """Begin a note with a view as it is now, about the unit it shows, else the selected one, and give its text the keyboard."""
         figure, png = pinned(view)
         unit, model = self.session.unit, self.session.model
-        about = (model.ref, str(unit)) if unit is not None and model is not None else ("", "")
+        about = (self.session.owner(unit.layer), str(unit)) if unit is not None and model is not None else ("", "")
         if figure.origin.get("model") and figure.origin.get("unit"):  # it may show another unit than the selected one
-            about = str(figure.origin["model"]), str(figure.origin["unit"])
+            shown = str(figure.origin["unit"])
+            about = owner_of(str(figure.origin["model"]), shown.rpartition(":")[0]), shown
         note = Note(title=figure.title, model=about[0], unit=about[1], figures=[figure])
         place = len(self.session.project.notes)
 
@@ -340,8 +342,7 @@ class NotePage(QWidget):
         note = self.note
         linked = note is not None and bool(note.unit)
         colour = self.palette().color(self.palette().ColorRole.Link).name()
-        open_ref = self._session.model.ref if self._session.model is not None else ""
-        elsewhere = linked and note.model != open_ref
+        elsewhere = linked and not self._session.is_open(note.model)
         if linked:
             address = self.fontMetrics().elidedText(note.unit, Qt.TextElideMode.ElideMiddle, max(80, self.width() - 250))
             self.unit.setText(f"About <a style='color:{colour}' href='unit'>{escape(address)}</a>")
@@ -379,7 +380,7 @@ class NotePage(QWidget):
     def link_unit(self) -> None:
         """Make the note one about the selected unit, units or family."""
         if self._session.model is not None and (unit := self._selected()):
-            self._set_unit(self._session.model.ref, unit)
+            self._set_unit(self._session.owner(self._session.layer), unit)
 
     def _set_unit(self, model: str, unit: str) -> None:
         if self.note is not None:

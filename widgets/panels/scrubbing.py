@@ -134,8 +134,9 @@ class ScrubbingPanel(Panel):
         return named(self.session.project, self._name)
 
     def _known(self) -> list[Hypothesis]:
-        model = self.session.model
-        return [one for one in self.session.project.hypotheses if model is not None and one.model in ("", model.ref)]
+        if self.session.model is None:
+            return []
+        return [one for one in self.session.project.hypotheses if not one.model or self.session.is_open(one.model)]
 
     def _on_project(self) -> None:
         self._results.clear()

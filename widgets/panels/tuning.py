@@ -30,7 +30,9 @@ from widgets.views.polar_plot import PolarPlot
 from widgets.views.stimulus_view import StimulusView
 from workbench.jobs.requests import RunAnalysis
 from workbench.jobs.tuning_requests import STIMULI, UnitOnStimulus
+from workbench.labels import primary
 from workbench.models.layer import Unit
+from workbench.owner import known_of
 from workbench.recompute import of_result
 
 if TYPE_CHECKING:
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
     from workbench.analyses.analysis import Result
     from workbench.jobs.job import JobEvent
 
+AT_ONCE = 16
+"""Units whose curves are drawn over one another, at most: each takes as many stimuli again."""
 TURNED = ("curves", "lines", "corners", "line_ends", "gratings", "high_low")
 """Stimuli of which the analysis `Tuning` makes curves."""
 INVITATION = "Open a network and choose a unit: here a stimulus stands that you can drag, and what the unit does at every orientation."
@@ -60,6 +64,7 @@ class TuningPanel(Panel):
         session.model_changed.connect(self._on_model)
         session.layer_changed.connect(self._on_layer)
         session.unit_changed.connect(self._on_unit)
+        session.selection_changed.connect(lambda _units: self._renew())
         self._renew()
 
     def _build(self) -> None:
@@ -219,7 +224,7 @@ class TuningPanel(Panel):
             self.polar.clear("This kind of stimulus has no orientation to turn; drag it on the left.")
             self.heat.clear()
             return
-        wanted = RunAnalysis("Tuning", {"layer": unit.layer, "units": [unit.index], "feature": self._kind, "twins": 0}, model.ref)
+        wanted = RunAnalysis("Tuning", {"layer": unit.layer, "units": self._together(), "feature": self._kind, "twins": 0}, model.ref)
         if wanted != self._curves_asked:
             self.session.relay.cancel(self._jobs.get("curves", 0))
             self._curves, self._curves_asked = None, wanted
@@ -227,6 +232,20 @@ class TuningPanel(Panel):
             self.polar.clear("Showing stimuli at all orientations …")
             self.heat.clear()
             self._jobs["curves"] = self.session.relay.submit(wanted, self._take_curves)
+
+    def _together(self) -> list[int]:
+        """Return the unit, then the others that are selected with it, in their order, as many as are looked at closely at once."""
+        unit, selected = self.session.unit, self.session.selection
+        assert unit is not None
+        others = [other for other in selected if other != unit.index] if unit.index in selected else []
+        return [unit.index, *others][:AT_ONCE]
+
+    def _called(self, unit: int) -> str:
+        """Return what a unit goes by: its number, and its label where it has one."""
+        model, layer = self.session.model, self.session.layer
+        known = known_of(self.session.project.labels, model.ref, layer) if model is not None else {}
+        label = primary(known.get(str(Unit(layer, unit)), ()))
+        return f"{unit} {label.name}" if label is not None else str(unit)
 
     def _take_curves(self, event: JobEvent) -> None:
         if event.request is not self._curves_asked:
@@ -252,13 +271,18 @@ class TuningPanel(Panel):
         r2, index = float(arrays["r2"][unit]), float(arrays["index"][unit])
         beside = f" (twins ≤ {nulls['r2']:.2f})" if nulls else ""
         told = [f"R² {r2:.2f}{beside}", f"prefers {float(arrays['preferred'][unit]):.0f}°"]
+        shown, selected = len(arrays["units"]), len(self.session.selection)
+        if shown > 1:
+            told = [f"{shown} units" if shown >= selected else f"{shown} of {selected} units", f"{unit}: {told[0]}"]
         self.polar.show_tuning(
             arrays["orientations"],
             arrays["curve"][0],
             period=float(summary["period"]),
             second=arrays["curve_second"][0],
             band=band,
-            title=f"Radial tuning of {address}",
+            name=self._called(unit),
+            beside=[(self._called(int(other)), arrays["curve"][row]) for row, other in enumerate(arrays["units"][1:], 1)],
+            title=f"Radial tuning of {self.session.family or address}",
             note=" · ".join(told),
             made_from=self._origin(r2=r2, index=index, null=nulls or "not computed", stimuli=summary["stimuli"]),
         )

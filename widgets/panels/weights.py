@@ -36,6 +36,7 @@ from workbench.jobs.unit_requests import Thumbnails
 from workbench.labels import variable_names
 from workbench.models.layer import Unit
 from workbench.models.neighbours import sensible_source, sensible_target, sources_of, targets_of
+from workbench.owner import known_of
 from workbench.recompute import of_pictures, of_result
 
 if TYPE_CHECKING:
@@ -323,7 +324,7 @@ class WeightsPanel(Panel):
 
     def _names(self, layer: str) -> dict[int, str]:
         model = self.session.model
-        return variable_names(self.session.project.labels.get(model.ref, {}), layer) if model is not None else {}
+        return variable_names(known_of(self.session.project.labels, model.ref, layer), layer) if model is not None else {}
 
     def _origin(self, **more: object) -> dict[str, object]:
         """Return the provenance of a figure."""

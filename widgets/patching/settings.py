@@ -22,7 +22,7 @@ from PySide6.QtWidgets import (
 from widgets.elided_combo_box import ElidedComboBox
 from widgets.patching.layer_choice import LayerChoice, sensible_layers
 from workbench.jobs.direction_requests import ListDirections
-from workbench.models.loading import without_directions
+from workbench.owner import listed_of
 
 if TYPE_CHECKING:
     from widgets.session import Session
@@ -213,7 +213,7 @@ class PatchingSettings(QWidget):
         model = self._session.model
         if model is None:
             return {}
-        known = self._session.project.families.get(model.ref) or self._session.project.families.get(without_directions(model.ref), [])
+        known = listed_of(self._session.project.families, model.ref)
         return {f"{one.name} ({one.layer})": f"{one.layer}:{','.join(map(str, one.units))}" for one in known}
 
     def _arrange(self) -> None:

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtWidgets import QMenu, QToolButton, QWidget
 
+from workbench.circuit import layer_of
 from workbench.circuit_families import address_of
 from workbench.circuit_hypothesis import outputs, treeified
 from workbench.hypothesis import Hypothesis, Node
 from workbench.input_error import InputError
 from workbench.labels import primary
 from workbench.models.layer import Unit
+from workbench.owner import known_of
 
 if TYPE_CHECKING:
     from widgets.session import Session
@@ -29,7 +31,7 @@ def selected_node(session: Session, feature: str = "itself") -> Node | None:
     if not units or session.model is None:
         return None
     address = address_of(units)
-    label = primary(session.project.labels.get(session.model.ref, {}).get(address, ()))
+    label = primary(known_of(session.project.labels, session.model.ref, session.layer).get(address, ()))
     return Node(" ".join((session.family or (label.name if label is not None else "") or address).split()), address, feature)
 
 
@@ -73,7 +75,7 @@ class NewButton(QToolButton):
         curve = menu.addAction(f"Curve hypothesis of {session.unit or 'the selected unit'}", self._curve)
         curve.setToolTip("A curve is computed from lines along its arc, and these from Gabor filters; measured with stimuli")
         curve.setEnabled(session.unit is not None)
-        if circuit is None or not circuit.edges or session.model is None or circuit.model not in ("", session.model.ref):
+        if circuit is None or not circuit.edges or session.model is None or not (circuit.model == "" or session.is_open(circuit.model)):
             none = menu.addAction("From the circuit")
             none.setToolTip("Open or trace a circuit of this network in the panel Circuit")
             none.setEnabled(False)
@@ -86,7 +88,8 @@ class NewButton(QToolButton):
         """Begin with the selection as the root."""
         node, model, images = selected_node(self._session, "all"), self._session.model, self._session.images
         if node is not None and model is not None:
-            new = Hypothesis(node, f"{node.name}", model.ref, images.ref if images is not None else "")
+            owner = self._session.owner(layer_of(node.units))
+            new = Hypothesis(node, f"{node.name}", owner, images.ref if images is not None else "")
             self._made(new, f"a hypothesis about {node.name}")
 
     def from_circuit(self, unit: str, pool: int = 0) -> None:
@@ -99,4 +102,4 @@ class NewButton(QToolButton):
         except InputError as error:
             self._refused(str(error))
             return
-        self._made(Hypothesis(made.root, made.name, model.ref, made.images), f"a hypothesis of the circuit {circuit.name}")
+        self._made(Hypothesis(made.root, made.name, circuit.model or model.ref, made.images), f"a hypothesis of the circuit {circuit.name}")

@@ -14,6 +14,7 @@ from widgets.views.image_view import ImageView
 from workbench.jobs.requests import Sweep
 from workbench.jobs.unit_requests import Level, MapsOnImage, StrongestImages, Thumbnails
 from workbench.labels import variable_names
+from workbench.owner import known_of
 from workbench.recompute import of_images, of_pictures, of_strongest
 from workbench.unit_families import Family, find_family
 
@@ -202,7 +203,7 @@ class FamilySection(Section):
         elif images is not None and found is not None:
             rows.append(Row("what drives each most", (), "not swept yet: see Dataset examples"))
         self.strip.show_rows(rows, title=f"The {name} ({self._role})", made_from=self._origin(**origin))
-        names = variable_names(self.session.project.labels.get(model, {}), layer)
+        names = variable_names(known_of(self.session.project.labels, model, layer), layer)
         again = of_pictures(model, layer, {unit: self._pictures.get(unit, ("",))[0] for unit in units}, names)
         if again is not None and images is not None and found:
             again = of_strongest(again, images.ref, found["sweep"])
@@ -264,7 +265,7 @@ class FamilySection(Section):
             )
         image = self.session.kept_image
         if image is not None:
-            names = variable_names(self.session.project.labels.get(model, {}), layer)
+            names = variable_names(known_of(self.session.project.labels, model, layer), layer)
             self.response.recomputation = self.map.recomputation = of_images(model, image, layer, units, names)
 
     def views(self) -> list[View]:

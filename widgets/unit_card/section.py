@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QToolButton, QVBoxLayout
 from widgets.elided_label import ElidedLabel
 from workbench.labels import primary, variable_of
 from workbench.models.layer import Layer, Unit
+from workbench.owner import known_of
 from workbench.recompute import Recomputation, of_sweep
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ class Section(QWidget):
     def variables(self) -> dict[int, str]:
         """Return the variable name of the unit, by its number."""
         assert self.session.model is not None and self.unit is not None
-        return {self.unit.index: variable_of(self.session.project.labels.get(self.session.model.ref, {}), self.unit)}
+        return {self.unit.index: variable_of(known_of(self.session.project.labels, self.session.model.ref, self.unit.layer), self.unit)}
 
     def sweep_recomputation(
         self, found: Mapping[str, Any], arrays: Sequence[str], unit: Unit | None = None
@@ -140,7 +141,7 @@ class Section(QWidget):
         """Return the provenance of a figure of this unit."""
         model = self.session.model
         assert model is not None and self.unit is not None
-        label = primary(self.session.project.labels.get(model.ref, {}).get(str(self.unit), ()))
+        label = primary(known_of(self.session.project.labels, model.ref, self.unit.layer).get(str(self.unit), ()))
         return {
             "model": model.ref,
             "weights": model.weight_hash,

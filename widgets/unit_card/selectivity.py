@@ -11,6 +11,7 @@ from widgets.unit_card.question import LayerQuestion
 from widgets.views.axes import number
 from widgets.views.effect_list import Effect, EffectList
 from workbench.labels import Label
+from workbench.owner import known_of
 
 if TYPE_CHECKING:
     from widgets.session import Session
@@ -112,7 +113,7 @@ class SelectivitySection(LayerQuestion):
         if model is None or unit is None or place >= len(self._proposals):
             return
         proposal = self._proposals[place]
-        known = self.session.project.labels.get(model.ref, {}).get(str(unit), [])
+        known = known_of(self.session.project.labels, model.ref, unit.layer).get(str(unit), [])
         others = [label for label in known if label.identity != proposal.identity]
         set_labels(self.session, model.ref, unit, [*others, proposal], f"propose {proposal.name}")
 

@@ -46,6 +46,8 @@ class Picture:
         Tooltip.
     mark
         Where to look: ``(y, x)`` in [0, 1] of the image, drawn as a small ring; None for nowhere.
+    chosen
+        Whether it is the one that is open now; it gets a frame.
     """
 
     pixels: np.ndarray | None
@@ -54,6 +56,7 @@ class Picture:
     value: float = math.nan
     tip: str = ""
     mark: tuple[float, float] | None = None
+    chosen: bool = False
 
 
 @dataclass(frozen=True)
@@ -235,6 +238,10 @@ class ImageStrip(ViewWidget):
                 for colour, thick in ((Qt.GlobalColor.black, 2.4), (Qt.GlobalColor.white, 1)):
                     painter.setPen(QPen(colour, thick))
                     painter.drawEllipse(centre, 4, 4)
+        if picture.chosen:
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.setPen(QPen(ink.marker, 2))
+            painter.drawRect(place.adjusted(-2, -2, 2, 2))
         y = place.bottom()
         painter.setFont(small)
         for text, colour in ((picture.caption, ink.text), (picture.label, ink.faint)):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from PySide6.QtCore import QPointF, QRectF, QSizeF, Qt
-from PySide6.QtGui import QColor, QMouseEvent, QPainter, QPen, QPolygonF
+from PySide6.QtGui import QColor, QFontMetricsF, QMouseEvent, QPainter, QPen, QPolygonF
 from PySide6.QtWidgets import QToolTip, QWidget
 
 from widgets.views.axes import number, tick, ticks
@@ -16,6 +16,8 @@ from widgets.views.view import elided, figure_font
 
 MARGIN = 26
 SPOKES = 8
+LEGEND = 14
+"""Height of a line of names."""
 
 
 class PolarPlot(Plot):
@@ -36,6 +38,8 @@ class PolarPlot(Plot):
         self.message, self.title, self._note = message, "", ""
         self._angles, self._values, self._second = np.empty(0), np.empty(0), np.empty(0)
         self._band = np.empty((0, 0))
+        self._beside: tuple[tuple[str, np.ndarray], ...] = ()
+        self._name = ""
         self._period = 360.0
         self.setAccessibleDescription(message)
         self.update()
@@ -48,6 +52,8 @@ class PolarPlot(Plot):
         period: float,
         second: np.ndarray | None = None,
         band: np.ndarray | None = None,
+        name: str = "",
+        beside: Sequence[tuple[str, np.ndarray]] = (),
         title: str,
         note: str = "",
         made_from: Mapping[str, object] | None = None,
@@ -62,11 +68,19 @@ class PolarPlot(Plot):
             Responses in a second rendering, half a step further.
         band
             ``twin orientation``: what the best unit of each random-weight twin does, each turned to prefer 0 and over its largest response.
+        name, beside
+            What the unit is called, and names and responses of further units at the same orientations. Then each is drawn over its own
+            largest response: what units of a family prefer is compared, and not how strong they are.
         """
         self.message, self._period = "", period
         self._angles, self._values = np.asarray(angles, float), np.asarray(values, float)
         self._second = np.empty(0) if second is None else np.asarray(second, float)
         self._band = np.empty((0, 0)) if band is None else np.asarray(band, float)
+        self._name, self._beside = name, tuple((called, np.asarray(own, float)) for called, own in beside)
+        if self._beside:
+            largest = max(float(self._values.max()), 1e-9)
+            self._values, self._second = self._values / largest, self._second / largest
+            self._beside = tuple((called, own / max(float(own.max()), 1e-9)) for called, own in self._beside)
         self.title, self._note, self.made_from = title, note, made_from or {}
         best = float(self._angles[int(np.argmax(self._values))])
         self.setAccessibleDescription(f"{title}. Largest at {number(best)} degrees: {number(float(self._values.max()))}. {note}")
@@ -77,17 +91,21 @@ class PolarPlot(Plot):
         return QSizeF(340, 370)
 
     def data(self) -> dict[str, np.ndarray]:
-        """``orientation`` (degrees) and ``response``; ``second_response`` half a step further; ``twins`` ``[twin, orientation]``."""
+        """``orientation`` (degrees), ``response``, ``second_response`` half a step on; ``twins`` and ``beside`` ``[…, orientation]``."""
         if not len(self._values):
             return {}
         found = {"orientation": self._angles, "response": self._values}
         if len(self._second):
             found["second_response"] = self._second
+        if self._beside:
+            names, curves = zip(*self._beside, strict=True)
+            found |= {"beside": np.stack(curves), "beside_names": np.array(names)}
         return found | ({"twins": self._band} if len(self._band) else {})
 
     def provenance(self) -> dict[str, object]:
         """Name axes and sample beside what the numbers were made from."""
-        axes = {"angle": f"orientation (degrees, of {self._period:g})", "radius": "response above the plain ground"}
+        radius = "response above the plain ground" + (", each over its largest" if self._beside else "")
+        axes = {"angle": f"orientation (degrees, of {self._period:g})", "radius": radius}
         return super().provenance() | axes | {"sample": self._note}
 
     # ------------------------------------------------------------------------------------------------ drawing
@@ -97,7 +115,8 @@ class PolarPlot(Plot):
         super(Plot, self).fill_menu(menu)
 
     def _circle(self, rect: QRectF) -> tuple[QPointF, float]:
-        inner = rect.adjusted(MARGIN, 24 + 16, -MARGIN, -18 - 26)
+        names = LEGEND * len(self._lines(rect.width() - 12)) + 8 if self._beside else 0
+        inner = rect.adjusted(MARGIN, 24 + 16 + names, -MARGIN, -18 - 26)
         return inner.center(), max(20.0, min(inner.width(), inner.height()) / 2)
 
     def _most(self) -> float:
@@ -134,7 +153,11 @@ class PolarPlot(Plot):
         if len(self._band):
             self._paint_band(painter, middle, radius)
         painter.setBrush(Qt.BrushStyle.NoBrush)
-        if len(self._second):
+        for place, (_, own) in enumerate(self._beside):
+            painter.setPen(QPen(self.colour(place), 1.5))
+            painter.drawPolygon(self._polygon(self._angles, own / most, middle, radius))
+        self._paint_names(painter, rect)
+        if len(self._second) and not self._beside:
             half = self._period / len(self._second) / 2
             painter.setPen(QPen(ink.marker, 1.3, Qt.PenStyle.DashLine))
             painter.drawPolygon(self._polygon(self._angles + half, self._second / most, middle, radius))
@@ -144,14 +167,46 @@ class PolarPlot(Plot):
         for mark in rings:
             away = radius * mark / most
             painter.drawText(middle + QPointF(away * math.cos(0.3) + 1, -away * math.sin(0.3)), tick(mark))
-        legend = "above the plain ground"
-        if len(self._second):
+        legend = "above the plain ground" + (", each over its largest response" if self._beside else "")
+        if len(self._second) and not self._beside:
             legend += " · dashed: 2nd rendering"
         if len(self._band):
             legend += f" · grey: best of {len(self._band)} random-weight twins"
         line = QRectF(rect.left() + 6, rect.bottom() - 17, rect.width() - 12, 14)
         painter.drawText(line, Qt.AlignmentFlag.AlignCenter, elided(legend, line.width(), painter.font()))
         painter.restore()
+
+    def colour(self, place: int) -> QColor:
+        """Return the colour of a unit beside the first: hues in even steps, away from that of the first."""
+        hue = (0.6 + (place + 1) / (len(self._beside) + 1)) % 1
+        return QColor.fromHsvF(hue, 0.75, 0.9 if self.ink.paper.lightness() < 128 else 0.72)
+
+    def _lines(self, width: float) -> list[list[tuple[str, QColor]]]:
+        """Return the names with their colours in lines that fit a width."""
+        metrics = QFontMetricsF(figure_font(10))
+        named = [(self._name, self.ink.bar), *((called, self.colour(place)) for place, (called, _) in enumerate(self._beside))]
+        lines: list[list[tuple[str, QColor]]] = [[]]
+        room = width
+        for called, colour in named:
+            wide = metrics.horizontalAdvance(called) + 12
+            if wide > room and lines[-1]:
+                lines.append([])
+                room = width
+            lines[-1].append((called, colour))
+            room -= wide
+        return lines
+
+    def _paint_names(self, painter: QPainter, rect: QRectF) -> None:
+        """Write the names below the heading, each in the colour of its curve."""
+        if not self._beside:
+            return
+        metrics = QFontMetricsF(painter.font())
+        for row, line in enumerate(self._lines(rect.width() - 12)):
+            x = rect.left() + 8
+            for called, colour in line:
+                painter.setPen(colour)
+                painter.drawText(QPointF(x, rect.top() + 24 + LEGEND * (row + 1) - 3), called)
+                x += metrics.horizontalAdvance(called) + 12
 
     def _paint_band(self, painter: QPainter, middle: QPointF, radius: float) -> None:
         """Fill up to the largest of the twins at each angle from the preferred one."""
@@ -179,4 +234,6 @@ class PolarPlot(Plot):
         away = event.position() - middle
         angle = math.degrees(math.atan2(-away.y(), away.x())) % 360 * self._period / 360
         at = int(np.abs((self._angles - angle + self._period / 2) % self._period - self._period / 2).argmin())
-        QToolTip.showText(event.globalPosition().toPoint(), f"{self._angles[at]:g}°: {number(float(self._values[at]))}", self)
+        lines = [f"{self._angles[at]:g}°: {number(float(self._values[at]))}" + (f" ({self._name})" if self._beside else "")]
+        lines += [f"{called}: {number(float(own[at]))}" for called, own in self._beside]
+        QToolTip.showText(event.globalPosition().toPoint(), "\n".join(lines), self)

@@ -13,7 +13,7 @@ from workbench.analyses.analysis import Analysis, Result, register
 from workbench.figure_colours import ACCENT, INK, LIGHT
 from workbench.finite import plain
 from workbench.input_error import InputError
-from workbench.models.checkpoint_series import Series, series_of
+from workbench.models.checkpoint_series import Series, independent, series_of
 from workbench.models.loading import load
 from workbench.models.receptive_field import receptive_field
 from workbench.phase_change import FEWEST, Selection, select
@@ -39,7 +39,8 @@ METRICS = {
     "match": "alike to the last checkpoint",
     "above": "part of the units above",
 }
-KINDS = {"units": "the units", "lines": "line units", "random": "random directions"}
+KINDS = {"units": "the units", "layer": "all units of the layer", "lines": "line units", "random": "random directions"}
+WHOLE = "#4a78b0"
 RUNS = 3
 """Trainings below which a verdict is called what it is: of few."""
 
@@ -52,7 +53,10 @@ class PhaseChange(Analysis):
     curve-vs-line index, see `Tuning`), on one rendering of the stimuli. On another one they are measured in every checkpoint: R2, index,
     second peak over first, how much their responses to all stimuli are like those of the last checkpoint (correlation), all as the mean
     over the units, and as a thresholded metric the part of them whose R2 is above `threshold`. Controls are the units best tuned to
-    lines, and as many random directions of the layer.
+    lines, as many random directions of the layer, and all of its units.
+
+    With `units` these are followed in place of the best ones, in the training of the open network alone: another training has other
+    units under the same numbers.
 
     Each series of means is then compared with curves of gradual growth and with abrupt ones, all trainings together
     (`workbench.phase_change.select`: by BIC, errors that go on from sample to sample, on time and its logarithm).
@@ -63,6 +67,10 @@ class PhaseChange(Analysis):
         float64 ``s c``: updates.
     ``values``
         float64 ``k m s c``, in the order of the summary's ``kinds`` and ``metrics``.
+    ``each``
+        float64 ``m s c u``: of each unit that is followed, in the order of the summary's ``units``.
+    ``fitted``
+        float64 ``k m s c``: what the best curve says; NaN where none was fitted.
     ``film``
         float64 ``s c o``: what the best unit of each training does at each orientation, at the condition it prefers in the end.
     ``loss``
@@ -70,13 +78,14 @@ class PhaseChange(Analysis):
     """
 
     title: ClassVar[str] = "Phase change"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     takes_bf16: ClassVar[bool] = False
 
     layer: str = Field(description="Layer whose units are followed; the checkpoints must have it.")
     further: tuple[str, ...] = Field(default=(), description="The same network of other trainings, such as run:FOLDER.")
     feature: Literal["curves", "corners"] = Field(default="curves", description="What the units are tuned to.")
-    number: int = Field(default=8, ge=1, le=512, description="Units of each training, those that end up best tuned.")
+    units: tuple[int, ...] = Field(default=(), description="Units that are followed; none: those that end up best tuned.")
+    number: int = Field(default=8, ge=1, le=512, description="Units of each training, those that end up best tuned; and of controls.")
     threshold: float = Field(default=0.56, gt=0, lt=1, description="R2 of the thresholded metric.")
     orientations: int = Field(default=24, ge=12, le=180, description="Orientations in one period.")
     seed: int = Field(default=0, ge=0, lt=2**31, description="Of renderings and random directions.")
@@ -87,40 +96,55 @@ class PhaseChange(Analysis):
         """Choose units in the last checkpoint of each training, and measure them in all."""
         if not model.sees:
             raise InputError(f"{model.name} reads no images; there is nothing to show it")
-        trainings = [series for series in series_of(model.ref, self.further) if len(series.refs) >= FEWEST]
+        layer = model.layer(self.layer)
+        if wrong := [unit for unit in self.units if not 0 <= unit < layer.units]:
+            raise InputError(f"{layer.name} has units 0 to {layer.units - 1}, not {wrong[0]}")
+        known = independent(series_of(model.ref, self.further))
+        if self.units:
+            known = [series for series in known if series.step_of(model.ref) is not None][:1] or known[:1]
+        trainings = [series for series in known if len(series.refs) >= FEWEST]
         if not trainings:
             raise InputError(f"{model.name} has fewer than {FEWEST} checkpoints; train with more of them")
         total = sum(len(series.refs) for series in trainings)
         done = 0
-        followed: list[tuple[Series, Array, Array, list[int]]] = []
+        followed: list[tuple[Series, Array, Array, Array, list[int]]] = []
         for series in trainings:
-            values, film, units = self._follow(series, lambda note, more: task.step(done + more, total, note=note))  # noqa: B023
+            values, own, film, units = self._follow(series, lambda note, more: task.step(done + more, total, note=note))  # noqa: B023
             done += len(series.refs)
-            followed.append((series, values, film, units))
+            followed.append((series, values, own, film, units))
         longest = max(len(series.refs) for series in trainings)
         steps = np.full((len(trainings), longest), np.nan)
         values = np.full((len(KINDS), len(METRICS), len(trainings), longest), np.nan)
         film = np.full((len(trainings), longest, self.orientations), np.nan)
-        for place, (series, own, frames, _) in enumerate(followed):
+        each = np.full((len(METRICS), len(trainings), longest, max(len(units) for *_, units in followed)), np.nan)
+        for place, (series, means, own, frames, units) in enumerate(followed):
             steps[place, : len(series.refs)] = list(series.refs)
-            values[:, :, place, : len(series.refs)] = own
+            values[:, :, place, : len(series.refs)] = means
+            each[:, place, : len(series.refs), : len(units)] = own
             film[place, : len(series.refs)] = frames
         chosen = {
             kind: {metric: self._selected(steps, values[k, m]) for m, metric in enumerate(METRICS)} for k, kind in enumerate(KINDS)
         }
+        fitted = np.full_like(values, np.nan)
+        for k, of in enumerate(chosen.values()):
+            for m, found in enumerate(of.values()):
+                ends = [place for place in range(len(trainings)) if np.isfinite(values[k, m, place]).sum() >= FEWEST]
+                for place, curve in zip(ends, found.best.fitted if found is not None else (), strict=True):
+                    fitted[k, m, place][np.isfinite(values[k, m, place])] = curve
         logs = [[(entry["step"], entry["loss"]) for entry in series.logged if "loss" in entry] for series in trainings]
         lines = max(map(len, logs))
         loss = np.full((len(trainings), lines, 2), np.nan)
         for place, log in enumerate(logs):
             loss[place, : len(log)] = np.array(log).reshape(-1, 2)
         task.step(total, total)
-        return {"steps": steps, "values": values, "film": film, "loss": loss}, {
+        return {"steps": steps, "values": values, "each": each, "fitted": fitted, "film": film, "loss": loss}, {
             "layer": self.layer,
             "feature": self.feature,
             "trainings": [series.name for series in trainings],
             "few": len(trainings) < RUNS,
             "checkpoints": [len(series.refs) for series in trainings],
-            "units": {series.name: units for series, _, _, units in followed},
+            "units": {series.name: units for series, *_, units in followed},
+            "chosen": not self.units,
             "threshold": self.threshold,
             "kinds": list(KINDS),
             "metrics": list(METRICS),
@@ -135,8 +159,8 @@ class PhaseChange(Analysis):
         known = [(t, y) for t, y in runs if np.isfinite(y).sum() >= FEWEST]
         return select(known) if known else None
 
-    def _follow(self, series: Series, tell: Callable[[str, int], None]) -> tuple[Array, Array, list[int]]:
-        """Return the metrics of every kind, ``k m c``, what the best unit does, ``c o``, and the units."""
+    def _follow(self, series: Series, tell: Callable[[str, int], None]) -> tuple[Array, Array, Array, list[int]]:
+        """Return the metrics of every kind, ``k m c``, and of every unit, ``m c u``, what the best unit does, ``c o``, and the units."""
         refs = list(series.refs.items())
         tell(f"{series.name}: choosing units", 0)
         last = load(refs[-1][1])
@@ -155,24 +179,30 @@ class PhaseChange(Analysis):
             return responses[1], to_lines[1], of_lines.r2, scores
 
         _, _, of_lines, scores = look(last, CHOICE)
-        units = np.argsort(-scores.score, kind="stable")[: self.number]
+        units = np.array(self.units, int) if self.units else np.argsort(-scores.score, kind="stable")[: self.number]
         rest = np.setdiff1d(np.arange(layer.units), units)
         straightest = rest[np.argsort(-np.nan_to_num(of_lines[rest]), kind="stable")[: self.number]]
         random = np.random.default_rng([self.seed, DIRECTIONS]).normal(size=(layer.units, self.number))
         final, *_ = look(last, MEASURE)
         values = np.full((len(KINDS), len(METRICS), len(refs)), np.nan)
+        own = np.full((len(METRICS), len(refs), len(units)), np.nan)
         film = np.full((len(refs), self.orientations), np.nan)
+        every = np.arange(layer.units)
         for at, (step, ref) in enumerate(refs):
             tell(f"{series.name}: {step:,} updates", at)
             model = last if at == len(refs) - 1 else load(ref)
             curves, straight_responses, line_r2, found = look(model, MEASURE)
             film[at] = curves[scores.condition[units[0]], :, units[0]]
-            values[0, :, at] = self._means(found.r2[units], found.index[units], found.second_peak[units], _alike(curves, final, units))
+            measures = (found.r2, found.index, found.second_peak, _alike(curves, final, every))
+            values[0, :, at] = self._means(*(measure[units] for measure in measures))
+            values[1, :, at] = self._means(*measures)
+            tuned = np.nan_to_num(found.r2[units])
+            own[:, at] = (tuned, *(measure[units] for measure in measures[1:]), tuned > self.threshold)
             alike = _alike(curves, final, straightest)
-            values[1, :, at] = self._means(line_r2[straightest], np.full(1, np.nan), np.full(1, np.nan), alike)
+            values[2, :, at] = self._means(line_r2[straightest], np.full(1, np.nan), np.full(1, np.nan), alike)
             directions = self._directions(curves, straight_responses, random)
-            values[2, :, at] = self._means(*directions, _alike(curves @ random, final @ random, np.arange(self.number)))
-        return values, film, units.tolist()
+            values[3, :, at] = self._means(*directions, _alike(curves @ random, final @ random, np.arange(self.number)))
+        return values, own, film, units.tolist()
 
     def _directions(self, curves: Responses, lines: Responses, random: Array) -> tuple[Array, Array, Array]:
         """Return R2, index and second peak of random directions, each at the condition it answers most."""
@@ -210,14 +240,23 @@ def _alike(now: Responses, final: Responses, units: npt.NDArray[np.int64]) -> Ar
 
 
 def _told(found: Selection) -> dict[str, Any]:
-    best = found.best
+    """Return the verdict and all curves, the best first, as plain data."""
     return {
         "verdict": found.verdict,
         "margin": plain(found.margin),
-        "best": best.name,
-        "at": [plain(value) for value in best.at],
-        "width": [plain(value) for value in best.width],
-        "bic": {curve.name: plain(curve.bic) for curve in found.curves},
+        "best": found.best.name,
+        "curves": [
+            {
+                "name": curve.name,
+                "abrupt": curve.abrupt,
+                "bic": plain(curve.bic),
+                "at": [plain(value) for value in curve.at],
+                "at_interval": [[plain(end) for end in ends] for ends in curve.at_interval],
+                "width": [plain(value) for value in curve.width],
+                "width_interval": [[plain(end) for end in ends] for ends in curve.width_interval],
+            }
+            for curve in found.curves
+        ],
     }
 
 
@@ -248,7 +287,7 @@ def _metrics(result: Result) -> Figure:
 
 
 def _lines(axis: Axes, summary: Mapping[str, Any], arrays: Mapping[str, Any], place: int, scale: str) -> None:
-    for k, (kind, colour) in enumerate(zip(summary["kinds"], (ACCENT, INK, LIGHT), strict=True)):
+    for k, (kind, colour) in enumerate(zip(summary["kinds"], (ACCENT, WHOLE, INK, LIGHT), strict=True)):
         for training in range(len(summary["trainings"])):
             steps, values = arrays["steps"][training], arrays["values"][k, place, training]
             x = steps + 1 if scale == "log" else steps

@@ -104,6 +104,7 @@ class Engine:
         self._models: OrderedDict[str, TracedModel] = OrderedDict()
         self._images: OrderedDict[str, ImageSet] = OrderedDict()
         self.allowed: set[str] = set()
+        self._glanced: TracedModel | None = None  # its graph serves other checkpoints of its training
         self._warm = False
         self._device = "auto"
         self._arithmetic: Arithmetic = "fp32"
@@ -176,6 +177,25 @@ class Engine:
                 gc.collect()  # what the export left, and the network that was let go: some 60 ms
         self._models.move_to_end(ref)
         return self._models[ref]
+
+    def glance(self, ref: str, task: Task | None = None) -> TracedModel:
+        """Return a network that is looked at once: where it is not open it is loaded, and kept until the next, so it takes no one's place.
+
+        Raises
+        ------
+        workbench.models.loading.LoadError
+            When it cannot be loaded.
+        """
+        from workbench.models.loading import code_of
+
+        if ref in self._models:
+            return self._models[ref]
+        self.warm_up()
+        with collector_at_rest():
+            from workbench.models.loading import load
+
+            self._glanced = self._placed(load(ref, allow_code=code_of(ref) in self.allowed, task=task))
+        return self._glanced
 
     def has_model(self, ref: str) -> bool:
         """Whether a network is open."""
@@ -396,6 +416,7 @@ class Engine:
         self._models.clear()
         self._images.clear()
         self._kept.clear()
+        self._glanced = None
 
 
 def subject(model: TracedModel, images: ImageSet | None) -> str:

@@ -95,7 +95,7 @@ class Train(Request):
     ----------
     recipe, settings
         Name of a recipe, and the parameters that differ from it, plain values by name.
-    device, precision
+    device, precision, until
         As of `workbench.training.trainer.train`.
     """
 
@@ -104,6 +104,7 @@ class Train(Request):
     folder: Path
     device: str = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    until: int | None = None
     rank: ClassVar[int] = 3
 
     @property
@@ -126,5 +127,5 @@ class Train(Request):
 
             chosen = recipe(self.recipe, self.settings)
         with agreed(engine.allowed):  # a recipe may read a network
-            train(chosen, self.folder, task, device=self.device, precision=self.precision)
+            train(chosen, self.folder, task, device=self.device, precision=self.precision, until=self.until)
         return read_run(self.folder)

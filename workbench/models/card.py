@@ -20,12 +20,13 @@ from workbench.models.shelf import FOLDER, digest
 
 
 class EarlySteps(BaseModel):
-    """Checkpoints of a network's first layers: after which updates, and the digest of their file."""
+    """Checkpoints of a network's first layers: after which updates, the digest of their file, and the log of the training."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     steps: tuple[int, ...]
     sha256: str
+    logged: tuple[Mapping[str, float], ...] = ()
 
 
 class Card(BaseModel):

@@ -289,6 +289,35 @@ class TracedModel:
             other._plain = self._plain.with_tensors({name: value for name, value in replaced.items() if name in inside}, about)
         return other
 
+    def at_other_weights(self, module: nn.Module, *, ref: str, name: str, origin: str) -> TracedModel:
+        """Return the network of another checkpoint, without capturing it: the same graph reads the weights of `module`.
+
+        Parameters
+        ----------
+        module
+            Of the same architecture and on the same device as the captured one, in eval mode; it becomes the network's own.
+
+        Raises
+        ------
+        InputError
+            When it lacks a weight that the graph reads.
+        """
+        tensors: dict[str, Tensor] = {
+            **dict(module.named_buffers(remove_duplicate=False)),
+            **dict(module.named_parameters(remove_duplicate=False)),
+        }
+        capture, root = self.graph.capture, nn.Module()
+        for known, value in tensors_of(capture):
+            if isinstance(value, nn.Parameter) and known not in tensors:
+                raise InputError(f"{type(module).__name__} has no parameter {known}")
+            assign(root, known, tensors.get(known, value))
+        other = copy.copy(self)
+        other.graph = ModelGraph(replace(capture, module=module, root=root))
+        other.ref, other.name, other.origin = ref, name, origin
+        other.held, other.further = dict(self.held), dict(self.further)
+        other._weights = hash_weights(module.state_dict())
+        return other
+
     def with_directions(self, directions: DirectionSet) -> TracedModel:
         """Return the same network with a layer more, whose units are directions of another (see `workbench.models.directions`).
 

@@ -80,14 +80,20 @@ def _table(found: Mapping[str, Mapping[str, Result]]) -> Section:
                 for metric, told in of.items():
                     if told is None:
                         continue
-                    at = ", ".join(f"{value:,.0f}" for value in told["at"] if value is not None)
-                    width = ", ".join(f"{value:.2f}" for value in told["width"] if value is not None)
+                    best = told["curves"][0]
+                    at = ", ".join(
+                        f"{middle:,.0f} [{low:,.0f}, {high:,.0f}]"
+                        for middle, (low, high) in zip(best["at"], best["at_interval"], strict=True)
+                        if middle is not None
+                    )
+                    width = ", ".join(f"{value:.2f}" for value in best["width"] if value is not None)
                     rows.append((ref, layer, KINDS[kind], METRICS[metric], told["verdict"], cell(told["margin"]), told["best"], at, width))
     caption = (
         "Margin: BIC of the best gradual curve minus that of the best abrupt one; "
         f"from {MARGIN:g} on it is a phase change, from -{MARGIN:g} on gradual. "
         f"Abrupt: a step, or a logistic whose rise from 10 to 90 % takes at most {WIDEST:.0%} of the axis, time or its logarithm. "
-        "Width as part of that axis. Line units and random directions are controls: what they do as well is not about curves."
+        "Width as part of that axis; in brackets between which updates the samples leave the middle open (95 %). All units of the layer, "
+        "line units and random directions are controls: what they do as well is not about curves."
     )
     return Section("Curves of growth", [Table(columns, rows, caption)])
 

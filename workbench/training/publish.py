@@ -16,6 +16,7 @@ from workbench.input_error import InputError
 from workbench.models.card import Card, EarlySteps, halved, in_single
 from workbench.models.inception import EARLY
 from workbench.models.shelf import FOLDER, digest
+from workbench.models.sources.run import read_log
 from workbench.task import Cancelled, Task
 from workbench.training.commands import runs_folder
 from workbench.training.recipe import Course, Recipe, recipe
@@ -76,7 +77,7 @@ def publish(folder: Path, name: str, task: Task, target: Path = FOLDER) -> Card:
 
 
 def publish_early(folder: Path, card_name: str, target: Path = FOLDER) -> Card:
-    """Write ``NAME.seedS.early.safetensors`` from all checkpoints of a run, finished or not, and add it to the network's card.
+    """Write ``NAME.seedS.early.safetensors`` from all checkpoints of a run, finished or not, and add it, with the log, to the card.
 
     Raises
     ------
@@ -99,7 +100,8 @@ def publish_early(folder: Path, card_name: str, target: Path = FOLDER) -> Card:
     }
     weights = target / f"{card_name}.seed{seed}.early.safetensors"
     write_tensors(weights, kept, {"name": card_name, "seed": str(seed)})
-    steps = EarlySteps(steps=tuple(int(file.stem) for file in files), sha256=digest(weights))
+    logged = [{name: float(f"{value:.4g}") for name, value in line.items() if name != "rate"} for line in read_log(folder)]
+    steps = EarlySteps(steps=tuple(int(file.stem) for file in files), sha256=digest(weights), logged=tuple(logged))
     written = written.model_copy(update={"early": {**written.early, str(seed): steps}})
     replace_file(path, (written.model_dump_json(indent=1) + "\n").encode())
     return written

@@ -84,6 +84,8 @@ class Recipe(BaseModel, ABC):
         0.0, ge=0, lt=1, description="decay of the running average of the weights that is kept; 0: the weights themselves"
     )
     checkpoints: int = Field(30, ge=2, description="checkpoints kept, at logarithmically spaced updates")
+    dense_from: int = Field(0, ge=0, description="first of the updates after each of which the weights are kept, beside the checkpoints")
+    dense_to: int = Field(0, ge=0, description="last of these updates; 0: none")
 
     @abstractmethod
     def prepare(self, device: torch.device, task: Task) -> Course:
@@ -105,14 +107,16 @@ class Recipe(BaseModel, ABC):
     def checkpoint_steps(self) -> list[int]:
         """Return the numbers of updates after which the weights are kept: 0, then spaced evenly in their logarithm, up to the last.
 
-        Where the first would fall together they are every one; a run shorter than `checkpoints` keeps them all.
+        Where the first would fall together they are every one; a run shorter than `checkpoints` keeps them all. From `dense_from` to
+        `dense_to` they are every one as well.
         """
         kept = {0, self.steps}
         divisions = self.checkpoints - 2
         while len(kept) < min(self.checkpoints, self.steps + 1):
             kept = {0, *(round(math.exp(math.log(self.steps) * i / max(1, divisions))) for i in range(divisions + 1)), self.steps}
             divisions += 1
-        return sorted(kept)
+        dense = range(self.dense_from, min(self.dense_to, self.steps) + 1) if self.dense_to else ()
+        return sorted(kept.union(dense))
 
 
 def update_seed(seed: int, step: int) -> int:

@@ -66,6 +66,7 @@ def train(
     device: str = "auto",
     precision: Precision = "auto",
     threads: int | None = None,
+    until: int | None = None,
 ) -> Course:
     """Train from nothing, or go on with what is in `folder`; return the course with the trained weights.
 
@@ -78,6 +79,8 @@ def train(
         ``auto``: what a run was begun with, else bf16 where the device multiplies it natively.
     threads
         Processor threads; None for as many as PyTorch takes.
+    until
+        Updates after which it stops for now, as though it had been cancelled there; None: the recipe's last.
 
     Raises
     ------
@@ -96,7 +99,7 @@ def train(
         if chosen.type != "mps":
             course.module.to(memory_format=torch.channels_last)  # on a processor up to twice as fast, in fp32 too
         run.resume()
-        run.go(task, chosen, precision)
+        run.go(task, chosen, precision, recipe.steps if until is None else min(until, recipe.steps))
     course.module.load_state_dict(run.final())
     return course
 
@@ -150,14 +153,14 @@ class _Run:
         )
         self.average = {k: v.clone() for k, v in module.state_dict().items()} if recipe.average else {}
 
-    def go(self, task: Task, device: torch.device, precision: Precision) -> None:
-        """Update the weights until the recipe's end."""
+    def go(self, task: Task, device: torch.device, precision: Precision, last: int) -> None:
+        """Update the weights until so many updates are done."""
         module, recipe = self.course.module, self.recipe
         kept = set(recipe.checkpoint_steps())
         if self.step == 0 and 0 in kept:
             self.keep()
         began, first = time.monotonic(), self.step
-        while self.step < recipe.steps:
+        while self.step < last:
             for group in self.optimizer.param_groups:
                 group["lr"] = recipe.rate(self.step)
             torch.manual_seed(update_seed(recipe.seed, self.step))
@@ -181,12 +184,12 @@ class _Run:
                 self.since = []
             if self.step in kept:
                 self.keep()
-            if self.step % INTERVAL == 0 or self.step == recipe.steps:
+            if self.step % INTERVAL == 0 or self.step == last:
                 self.save()
             speed = (self.step - first) * recipe.batch / max(1e-9, time.monotonic() - began)
             partial = self.progress(speed) if self.step % LOGGED == 0 else None
             try:
-                task.step(self.step, recipe.steps, partial, self._note(speed))
+                task.step(self.step, last, partial, self._note(speed))
             except BaseException:
                 # Between two updates everything belongs together; what breaks off inside one goes on from the last state.
                 self.save()
@@ -283,6 +286,8 @@ def agree(folder: Path, recipe: Recipe, course: Course, precision: Precision | N
         replace_file(path, (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode())
         return
     before = read_document(folder)
+    later = {name: field.default for name, field in type(recipe).model_fields.items() if not field.is_required()}
+    before["parameters"] = later | before.get("parameters", {})  # a parameter that there was not when the run was begun
     if precision is None:
         document["precision"] = before.get("precision")
     if before == document:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from torch import Tensor, nn
 
 from workbench.models.caption_tokenizer import caption_tokenizer
@@ -63,8 +64,8 @@ def load_published(card: Card, ref: str, task: Task) -> TracedModel:
     return trace_card(card, state, ref=ref, name=card.name, origin=origin, task=task)
 
 
-def trace_card(card: Card, state: State, *, ref: str, name: str, origin: str, task: Task) -> TracedModel:
-    """Build the network of a card's recipe, fill and trace it.
+def trace_card(card: Card, state: State, *, ref: str, name: str, origin: str, task: Task, training: str = "") -> TracedModel:
+    """Build the network of a card's recipe, fill and trace it; `training` as of `trace`.
 
     Raises
     ------
@@ -78,7 +79,15 @@ def trace_card(card: Card, state: State, *, ref: str, name: str, origin: str, ta
     except RuntimeError as error:  # of `load_state_dict`: which tensor, in many lines
         raise LoadError(f"the weights of {name} do not fit its recipe: {' '.join(str(error).split())[:200]}") from None
     return trace(
-        parts.pop("module"), parts.pop("preprocessing"), ref=ref, name=name, licence=card.licence, origin=origin, task=task, **parts
+        parts.pop("module"),
+        parts.pop("preprocessing"),
+        ref=ref,
+        name=name,
+        licence=card.licence,
+        origin=origin,
+        task=task,
+        training=training,
+        **parts,
     )
 
 
@@ -93,9 +102,9 @@ def load_early(card: Card, ref: str, seed: int, step: int, task: Task) -> Traced
     card.check_early(seed, step)
     path = card.early_weights(seed)
     task.step(0, 0, note=f"reading {path.name}")
-    state, _ = read_state(path)
     prefix = f"{step}/"
-    kept = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+    with safe_open(path, "pt") as file:
+        kept = {name.removeprefix(prefix): file.get_tensor(name) for name in file.keys() if name.startswith(prefix)}  # noqa: SIM118
     size = card.parameters["size"]
     return trace(
         _filled(EarlyInception(), in_single(kept)),
@@ -106,6 +115,7 @@ def load_early(card: Card, ref: str, seed: int, step: int, task: Task) -> Traced
         licence=card.licence,
         origin=f"the recipe {card.recipe} with seed {seed} on {card.data['images']}, after {step} of {card.parameters['steps']} updates",
         task=task,
+        training=f"{card.name}, first layers",
     )
 
 

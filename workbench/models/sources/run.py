@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
 
@@ -53,6 +54,7 @@ class Run(Source):
             origin=f"the recipe {card.recipe} with seed {seed} on {card.data.get('images', '?')}, after {step:,} of {total:,} updates, "
             f"in {folder.absolute()}",
             task=task,
+            training=f"run {folder.absolute()}",
         )
         choose_inputs(model, reference)
         return model
@@ -61,6 +63,16 @@ class Run(Source):
 def checkpoints(folder: Path) -> dict[int, Path]:
     """Return the checkpoints of a run by the number of updates."""
     return {int(path.stem): path for path in sorted((folder / "checkpoints").glob("*.safetensors")) if path.stem.isdecimal()}
+
+
+def read_log(folder: Path) -> tuple[dict[str, float], ...]:
+    """Return the entries of a run's log; a last line that is cut off, as after a kill, is left out."""
+    found = []
+    path = folder / "log.jsonl"
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+        with suppress(ValueError):
+            found.append(json.loads(line))
+    return tuple(found)
 
 
 def read_card(folder: Path) -> Card:
