@@ -37,7 +37,7 @@ CONTROL = Qt.KeyboardModifier.ControlModifier
 def test_it_opens_with_every_dock_and_the_defaults(make_window, runner):
     window = make_window()
     first = "model_loader neuron_grid inspector problems jobs notes training generate compare weights motifs circuit_graph evidence"
-    assert set(PANELS) == {*first.split(), "tuning", "families", "filter_editor", "polysemanticity"}
+    assert set(PANELS) == {*first.split(), "tuning", "families", "filter_editor", "polysemanticity", "patching_canvas"}
     assert all(window.docks.is_visible(id) for id in PANELS)
     assert window.messages.messages == []
     assert runner.asked(LoadModel) == [LoadModel("test:small")]

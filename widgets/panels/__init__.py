@@ -131,5 +131,11 @@ PANELS: dict[str, Entry] = {
         "centre",
         "Which units of a layer mix several things, and what each of these is made of; directions and autoencoder latents as units.",
     ),
+    "patching_canvas": Entry(
+        "patching_canvas:PatchingCanvasPanel",
+        "Canvas",
+        "centre",
+        "Draw two images, clean and corrupt, and see while you draw what the network makes of each and which parts carry the difference.",
+    ),
 }
 """Panel id -> entry. The order gives the shortcuts Ctrl+1 to Ctrl+9, Ctrl+0, then Ctrl+Alt+1 and so on, and the order of the tabs."""

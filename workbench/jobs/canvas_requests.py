@@ -234,7 +234,7 @@ class PartsOnPair(Request):
             rest[one] = -np.inf
             other = int(rest.argmax())
         reading = MetricOf.of(model, "logit difference", "").reading([one], [other], model.device)
-        return reading, f"logit of {model.labels[one]} minus that of {model.labels[other]}"
+        return reading, f"logit {model.labels[one]} − {model.labels[other]}"
 
 
 def _both(model: TracedModel, clean: Pixels, corrupt: Pixels) -> tuple[Tensor, ...]:

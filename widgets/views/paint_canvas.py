@@ -1,0 +1,550 @@
+"""A canvas: a drawing as the network sees it, pixel by pixel, and the tools that change it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+from PySide6.QtCore import QEvent, QPointF, QRectF, QSizeF, Qt, Signal
+from PySide6.QtGui import (
+    QDragEnterEvent,
+    QDropEvent,
+    QKeyEvent,
+    QKeySequence,
+    QMouseEvent,
+    QPainter,
+    QPen,
+    QResizeEvent,
+    QWheelEvent,
+)
+from PySide6.QtWidgets import QWidget
+
+from widgets.canvas.hand import KEYS, Hand
+from widgets.views.view import PAPER, ViewWidget, as_image, draw_image, elided, figure_font, fit
+from workbench.images.drawing import Drawing
+from workbench.images.raster import Ink, Raster
+from workbench.images.strokes import (
+    Arc,
+    Brush,
+    Ellipse,
+    Eraser,
+    Fill,
+    Line,
+    Path,
+    Point,
+    Rectangle,
+    Stamp,
+    Stimulus,
+    Thing,
+)
+from workbench.images.touch import object_at
+from workbench.input_error import InputError
+
+REACH = 11.0
+"""Pixels around a handle, or an object, that belong to it."""
+DEEPEST = 40.0
+STAMPED = 0.6
+"""Of the shorter side: the longer side of a picture that is stamped."""
+NEAREST = 0.004
+"""Of the shorter side: how far the mouse moves until a stroke has a further point."""
+
+
+class InkSupply(Protocol):
+    """What draws stimuli somewhere else."""
+
+    def __call__(self, stimulus: Stimulus, size: tuple[int, int]) -> Ink | None:
+        """Return a stimulus' coverage and ink; None where it is not there yet and was asked for."""
+
+
+class PaintCanvas(ViewWidget):
+    """Shows a drawing and draws on it with the tool that the hand holds.
+
+    A selected object has handles; they can be taken whatever the tool. The wheel zooms, the middle button (or the left one with Ctrl)
+    moves what is shown. Images can be dropped and pasted.
+    """
+
+    shown = Signal()
+    """Other pixels are shown: also after each movement of the mouse while something is drawn."""
+    finished = Signal(object, str)
+    """The `Drawing` as it is now, and what was done, once a stroke is over."""
+    picked = Signal(str)
+    """The colour picker took this colour."""
+    chosen = Signal(int)
+    """Another object is selected; -1 for none."""
+    brought = Signal(object)
+    """The `QMimeData` that was dropped here."""
+    pasted = Signal()
+    tool_taken = Signal(str)
+    """A key asked for a tool."""
+    thickened = Signal(float)
+    """A key asked for a thicker or thinner brush, by this factor."""
+    picture_wanted = Signal()
+    """There is no picture to stamp yet."""
+
+    def __init__(self, hand: Hand, ink: InkSupply, name: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.hand, self._ink, self.name = hand, ink, name
+        self.drawing = Drawing()
+        self.selected = -1
+        self.zoom = 1.0
+        self.message = self.hint = ""
+        self._middle: Point = (0.0, 0.0)  # what stands in the middle of the widget
+        self._pictures: Mapping[str, np.ndarray] = {}
+        self._raster = Raster((64, 64), ink)
+        self._pixels = np.full((64, 64, 3), 255, np.uint8)
+        self._draft: Drawing | None = None
+        self._act: Callable[[Point, bool], None] | None = None  # what a movement does while a button is held
+        self._text = ""
+        self._mouse: QPointF | None = None
+        self.setMouseTracking(True)
+        self.setAcceptDrops(True)
+        self.setMinimumSize(150, 150)
+        self.setAccessibleName(f"{name} drawing")
+        self.setAccessibleDescription("Draw with the mouse; Return puts the tool's object into the middle, arrows move the selected object")
+
+    # ------------------------------------------------------------------------------------------------ what is shown
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """The drawing as the network gets it, uint8 ``y x 3``, read-only."""
+        return self._pixels
+
+    @property
+    def fine(self) -> np.ndarray:
+        """The finished drawing on the fine grid it is made on, uint8 ``y x 3``, read-only."""
+        return self._raster.draw_fine(self.drawing, self._pictures)
+
+    @property
+    def is_drawing(self) -> bool:
+        """Whether something is drawn or dragged just now."""
+        return self._draft is not None
+
+    @property
+    def current(self) -> Drawing:
+        """The drawing that is shown: with what is being drawn just now."""
+        return self._draft or self.drawing
+
+    @property
+    def size_shown(self) -> tuple[int, int]:
+        """Height and width in the network's pixels."""
+        return self._raster.size
+
+    def set_size(self, size: tuple[int, int]) -> None:
+        """Show drawings at another height and width."""
+        if size != self._raster.size:
+            self._raster = Raster(size, self._ink)
+            self._draft = self._act = None
+            self.refresh()
+
+    def show_drawing(self, drawing: Drawing, pictures: Mapping[str, np.ndarray]) -> None:
+        """Show a drawing; what is selected stays so while it is there."""
+        self._pictures = pictures
+        if drawing is self.drawing and self._draft is None:
+            return
+        self.drawing, self._draft, self._act = drawing, None, None
+        if self.selected >= len(drawing.objects):
+            self.select(-1)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Draw what is there now; a stimulus that is not drawn yet is waited for, what is shown stays until then."""
+        now = self.current
+        waiting = [one for one in now.objects if isinstance(one, Stimulus) and self._ink(one, self._raster.size) is None]
+        self.message = ""
+        if not waiting:
+            try:
+                pixels = self._raster.draw(now, self._pictures)
+            except InputError as error:
+                self.message = str(error)
+            else:
+                self._pixels = pixels
+                self.shown.emit()
+        self.update()
+
+    def select(self, place: int) -> None:
+        """Select an object, -1 for none."""
+        place = place if place < len(self.drawing.objects) else -1
+        if place != self.selected:
+            self.selected = place
+            self.chosen.emit(place)
+            self.update()
+
+    def _finish(self, drawing: Drawing, text: str, select: int | None = None) -> None:
+        self._draft = self._act = None
+        self.drawing = drawing
+        self.refresh()
+        if select is not None:
+            self.select(select)
+        self.finished.emit(drawing, text)
+
+    def _try(self, make: Callable[[], Thing], place: int | None = None) -> None:
+        """Show the drawing with an object that is being drawn or dragged; one that cannot be is left as it was."""
+        try:
+            one = make()
+        except InputError:
+            return
+        self._draft = self.drawing.with_object(one) if place is None else self.drawing.with_replaced(place, one)
+        self.refresh()
+
+    # ------------------------------------------------------------------------------------------------ places
+
+    def frame(self) -> QRectF:
+        """Return where the image stands in the widget."""
+        height, width = self._raster.size
+        whole = fit(QRectF(self.rect()).adjusted(6, 6, -6, -6), width, height)
+        size = QSizeF(whole.width() * self.zoom, whole.height() * self.zoom)
+        side = min(size.width(), size.height())
+        middle = QRectF(self.rect()).center() - QPointF(self._middle[0] * side, self._middle[1] * side)
+        return QRectF(middle - QPointF(size.width() / 2, size.height() / 2), size)
+
+    def point(self, position: QPointF) -> Point:
+        """Return the place in the drawing that is shown somewhere in the widget."""
+        frame = self.frame()
+        away = (position - frame.center()) / min(frame.width(), frame.height())
+        return away.x(), away.y()
+
+    def place(self, point: Point) -> QPointF:
+        """Return where a place of the drawing is shown."""
+        frame = self.frame()
+        side = min(frame.width(), frame.height())
+        return frame.center() + QPointF(point[0] * side, point[1] * side)
+
+    def handles(self) -> dict[str, QPointF]:
+        """Return where the handles of the selected object are shown, by name."""
+        objects = self.current.objects
+        if not 0 <= self.selected < len(objects):
+            return {}
+        return {name: self.place(point) for name, point in objects[self.selected].handles().items()}
+
+    def zoom_by(self, factor: float, about: QPointF | None = None) -> None:
+        """Zoom in or out, a place of the widget staying where it is."""
+        about = about or QRectF(self.rect()).center()
+        before = self.point(about)
+        self.zoom = min(DEEPEST, max(1.0, self.zoom * factor))
+        after = self.point(about)
+        self._look_at((self._middle[0] + before[0] - after[0], self._middle[1] + before[1] - after[1]))
+
+    def _look_at(self, middle: Point) -> None:
+        height, width = self._raster.size
+        side = min(height, width)
+        far = [max(0.0, length / side / 2 * (1 - 1 / self.zoom)) for length in (width, height)]
+        self._middle = tuple(min(most, max(-most, at)) for at, most in zip(middle, far, strict=True))  # type: ignore[assignment]
+        self.update()
+
+    # ------------------------------------------------------------------------------------------------ painting
+
+    def paint(self, painter: QPainter, rect: QRectF) -> None:
+        """Draw the pixels as squares; on the screen also handles, the brush, and a message."""
+        height, width = self._raster.size
+        on_screen = self.ink is not PAPER
+        frame = self.frame() if on_screen else fit(rect.adjusted(0, 20, 0, 0), width, height)
+        painter.save()
+        painter.setClipRect(rect)
+        if on_screen:
+            painter.fillRect(rect, self.palette().window())  # where the image ends is to be seen
+        draw_image(painter, frame, as_image(self._pixels), smooth=False)
+        painter.setPen(QPen(self.ink.line, 1))
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.drawRect(frame)
+        if on_screen:
+            self._paint_hand(painter, frame)
+        else:
+            painter.setFont(figure_font(11, bold=True))
+            painter.setPen(self.ink.text)
+            painter.drawText(QPointF(rect.left(), rect.top() + 12), elided(self.title, rect.width(), painter.font()))
+        painter.restore()
+
+    def _paint_hand(self, painter: QPainter, frame: QRectF) -> None:
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        handles = self.handles()
+        if "place" in handles:
+            painter.setPen(QPen(self.ink.marker, 1.2, Qt.PenStyle.DotLine))
+            for place in handles.values():
+                painter.drawLine(handles["place"], place)
+        for name, place in handles.items():
+            painter.setPen(QPen(Qt.GlobalColor.white, 1.5))
+            painter.setBrush(self.ink.marker if name == "place" else self.ink.accent)
+            if name == "place":
+                painter.drawRect(QRectF(place - QPointF(5, 5), QSizeF(10, 10)))
+            else:
+                painter.drawEllipse(place, 5.5, 5.5)
+        brush = self.hand.tool in ("brush", "eraser", "line", "arc")
+        if self._mouse is not None and brush and not self._near_handle(self._mouse):
+            radius = max(1.5, self.hand.width / 2 * min(frame.width(), frame.height()))
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            for pen in (QPen(Qt.GlobalColor.white, 2.2), QPen(Qt.GlobalColor.black, 1)):
+                painter.setPen(pen)
+                painter.drawEllipse(self._mouse, radius, radius)
+        if self.current.is_blank and not self.message and self.hint:
+            painter.setPen(Qt.GlobalColor.gray)
+            painter.drawText(frame.adjusted(16, 8, -16, -8), Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap, self.hint)
+        if self.message:
+            painter.setPen(self.ink.text)
+            painter.fillRect(frame, self.ink.quiet)
+            painter.drawText(frame, Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap, self.message)
+
+    # ------------------------------------------------------------------------------------------------ the mouse
+
+    def _near_handle(self, position: QPointF) -> str:
+        near = {name: (place - position).manhattanLength() for name, place in self.handles().items()}
+        # The middle is taken last: in a small object the other handles stand close to it.
+        nearest = min(near, key=lambda name: near[name] + 3 * (name == "place"), default="")
+        return nearest if nearest and near[nearest] <= REACH else ""
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        """Take a handle, begin a stroke, or do what the tool does at once."""
+        at = event.position()
+        button, held = event.button(), event.modifiers()
+        pans = button == Qt.MouseButton.MiddleButton or held & Qt.KeyboardModifier.ControlModifier
+        if pans:
+            begun, middle = at, self._middle
+            side = min(self.frame().width(), self.frame().height())
+
+            def pan(_point: Point, _even: bool) -> None:
+                assert self._mouse is not None
+                away = (begun - self._mouse) / side
+                self._look_at((middle[0] + away.x(), middle[1] + away.y()))
+
+            self._act = pan
+        elif button == Qt.MouseButton.LeftButton and self._act is None:
+            point = self.point(at)
+            handle = self._near_handle(at)
+            if handle:
+                self._take(handle)
+            else:
+                self._begin(point)
+        else:
+            super().mousePressEvent(event)
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        """Go on with what was begun, or show where the brush is."""
+        self._mouse = event.position()
+        if self._act is not None:
+            self._act(self.point(self._mouse), bool(event.modifiers() & Qt.KeyboardModifier.ShiftModifier))
+        else:
+            over = bool(self._near_handle(self._mouse))
+            shape = Qt.CursorShape.OpenHandCursor if over else Qt.CursorShape.ArrowCursor if self.hand.tool == "select" else None
+            self.setCursor(Qt.CursorShape.CrossCursor if shape is None else shape)
+        self.update()
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        """Finish what was begun."""
+        if self._act is None:
+            super().mouseReleaseEvent(event)
+            return
+        self._act = None
+        if self._draft is not None:
+            drawn = self._draft
+            new = len(drawn.objects) > len(self.drawing.objects)
+            free = isinstance(drawn.objects[-1], Path)
+            self._finish(drawn, self._text, len(drawn.objects) - 1 if new and not free else None)
+
+    def leaveEvent(self, event: QEvent) -> None:
+        """Show no brush where the mouse is not."""
+        self._mouse = None
+        self.update()
+        super().leaveEvent(event)
+
+    def _take(self, handle: str) -> None:
+        place, one = self.selected, self.drawing.objects[self.selected]
+        self._text = f"change {_a(one)}"
+        self._act = lambda point, _even: self._try(lambda: one.dragged(handle, point), place)
+
+    def _begin(self, point: Point) -> None:
+        tool = self.hand.tool
+        if tool == "select":
+            self._grasp(point)
+        elif tool in ("brush", "eraser"):
+            self._stroke(point)
+        elif tool in ("line", "arc", "rectangle", "ellipse"):
+            self.select(-1)
+            self._text = f"draw {'an' if tool in ('arc', 'ellipse') else 'a'} {tool}"
+            self._act = lambda to, even: self._try(lambda: self._spanned(point, to, even))
+        elif tool == "picker":
+            self._pick(point)
+        else:
+            self.put(point)
+
+    def _grasp(self, point: Point) -> None:
+        """Select what is here, and move it with the mouse."""
+        frame = self.frame()
+        place = object_at(self.drawing, point, REACH / 2 / min(frame.width(), frame.height()))
+        self.select(place)
+        if place < 0:
+            return
+        one = self.drawing.objects[place]
+        self._text = f"move {_a(one)}"
+        self._act = lambda to, _even: self._try(lambda: one.moved(to[0] - point[0], to[1] - point[1]), place)
+
+    def _stroke(self, point: Point) -> None:
+        """Begin a stroke with a dot."""
+        self.select(-1)
+        hand = self.hand
+        path: Path = Eraser((point,), hand.width) if hand.tool == "eraser" else Brush((point,), hand.width, hand.colour)
+        self._text = "erase" if hand.tool == "eraser" else "draw a stroke"
+
+        def go_on(to: Point, even: bool) -> None:
+            nonlocal path
+            if math.dist(path.points[-1], to) < NEAREST:
+                return
+            path = path.on_to(to)
+            self._try(lambda: path)
+
+        self._act = go_on
+        self._try(lambda: path)
+
+    def _spanned(self, start: Point, to: Point, even: bool) -> Thing:
+        """Return the line, arc or shape between two places; `even`: at 15 degrees, or as wide as high."""
+        hand = self.hand
+        right, down = to[0] - start[0], to[1] - start[1]
+        if hand.tool == "line":
+            if even:
+                length, turn = math.hypot(right, down), round(math.degrees(math.atan2(down, right)) / 15) * 15
+                to = start[0] + length * math.cos(math.radians(turn)), start[1] + length * math.sin(math.radians(turn))
+            return Line(*start, *to, hand.width, hand.colour)
+        if hand.tool == "arc":
+            turn = math.degrees(math.atan2(-down, right))
+            turn = round(turn / 15) * 15 if even else turn
+            return Arc(*start, math.hypot(right, down), (turn - 90) % 360, 180, hand.width, hand.colour)
+        across, high = abs(right), abs(down)
+        if even:
+            across = high = max(across, high)
+            to = start[0] + math.copysign(across, right), start[1] + math.copysign(high, down)
+        shape = Rectangle if hand.tool == "rectangle" else Ellipse
+        middle = (start[0] + to[0]) / 2, (start[1] + to[1]) / 2
+        return shape(*middle, across, high, 0.0 if hand.filled else hand.width, hand.colour)
+
+    def _pick(self, point: Point) -> None:
+        height, width = self._pixels.shape[:2]
+        side = min(height, width)
+        row, column = int(point[1] * side + height / 2), int(point[0] * side + width / 2)
+        if 0 <= row < height and 0 <= column < width:
+            self.picked.emit("#" + bytes(self._pixels[row, column].tolist()).hex())
+
+    def put(self, point: Point) -> None:
+        """Put what the tool makes at a place, of its usual size."""
+        hand = self.hand
+        far = 0.3
+        made: Thing
+        if hand.tool == "fill":
+            made = Fill(*point, hand.colour, hand.tolerance)
+        elif hand.tool == "stamp":
+            if not hand.picture:
+                self.picture_wanted.emit()
+                return
+            wide = min(1.0, hand.proportions)
+            made = Stamp(*point, STAMPED * wide, STAMPED * wide / hand.proportions, hand.picture)
+        elif hand.tool == "stimulus":
+            values = hand.defaults.get(hand.family, {"x": 0.0, "y": 0.0})
+            here = {"x": point[0], "y": point[1]} if "x" in values else {}
+            made = Stimulus(hand.family, tuple((values | here).items()))
+        elif hand.tool in ("line", "arc", "rectangle", "ellipse"):
+            start = point if hand.tool == "arc" else (point[0] - far, point[1] - far)
+            made = self._spanned(start, (point[0], point[1] - far) if hand.tool == "arc" else (point[0] + far, point[1] + far), False)
+        elif hand.tool == "brush":
+            made = Brush((point,), hand.width, hand.colour)
+        else:
+            return
+        drawing = self.drawing.with_object(made)
+        fixed = isinstance(made, Fill | Brush)
+        self._finish(drawing, f"draw {_a(made)}", None if fixed else len(drawing.objects) - 1)
+
+    # ------------------------------------------------------------------------------------------------ keys, wheel, drops
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        """Zoom about the mouse."""
+        self.zoom_by(1.25 ** (event.angleDelta().y() / 120), event.position())
+        event.accept()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Keep what is shown within the image."""
+        super().resizeEvent(event)
+        self._look_at(self._middle)
+
+    def event(self, event: QEvent) -> bool:
+        """Take the keys that are used here, also those that are shortcuts of the window."""
+        if event.type() == QEvent.Type.ShortcutOverride and isinstance(event, QKeyEvent) and self._used(event):
+            event.accept()
+            return True
+        return super().event(event)
+
+    def _used(self, event: QKeyEvent) -> bool:
+        if event.matches(QKeySequence.StandardKey.Paste):
+            return True
+        keys = {Qt.Key.Key_BracketLeft, Qt.Key.Key_BracketRight, Qt.Key.Key_Plus, Qt.Key.Key_Minus, Qt.Key.Key_0, Qt.Key.Key_Delete}
+        plain = not event.modifiers() & (Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.AltModifier)
+        return plain and (event.key() in keys or event.text().upper() in KEYS.values())
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Take a tool, move or remove the selected object, zoom, paste."""
+        key = event.key()
+        moves = {Qt.Key.Key_Left: (-1, 0), Qt.Key.Key_Right: (1, 0), Qt.Key.Key_Up: (0, -1), Qt.Key.Key_Down: (0, 1)}
+        chosen = 0 <= self.selected < len(self.drawing.objects)
+        plain = not event.modifiers() & (Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.AltModifier)
+        tool = next((tool for tool, letter in KEYS.items() if plain and letter == event.text().upper()), None)
+        if event.matches(QKeySequence.StandardKey.Paste):
+            self.pasted.emit()
+        elif key in (Qt.Key.Key_Delete, Qt.Key.Key_Backspace) and chosen:
+            self.remove({self.selected})
+        elif key in moves and chosen:
+            pixel = 1 / min(self._raster.size)
+            right, down = (step * pixel for step in moves[Qt.Key(key)])
+            one = self.drawing.objects[self.selected].moved(right, down)
+            self._finish(self.drawing.with_replaced(self.selected, one), f"move {_a(one)}")
+        elif key in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            self.put((0.0, 0.0))
+        elif key == Qt.Key.Key_Escape and (chosen or self._draft is not None):
+            self._draft = self._act = None
+            self.select(-1)
+            self.refresh()
+        elif key in (Qt.Key.Key_BracketLeft, Qt.Key.Key_BracketRight):
+            self.thickened.emit(1.25 if key == Qt.Key.Key_BracketRight else 0.8)
+        elif plain and key in (Qt.Key.Key_Plus, Qt.Key.Key_Equal, Qt.Key.Key_Minus):
+            self.zoom_by(0.8 if key == Qt.Key.Key_Minus else 1.25)
+        elif plain and key == Qt.Key.Key_0:
+            self.zoom_by(1 / DEEPEST)
+        elif tool is not None:
+            self.tool_taken.emit(tool)
+        else:
+            super().keyPressEvent(event)
+
+    def remove(self, places: set[int]) -> None:
+        """Take objects off the drawing."""
+        self.select(-1)
+        self._finish(self.drawing.without(places), "erase an object" if len(places) == 1 else f"erase {len(places)} objects")
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        """Accept what may be an image."""
+        if event.mimeData().hasImage() or event.mimeData().hasUrls():
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        """Hand on what was dropped: it belongs to this canvas and not to the window."""
+        event.acceptProposedAction()
+        self.brought.emit(event.mimeData())
+
+    # ------------------------------------------------------------------------------------------------ as a view
+
+    def data(self) -> dict[str, np.ndarray]:
+        """``image`` uint8 ``y x 3``: the drawing as the network gets it."""
+        return {"image": self._pixels}
+
+    def provenance(self) -> dict[str, object]:
+        """Name the objects, too."""
+        return super().provenance() | {"drawing": self.drawing.document()}
+
+    def figure_size(self) -> QSizeF:
+        """A square with a title."""
+        return QSizeF(320, 340)
+
+
+def _a(one: Thing) -> str:
+    return f"{'an' if one.title[0] in 'AEIOU' else 'a'} {one.title.lower()}"
+
+
+def recoloured(one: Thing, colour: str) -> Thing:
+    """Return an object in another colour; one without a colour as it is."""
+    return replace(one, colour=colour) if isinstance(one, Brush | Line | Arc | Rectangle | Ellipse | Fill) else one
