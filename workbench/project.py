@@ -373,7 +373,7 @@ def _typed(kind: Any, value: Any, where: str) -> Any:
 
 def _drawings(documents: Any) -> "dict[str, Drawing]":
     """Read drawings; what reads them is imported where there are any, which a window that starts would wait for."""
-    read: dict[str, Drawing] = {}
+    read: dict[str, Any] = {}
     for name, document in _typed(dict[str, dict[str, Any]], documents, "drawings").items():
         from workbench.images.drawing import Drawing
 

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from widgets.session import Session
     from workbench.jobs.job import JobEvent
 
-AFFORDABLE = 0.03
+AFFORDABLE = 0.02
 """Seconds that one step of patching may keep activations waiting while something is drawn."""
+BREATH = 250
+"""Milliseconds between two rounds of patching while something is drawn, in which only activations are computed."""
 REST = 200
 """Milliseconds without a movement after which all blocks are patched."""
 
@@ -58,6 +60,8 @@ class LiveAnswers(QObject):
         self._patching_job = 0
         self._rest = QTimer(self, singleShot=True, interval=REST)
         self._rest.timeout.connect(self._settle)
+        self._breath = QTimer(self, singleShot=True, interval=BREATH)
+        self._breath.timeout.connect(self._ask)
 
     def show(self, clean: np.ndarray, corrupt: np.ndarray, drawing: bool) -> None:
         """Ask about a pair; `drawing`: more are about to come."""
@@ -75,6 +79,7 @@ class LiveAnswers(QObject):
     def forget(self) -> None:
         """Take no answer any more, and ask nothing."""
         self._rest.stop()
+        self._breath.stop()
         self._pair = self._told = self._patched = None
         self._asked = self._patching = None
 
@@ -95,8 +100,8 @@ class LiveAnswers(QObject):
             self._told = model.ref, layer, self._pair
             self._asked = PairOnNetwork(model.ref, layer, *self._pair)
             self._session.relay.submit(self._asked, self._take)
-        differ = not np.array_equal(*self._pair)
-        if differ and self._patching is None and not _same(self._patched, (model.ref, self.unit, self._pair, self._drawing)):
+        waits = self._patching is not None or (self._drawing and self._breath.isActive()) or np.array_equal(*self._pair)
+        if not waits and not _same(self._patched, (model.ref, self.unit, self._pair, self._drawing)):
             self._patched = model.ref, self.unit, self._pair, self._drawing
             affordable = AFFORDABLE if self._drawing else float("inf")
             self._patching = PartsOnPair(model.ref, *self._pair, self.unit, affordable)
@@ -120,6 +125,8 @@ class LiveAnswers(QObject):
         if not event.ended:
             return
         self._patching = None
+        if self._drawing:
+            self._breath.start()
         if event.state == "done":
             self.patched.emit(event.result)
         elif event.state == "failed":

@@ -173,7 +173,7 @@ class ObjectList(QWidget):
             field.setWrapping(name != "sweep")
         if part is not None:
             low, high = part.bounds if part.spread != "circular" else (0.0, 360.0)
-            field.setRange(max(low, -1e6), min(high, 1e6))
+            field.setRange(max(low, -100.0), min(high, 100.0))  # a default without end is shown as the most
             if part.names:
                 field.setDecimals(0)
                 field.setSingleStep(1)

@@ -177,7 +177,7 @@ class Results(QWidget):
 
     def _take_patched(self, found: dict[str, Any]) -> None:
         """Show all scores; those of blocks that were left out while something is drawn stay, and are shown as older."""
-        if not found["scores"]:
+        if found["alike"]:
             self._rows = {}
             self.parts.clear(f"Both drawings give the same {found['metric']}.")
             return

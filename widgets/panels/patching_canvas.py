@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from widgets.session import Session
     from widgets.views.paint_canvas import PaintCanvas
     from widgets.views.view import View
+    from workbench.images.stimulus import Parameter
     from workbench.jobs.job import JobEvent
 
 PLAIN = 128, 128
@@ -317,7 +319,7 @@ class PatchingCanvasPanel(Panel):
             self.session.report(event.error, event.details)
         elif event.state == "done":
             parameters: Any = event.result
-            self.hand.defaults = {name: {part.name: part.default for part in parts} for name, parts in parameters.items()}
+            self.hand.defaults = {name: _defaults(parts) for name, parts in parameters.items()}
             self.objects.describe(parameters)
 
     def _on_ink(self) -> None:
@@ -383,3 +385,8 @@ class PatchingCanvasPanel(Panel):
         """Both drawings, and what is shown below them."""
         found: list[View] = [side.canvas for side in self.sides.values() if not side.canvas.drawing.is_blank]
         return found + self.results.views()
+
+
+def _defaults(parts: tuple[Parameter, ...]) -> dict[str, float]:
+    """Return what a stimulus begins with; what has no end by default, such as a grating's window, is left to its family."""
+    return {part.name: part.default for part in parts if math.isfinite(part.default)}

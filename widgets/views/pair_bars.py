@@ -76,7 +76,7 @@ class PairBars(ViewWidget):
             painter.setPen(ink.faint)
             painter.drawText(area, Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap, self.message)
             return
-        bold, font = figure_font(11, bold=True), figure_font(11)
+        bold, font, small = figure_font(11, bold=True), figure_font(11), figure_font(9)
         painter.setFont(bold)
         painter.setPen(ink.text)
         painter.drawText(QPointF(area.left(), area.top() + 11), elided(self.title, area.width(), bold))
@@ -108,7 +108,7 @@ class PairBars(ViewWidget):
                 long = min(room, max(-room / 2 if self._signed() else 0.0, float(value) * scale)) if np.isfinite(value) else 0.0
                 painter.fillRect(QRectF(zero, track.top(), long, track.height()).normalized(), colour)
                 painter.setPen(ink.faint)
-                painter.setFont(figure_font(9))
+                painter.setFont(small)
                 beside = QRectF(line.right() - NUMBERS, top, NUMBERS, line.height() / 2)
                 painter.drawText(beside, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight, self._write(float(value)))
                 painter.setFont(font)

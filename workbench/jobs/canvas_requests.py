@@ -5,9 +5,11 @@ As in `requests`, nothing heavy is imported before `run`, in the worker thread.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from workbench.models.traced_model import TracedModel
 
 Pixels = npt.NDArray[np.uint8]
+SMALL = 128 * 128
+"""Pixels up to which an image is computed in one thread."""
 BLOCKS = 12
 """Blocks whose parts are patched while one draws."""
 LIKELIEST = 6
@@ -50,7 +54,7 @@ class PairOnNetwork(Request):
       float32, their probabilities;
     * ``clean_units``, ``corrupt_units`` float32 ``unit``: the largest activation at any position.
 
-    Both images are one batch.
+    An image that was asked about before is not computed again: while one draws, only one of both changes.
 
     Attributes
     ----------
@@ -85,20 +89,34 @@ class PairOnNetwork(Request):
         layer, output = model.layer(self.layer), model.graph.output
         classes = has_classes(model)
         targets = list(dict.fromkeys((layer.name, output) if classes else (layer.name,)))
-        with torch.inference_mode():
-            values = dict(zip(targets, model.forward_to(targets)(*_both(model, self.clean, self.corrupt)), strict=True))
-            arranged = layer.arrange(values[layer.name])
-            units = arranged.reshape(*arranged.shape[:2], -1).amax(2).float().cpu().numpy()
-            found: dict[str, Any] = {"clean_units": units[0], "corrupt_units": units[1], "classes": ()}
-            if classes:
-                shares = values[output].float().softmax(1).cpu().numpy()
-                likeliest = np.argsort(-shares.max(0), kind="stable")[:LIKELIEST]
-                found |= {
-                    "classes": tuple(model.labels[place] for place in likeliest.tolist()),
-                    "clean_classes": shares[0, likeliest],
-                    "corrupt_classes": shares[1, likeliest],
-                }
-        return found
+
+        def read(image: Pixels) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+            with torch.inference_mode(), few_threads(image):
+                values = dict(zip(targets, model.forward_to(targets)(*model.inputs(model.preprocess(np.array(image)[None]))), strict=True))
+                arranged = layer.arrange(values[layer.name])
+                units = arranged.reshape(*arranged.shape[:2], -1).amax(2)[0].float().cpu().numpy()
+                shares = values[output][0].float().softmax(0).cpu().numpy() if classes else np.zeros(0, np.float32)
+            return units, shares
+
+        known: dict[bytes, tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]
+        known = engine.kept(("canvas images", model.ref, model.weight_hash, layer.name), dict, alone=True)
+        keys = [digest(image) for image in (self.clean, self.corrupt)]
+        read_now = {key: known.get(key) or read(image) for key, image in zip(keys, (self.clean, self.corrupt), strict=True)}
+        known.clear()
+        known.update(read_now)
+        (units, shares), (corrupt_units, corrupt_shares) = (read_now[key] for key in keys)
+        likeliest = np.argsort(-np.maximum(shares, corrupt_shares), kind="stable")[:LIKELIEST]
+        return {
+            "classes": tuple(model.labels[place] for place in likeliest.tolist()),
+            "clean_classes": shares[likeliest],
+            "corrupt_classes": corrupt_shares[likeliest],
+            "clean_units": units,
+            "corrupt_units": corrupt_units,
+        }
+
+
+_Patching = tuple["list[Block]", "list[list[Patcher]]", dict[str, float], "dict[bytes, dict[str, Tensor]]"]
+"""Blocks, what patches the parts of each, what each last took in seconds, and what was read of the images asked about last."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +126,7 @@ class PartsOnPair(Request):
     * ``blocks``: names from early to late; ``parts``: tuple of the parts' names of each;
     * ``scores``: mapping of a block to float64 ``part``: (patched - corrupt) / (clean - corrupt), the corrupt run given that part of the
       clean one; 0 when nothing of the difference comes with it, 1 when all does;
-    * ``metric``: what is read off, in words; ``difference``: clean - corrupt, 0 where both runs read the same, and no scores then;
+    * ``metric``: what is read off, in words; ``difference``: clean - corrupt; ``alike``: that is nothing, and there are no scores;
     * ``seconds``: what it took.
 
     Blocks are patched from late to early, since those are cheap first; ``scores`` of each block are partial results under its name.
@@ -146,40 +164,49 @@ class PartsOnPair(Request):
         engine.warm_up()
         import torch
 
-        from workbench.models.capture import batch_of
-
         model = engine.model(self.model, task=task)
         place = ("canvas parts", model.ref, model.weight_hash, self.unit.layer if self.unit is not None else "")
-        blocks, patchers, costs = engine.kept(place, lambda: self._patchers(model), alone=True)
+        blocks, patchers, costs, known = engine.kept(place, lambda: self._patchers(model), alone=True)
         began = time.perf_counter()
-        reads = list(dict.fromkeys(name for each in patchers for patcher in each for name in patcher.reads))
         target = patchers[0][0].target
-        with torch.no_grad():
-            runs = model.activations(_both(model, self.clean, self.corrupt), [*reads, *([] if target in reads else [target])])
-            metric, words = self._metric(model, runs[target])
-            whole = metric(runs[target][:, None])[:, 0]
-        split = {name: _halves(value, batch_of(model.graph.node(name))) for name, value in runs.items()}
+        reads = list(dict.fromkeys([name for each in patchers for patcher in each for name in patcher.reads] + [target]))
+
+        def read(image: Pixels) -> dict[str, Tensor]:
+            with torch.no_grad(), few_threads(image):
+                return model.activations(model.inputs(model.preprocess(np.array(image)[None])), reads)
+
+        keys = [digest(image) for image in (self.clean, self.corrupt)]
+        read_now = {key: known.get(key) or read(image) for key, image in zip(keys, (self.clean, self.corrupt), strict=True)}
+        known.clear()
+        known.update(read_now)
+        runs = read_now[keys[0]], read_now[keys[1]]
+        value = torch.cat([run[target] for run in runs])
+        metric, words = self._metric(model, value)
+        whole = metric(value[:, None])[:, 0]
         difference = float(whole[0] - whole[1])
+        alike = abs(difference) <= 1e-6 * max(1.0, float(whole.abs().max()))
         told: dict[str, Any] = {
             "blocks": tuple(block.layer for block in blocks),
             "parts": tuple(tuple(part.name for part in block.parts) for block in blocks),
             "metric": words,
             "difference": difference,
+            "alike": alike,
         }
         scores: dict[str, npt.NDArray[np.float64]] = {}
-        if abs(difference) > 1e-6 * max(1.0, float(whole.abs().max())):
+        if not alike:
             for number, (block, each) in enumerate(zip(reversed(blocks), reversed(patchers), strict=True)):
                 task.step(number, len(blocks))
                 if costs.get(block.layer, 0.0) > self.affordable:
                     continue
                 started = time.perf_counter()
-                scores[block.layer] = self._scores(block, each, split, metric)
+                with few_threads(self.clean) if math.isfinite(self.affordable) else nullcontext():
+                    scores[block.layer] = self._scores(block, each, runs, metric)
                 costs[block.layer] = time.perf_counter() - started
                 task.step(number + 1, len(blocks), {block.layer: scores[block.layer]})
         return told | {"scores": scores, "seconds": time.perf_counter() - began}
 
-    def _patchers(self, model: TracedModel) -> tuple[list[Block], list[list[Patcher]], dict[str, float]]:
-        """Return the blocks that feed what is read off, what patches their parts (one patcher a layer), and what each last took."""
+    def _patchers(self, model: TracedModel) -> _Patching:
+        """Return the blocks that feed what is read off and what patches their parts: one patcher for parts of one layer."""
         from workbench.models.parts import blocks_with_parts
         from workbench.models.patching import Patcher
 
@@ -193,20 +220,20 @@ class PartsOnPair(Request):
         if not blocks:
             raise InputError(f"no block of this network feeds {target}; read off a unit of a later layer")
         layers = [list(dict.fromkeys(part.layer for part in block.parts)) for block in blocks]
-        return blocks, [[Patcher(model, layer, target) for layer in each] for each in layers], {}
+        return blocks, [[Patcher(model, layer, target) for layer in each] for each in layers], {}, {}
 
     def _scores(
         self,
         block: Block,
         patchers: list[Patcher],
-        runs: Mapping[str, tuple[Tensor, Tensor]],
+        runs: tuple[Mapping[str, Tensor], Mapping[str, Tensor]],
         metric: Callable[[Tensor], Tensor],
     ) -> npt.NDArray[np.float64]:
         from workbench.models.patching import scores
 
         found = []
         for patcher in patchers:
-            clean, corrupt = ([runs[name][run] for name in patcher.reads] for run in (0, 1))
+            clean, corrupt = ([run[name] for name in patcher.reads] for run in runs)
             patches = [part for part in block.parts if part.layer == patcher.layer.name]
             said = metric(patcher.run(corrupt, clean, patches))
             found.append(scores(said)[2:, 0].double().cpu().numpy())
@@ -237,15 +264,25 @@ class PartsOnPair(Request):
         return reading, f"logit {model.labels[one]} − {model.labels[other]}"
 
 
-def _both(model: TracedModel, clean: Pixels, corrupt: Pixels) -> tuple[Tensor, ...]:
-    return model.inputs(model.preprocess(np.stack([clean, corrupt])))
+@contextmanager
+def few_threads(image: Pixels) -> Iterator[None]:
+    """Run a small image in one thread: two that wait for one another after each layer wait for the window's thread as well."""
+    import torch
+
+    before = torch.get_num_threads()
+    if image.shape[0] * image.shape[1] > SMALL:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
-def _halves(value: Tensor, place: tuple[int, int] | None) -> tuple[Tensor, Tensor]:
-    """Return what a value of both runs is for each."""
-    assert place is not None
-    axis, rows = place
-    return value.narrow(axis, 0, rows), value.narrow(axis, rows, rows)
+def digest(image: Pixels) -> bytes:
+    """Return what tells an image from another."""
+    return hashlib.sha256(str(image.shape).encode() + image.tobytes()).digest()
 
 
 # Pictures
@@ -455,9 +492,10 @@ class DescribeStimuli(Request):
         """Import them."""
         engine.warm_up()
         import workbench.images.stimuli  # noqa: F401  its families register themselves
-        from workbench.images.stimulus import FAMILIES, GROUND
+        from workbench.images.stimulus import FAMILIES
 
-        return {name: tuple(part for part in family.parameters if part not in GROUND) for name, family in FAMILIES.items()}
+        own = {name: [part for part in family.parameters if not part.name.startswith("ground_")] for name, family in FAMILIES.items()}
+        return {name: tuple(parts) for name, parts in own.items()}
 
 
 @dataclass(frozen=True)
