@@ -337,6 +337,8 @@ class PatchingCanvasPanel(Panel):
     def _on_shown(self) -> None:
         """Ask what the network does now, and once a stroke is finished make both drawings the pair that is patched between."""
         clean, corrupt = (self.sides[name].canvas for name in SIDES)
+        if clean.pixels.shape != corrupt.pixels.shape:  # one of them has not heard of another network yet
+            return
         drawing = clean.is_drawing or corrupt.is_drawing
         if self.isVisible():
             told = {name: side.canvas.drawing.told() for name, side in self.sides.items()}

@@ -89,7 +89,7 @@ def occlusion(images: Pixels, others: Pixels, random: np.random.Generator, stren
 @register_corruption("hue")
 def hue(images: Pixels, others: Pixels, random: np.random.Generator, strength: float) -> Pixels:
     """Turn all hues by a third of the circle; at a strength of 1.5 each becomes its opposite, which is as far as they turn."""
-    shown = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
+    shown = torch.from_numpy(images.copy()).permute(0, 3, 1, 2).float() / 255
     turned = Hue(min(180.0, 120 * strength)).after(shown)
     changed: Pixels = (turned * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
     return changed
