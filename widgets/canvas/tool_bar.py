@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
-    QButtonGroup,
     QCheckBox,
     QComboBox,
     QDoubleSpinBox,
@@ -49,16 +48,14 @@ class ToolBar(QWidget):
         line = QHBoxLayout(self)
         line.setContentsMargins(0, 0, 0, 0)
         line.setSpacing(2)
-        self._group = QButtonGroup(self)
         self.buttons: dict[str, QToolButton] = {}
         for tool in TOOLS:
             button = QToolButton(self, checkable=True, autoRaise=True, checked=tool == hand.tool)
             set_icon(button, tool)
             button.setToolTip(f"{WORDS[tool]} ({KEYS[tool]})")
             button.setAccessibleName(f"{tool.capitalize()} tool")
-            button.setFocusPolicy(button.focusPolicy() | button.focusPolicy().TabFocus)
+            button.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # one by one: a group would be a single stop for Tab
             button.clicked.connect(lambda _checked, tool=tool: self.take(tool))
-            self._group.addButton(button)
             self.buttons[tool] = button
             line.addWidget(button)
         line.addSpacing(6)
@@ -89,7 +86,7 @@ class ToolBar(QWidget):
         line.addWidget(self.family)
         self.picture = QToolButton(self, text="Picture …")
         self.picture.setToolTip("Choose the picture that is stamped")
-        self.picture.setFocusPolicy(self.picture.focusPolicy() | self.picture.focusPolicy().TabFocus)
+        self.picture.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         line.addWidget(self.picture)
         self.hint = QLabel(self)
         line.addWidget(self.hint, 1)
@@ -98,7 +95,6 @@ class ToolBar(QWidget):
     def take(self, tool: str) -> None:
         """Take a tool."""
         self.hand.tool = tool  # type: ignore[assignment]
-        self.buttons[tool].setChecked(True)
         self._offer()
         if tool == "stimulus":
             self.family_wanted.emit()
@@ -118,12 +114,13 @@ class ToolBar(QWidget):
             field.blockSignals(False)
         self.colour.show_colour(self.hand.colour)
         self.family.setCurrentIndex(max(0, self.family.findData(self.hand.family)))
-        self.buttons[self.hand.tool].setChecked(True)
         self._offer()
 
     def _offer(self) -> None:
-        """Show the fields of the tool."""
+        """Show which tool is held, and its fields."""
         tool = self.hand.tool
+        for name, button in self.buttons.items():
+            button.setChecked(name == tool)
         self.colour.setVisible(tool not in ("eraser", "select", "stamp", "stimulus"))
         self.width_.setVisible(tool in ("brush", "eraser", "line", "arc", "rectangle", "ellipse"))
         self.filled.setVisible(tool in ("rectangle", "ellipse"))
