@@ -228,3 +228,13 @@ def test_a_drop_is_the_canvas_own_and_a_missing_picture_is_said(canvas: PaintCan
         canvas.dropEvent(event)
     canvas.show_drawing(Drawing(Ground(picture="gone")), {})
     assert "drop it onto the canvas again" in canvas.message
+
+
+def test_what_is_being_drawn_goes_on_when_the_project_is_touched(canvas: PaintCanvas):
+    where = canvas.place((0.0, 0.0))
+    pressed = QMouseEvent(QEvent.Type.MouseButtonPress, where, where, LEFT, LEFT, Qt.KeyboardModifier.NoModifier)
+    QApplication.sendEvent(canvas, pressed)
+    canvas.show_drawing(Drawing(), {})
+    assert canvas.is_drawing
+    canvas.show_drawing(Drawing(Ground("#101010")), {})
+    assert not canvas.is_drawing, "another drawing takes its place"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+from workbench.images.strokes import Arc, Brush, Ellipse, Fill, Line, Point, Rectangle, Stamp, Stimulus, Thing
 from workbench.jobs.tuning_requests import STIMULI
 
 Tool = Literal["select", "brush", "eraser", "line", "arc", "rectangle", "ellipse", "fill", "picker", "stamp", "stimulus"]
@@ -24,6 +26,8 @@ KEYS: dict[Tool, str] = {
     "stimulus": "M",
 }
 """What key takes a tool while a canvas has the keyboard."""
+STAMPED, USUAL = 0.6, 0.3
+"""Of the shorter side: the longer side of a picture that is stamped, and half the size of what is put without a movement."""
 WIDTHS = 0.005, 0.5
 """Of the shorter side: the thinnest and the thickest brush."""
 
@@ -74,3 +78,43 @@ class Hand:
         self.filled = given.get("filled") is True
         if given.get("family") in STIMULI:
             self.family = given["family"]
+
+    def spanned(self, start: Point, to: Point, even: bool) -> Thing:
+        """Return the line, arc or shape between two places; `even`: at 15 degrees, or as wide as high."""
+        right, down = to[0] - start[0], to[1] - start[1]
+        if self.tool == "line":
+            if even:
+                length, turn = math.hypot(right, down), round(math.degrees(math.atan2(down, right)) / 15) * 15
+                to = start[0] + length * math.cos(math.radians(turn)), start[1] + length * math.sin(math.radians(turn))
+            return Line(*start, *to, self.width, self.colour)
+        if self.tool == "arc":
+            turn = math.degrees(math.atan2(-down, right))
+            turn = round(turn / 15) * 15 if even else turn
+            return Arc(*start, math.hypot(right, down), (turn - 90) % 360, 180, self.width, self.colour)
+        across, high = abs(right), abs(down)
+        if even:
+            across = high = max(across, high)
+            to = start[0] + math.copysign(across, right), start[1] + math.copysign(high, down)
+        shape = Rectangle if self.tool == "rectangle" else Ellipse
+        middle = (start[0] + to[0]) / 2, (start[1] + to[1]) / 2
+        return shape(*middle, across, high, 0.0 if self.filled else self.width, self.colour)
+
+    def placed(self, point: Point) -> Thing | None:
+        """Return what the tool makes at a place, of its usual size; None for a tool that makes nothing without a movement."""
+        x, y = point
+        if self.tool == "fill":
+            return Fill(x, y, self.colour, self.tolerance)
+        if self.tool == "stamp" and self.picture:
+            wide = STAMPED * min(1.0, self.proportions)
+            return Stamp(x, y, wide, wide / self.proportions, self.picture)
+        if self.tool == "stimulus":
+            values = self.defaults.get(self.family, {"x": 0.0, "y": 0.0})
+            here = {"x": x, "y": y} if "x" in values else {}
+            return Stimulus(self.family, tuple((values | here).items()))
+        if self.tool == "brush":
+            return Brush((point,), self.width, self.colour)
+        if self.tool == "arc":
+            return self.spanned(point, (x, y - USUAL), False)
+        if self.tool in ("line", "rectangle", "ellipse"):
+            return self.spanned((x - USUAL, y - USUAL), (x + USUAL, y + USUAL), False)
+        return None

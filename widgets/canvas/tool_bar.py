@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QUndoStack
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
     QDoubleSpinBox,
     QHBoxLayout,
-    QLabel,
     QSpinBox,
     QToolButton,
     QWidget,
@@ -42,7 +42,7 @@ class ToolBar(QWidget):
     family_wanted = Signal()
     """The stimulus tool was taken: its families are to be described."""
 
-    def __init__(self, hand: Hand, parent: QWidget) -> None:
+    def __init__(self, hand: Hand, undo: QUndoStack, parent: QWidget) -> None:
         super().__init__(parent)
         self.hand = hand
         line = QHBoxLayout(self)
@@ -88,8 +88,18 @@ class ToolBar(QWidget):
         self.picture.setToolTip("Choose the picture that is stamped")
         self.picture.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         line.addWidget(self.picture)
-        self.hint = QLabel(self)
-        line.addWidget(self.hint, 1)
+        line.addStretch(1)
+        for name, tip, run, allowed, can in (
+            ("undo", "Take back (Ctrl+Z)", undo.undo, undo.canUndoChanged, undo.canUndo()),
+            ("redo", "Do again (Ctrl+Shift+Z)", undo.redo, undo.canRedoChanged, undo.canRedo()),
+        ):
+            button = QToolButton(self, autoRaise=True, toolTip=tip, enabled=can)
+            set_icon(button, name)
+            button.setAccessibleName(f"{name.capitalize()} on the canvas")
+            button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+            button.clicked.connect(run)
+            allowed.connect(button.setEnabled)
+            line.addWidget(button)
         self._offer()
 
     def take(self, tool: str) -> None:

@@ -83,7 +83,7 @@ class PatchingCanvasPanel(Panel):
     # ------------------------------------------------------------------------------------------------ what stands where
 
     def _build(self) -> None:
-        self.tools = ToolBar(self.hand, self)
+        self.tools = ToolBar(self.hand, self.session.undo_stack, self)
         self.tools.family_wanted.connect(self._describe_stimuli)
         self.tools.picture.clicked.connect(lambda: self.pictures.ask_for_file(Place(self._active, "stamp")))
         self.sides = {name: Side(name, self.hand, self.ink, HINTS[name], self._missing, self) for name in SIDES}
@@ -203,8 +203,7 @@ class PatchingCanvasPanel(Panel):
         """Show what the project says now: something was drawn, taken back, or another project opened."""
         project = self.session.project
         for name, side in self.sides.items():
-            drawing = drawing_of(project, name)
-            side.canvas.show_drawing(drawing if name in project.drawings or not side.canvas.drawing.is_blank else Drawing(), project.arrays)
+            side.canvas.show_drawing(drawing_of(project, name), project.arrays)
             side.ground.show_colour(side.canvas.drawing.ground.colour)
         self._list_objects()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -17,26 +16,19 @@ from PySide6.QtGui import (
     QMouseEvent,
     QPainter,
     QPen,
-    QResizeEvent,
-    QWheelEvent,
 )
 from PySide6.QtWidgets import QWidget
 
 from widgets.canvas.hand import KEYS, Hand
-from widgets.views.view import PAPER, ViewWidget, as_image, draw_image, elided, figure_font, fit
+from widgets.views.canvas_surface import DEEPEST, CanvasSurface
 from workbench.images.drawing import Drawing
 from workbench.images.raster import Ink, Raster
 from workbench.images.strokes import (
-    Arc,
     Brush,
-    Ellipse,
     Eraser,
     Fill,
-    Line,
     Path,
     Point,
-    Rectangle,
-    Stamp,
     Stimulus,
     Thing,
 )
@@ -45,9 +37,6 @@ from workbench.input_error import InputError
 
 REACH = 11.0
 """Pixels around a handle, or an object, that belong to it."""
-DEEPEST = 40.0
-STAMPED = 0.6
-"""Of the shorter side: the longer side of a picture that is stamped."""
 NEAREST = 0.004
 """Of the shorter side: how far the mouse moves until a stroke has a further point."""
 
@@ -59,7 +48,7 @@ class InkSupply(Protocol):
         """Return a stimulus' coverage and ink; None where it is not there yet and was asked for."""
 
 
-class PaintCanvas(ViewWidget):
+class PaintCanvas(CanvasSurface):
     """Shows a drawing and draws on it with the tool that the hand holds.
 
     A selected object has handles; they can be taken whatever the tool. The wheel zooms, the middle button (or the left one with Ctrl)
@@ -89,12 +78,9 @@ class PaintCanvas(ViewWidget):
         self.hand, self._ink, self.name = hand, ink, name
         self.drawing = Drawing()
         self.selected = -1
-        self.zoom = 1.0
         self.message = self.hint = ""
-        self._middle: Point = (0.0, 0.0)  # what stands in the middle of the widget
         self._pictures: Mapping[str, np.ndarray] = {}
         self._raster = Raster((64, 64), ink)
-        self._pixels = np.full((64, 64, 3), 255, np.uint8)
         self._draft: Drawing | None = None
         self._act: Callable[[Point, bool], None] | None = None  # what a movement does while a button is held
         self._text = ""
@@ -106,11 +92,6 @@ class PaintCanvas(ViewWidget):
         self.setAccessibleDescription("Draw with the mouse; Return puts the tool's object into the middle, arrows move the selected object")
 
     # ------------------------------------------------------------------------------------------------ what is shown
-
-    @property
-    def pixels(self) -> np.ndarray:
-        """The drawing as the network gets it, uint8 ``y x 3``, read-only."""
-        return self._pixels
 
     @property
     def fine(self) -> np.ndarray:
@@ -127,11 +108,6 @@ class PaintCanvas(ViewWidget):
         """The drawing that is shown: with what is being drawn just now."""
         return self._draft or self.drawing
 
-    @property
-    def size_shown(self) -> tuple[int, int]:
-        """Height and width in the network's pixels."""
-        return self._raster.size
-
     def set_size(self, size: tuple[int, int]) -> None:
         """Show drawings at another height and width."""
         if size != self._raster.size:
@@ -140,9 +116,9 @@ class PaintCanvas(ViewWidget):
             self.refresh()
 
     def show_drawing(self, drawing: Drawing, pictures: Mapping[str, np.ndarray]) -> None:
-        """Show a drawing; what is selected stays so while it is there."""
+        """Show a drawing; what is selected stays so while it is there. The one that is shown already may go on being drawn on."""
         self._pictures = pictures
-        if drawing is self.drawing and self._draft is None:
+        if drawing == self.drawing:
             return
         self.drawing, self._draft, self._act = drawing, None, None
         if self.selected >= len(drawing.objects):
@@ -189,28 +165,7 @@ class PaintCanvas(ViewWidget):
         self._draft = self.drawing.with_object(one) if place is None else self.drawing.with_replaced(place, one)
         self.refresh()
 
-    # ------------------------------------------------------------------------------------------------ places
-
-    def frame(self) -> QRectF:
-        """Return where the image stands in the widget."""
-        height, width = self._raster.size
-        whole = fit(QRectF(self.rect()).adjusted(6, 6, -6, -6), width, height)
-        size = QSizeF(whole.width() * self.zoom, whole.height() * self.zoom)
-        side = min(size.width(), size.height())
-        middle = QRectF(self.rect()).center() - QPointF(self._middle[0] * side, self._middle[1] * side)
-        return QRectF(middle - QPointF(size.width() / 2, size.height() / 2), size)
-
-    def point(self, position: QPointF) -> Point:
-        """Return the place in the drawing that is shown somewhere in the widget."""
-        frame = self.frame()
-        away = (position - frame.center()) / min(frame.width(), frame.height())
-        return away.x(), away.y()
-
-    def place(self, point: Point) -> QPointF:
-        """Return where a place of the drawing is shown."""
-        frame = self.frame()
-        side = min(frame.width(), frame.height())
-        return frame.center() + QPointF(point[0] * side, point[1] * side)
+    # ------------------------------------------------------------------------------------------------ handles and the brush
 
     def handles(self) -> dict[str, QPointF]:
         """Return where the handles of the selected object are shown, by name."""
@@ -219,45 +174,8 @@ class PaintCanvas(ViewWidget):
             return {}
         return {name: self.place(point) for name, point in objects[self.selected].handles().items()}
 
-    def zoom_by(self, factor: float, about: QPointF | None = None) -> None:
-        """Zoom in or out, a place of the widget staying where it is."""
-        about = about or QRectF(self.rect()).center()
-        before = self.point(about)
-        self.zoom = min(DEEPEST, max(1.0, self.zoom * factor))
-        after = self.point(about)
-        self._look_at((self._middle[0] + before[0] - after[0], self._middle[1] + before[1] - after[1]))
-
-    def _look_at(self, middle: Point) -> None:
-        height, width = self._raster.size
-        side = min(height, width)
-        far = [max(0.0, length / side / 2 * (1 - 1 / self.zoom)) for length in (width, height)]
-        self._middle = tuple(min(most, max(-most, at)) for at, most in zip(middle, far, strict=True))  # type: ignore[assignment]
-        self.update()
-
-    # ------------------------------------------------------------------------------------------------ painting
-
-    def paint(self, painter: QPainter, rect: QRectF) -> None:
-        """Draw the pixels as squares; on the screen also handles, the brush, and a message."""
-        height, width = self._raster.size
-        on_screen = self.ink is not PAPER
-        frame = self.frame() if on_screen else fit(rect.adjusted(0, 20, 0, 0), width, height)
-        painter.save()
-        painter.setClipRect(rect)
-        if on_screen:
-            painter.fillRect(rect, self.palette().window())  # where the image ends is to be seen
-        draw_image(painter, frame, as_image(self._pixels), smooth=False)
-        painter.setPen(QPen(self.ink.line, 1))
-        painter.setBrush(Qt.BrushStyle.NoBrush)
-        painter.drawRect(frame)
-        if on_screen:
-            self._paint_hand(painter, frame)
-        else:
-            painter.setFont(figure_font(11, bold=True))
-            painter.setPen(self.ink.text)
-            painter.drawText(QPointF(rect.left(), rect.top() + 12), elided(self.title, rect.width(), painter.font()))
-        painter.restore()
-
-    def _paint_hand(self, painter: QPainter, frame: QRectF) -> None:
+    def paint_over(self, painter: QPainter, frame: QRectF) -> None:
+        """Draw handles, the brush under the mouse, and what is said."""
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         handles = self.handles()
         if "place" in handles:
@@ -362,7 +280,7 @@ class PaintCanvas(ViewWidget):
         elif tool in ("line", "arc", "rectangle", "ellipse"):
             self.select(-1)
             self._text = f"draw {'an' if tool in ('arc', 'ellipse') else 'a'} {tool}"
-            self._act = lambda to, even: self._try(lambda: self._spanned(point, to, even))
+            self._act = lambda to, even: self._try(lambda: self.hand.spanned(point, to, even))
         elif tool == "picker":
             self._pick(point)
         else:
@@ -396,27 +314,6 @@ class PaintCanvas(ViewWidget):
         self._act = go_on
         self._try(lambda: path)
 
-    def _spanned(self, start: Point, to: Point, even: bool) -> Thing:
-        """Return the line, arc or shape between two places; `even`: at 15 degrees, or as wide as high."""
-        hand = self.hand
-        right, down = to[0] - start[0], to[1] - start[1]
-        if hand.tool == "line":
-            if even:
-                length, turn = math.hypot(right, down), round(math.degrees(math.atan2(down, right)) / 15) * 15
-                to = start[0] + length * math.cos(math.radians(turn)), start[1] + length * math.sin(math.radians(turn))
-            return Line(*start, *to, hand.width, hand.colour)
-        if hand.tool == "arc":
-            turn = math.degrees(math.atan2(-down, right))
-            turn = round(turn / 15) * 15 if even else turn
-            return Arc(*start, math.hypot(right, down), (turn - 90) % 360, 180, hand.width, hand.colour)
-        across, high = abs(right), abs(down)
-        if even:
-            across = high = max(across, high)
-            to = start[0] + math.copysign(across, right), start[1] + math.copysign(high, down)
-        shape = Rectangle if hand.tool == "rectangle" else Ellipse
-        middle = (start[0] + to[0]) / 2, (start[1] + to[1]) / 2
-        return shape(*middle, across, high, 0.0 if hand.filled else hand.width, hand.colour)
-
     def _pick(self, point: Point) -> None:
         height, width = self._pixels.shape[:2]
         side = min(height, width)
@@ -426,43 +323,16 @@ class PaintCanvas(ViewWidget):
 
     def put(self, point: Point) -> None:
         """Put what the tool makes at a place, of its usual size."""
-        hand = self.hand
-        far = 0.3
-        made: Thing
-        if hand.tool == "fill":
-            made = Fill(*point, hand.colour, hand.tolerance)
-        elif hand.tool == "stamp":
-            if not hand.picture:
-                self.picture_wanted.emit()
-                return
-            wide = min(1.0, hand.proportions)
-            made = Stamp(*point, STAMPED * wide, STAMPED * wide / hand.proportions, hand.picture)
-        elif hand.tool == "stimulus":
-            values = hand.defaults.get(hand.family, {"x": 0.0, "y": 0.0})
-            here = {"x": point[0], "y": point[1]} if "x" in values else {}
-            made = Stimulus(hand.family, tuple((values | here).items()))
-        elif hand.tool in ("line", "arc", "rectangle", "ellipse"):
-            start = point if hand.tool == "arc" else (point[0] - far, point[1] - far)
-            made = self._spanned(start, (point[0], point[1] - far) if hand.tool == "arc" else (point[0] + far, point[1] + far), False)
-        elif hand.tool == "brush":
-            made = Brush((point,), hand.width, hand.colour)
-        else:
+        if self.hand.tool == "stamp" and not self.hand.picture:
+            self.picture_wanted.emit()
             return
-        drawing = self.drawing.with_object(made)
-        fixed = isinstance(made, Fill | Brush)
-        self._finish(drawing, f"draw {_a(made)}", None if fixed else len(drawing.objects) - 1)
+        made = self.hand.placed(point)
+        if made is not None:
+            drawing = self.drawing.with_object(made)
+            free = isinstance(made, Fill | Brush)
+            self._finish(drawing, f"draw {_a(made)}", None if free else len(drawing.objects) - 1)
 
     # ------------------------------------------------------------------------------------------------ keys, wheel, drops
-
-    def wheelEvent(self, event: QWheelEvent) -> None:
-        """Zoom about the mouse."""
-        self.zoom_by(1.25 ** (event.angleDelta().y() / 120), event.position())
-        event.accept()
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        """Keep what is shown within the image."""
-        super().resizeEvent(event)
-        self._look_at(self._middle)
 
     def event(self, event: QEvent) -> bool:
         """Take the keys that are used here, also those that are shortcuts of the window."""
@@ -526,25 +396,13 @@ class PaintCanvas(ViewWidget):
         event.acceptProposedAction()
         self.brought.emit(event.mimeData())
 
-    # ------------------------------------------------------------------------------------------------ as a view
 
-    def data(self) -> dict[str, np.ndarray]:
-        """``image`` uint8 ``y x 3``: the drawing as the network gets it."""
-        return {"image": self._pixels}
+    # ------------------------------------------------------------------------------------------------ as a view
 
     def provenance(self) -> dict[str, object]:
         """Name the objects, too."""
         return super().provenance() | {"drawing": self.drawing.document()}
 
-    def figure_size(self) -> QSizeF:
-        """A square with a title."""
-        return QSizeF(320, 340)
-
 
 def _a(one: Thing) -> str:
     return f"{'an' if one.title[0] in 'AEIOU' else 'a'} {one.title.lower()}"
-
-
-def recoloured(one: Thing, colour: str) -> Thing:
-    """Return an object in another colour; one without a colour as it is."""
-    return replace(one, colour=colour) if isinstance(one, Brush | Line | Arc | Rectangle | Ellipse | Fill) else one
