@@ -17,7 +17,7 @@ import numpy as np
 
 from tests.bench.bench_window import surroundings
 
-STROKES, MOVES, PACE = 12, 80, 8
+STROKES, MOVES, PACE = 6, 200, 8
 BARS = {"stroke_median_ms": ("<=", 50.0), "stroke_p99_ms": ("<=", 100.0)}
 
 SCRIPT = """
@@ -26,6 +26,7 @@ from PySide6.QtCore import QEvent, QPointF, QTimer, Qt
 from PySide6.QtGui import QMouseEvent
 from PySide6.QtWidgets import QApplication
 from widgets.app import make_engine
+from widgets.garbage import GarbageCollector
 from widgets.relay import Relay
 from widgets.session import Session
 from widgets.theme import Theme
@@ -35,6 +36,7 @@ sys.setswitchinterval(0.0005)  # as the application does
 STROKES, MOVES, PACE = map(int, sys.argv[1:4])
 app = QApplication(sys.argv)
 theme = Theme(app, "light")
+collector = GarbageCollector(app)  # as the application does
 session = Session(Relay(lambda deliver: Runner(deliver, make_engine)))
 from widgets.panels.patching_canvas import PatchingCanvasPanel
 from widgets.views.pair_bars import PairBars
@@ -125,7 +127,9 @@ def opened(card):
 session.model_changed.connect(opened)
 session.open_model("bundled:inception", layer="mixed4a")
 QTimer.singleShot(240_000, lambda: (print("too slow", file=sys.stderr), session.close(10), app.exit(1)))
-sys.exit(app.exec())
+code = app.exec()
+collector.stop()
+sys.exit(code)
 """
 
 

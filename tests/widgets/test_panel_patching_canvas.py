@@ -198,8 +198,9 @@ def test_a_stimulus_is_drawn_by_the_worker_and_stays_editable(panel: PatchingCan
     qtbot.waitUntil(lambda: session.pair is not None)
     panel.objects.field("radius").setValue(0.15)
     assert dict(drawings(session)[0].objects[0].values)["radius"] == 0.15  # type: ignore[attr-defined]
-    before = canvas.pixels
-    qtbot.waitUntil(lambda: canvas.pixels is not before or not np.array_equal(canvas.pixels, before))
+    panel.objects.field("profile").setCurrentIndex(2)
+    assert dict(drawings(session)[0].objects[0].values)["profile"] == 2  # type: ignore[attr-defined]
+    qtbot.waitUntil(lambda: 100 < canvas.pixels[0, 0, 0] < 160)  # around an edge stands a mixture of ink and ground
     panel.hand.family = "gratings"
     stroke(panel, "corrupt", (0.0, 0.0))
     qtbot.waitUntil(lambda: bool((panel.sides["corrupt"].canvas.pixels < 200).any()))
@@ -328,6 +329,7 @@ def test_a_corruption_makes_a_picture_of_the_clean_drawing(panel: PatchingCanvas
     clean, corrupt = (panel.sides[side].canvas.pixels.astype(int) for side in ("clean", "corrupt"))
     assert np.abs(255 - clean - corrupt).max() <= 1 and drawings(session)[1].objects == ()
     panel.corrupt_by("hue")
+    assert len(runner.asked(CorruptPicture)) == 2
     assert runner.asked(CorruptPicture)[-1].seed != asked.seed, "another place each time"
 
 
@@ -455,3 +457,12 @@ def test_with_a_real_worker_and_the_bundled_network(qapp: QApplication, qtbot: A
         assert made.results.classes.data()["clean"].sum() <= 1.0001
     finally:
         session.close(10)
+
+
+def test_a_stimulus_that_is_not_there_yet_is_waited_for_before_corrupting(panel: PatchingCanvasPanel, session: Session, runner: Any):
+    del runner.answers[InkOf]
+    told = messages(session)
+    panel.tools.take("stimulus")
+    stroke(panel, "clean", (0.0, 0.0))
+    panel.corrupt_by("blur")
+    assert "still being drawn" in told[0] and not runner.asked(CorruptPicture)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 AFFORDABLE = 0.02
 """Seconds that one step of patching may keep activations waiting while something is drawn."""
-BREATH = 250
+BREATH = 400
 """Milliseconds between two rounds of patching while something is drawn, in which only activations are computed."""
 REST = 200
 """Milliseconds without a movement after which all blocks are patched."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
+    QComboBox,
     QDoubleSpinBox,
     QFormLayout,
     QLabel,
@@ -131,6 +132,8 @@ class ObjectList(QWidget):
             field.blockSignals(True)
             if isinstance(field, ColourButton):
                 field.show_colour(value)
+            elif isinstance(field, QComboBox):
+                field.setCurrentIndex(round(value))
             elif isinstance(field, QDoubleSpinBox | QSpinBox):
                 field.setValue(value)
             field.blockSignals(False)
@@ -163,6 +166,13 @@ class ObjectList(QWidget):
             whole.setAccessibleName(name)
             whole.setToolTip("How far the colour of what is filled may be off, in levels of 255")
             return whole
+        if part is not None and part.names:
+            choice = QComboBox(parent)
+            choice.addItems(part.names)
+            choice.setAccessibleName(name)
+            choice.setToolTip(part.help)
+            choice.currentIndexChanged.connect(lambda index: self._edit(name, float(index)))
+            return choice
         field = QDoubleSpinBox(parent, decimals=3, singleStep=0.01, minimum=-4.0, maximum=4.0)
         angle = name in DEGREES or (part is not None and part.unit == "degrees")
         if angle:
@@ -174,9 +184,6 @@ class ObjectList(QWidget):
         if part is not None:
             low, high = part.bounds if part.spread != "circular" else (0.0, 360.0)
             field.setRange(max(low, -100.0), min(high, 100.0))  # a default without end is shown as the most
-            if part.names:
-                field.setDecimals(0)
-                field.setSingleStep(1)
         elif name in ("radius", "width", "across", "down"):
             field.setMinimum(0.0 if name == "width" else 0.004)
         field.setAccessibleName(WORDS.get(name, name.replace("_", " ")))

@@ -303,6 +303,9 @@ class PatchingCanvasPanel(Panel):
     def corrupt_by(self, kind: str) -> None:
         """Make the corrupt drawing a picture of the clean one, corrupted."""
         clean = self.sides["clean"].canvas
+        if clean.is_waiting:
+            self.session.inform("A stimulus of the clean drawing is still being drawn; corrupt it in a moment.")
+            return
         self.pictures.corrupted(clean.fine, kind, self.strength.value(), clean.drawing.ground.source, Place("corrupt", "corrupted"))
 
     # ------------------------------------------------------------------------------------------------ stimuli

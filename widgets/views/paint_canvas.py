@@ -125,14 +125,17 @@ class PaintCanvas(CanvasSurface):
             self.select(-1)
         self.refresh()
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a stimulus of the drawing is still being drawn."""
+        return any(isinstance(one, Stimulus) and self._ink(one, self._raster.size) is None for one in self.current.objects)
+
     def refresh(self) -> None:
         """Draw what is there now; a stimulus that is not drawn yet is waited for, what is shown stays until then."""
-        now = self.current
-        waiting = [one for one in now.objects if isinstance(one, Stimulus) and self._ink(one, self._raster.size) is None]
         self.message = ""
-        if not waiting:
+        if not self.is_waiting:
             try:
-                pixels = self._raster.draw(now, self._pictures)
+                pixels = self._raster.draw(self.current, self._pictures)
             except InputError as error:
                 self.message = str(error)
             else:
