@@ -26,6 +26,7 @@ from workbench.jobs.canvas_requests import (
 from workbench.jobs.engine import Engine
 from workbench.jobs.store import Store
 from workbench.models.layer import Unit
+from workbench.models.one_call import one_call
 from workbench.models.parts import blocks_with_parts, passed_by_all, spread
 from workbench.models.traced_model import Preprocessing, TracedModel
 from workbench.task import Cancelled, Task
@@ -106,6 +107,24 @@ def test_activations_and_classes_of_both_images(engine: OneModel):
     assert np.array_equal(again["clean_units"], found["clean_units"]) and not again["corrupt_units"].any()
     same = PairOnNetwork("any", cat, RED, RED.copy()).run(engine, Task())
     assert np.array_equal(same["clean_units"], same["corrupt_units"])
+
+
+def test_one_call_gives_the_same_numbers_to_the_last_bit(engine: OneModel, monkeypatch: pytest.MonkeyPatch):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 6, 3), nn.Flatten(), nn.Linear(6 * 64, 5))
+    model = TracedModel.from_module(net.eval(), torch.zeros(2, 3, SIDE, SIDE))
+    piece = model.forward_to(["2", model.graph.output])
+    example, other = torch.randn(2, 1, 3, SIDE, SIDE)
+    run = one_call(piece, (example,))
+    assert run is not piece
+    for x in (example, other):
+        assert all(torch.equal(one, two) for one, two in zip(run(x), piece(x), strict=True))
+
+    def refuse(*_given: object, **_options: object) -> None:
+        raise RuntimeError("unknown operation")
+
+    monkeypatch.setattr(torch.jit, "trace", refuse)
+    assert one_call(piece, (example,)) is piece
 
 
 def test_the_branch_that_sees_the_difference_carries_it(engine: OneModel):

@@ -84,6 +84,7 @@ class PairOnNetwork(Request):
         import torch
 
         from workbench.classes import has_classes
+        from workbench.models.one_call import one_call
 
         model = engine.model(self.model, task=task)
         layer, output = model.layer(self.layer), model.graph.output
@@ -92,7 +93,10 @@ class PairOnNetwork(Request):
 
         def read(image: Pixels) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
             with torch.inference_mode(), few_threads(image):
-                values = dict(zip(targets, model.forward_to(targets)(*model.inputs(model.preprocess(np.array(image)[None]))), strict=True))
+                inputs = model.inputs(model.preprocess(np.array(image)[None]))
+                place = ("canvas run", model.ref, model.weight_hash, layer.name, tuple(value.shape for value in inputs))
+                run = engine.kept(place, lambda: one_call(model.forward_to(targets), inputs), alone=True)
+                values = dict(zip(targets, run(*inputs), strict=True))
                 arranged = layer.arrange(values[layer.name])
                 units = arranged.reshape(*arranged.shape[:2], -1).amax(2)[0].float().cpu().numpy()
                 shares = values[output][0].float().softmax(0).cpu().numpy() if classes else np.zeros(0, np.float32)
