@@ -178,7 +178,7 @@ def test_a_network_without_classes_is_read_along_the_way_between_its_outputs(tmp
 
 def test_a_plain_chain_says_why_there_is_nothing_to_patch(tmp_path: Path):
     engine = engine_of(tmp_path, Chain())
-    with pytest.raises(InputError, match="plain chain"):
+    with pytest.raises(InputError, match="put together from parts"):
         PartsOnPair("any", RED, BLUE).run(engine, Task())
 
 

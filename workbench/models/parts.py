@@ -63,7 +63,7 @@ def passed_by_all(model: TracedModel) -> list[str]:
             above = _common(model, above, nearest_source(model.graph, before.layer))
         at = above
     if not found:
-        raise InputError("it has no layer that everything passes through")
+        raise InputError("the network has no layer that everything passes through")
     return found[::-1]
 
 
@@ -80,13 +80,13 @@ def blocks_with_parts(model: TracedModel, most: int) -> list[Block]:
     Raises
     ------
     InputError
-        When no block has parts: a plain chain of layers carries everything at each of them.
+        When no block has parts: in a plain chain each layer carries everything.
     """
     names = passed_by_all(model)
     stream = {model.graph.node(name) for name in names}
     blocks = [Block(name, tuple(parts)) for name in names if (parts := _parts(model, name, stream))]
     if not blocks:
-        raise InputError("this network is a plain chain: each layer as a whole carries all of the difference, so patch units or places")
+        raise InputError("no layer that everything passes through is put together from parts; patch units or places")
     return spread(blocks, most)
 
 
