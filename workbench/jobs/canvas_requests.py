@@ -9,7 +9,7 @@ import hashlib
 import math
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -203,7 +203,7 @@ class PartsOnPair(Request):
                 if costs.get(block.layer, 0.0) > self.affordable:
                     continue
                 started = time.perf_counter()
-                with few_threads(self.clean) if math.isfinite(self.affordable) else nullcontext():
+                with few_threads(self.clean):
                     scores[block.layer] = self._scores(block, each, runs, metric)
                 costs[block.layer] = time.perf_counter() - started
                 task.step(number + 1, len(blocks), {block.layer: scores[block.layer]})
