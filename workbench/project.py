@@ -33,6 +33,8 @@ from workbench.unit_families import Family
 if TYPE_CHECKING:
     import numpy as np
 
+    from workbench.images.drawing import Drawing
+
 VERSION = 5
 """Version of the files written today."""
 
@@ -56,21 +58,21 @@ def _edits_become_kernels_and_directions_come_in(document: dict[str, Any]) -> di
     return document | {"edits": [], "directions": []}
 
 
-def _hypotheses_come_in(document: dict[str, Any]) -> dict[str, Any]:
-    """Version 4 had no hypotheses."""
-    return document | {"hypotheses": []}
+def _hypotheses_and_drawings_come_in(document: dict[str, Any]) -> dict[str, Any]:
+    """Version 4 had no hypotheses and no drawings."""
+    return document | {"hypotheses": [], "drawings": {}}
 
 
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
     1: _names_become_labels,
     2: _circuits_come_in,
     3: _edits_become_kernels_and_directions_come_in,
-    4: _hypotheses_come_in,
+    4: _hypotheses_and_drawings_come_in,
 }
 """Version -> what turns a document of that version into one of the next. A change of the fields below raises `VERSION` and adds one."""
 
-FIGURE, KERNEL = "figure ", "kernel "
-"""What the names of pinned figures' images, and of kernels written by hand, begin with among the arrays."""
+FIGURE, KERNEL, PICTURE = "figure ", "kernel ", "picture "
+"""What the names of pinned figures' images, of kernels written by hand, and of pictures in drawings begin with among the arrays."""
 
 Status = Literal["open", "started", "partly answered", "answered"]
 """How far the user is with an open problem."""
@@ -221,8 +223,10 @@ class Project:
         Sets of directions that were made in this investigation, the one made last behind the others.
     edits
         Changes of networks by hand, in the order in which they are applied.
+    drawings
+        What was drawn, by name: ``clean`` and ``corrupt`` stand on the two canvases.
     arrays
-        Named arrays that edits and figures refer to; in files of their own beside the project, shared by equal content.
+        Named arrays that edits, drawings and figures refer to; in files of their own beside the project, shared by equal content.
 
     Examples
     --------
@@ -246,6 +250,7 @@ class Project:
     hypotheses: list[Hypothesis] = field(default_factory=list)
     directions: list[DirectionsUsed] = field(default_factory=list)
     edits: list[Edit] = field(default_factory=list)
+    drawings: "dict[str, Drawing]" = field(default_factory=dict, metadata={"files": True})
     arrays: "dict[str, np.ndarray]" = field(default_factory=dict, metadata={"files": True})
 
     def __eq__(self, other: object) -> bool:
@@ -253,7 +258,7 @@ class Project:
         if not isinstance(other, Project):
             return NotImplemented
         mine, its = ({name: _npy(a) for name, a in project.arrays.items()} for project in (self, other))
-        return mine == its and _plain(self) == _plain(other)
+        return mine == its and self.drawings == other.drawings and _plain(self) == _plain(other)
 
     def save(self, path: str | Path) -> Path:
         """Write the project to `path` and its arrays into the folder ``PATH.arrays``; return the path of the file written.
@@ -271,7 +276,8 @@ class Project:
         target = Path(os.path.realpath(path))
         npys = {name: _npy(array) for name, array in self.arrays.items()}
         names = {name: hashlib.sha256(npy).hexdigest()[:32] + ".npy" for name, npy in npys.items()}
-        document = {"version": VERSION, **_plain(self), "arrays": names}
+        drawings = {name: drawing.document() for name, drawing in self.drawings.items()}
+        document = {"version": VERSION, **_plain(self), "drawings": drawings, "arrays": names}
         # Half a surrogate pair, which a broken file name can bring along, must not keep the rest from being saved.
         text = (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode("utf-8", "replace")
         for name, npy in npys.items():
@@ -298,11 +304,14 @@ class Project:
         document = _migrate(_read(path), path)
         try:
             names: dict[str, str] = _typed(dict[str, str], document.pop("arrays", {}), "arrays")
+            drawings = _drawings(document.pop("drawings", {}))
             project: Project = _typed(cls, document, "")
         except ProjectError as error:
             raise ProjectError(f"{path} is a damaged project: {error}") from None
+        project.drawings = drawings
         used = {figure.image for note in project.notes for figure in note.figures} | {edit.array for edit in project.edits}
-        stale = {name for name in names if name.startswith((FIGURE, KERNEL)) and name not in used}  # kept until now for undo
+        used = used.union(*(drawing.pictures for drawing in project.drawings.values()))
+        stale = {name for name in names if name.startswith((FIGURE, KERNEL, PICTURE)) and name not in used}  # kept until now for undo
         project.arrays = {name: _load_array(path, file) for name, file in names.items() if name not in stale}
         return project
 
@@ -364,6 +373,19 @@ def _typed(kind: Any, value: Any, where: str) -> Any:
     if type(value) is kind:
         return value
     raise wrong
+
+
+def _drawings(documents: Any) -> "dict[str, Drawing]":
+    """Read drawings; what reads them is imported where there are any, which a window that starts would wait for."""
+    read: dict[str, Any] = {}
+    for name, document in _typed(dict[str, dict[str, Any]], documents, "drawings").items():
+        from workbench.images.drawing import Drawing
+
+        try:
+            read[name] = Drawing.from_document(document)
+        except InputError as error:
+            raise ProjectError(f"drawings[{name!r}] cannot be: {error}") from None
+    return read
 
 
 # Files

@@ -38,7 +38,7 @@ def test_it_opens_with_every_dock_and_the_defaults(make_window, runner):
     window = make_window()
     first = "model_loader neuron_grid inspector problems jobs notes training generate compare weights motifs circuit_graph evidence"
     later = "tuning families filter_editor polysemanticity patching patching_canvas scrubbing phase_change"
-    assert set(PANELS) == {*first.split(), *later.split()} - {"patching_canvas"}
+    assert set(PANELS) == {*first.split(), *later.split()}
     assert all(window.docks.is_visible(id) for id in PANELS)
     assert window.messages.messages == []
     assert runner.asked(LoadModel) == [LoadModel("test:small")]

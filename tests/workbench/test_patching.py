@@ -263,6 +263,19 @@ def test_corruptions_change_what_they_say(kind: str) -> None:
     assert found.shape == clean.shape and found.dtype == np.uint8 and (found != clean).any()
     changed = (found != clean).any(3).mean()
     assert np.array_equal(found, corrupt(kind, clean.copy(), others, np.random.default_rng(1)))
-    assert {"swap": changed > 0.99, "blur": changed > 0.99, "patch swap": 0.2 < changed < 0.3, "occlusion": 0.1 < changed < 0.3}[kind]
+    parts = {"swap": (0.99, 1), "blur": (0.99, 1), "patch swap": (0.2, 0.3), "occlusion": (0.1, 0.3), "hue": (0.9, 1)}[kind]
+    assert parts[0] <= changed <= parts[1]
     with pytest.raises(InputError, match="no corruption"):
         corrupt("blurr", clean, others, random)
+
+
+def test_a_shifted_hue_keeps_lightness_and_turns_red_towards_green() -> None:
+    random = np.random.default_rng(0)
+    shown = np.zeros((1, 2, 2, 3), np.uint8)
+    shown[:] = (180, 90, 90)
+    shown[0, 0] = 128
+    found = corrupt("hue", shown, shown, random)
+    assert np.abs(found[0, 0].astype(int) - 128).max() <= 1, "grey has no hue"
+    assert found[0, 1, 0].argmax() == 1, "120 degrees on from red"
+    back = corrupt("hue", corrupt("hue", found, found, random), found, random)
+    assert np.abs(back[0, 1].astype(int) - shown[0, 1]).max() <= 2, "three thirds are a whole turn"

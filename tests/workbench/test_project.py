@@ -19,6 +19,8 @@ import pytest
 from workbench import project as module
 from workbench.circuit import Circuit, Edge
 from workbench.hypothesis import Hypothesis, Node
+from workbench.images.drawing import Drawing
+from workbench.images.strokes import Arc
 from workbench.labels import Label
 from workbench.project import DirectionsUsed, Edit, Note, ProblemState, Project, ProjectError, Window
 from workbench.unit_families import Family
@@ -306,6 +308,9 @@ def one_line(path: Path) -> str:
         (b'{"version": 3, "circuits": [{"circuit": 9}]}', r"circuits\[0\] cannot be: this circuit is of version 9"),
         (b'{"version": 5, "hypotheses": [{"hypothesis": 9}]}', r"hypotheses\[0\] cannot be: this hypothesis is of version 9"),
         (b'{"version": 3, "circuits": ["curves"]}', r"circuits\[0\] is 'curves'"),
+        (b'{"version": 5, "drawings": {"clean": {"objects": [{"kind": "star"}]}}}', "no object is named 'star'; there"),
+        (b'{"version": 5, "drawings": {"clean": {"objects": [{"kind": "arc", "x": "left"}]}}}', r"drawings\['clean'\] cannot be: "),
+        (b'{"version": 5, "drawings": {"clean": {"ground": {"colour": "white"}}}}', "a colour is written #rrggbb, not 'white'"),
         (b'{"version": 1, "arrays": ["a"]}', "arrays is"),
         (b'{"version": 1, "arrays": {"a": "../../secret.npy"}}', "not the name of an array file"),
         (b'{"version": 1, "arrays": {"a": "0.npy"}}', "cannot be read: No such file"),
@@ -365,8 +370,12 @@ def test_a_file_of_each_older_version_is_still_read():
         if file.stem >= "version_5":
             [hypothesis] = project.hypotheses
             assert (hypothesis.name, hypothesis.root.children[0].feature) == ("Curve", "orientation")
+            clean = project.drawings["clean"]
+            assert clean.objects[0] == Arc(0, 0, 0.3, colour="#1c2126") and clean.ground.source == "grey.png"
+            assert project.drawings["corrupt"] == Drawing() and project.arrays[clean.ground.picture].shape == (4, 4, 3)
         else:
             assert project.hypotheses == []
+            assert project.drawings == {}
         assert project.problems["7.10"].status == "started"
         assert project.window.state == b"docks"
         assert project.arrays["kernel"].tolist() == [[1.0, -1.0]]

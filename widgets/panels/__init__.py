@@ -131,6 +131,12 @@ PANELS: dict[str, Entry] = {
         "centre",
         "Which units of a layer mix several things, and what each of these is made of; directions and autoencoder latents as units.",
     ),
+    "patching_canvas": Entry(
+        "patching_canvas:PatchingCanvasPanel",
+        "Canvas",
+        "centre",
+        "Draw two images, clean and corrupt, and see while you draw what the network makes of each and which parts carry the difference.",
+    ),
     "patching": Entry(
         "patching:PatchingPanel",
         "Patching",
@@ -150,4 +156,5 @@ PANELS: dict[str, Entry] = {
         "A network at every moment of its training: drag the slider and all panels follow; see whether units form abruptly or gradually.",
     ),
 }
-"""Panel id -> entry. The order gives the shortcuts Ctrl+1 to Ctrl+9, Ctrl+0, then Ctrl+Alt+1 and so on, and the order of the tabs."""
+"""Panel id -> entry. The order gives the shortcuts Ctrl+1 to Ctrl+9, Ctrl+0, then the same with Ctrl+Alt (none to the rest), and the
+order of the tabs."""

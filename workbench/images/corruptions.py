@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import torch
 from scipy.ndimage import gaussian_filter
 
 from workbench.images.image_set import Pixels, suggestion
+from workbench.images.transformation import Hue
 from workbench.input_error import InputError
 
 Corruption = Callable[[Pixels, Pixels, np.random.Generator, float], Pixels]
@@ -37,7 +39,7 @@ def corrupt(kind: str, images: Pixels, others: Pixels, random: np.random.Generat
     others
         As many images of other classes, for those that take something from them.
     strength
-        More than 0, 1 being usual: how wide the blur, how large the patch.
+        More than 0, 1 being usual: how wide the blur, how large the patch, how far the hues are turned.
 
     Raises
     ------
@@ -81,6 +83,15 @@ def occlusion(images: Pixels, others: Pixels, random: np.random.Generator, stren
     for image in changed:
         y, x = random.integers(0, height - side + 1), random.integers(0, width - side + 1)
         image[y : y + side, x : x + side] = image.reshape(-1, 3).mean(0).round()
+    return changed
+
+
+@register_corruption("hue")
+def hue(images: Pixels, others: Pixels, random: np.random.Generator, strength: float) -> Pixels:
+    """Turn all hues by a third of the circle; at a strength of 1.5 each becomes its opposite, which is as far as they turn."""
+    shown = torch.from_numpy(images.copy()).permute(0, 3, 1, 2).float() / 255
+    turned = Hue(min(180.0, 120 * strength)).after(shown)
+    changed: Pixels = (turned * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
     return changed
 
 

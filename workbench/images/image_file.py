@@ -35,7 +35,9 @@ warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
-def read_image(source: Path | BytesIO | Image.Image, size: Size | None = None, longest: int | None = None) -> Pixels:
+def read_image(
+    source: Path | BytesIO | Image.Image, size: Size | None = None, longest: int | None = None, transparent: bool = False
+) -> Pixels:
     """Return the image, uint8 ``y x 3``, upright, transparent parts on white, 16 bits reduced to 8, the first frame of several.
 
     Parameters
@@ -46,6 +48,8 @@ def read_image(source: Path | BytesIO | Image.Image, size: Size | None = None, l
         Height and width to bring it to (see `framing.cover`); None for its own size.
     longest
         Without a `size`: reduce it to at most this many pixels on its longer side, the whole of it.
+    transparent
+        Keep what is transparent: ``y x 4`` then, where anything is.
 
     Raises
     ------
@@ -56,7 +60,7 @@ def read_image(source: Path | BytesIO | Image.Image, size: Size | None = None, l
         with source if isinstance(source, Image.Image) else Image.open(source, formats=FORMATS) as picture:
             if picture.width * picture.height > LARGEST:
                 raise Image.DecompressionBombError
-            return _decode(picture, size, longest)
+            return _decode(picture, size, longest, transparent)
     except Image.DecompressionBombError:
         raise UnreadableImageError(
             f"has more than {LARGEST / 1e6:.0f} million pixels, the most that is decoded; shrink it first"
@@ -75,7 +79,7 @@ def read_image(source: Path | BytesIO | Image.Image, size: Size | None = None, l
         raise UnreadableImageError(f"is damaged: {reason}") from error
 
 
-def _decode(picture: Image.Image, size: Size | None, longest: int | None) -> Pixels:
+def _decode(picture: Image.Image, size: Size | None, longest: int | None, transparent: bool) -> Pixels:
     # A JPEG can be decoded at 1/2, 1/4 or 1/8 for a fraction of the time; twice the asked size leaves the filter its margin.
     scale = 1.0
     if size is not None:
@@ -88,7 +92,9 @@ def _decode(picture: Image.Image, size: Size | None, longest: int | None) -> Pix
         upright = _eight_bits(ImageOps.exif_transpose(picture))
         if longest is not None:
             upright.thumbnail((longest, longest), Image.Resampling.BICUBIC, reducing_gap=3.0)
-        return np.asarray(on_white(cover(upright, size)))
+        shown = cover(upright, size)
+        clear = transparent and shown.mode == "RGBA" and bool((np.asarray(shown)[..., 3] < 255).any())
+        return np.asarray(shown if clear else on_white(shown))
 
 
 def _eight_bits(picture: Image.Image) -> Image.Image:

@@ -28,6 +28,8 @@ RELIABLE = 0.5
 @answers("7.15", "Whether activation patching works: reliability, directions, attribution, joint effects, beside two nulls", MODELS)
 def activation_patching(work: Work) -> Findings:
     """Patch layers, branches and channels over pairs of images."""
+    from workbench.models.parts import spread
+
     blocks = work.each(lambda ref: blocks_of(work.model(ref)))
     work.expect(3 * len(blocks) + 2 * len(blocks))
 
@@ -67,46 +69,16 @@ def blocks_of(model: TracedModel) -> list[str]:
         When there is none, or the network has no classes.
     """
     from workbench.classes import has_classes
-    from workbench.models.affine import before_activation
-    from workbench.models.layer import Unit
-    from workbench.models.nearest_source import nearest_source
+    from workbench.models.parts import passed_by_all
 
     if not has_classes(model):
         raise InputError("it has no classes whose logits could be compared")
-    found: list[str] = []
-    at: str | None = nearest_source(model.graph, before_activation(model.graph, Unit(model.layer(model.graph.output).name, 0)).layer)
-    while at is not None:
-        layer = model.layer(at)
-        if len(layer.positions) and layer.units > 1:
-            found.append(layer.name)
-        above = None
-        for unit in (0, layer.units - 1):  # branches of a concatenation: what all of them pass through
-            before = before_activation(model.graph, Unit(layer.name, unit))
-            above = _common(model, above, nearest_source(model.graph, before.layer))
-        at = above
-    if not found:
-        raise InputError("it has no layer that everything passes through")
-    return found[::-1]
-
-
-def _common(model: TracedModel, one: str | None, other: str | None) -> str | None:
-    """Return the earlier of two layers."""
-    if one is None or other is None:
-        return one or other
-    return model.graph.sort([one, other])[0]
+    return passed_by_all(model)
 
 
 def concatenations(model: TracedModel, names: Sequence[str]) -> list[str]:
     """Return those of some layers that are put together from branches."""
     return [name for name in names if model.layer(name).kind == "cat"]
-
-
-def spread(names: Sequence[str], number: int) -> list[str]:
-    """Return so many, evenly over all of them."""
-    if number >= len(names):
-        return list(names)
-    step = (len(names) - 1) / max(1, number - 1)
-    return list(dict.fromkeys(names[round(place * step)] for place in range(number)))
 
 
 def _answer(found: Mapping[str, Mapping[str, Result]]) -> Section:

@@ -1,0 +1,159 @@
+"""The canvas' promise: what the network makes of a stroke is on the screen while it is drawn.
+
+`python -m tests.bench.bench_canvas` prints JSON. In the panel Canvas with `bundled:inception` an arc is drawn, copied across, and then
+`STROKES` strokes of the brush on the corrupt drawing, at a mouse's pace of a movement every `PACE` ms. A movement counts as answered when
+the bars of classes and units are painted that belong to it, or to a later one; the activations of each drawing, its classes and the
+patching of the blocks run in the worker's thread meanwhile. `patched_ms` is the time from one set of scores while drawing to the next.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+
+from tests.bench.bench_window import surroundings
+
+STROKES, MOVES, PACE = 6, 200, 8
+BARS = {"stroke_median_ms": ("<=", 50.0), "stroke_p99_ms": ("<=", 100.0)}
+
+SCRIPT = """
+import json, math, sys, time
+from PySide6.QtCore import QEvent, QPointF, QTimer, Qt
+from PySide6.QtGui import QMouseEvent
+from PySide6.QtWidgets import QApplication
+from widgets.app import make_engine
+from widgets.garbage import GarbageCollector
+from widgets.relay import Relay
+from widgets.session import Session
+from widgets.theme import Theme
+from workbench.jobs.runner import Runner
+
+sys.setswitchinterval(0.0005)  # as the application does
+STROKES, MOVES, PACE = map(int, sys.argv[1:4])
+app = QApplication(sys.argv)
+theme = Theme(app, "light")
+collector = GarbageCollector(app)  # as the application does
+session = Session(Relay(lambda deliver: Runner(deliver, make_engine)))
+from widgets.panels.patching_canvas import PatchingCanvasPanel
+from widgets.views.pair_bars import PairBars
+from workbench.images.drawing import Drawing
+from workbench.images.strokes import Arc
+
+moved, answered, latencies, patched, gaps = {}, [], [], [], []
+paint = PairBars.paintEvent
+def painted(self, event):
+    paint(self, event)
+    if answered and self is panel.results.units:
+        now, corrupt = time.perf_counter(), answered[-1]
+        answered.clear()
+        done = next((number for number, (pixels, _) in moved.items() if pixels is corrupt), None)
+        if done is not None:
+            for number in [number for number in moved if number <= done]:
+                latencies.append(now - moved.pop(number)[1])
+PairBars.paintEvent = painted
+
+panel = PatchingCanvasPanel(session)
+panel.resize(1100, 800)
+panel.show()
+canvas, live = panel.sides["corrupt"].canvas, panel.results.live
+state = {"stroke": -1, "move": 0, "ready": False, "begun": False}
+
+def shown(found):  # before the panel hears of it: which pair is this?
+    if live._told is not None:
+        answered.append(live._told[2][1])
+live.answered.disconnect()
+live.answered.connect(shown)
+live.answered.connect(panel.results._take_answer)
+live.patched.connect(lambda found: (patched.append(time.perf_counter()) if canvas.is_drawing else patched.clear()) or settle(found))
+
+def send(kind, point, buttons):
+    place = canvas.place(point)
+    button = Qt.MouseButton.NoButton if kind == QEvent.Type.MouseMove else Qt.MouseButton.LeftButton
+    where = QPointF(canvas.mapToGlobal(place))
+    event = QMouseEvent(kind, place, where, button, buttons, Qt.KeyboardModifier.NoModifier)
+    app.sendEvent(canvas, event)
+
+def settle(found):
+    if canvas.is_drawing:
+        if len(patched) > 1:
+            gaps.append(patched[-1] - patched[-2])
+    elif not state["begun"] and found["scores"]:
+        state["begun"] = True
+        QTimer.singleShot(300, stroke)
+
+def point(stroke, move):
+    turn = 2 * math.pi * move / MOVES + stroke
+    return 0.35 * math.cos(turn) * (0.4 + stroke / STROKES / 2), 0.35 * math.sin(2 * turn)
+
+def stroke():
+    state["stroke"] += 1
+    state["move"] = 0
+    patched.clear()
+    if state["stroke"] == STROKES:
+        print(json.dumps({"latencies": latencies, "gaps": gaps}), flush=True)
+        session.close(10)
+        app.quit()
+        return
+    send(QEvent.Type.MouseButtonPress, point(state["stroke"], 0), Qt.MouseButton.LeftButton)
+    ticks.start()
+
+def tick():
+    state["move"] += 1
+    number = state["stroke"] * 1000 + state["move"]
+    if state["move"] > MOVES:
+        ticks.stop()
+        moved.clear()
+        send(QEvent.Type.MouseButtonRelease, point(state["stroke"], MOVES), Qt.MouseButton.NoButton)
+        QTimer.singleShot(1500, stroke)
+        return
+    began = time.perf_counter()
+    before = canvas.pixels
+    send(QEvent.Type.MouseMove, point(state["stroke"], state["move"]), Qt.MouseButton.LeftButton)
+    if canvas.pixels is not before:
+        moved[number] = canvas.pixels, began
+
+ticks = QTimer(interval=PACE)
+ticks.setTimerType(Qt.TimerType.PreciseTimer)
+ticks.timeout.connect(tick)
+
+def opened(card):
+    from widgets.canvas.drawing_edit import push_drawings
+    arc = Drawing().with_object(Arc(0.0, 0.1, 0.3, width=0.06))
+    push_drawings(session, {"clean": arc, "corrupt": arc.with_replaced(0, Arc(0.0, 0.1, 0.3, 0, 90, 0.06))}, "draw")
+session.model_changed.connect(opened)
+session.open_model("bundled:inception", layer="mixed4a")
+QTimer.singleShot(240_000, lambda: (print("too slow", file=sys.stderr), session.close(10), app.exit(1)))
+code = app.exec()
+collector.stop()
+sys.exit(code)
+"""
+
+
+def measure() -> dict[str, float]:
+    """Return how long movements of the brush took to be answered on the screen, in milliseconds."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = subprocess.run(
+            [sys.executable, "-c", SCRIPT, str(STROKES), str(MOVES), str(PACE)],
+            env=surroundings(folder),
+            stdout=subprocess.PIPE,
+            text=True,
+            timeout=600,
+            check=True,
+        )
+    found = json.loads(run.stdout.splitlines()[-1])
+    late = 1000 * np.array(found["latencies"])
+    return {
+        "movements": len(late),
+        "stroke_median_ms": float(np.median(late)),
+        "stroke_p99_ms": float(np.percentile(late, 99)),
+        "stroke_longest_ms": float(late.max()),
+        "patched_ms": 1000 * float(np.median(found["gaps"])) if found["gaps"] else float("nan"),
+    }
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(measure(), indent=2) + "\n")

@@ -1,0 +1,267 @@
+"""What the worker answers while two images are drawn: activations, classes, which parts carry the difference, and pictures."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from workbench.images.strokes import Stimulus
+from workbench.input_error import InputError
+from workbench.jobs.canvas_requests import (
+    LONGEST,
+    CorruptPicture,
+    DescribeStimuli,
+    InkOf,
+    PairOnNetwork,
+    PartsOnPair,
+    PictureOfSet,
+    ReadPicture,
+)
+from workbench.jobs.engine import Engine
+from workbench.jobs.store import Store
+from workbench.models.layer import Unit
+from workbench.models.one_call import one_call
+from workbench.models.parts import blocks_with_parts, passed_by_all, spread
+from workbench.models.traced_model import Preprocessing, TracedModel
+from workbench.task import Cancelled, Task
+
+SIDE = 12
+
+
+class Branches(nn.Module):
+    """Red is seen by one branch and blue by the other; only the first counts for the first class."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.red, self.blue = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 2, 1), nn.Conv2d(3, 2, 1)
+        self.mixed, self.head = nn.Conv2d(4, 4, 1), nn.Linear(4, 3)
+        with torch.no_grad():
+            for conv in (self.stem, self.red, self.blue, self.mixed, self.head):
+                conv.weight.zero_()
+                conv.bias.zero_()
+            self.stem.weight[:, :, 0, 0] = torch.eye(3)
+            self.red.weight[:, 0] = 1.0
+            self.blue.weight[:, 2] = 1.0
+            self.mixed.weight[:, :, 0, 0] = torch.eye(4)
+            self.head.weight[0, :2] = 1.0
+            self.head.weight[1, 2:] = 0.25
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        stem = torch.relu(self.stem(x))
+        both = torch.cat([torch.relu(self.red(stem)), torch.relu(self.blue(stem))], 1)
+        return self.head(torch.relu(self.mixed(both)).mean((2, 3)))
+
+
+class Chain(nn.Sequential):
+    """A plain chain, without classes."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 6, 3))
+
+
+class OneModel(Engine):
+    """An engine that has one network, whatever is asked for."""
+
+    def __init__(self, store: Store, model: TracedModel) -> None:
+        super().__init__(store)
+        self.only = model
+
+    def model(self, ref: str, *, allow_code: bool = False, task: Task | None = None) -> TracedModel:
+        return self.only
+
+
+def engine_of(tmp_path: Path, module: nn.Module, labels: tuple[str, ...] = ()) -> OneModel:
+    plain = Preprocessing((SIDE, SIDE), mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+    model = TracedModel.from_module(module.eval(), torch.zeros(2, 3, SIDE, SIDE), preprocessing=plain, labels=labels)
+    return OneModel(Store(tmp_path), model)
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> OneModel:
+    return engine_of(tmp_path, Branches(), ("red", "blue", "none"))
+
+
+def plain(*colour: int) -> np.ndarray:
+    image = np.empty((SIDE, SIDE, 3), np.uint8)
+    image[:] = colour
+    image.setflags(write=False)
+    return image
+
+
+RED, BLUE, BLACK = plain(255, 0, 0), plain(0, 0, 255), plain(0, 0, 0)
+
+
+def test_activations_and_classes_of_both_images(engine: OneModel):
+    cat = next(name for name, layer in engine.only.layers.items() if layer.kind == "cat")
+    found = PairOnNetwork("any", cat, RED, BLUE).run(engine, Task())
+    assert found["clean_units"].tolist() == pytest.approx([1, 1, 0, 0]) and found["corrupt_units"].tolist() == pytest.approx([0, 0, 1, 1])
+    assert found["classes"][0] == "red" and found["clean_classes"][0] == pytest.approx(np.exp(2) / (np.exp(2) + 2))
+    assert found["clean_classes"].sum() == pytest.approx(1, abs=1e-6)
+    again = PairOnNetwork("any", cat, RED, BLACK).run(engine, Task())
+    assert np.array_equal(again["clean_units"], found["clean_units"]) and not again["corrupt_units"].any()
+    same = PairOnNetwork("any", cat, RED, RED.copy()).run(engine, Task())
+    assert np.array_equal(same["clean_units"], same["corrupt_units"])
+
+
+def test_one_call_gives_the_same_numbers_to_the_last_bit(engine: OneModel, monkeypatch: pytest.MonkeyPatch):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 6, 3), nn.Flatten(), nn.Linear(6 * 64, 5))
+    model = TracedModel.from_module(net.eval(), torch.zeros(2, 3, SIDE, SIDE))
+    piece = model.forward_to(["2", model.graph.output])
+    example, other = torch.randn(2, 1, 3, SIDE, SIDE)
+    run = one_call(piece, (example,))
+    assert run is not piece
+    for x in (example, other):
+        assert all(torch.equal(one, two) for one, two in zip(run(x), piece(x), strict=True))
+
+    def refuse(*_given: object, **_options: object) -> None:
+        raise RuntimeError("unknown operation")
+
+    monkeypatch.setattr(torch.jit, "trace", refuse)
+    assert one_call(piece, (example,)) is piece
+
+
+def test_the_branch_that_sees_the_difference_carries_it(engine: OneModel):
+    told: list[object] = []
+
+    class Told(Task):
+        def step(self, done: float, total: float, partial: object = None, note: str = "") -> None:
+            told.append(partial)
+
+    found = PartsOnPair("any", RED, BLACK).run(engine, Told())
+    (block,) = found["blocks"]
+    assert found["scores"][block].tolist() == [1.0, 0.0]
+    assert len(found["parts"]) == 1 and len(found["parts"][0]) == 2
+    assert "logit red − blue" in found["metric"] and found["difference"] == pytest.approx(2) and not found["alike"]
+    assert any(isinstance(one, dict) and block in one for one in told), "a block is told as soon as it is there"
+    both = PartsOnPair("any", RED, BLUE).run(engine, Task())["scores"][block]
+    assert both.sum() == pytest.approx(1) and both[0] == pytest.approx(2 / 2.5)
+    unit = PartsOnPair("any", BLUE, BLACK, Unit(engine.only.graph.output, 1)).run(engine, Task())
+    assert unit["scores"][block].tolist() == [0.0, 1.0] and "largest activation" in unit["metric"]
+
+
+def test_pairs_that_read_the_same_are_said_to_be_alike(engine: OneModel):
+    green = PartsOnPair("any", plain(0, 200, 0), BLACK).run(engine, Task())
+    assert green["alike"] and green["scores"] == {} and green["difference"] == 0
+
+
+def test_what_nobody_can_wait_for_is_left_out(engine: OneModel):
+    assert PartsOnPair("any", RED, BLUE, None, 1e-9).run(engine, Task())["scores"], "what it takes is not known yet"
+    found = PartsOnPair("any", RED, BLACK, None, 1e-9).run(engine, Task())
+    assert found["scores"] == {} and not found["alike"] and len(found["blocks"]) == 1
+
+
+def test_patching_can_be_cancelled(engine: OneModel):
+    class Stopped(Task):
+        def step(self, done: float, total: float, partial: object = None, note: str = "") -> None:
+            raise Cancelled("test")
+
+    with pytest.raises(Cancelled):
+        PartsOnPair("any", RED, BLACK).run(engine, Stopped())
+    assert PartsOnPair("any", RED, BLACK).precedence > PairOnNetwork("any", "", RED, BLACK).precedence
+
+
+def test_a_network_without_classes_is_read_along_the_way_between_its_outputs(tmp_path: Path):
+    engine = engine_of(tmp_path, Branches())
+    found = PartsOnPair("any", RED, BLUE).run(engine, Task())
+    assert "along the way from corrupt to clean" in found["metric"] and found["difference"] == pytest.approx(1)
+    (scores,) = found["scores"].values()
+    assert scores.sum() == pytest.approx(1) and scores[0] > 0.9
+    assert PairOnNetwork("any", "red", RED, BLUE).run(engine, Task())["classes"] == ()
+
+
+def test_a_plain_chain_says_why_there_is_nothing_to_patch(tmp_path: Path):
+    engine = engine_of(tmp_path, Chain())
+    with pytest.raises(InputError, match="put together from parts"):
+        PartsOnPair("any", RED, BLUE).run(engine, Task())
+
+
+def test_blocks_are_spread_and_residual_branches_are_parts():
+    class Residual(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.stem = nn.Conv2d(3, 4, 3, padding=1)
+            self.blocks = nn.ModuleList(nn.Conv2d(4, 4, 3, padding=1) for _ in range(4))
+            self.head = nn.Linear(4, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = torch.relu(self.stem(x))
+            for block in self.blocks:
+                x = torch.relu(x + block(x))
+            return self.head(x.mean((2, 3)))
+
+    model = TracedModel.from_module(Residual().eval(), torch.zeros(2, 3, SIDE, SIDE))
+    blocks = blocks_with_parts(model, 3)
+    assert len(blocks) == 3 and [[part.name for part in block.parts] for block in blocks] == [["blocks.0"], ["blocks.2"], ["blocks.3"]]
+    assert set(block.layer for block in blocks) <= set(passed_by_all(model))
+    assert spread(range(10), 3) == [0, 4, 9] and spread("ab", 5) == ["a", "b"]
+
+
+# Pictures
+
+
+def encoded(image: Image.Image, kind: str = "PNG") -> bytes:
+    buffer = BytesIO()
+    image.save(buffer, kind)
+    return buffer.getvalue()
+
+
+def test_a_huge_image_is_reduced_and_says_so():
+    found = ReadPicture("big.jpg", encoded(Image.new("RGB", (4096, 4096), "red"), "JPEG")).run(None, Task())  # type: ignore[arg-type]
+    assert found.pixels.shape == (LONGEST, LONGEST, 3) and found.was == (4096, 4096) and found.reduced and not found.transparent
+    small = ReadPicture("small.png", encoded(Image.new("RGB", (40, 30)))).run(None, Task())  # type: ignore[arg-type]
+    assert small.was == (40, 30) and not small.reduced
+
+
+def test_what_is_transparent_stays_so_and_an_opaque_picture_is_not():
+    clear = Image.new("RGBA", (8, 8), (255, 0, 0, 255))
+    clear.paste((0, 0, 0, 0), (4, 0, 8, 8))
+    found = ReadPicture("logo.png", encoded(clear)).run(None, Task())  # type: ignore[arg-type]
+    assert found.transparent and found.pixels[0, 0].tolist() == [255, 0, 0, 255] and found.pixels[0, 7, 3] == 0
+    opaque = np.full((6, 5, 4), 255, np.uint8)
+    assert ReadPicture("pasted", opaque).run(None, Task()).pixels.shape == (6, 5, 3)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"^notes.txt is not an image"):
+        ReadPicture("notes.txt", b"some words").run(None, Task())  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> str:
+    for number, colour in enumerate(("red", "green", "blue")):
+        (tmp_path / "set" / colour).mkdir(parents=True)
+        Image.new("RGB", (20, 20), colour).save(tmp_path / "set" / colour / f"{number}.png")
+    return f"folder:{tmp_path / 'set'}"
+
+
+def test_an_image_of_the_set_by_number_and_at_random(engine: OneModel, folder: str):
+    found = PictureOfSet(folder, (SIDE, SIDE), 1).run(engine, Task())
+    assert found.pixels.shape == (SIDE, SIDE, 3) and found.name == engine.images(folder).ids[1]
+    assert {PictureOfSet(folder, (SIDE, SIDE), -1, seed).run(engine, Task()).name for seed in range(30)} == set(engine.images(folder).ids)
+    with pytest.raises(InputError, match="images 0 to 2, not 7"):
+        PictureOfSet(folder, (SIDE, SIDE), 7).run(engine, Task())
+
+
+def test_a_swap_takes_an_image_of_another_concept(engine: OneModel, folder: str):
+    own = engine.images(folder).ids[0]
+    for seed in range(10):
+        found = CorruptPicture(RED, "swap", 1.0, folder, own, seed).run(engine, Task())
+        assert own not in found.name and found.name.startswith("swap with ")
+    middle = CorruptPicture(BLACK, "patch swap", 1.0, folder, own).run(engine, Task()).pixels
+    assert not middle[0, 0].any() and middle[SIDE // 2, SIDE // 2].any()
+    with pytest.raises(InputError, match="open images first"):
+        CorruptPicture(RED, "swap").run(engine, Task())
+    assert CorruptPicture(RED, "hue").run(engine, Task()).pixels[0, 0].argmax() == 1
+
+
+def test_stimuli_are_described_without_their_ground_and_drawn(engine: OneModel):
+    found = DescribeStimuli().run(engine, Task())
+    assert [part.name for part in found["curves"]][:3] == ["orientation", "radius", "length"]
+    assert not any(part.name.startswith("ground") for parts in found.values() for part in parts)
+    coverage, ink = InkOf(Stimulus("colours"), (SIDE, SIDE)).run(engine, Task())
+    assert coverage.shape == (SIDE, SIDE) and (coverage == 1).all() and ink.shape == (3,)

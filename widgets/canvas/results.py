@@ -1,0 +1,227 @@
+"""What the network makes of both drawings: classes, units of the layer, and what each part of each block carries of the difference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QComboBox, QLabel, QSplitter, QVBoxLayout, QWidget
+
+from widgets.canvas.live import LiveAnswers
+from widgets.theme import say
+from widgets.views.pair_bars import PairBars
+from widgets.views.part_bars import PartBars, Row
+from workbench.models.layer import Unit
+
+if TYPE_CHECKING:
+    from widgets.session import Session
+    from widgets.views.view import View
+
+UNITS = 8
+"""Units that are shown: those that differ most, where not several are selected."""
+NO_NETWORK = "Open a network (panel Model): what it makes of both drawings is shown here while you draw."
+NO_UNITS = "Here: the units of the selected layer, clean beside corrupt."
+NO_PARTS = "Here: how much of the difference between both drawings each part of the network carries."
+NO_DIFFERENCE = "Both drawings are the same. Change one of them: which parts carry the difference is shown here while you draw."
+NO_UNIT = "Select a unit: click one in the panel Neurons, or in the bars beside."
+
+
+class Results(QWidget):
+    """Follows the drawings while they are drawn; a click on a unit or a block selects it."""
+
+    def __init__(self, session: Session, parent: QWidget) -> None:
+        super().__init__(parent)
+        self.session = session
+        self.live = LiveAnswers(session, self)
+        self._rows: dict[str, Row] = {}
+        self._found: dict[str, Any] = {}  # what was answered last
+        self._units: tuple[int, ...] = ()
+        self._drawings: Mapping[str, str] = {}
+        self._build()
+        self.live.answered.connect(self._take_answer)
+        self.live.patched.connect(self._take_patched)
+        self.live.part_patched.connect(self._take_part)
+        self.live.failed.connect(self._take_failure)
+        session.model_changed.connect(lambda _card: self._on_network())
+        session.layer_changed.connect(lambda _name: self._on_layer())
+        session.unit_changed.connect(lambda _unit: self._on_unit())
+        session.selection_changed.connect(lambda _units: self._show_units())
+        self._on_network()
+
+    def _build(self) -> None:
+        self.classes, self.units, self.parts = PairBars(self), PairBars(self), PartBars(self)
+        self.classes.setAccessibleName("Classes of both drawings")
+        self.units.setAccessibleName("Units on both drawings")
+        self.units.setToolTip("Click a unit to look at it")
+        self.units.clicked.connect(self._pick_unit)
+        self.parts.clicked.connect(self._pick_block)
+        self.reads = QComboBox(self)
+        self.reads.setAccessibleName("What patching reads off")
+        self.reads.setToolTip("What is read off the patched runs: the logits of the two drawings' classes, or the selected unit")
+        self.reads.addItem("read off the classes", "classes")
+        self.reads.addItem("read off the selected unit", "unit")
+        self.reads.currentIndexChanged.connect(lambda _index: self._on_unit())
+        patching = QWidget(self)
+        column = QVBoxLayout(patching)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self.parts, 1)
+        column.addWidget(self.reads, 0, Qt.AlignmentFlag.AlignRight)
+        self.splitter = QSplitter(Qt.Orientation.Horizontal, self)
+        for widget in (self.classes, self.units, patching):
+            self.splitter.addWidget(widget)
+        self.splitter.setSizes([210, 210, 330])
+        self.said = QLabel(self, wordWrap=True)
+        self.said.setMargin(4)
+        self.said.hide()
+        whole = QVBoxLayout(self)
+        whole.setContentsMargins(0, 0, 0, 0)
+        whole.setSpacing(2)
+        whole.addWidget(self.said)
+        whole.addWidget(self.splitter, 1)
+
+    def show_pair(self, clean: np.ndarray, corrupt: np.ndarray, drawing: bool, told: Mapping[str, str]) -> None:
+        """Ask what the network does on two images.
+
+        Parameters
+        ----------
+        drawing
+            Whether more are about to come.
+        told
+            What stands on the canvases, in words, by side.
+        """
+        self._drawings = told
+        self.live.show(clean, corrupt, drawing)
+        if np.array_equal(clean, corrupt):
+            self._rows = {}
+            if self.session.model is not None:
+                self.parts.clear(NO_DIFFERENCE)
+
+    def _on_network(self) -> None:
+        model = self.session.model
+        self._rows, self._found = {}, {}
+        self.reads.setItemText(0, "read off the classes" if model is None or model.labels else "read off the output")
+        self._clear_results()
+        self._on_unit()
+
+    def _clear_results(self) -> None:
+        said = NO_NETWORK if self.session.model is None else "…"
+        self.classes.clear(said)
+        self.units.clear(NO_UNITS if self.session.model is None else "…")
+        self.parts.clear(NO_PARTS if self.session.model is None else NO_DIFFERENCE)
+        self.reads.setVisible(self.session.model is not None)
+
+    def _on_layer(self) -> None:
+        self._found = {}
+        self.live.again()
+
+    def _on_unit(self) -> None:
+        model = self.session.model
+        wanted = self.reads.currentData() == "unit" or (model is not None and not model.labels)
+        unit = self.session.unit if wanted else None
+        if unit != self.live.unit:
+            self._rows = {}
+            self.live.unit = unit
+        self._show_units()
+        self.live.again()
+        if self.reads.currentData() == "unit" and self.session.unit is None:
+            self.parts.clear(NO_UNIT)
+
+    def _take_answer(self, found: dict[str, Any]) -> None:
+        self._found = found
+        self._say("")
+        if found["classes"]:
+            self.classes.show_pairs(
+                found["classes"],
+                found["clean_classes"],
+                found["corrupt_classes"],
+                title="Likeliest classes",
+                whole=1.0,
+                write=lambda share: f"{100 * share:.1f} %",
+                made_from=self._origin(),
+            )
+        else:
+            self.classes.clear("This network has no classes: patching reads off the selected unit, or its output.")
+        self._show_units()
+
+    def _show_units(self) -> None:
+        if not self._found:
+            return
+        session, clean, corrupt = self.session, self._found["clean_units"], self._found["corrupt_units"]
+        if len(session.selection) > 1 and max(session.selection) < len(clean):
+            chosen = list(session.selection)[: 4 * UNITS]
+            title = f"Selected units of {session.layer}"
+        else:
+            apart = np.abs(clean - corrupt) if (clean != corrupt).any() else np.abs(clean)
+            chosen = np.argsort(-apart, kind="stable")[:UNITS].tolist()
+            title = f"Units of {session.layer} that differ most" if (clean != corrupt).any() else f"Most active units of {session.layer}"
+            if session.unit is not None and session.unit.index not in chosen and session.unit.index < len(clean):
+                chosen = [session.unit.index, *chosen[:-1]]
+        self._units = tuple(chosen)
+        marked = self._units.index(session.unit.index) if session.unit is not None and session.unit.index in self._units else -1
+        names = [str(unit) for unit in self._units]
+        made = self._origin(reduction="largest activation at any position")
+        self.units.show_pairs(names, clean[chosen], corrupt[chosen], title=title, marked=marked, made_from=made)
+
+    def _take_part(self, scores: dict[str, np.ndarray]) -> None:
+        """Show the scores of some blocks as they come."""
+        for block, values in scores.items():
+            if block in self._rows:
+                self._rows[block] = replace(self._rows[block], scores=values, old=False)
+        if self._rows:
+            shown = self.parts
+            shown.show_rows(list(self._rows.values()), title=shown.title, caption=shown.caption, made_from=shown.made_from)
+
+    def _take_patched(self, found: dict[str, Any]) -> None:
+        """Show all scores; those of blocks that were left out while something is drawn stay, and are shown as older."""
+        if found["alike"]:
+            self._rows = {}
+            self.parts.clear(f"Both drawings give the same {found['metric']}.")
+            return
+        rows = {}
+        for block, parts in zip(found["blocks"], found["parts"], strict=True):
+            before = self._rows.get(block)
+            scores = found["scores"].get(block)
+            rows[block] = Row(block, parts, before.scores if scores is None and before is not None else scores, scores is None)
+        self._rows = rows
+        title = "What each part of each block carries of the difference (denoise)"
+        caption = f"{found['metric']}: clean − corrupt {found['difference']:.3g}"
+        made = self._origin(metric=found["metric"], difference=found["difference"])
+        self.parts.show_rows(list(rows.values()), title=title, caption=caption, made_from=made)
+
+    def _take_failure(self, question: str, error: str) -> None:
+        if question == "patching":
+            self._rows = {}
+            self.parts.clear(error)
+        else:
+            self._say(error, wrong=True)
+
+    def _pick_unit(self, place: int) -> None:
+        if place < len(self._units):
+            unit = Unit(self.session.layer, self._units[place])
+            if len(self.session.selection) > 1 and unit.index in self.session.selection:
+                self.session.look_at(unit.index)
+            else:
+                self.session.select_unit(unit)
+
+    def _pick_block(self, block: str) -> None:
+        if block in self.session.layers:
+            self.session.select_layer(block)
+
+    def _origin(self, **more: object) -> dict[str, object]:
+        """Return the provenance of a figure: the network, and both drawings."""
+        session, model = self.session, self.session.model
+        of = {"model": model.ref, "weights": model.weight_hash, "layer": session.layer} if model is not None else {}
+        address = replace(session.addresses.selected(), view="patching_canvas")
+        return {**of, "drawings": dict(self._drawings), "address": str(address), **more}
+
+    def _say(self, text: str, wrong: bool = False) -> None:
+        say(self.said, text, wrong)
+        self.said.setVisible(bool(text))
+
+    def views(self) -> list[View]:
+        """Return those that show something."""
+        return [view for view in (self.classes, self.units, self.parts) if view.data()]

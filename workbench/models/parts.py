@@ -1,0 +1,118 @@
+"""The blocks that everything passes through, and the parts each is put together from.
+
+A block that everything passes through carries all of a difference between two images: patching it as a whole says nothing. What can be
+asked is which of its parts carries it: which branch of a concatenation, or what is added to a stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from torch import fx
+
+from workbench.input_error import InputError
+from workbench.models.affine import before_activation
+from workbench.models.capture import batch_of, kind
+from workbench.models.layer import Unit
+from workbench.models.nearest_source import nearest_source
+from workbench.models.patching import Patch, patches_of
+
+if TYPE_CHECKING:
+    from workbench.models.traced_model import TracedModel
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """A layer that everything passes through.
+
+    Attributes
+    ----------
+    parts
+        What it is put together from, in order: all of one layer, or some units of the block.
+    """
+
+    layer: str
+    parts: tuple[Patch, ...]
+
+
+def passed_by_all(model: TracedModel) -> list[str]:
+    """Return the layers that everything passes through, from early to late: what a layer-by-layer answer is about.
+
+    Raises
+    ------
+    InputError
+        When there is none.
+    """
+    found: list[str] = []
+    at: str | None = nearest_source(model.graph, before_activation(model.graph, Unit(model.layer(model.graph.output).name, 0)).layer)
+    while at is not None:
+        if at not in model.layers:  # named, but not told apart into units
+            at = nearest_source(model.graph, at)
+            continue
+        layer = model.layer(at)
+        if len(layer.positions) and layer.units > 1:
+            found.append(layer.name)
+        above = None
+        for unit in (0, layer.units - 1):  # branches of a concatenation: what all of them pass through
+            before = before_activation(model.graph, Unit(layer.name, unit))
+            above = _common(model, above, nearest_source(model.graph, before.layer))
+        at = above
+    if not found:
+        raise InputError("the network has no layer that everything passes through")
+    return found[::-1]
+
+
+def _common(model: TracedModel, one: str | None, other: str | None) -> str | None:
+    """Return the earlier of two layers."""
+    if one is None or other is None:
+        return one or other
+    return model.graph.sort([one, other])[0]
+
+
+def blocks_with_parts(model: TracedModel, most: int) -> list[Block]:
+    """Return the blocks that have parts, from early to late, evenly over all where there are more than so many.
+
+    Raises
+    ------
+    InputError
+        When no block has parts: in a plain chain each layer carries everything.
+    """
+    names = passed_by_all(model)
+    stream = {model.graph.node(name) for name in names}
+    blocks = [Block(name, tuple(parts)) for name in names if (parts := _parts(model, name, stream))]
+    if not blocks:
+        raise InputError("no layer that everything passes through is put together from parts; patch units or places")
+    return spread(blocks, most)
+
+
+def _parts(model: TracedModel, name: str, stream: set[fx.Node]) -> list[Patch]:
+    """Return branches of a concatenation, or what is added to the stream."""
+    node = model.graph.node(name)
+    if kind(node) == "cat":
+        try:
+            return patches_of(model, name, "branch")
+        except InputError:  # of places, not of units
+            return []
+    while kind(node) != "add" and len(node.all_input_nodes) == 1:  # a non-linearity behind the sum
+        if node.all_input_nodes[0] in stream:
+            return []
+        node = node.all_input_nodes[0]
+    if kind(node) != "add":
+        return []
+    known = model.graph.capture.names
+    added = [read for read in node.all_input_nodes if read in known and read not in stream and batch_of(read) is not None]
+    alone = len(added) == 1 and not stream.intersection(node.all_input_nodes)  # with a constant, such as a position
+    return [] if alone else [Patch(known[read][0], known[read][0]) for read in added]
+
+
+def spread(things: Sequence[T], number: int) -> list[T]:
+    """Return so many, evenly over all of them."""
+    if number >= len(things):
+        return list(things)
+    step = (len(things) - 1) / max(1, number - 1)
+    return [things[place] for place in dict.fromkeys(round(at * step) for at in range(number))]
