@@ -192,7 +192,7 @@ def window_commands(window: MainWindow) -> list[Command]:
                 f"view.panel.{id}",
                 entry.title,
                 lambda id=id: window.toggle_dock(id),
-                f"{entry.help} The shortcut opens the panel and gives it the keyboard; once more closes it." if number <= 20 else entry.help,
+                entry.help + (" The shortcut opens the panel and gives it the keyboard; once more closes it." if number <= 20 else ""),
                 "View/Panels",
                 f"{('Ctrl', 'Ctrl+Alt')[(number - 1) // 10]}+{number % 10}" if number <= 20 else "",
                 checked=lambda id=id: window.docks.is_visible(id),
