@@ -98,9 +98,9 @@ def test_only_light_imports_before_the_window_shows():
 
 def test_every_dock_is_reached_by_its_number(make_window, qtbot):
     window = make_window()
-    for number, id in enumerate(PANELS, 1):
+    for number, id in enumerate(list(PANELS)[:20], 1):
         held = CONTROL if number <= 10 else CONTROL | Qt.KeyboardModifier.AltModifier
-        key = Qt.Key(Qt.Key.Key_0 + (number % 10 if number <= 10 else number - 10))
+        key = Qt.Key(Qt.Key.Key_0 + number % 10)
         QTest.keyClick(window, key, held)
         assert window.docks.current() is not None, f"Ctrl+{number} gives the keyboard to nothing in {id}"
         assert window.docks.current().id == id
@@ -108,6 +108,7 @@ def test_every_dock_is_reached_by_its_number(make_window, qtbot):
     assert not window.docks.is_visible(id)  # once more closes it
     QTest.keyClick(window, key, held)
     assert window.docks.is_visible(id)
+    assert not any(window.registry.find(f"view.panel.{id}").shortcut for id in list(PANELS)[20:])
 
 
 def test_f6_goes_round(make_window, qtbot):
