@@ -18,6 +18,7 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QMainWindow,
+    QTabBar,
     QTabWidget,
     QToolButton,
     QVBoxLayout,
@@ -218,8 +219,8 @@ class Docks(QObject):
         for area, group in groups.items():
             for dock in group[1:]:
                 self._window.tabifyDockWidget(anchors[area], dock)
-        for dock in self._docks.values():
-            dock.show()
+        for id, dock in self._docks.items():
+            dock.setVisible(self.entries[id].open)
         for anchor in anchors.values():
             anchor.raise_()
         self._resize_areas()
@@ -305,6 +306,9 @@ class Docks(QObject):
                 panel.restore_state(states[id])
 
     def _see_what_is_visible(self, _visible: bool = True) -> None:
+        for bar in self._window.findChildren(QTabBar, options=Qt.FindChildOption.FindDirectChildrenOnly):
+            bar.setElideMode(Qt.TextElideMode.ElideNone)  # titles that are cut to a letter name nothing
+            bar.setUsesScrollButtons(True)
         if not self._started:
             return
         for id, dock in self._docks.items():

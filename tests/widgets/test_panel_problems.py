@@ -76,8 +76,8 @@ def test_choosing_a_row_shows_its_page(panel):
     assert text.startswith("7.10  How sparse are the weights between neighbouring layers?\n")
     assert "printed as 7.1\n" in text and "B: medium" in text
     assert problems.find("7.10").text in text and "Panels  Weights" in text
-    panel.select("7.6")
-    assert "Not built yet: patching canvas." in panel.page.text.toPlainText()
+    panel.select("7.12")
+    assert "Not built yet: attention." in panel.page.text.toPlainText()
     panel.field.setText("phase")
     panel.select("7.2")
     assert len(shown(panel)) == 18, "filters that hide it are taken away"
@@ -162,16 +162,16 @@ def test_starting_opens_what_is_built_and_names_what_is_not(panel, session, qtbo
     wanted, said = [], []
     session.panels_wanted.connect(wanted.append)
     session.message.connect(lambda message: said.append((message.level, message.text)))
-    panel.select("7.6")
+    panel.select("7.12")
     qtbot.mouseClick(panel.page.start, Qt.MouseButton.LeftButton)
-    assert wanted == [("circuit_graph", "inspector", "model_loader")]
-    assert said == [("info", "Problem 7.6: not built yet: patching canvas.")]
-    assert session.project.problems["7.6"].status == "started"
+    assert wanted == [("inspector", "model_loader")]
+    assert said == [("info", "Problem 7.12: not built yet: attention.")]
+    assert session.project.problems["7.12"].status == "started"
     session.undo_stack.undo()
     assert session.project.problems == {}
     panel.page.edit("status", "answered")
-    panel.start_problem("7.6")
-    assert session.project.problems["7.6"].status == "answered", "starting again does not reset it"
+    panel.start_problem("7.12")
+    assert session.project.problems["7.12"].status == "answered", "starting again does not reset it"
 
 
 def test_starting_a_problem_that_is_not_there_says_which_there_are(panel, session):
@@ -208,10 +208,12 @@ def test_starting_in_the_window_brings_the_panels_to_the_front(make_window, qtbo
     window = make_window()
     for id in ("inspector", "model_loader"):
         window.docks.close(id)
+    window.show_problem("7.2")
+    assert all(window.docks.is_visible(id) for id in ("neuron_grid", "inspector", "model_loader"))
+    assert "not built yet: attention" in window.messages.messages[-1].text
+    assert window.docks.panel("problems").current().number == "7.2"
     window.show_problem("7.6")
-    assert all(window.docks.is_visible(id) for id in ("circuit_graph", "inspector", "model_loader"))
-    assert "not built yet: patching canvas" in window.messages.messages[-1].text
-    assert window.docks.panel("problems").current().number == "7.6"
+    assert window.docks.is_visible("scrubbing"), "a panel that is closed at first"
     window.session.set_modified(False)
 
 

@@ -25,12 +25,16 @@ class Entry:
         Where it stands at first.
     help
         One or two sentences: what it shows and what one does in it.
+    open
+        Whether its dock is open at first; the others are opened by menu, number or palette, or by what leads to them. More tabs than can
+        be read side by side help nobody.
     """
 
     target: str
     title: str
     area: Area
     help: str
+    open: bool = True
 
 
 PANELS: dict[str, Entry] = {
@@ -70,18 +74,21 @@ PANELS: dict[str, Entry] = {
         "Training",
         "centre",
         "Train a network with a recipe and watch its curves; pause it, and go on with it after the window was closed or killed.",
+        open=False,
     ),
     "generate": Entry(
         "generate:GeneratePanel",
         "Generate",
         "centre",
         "Draw images from prompts with the open diffusion network, and step through how each came to be.",
+        open=False,
     ),
     "compare": Entry(
         "compare:ComparePanel",
         "Compare",
         "centre",
         "Up to six pinned units side by side on the same scales: different ones, or one in several networks or checkpoints.",
+        open=False,
     ),
     "weights": Entry(
         "weights:WeightsPanel",
@@ -94,12 +101,14 @@ PANELS: dict[str, Entry] = {
         "Motifs",
         "centre",
         "Patterns of weights that return in the whole network, beside how many shuffled weights have. Open one as a circuit.",
+        open=False,
     ),
     "families": Entry(
         "families:FamiliesPanel",
         "Families",
         "centre",
         "Units that are one another turned, mirrored, scaled or recoloured, in any layer, beside networks that learned nothing.",
+        open=False,
     ),
     "circuit_graph": Entry(
         "circuit_graph:CircuitGraphPanel",
@@ -112,6 +121,7 @@ PANELS: dict[str, Entry] = {
         "Evidence",
         "centre",
         "What is known of a unit as a detector: seven pieces of evidence beside their nulls, and a screen to label pictures blind.",
+        open=False,
     ),
     "tuning": Entry(
         "tuning:TuningPanel",
@@ -130,6 +140,7 @@ PANELS: dict[str, Entry] = {
         "Mixtures",
         "centre",
         "Which units of a layer mix several things, and what each of these is made of; directions and autoencoder latents as units.",
+        open=False,
     ),
     "patching_canvas": Entry(
         "patching_canvas:PatchingCanvasPanel",
@@ -142,18 +153,21 @@ PANELS: dict[str, Entry] = {
         "Patching",
         "centre",
         "Which parts of a network carry the difference between two images: layers, channels, positions, paths; beside unrelated images.",
+        open=False,
     ),
     "scrubbing": Entry(
         "scrubbing:ScrubbingPanel",
         "Scrubbing",
         "centre",
         "What units are claimed to compute from what, as a tree; tested by resampling all that should not matter, beside rivals and nulls.",
+        open=False,
     ),
     "phase_change": Entry(
         "phase_change:PhaseChangePanel",
         "Training time",
         "centre",
         "A network at every moment of its training: drag the slider and all panels follow; see whether units form abruptly or gradually.",
+        open=False,
     ),
 }
 """Panel id -> entry. The order gives the shortcuts Ctrl+1 to Ctrl+9, Ctrl+0, then the same with Ctrl+Alt (none to the rest), and the
