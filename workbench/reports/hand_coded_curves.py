@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from workbench.analyses.analysis import Result
 
 IMAGES: dict[bool, dict[str, Any]] = {
-    True: {"images": 384, "fit_images": 128, "shuffles": 5},
+    True: {"images": 1536, "fit_images": 256, "shuffles": 5},
     False: {"images": 2048, "fit_images": 512, "shuffles": 20},
 }
 """Of the measurement of what is recovered: quick, full."""
