@@ -61,7 +61,7 @@ def found(request: RunAnalysis, exact: int | None = None) -> Result:
     summary = {
         "layers": layers, "part": part, "corruption": "a drawn pair" if drawn else asked["corruption"], "drawn": drawn,
         "metric": "logit of it", "put": asked["put"], "through": asked.get("through", ""), "names": names,
-        "in_layer": [6] * len(layers), "pairs": 1 if drawn else 32, "left_out": 0 if drawn else 2,
+        "in_layer": [6] * len(layers), "pairs": 1 if drawn else 32, "left_out": 0 if drawn else 2, "no_number": 0, "without": {}, "grids": [(2, 3)] * len(layers),
         "joint": [joint] if exact is None else [], "incomplete": exact is not None, "exact": exact,
     }  # fmt: skip
     provenance = {"model": request.model, "weights": "abc", "images": request.images}

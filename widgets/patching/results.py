@@ -226,7 +226,7 @@ class PatchingResults(QWidget):
         cells = [(at, cell) for at, cell in here if cell is not None]
         if not cells:
             return
-        values = np.full((max(cell[0] for _, cell in cells) + 1, max(cell[1] for _, cell in cells) + 1), np.nan)
+        values = np.full(tuple(self.result.summary["grids"][layer]), np.nan)  # a region leaves the cells outside it empty
         for at, cell in cells:
             values[cell] = self._known[at]
         name = self.result.summary["layers"][layer]

@@ -281,7 +281,9 @@ class PatchingSettings(QWidget):
             given["against"] = self.against
         given["through"] = self.through
         asked |= {name: line.text().strip() for name, line in given.items() if not line.isHidden() and line.text().strip()}
-        if self.through.text().strip() and self.hold.text().strip():
+        if self.hold.text().strip():
+            if not self.through.text().strip():
+                raise ValueError("Layers are held on the way to a receiver: write it into Through, or empty Past.")
             asked["hold"] = [name.strip() for name in self.hold.text().split(",") if name.strip()]
         return asked | ({"twin": True} if self.twin.isChecked() else {})
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from workbench.rank_correlation import rank_correlation
+
 if TYPE_CHECKING:
     from workbench.analyses.analysis import Result
 
@@ -44,13 +46,7 @@ def null_words(result: Result) -> str:
 
 def agreement(one: np.ndarray, other: np.ndarray) -> float | None:
     """Return Spearman's rank correlation of what is known of both; None for fewer than three."""
-    known = np.isfinite(one) & np.isfinite(other)
-    if known.sum() < 3:
-        return None
-    ranks = [values[known].argsort().argsort() for values in (one, other)]
-    if min(np.ptp(one[known]), np.ptp(other[known])) < ALIKE:
-        return None
-    return float(np.corrcoef(*ranks)[0, 1])
+    return rank_correlation(one, other, ALIKE)
 
 
 def about(result: Result) -> str:
@@ -59,6 +55,10 @@ def about(result: Result) -> str:
     through = f" through {told['through']}" if told["through"] else ""
     shown = "this pair" if told["drawn"] else f"{told['pairs']} pairs"
     read = f"Read: {told['metric']}, {shown}" + (f", {told['left_out']} that hardly differ left out" if told["left_out"] else "")
+    if told["no_number"]:
+        read += f", {told['no_number']} of which it is no number"
+    if told["without"]:
+        read += f"; not on the way, left out: {', '.join(told['without'])}"
     if told["incomplete"]:
         return f"{_so_far(result)} {read}."
     fewer = [row for row in told["joint"] if len(row["parts"]) < row["of"] and row["together"] is not None]

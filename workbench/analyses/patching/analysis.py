@@ -16,8 +16,8 @@ from workbench.analyses.patching.findings import findings
 from workbench.analyses.patching.metric import Metric, MetricOf
 from workbench.analyses.patching.pairs import Pairs, draw_pairs, drawn_pair
 from workbench.analyses.patching.parts import Part, in_graph, parts_of, reading
-from workbench.analyses.patching.scores import oriented, scored
-from workbench.analyses.patching.sweep import RANDOM, Steps, Sweep
+from workbench.analyses.patching.scores import differing, oriented, scored
+from workbench.analyses.patching.sweep import Steps, Sweep
 from workbench.analyses.unit_activations import Box
 from workbench.bootstrap import first_half, ratio_of_means
 from workbench.classes import classes_of, has_classes
@@ -25,7 +25,7 @@ from workbench.direction_set import find_directions
 from workbench.finite import plain
 from workbench.images.image_set import load_images
 from workbench.input_error import InputError
-from workbench.models.patching import Patch, Patcher
+from workbench.models.patching import NoWay, Patch, Patcher, grid_of
 from workbench.models.path_patching import PathPatcher, place_of
 from workbench.task import Task
 
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 Arrays = dict[str, npt.NDArray[Any]]
 HALVES, BOOTSTRAP, OTHERS = 10, 11, 12
 """What random numbers are drawn for, each from a stream of its own (`pairs` has others)."""
-LEAST = 0.05
-"""Part of the median difference between two runs of a pair below which a pair says nothing."""
 SHOWN = 40
 """Patches named in the summary."""
 
@@ -55,13 +53,15 @@ class ActivationPatching(Analysis):
     exactly. With `put` ``mean`` or ``zero`` the direction noise puts the layer's mean over the clean images, or 0, instead.
 
     With `through` it is path patching (Goldowsky-Dill et al. 2023): of what a part changes only what that receiver hears counts, and with
-    `hold` only what gets there past some layers. The score is still a part of the whole difference.
+    `hold` only what gets there past some layers. The score is still a part of the whole difference. Layers without such a way, or behind
+    what is read, are left out; the summary says which and why (``without``).
 
     Attribution patching, the first-order estimate, comes first, for all parts; then every part exactly. Of the layers' parts the `top` best
     of one half of the pairs (by the concept of the clean image) are patched together on the other half, beside the sum of what each gives
-    alone there and as many parts at random. In *unaligned* pairs, the null, the part comes from the clean image of another pair, of a third
-    class where there is one; with `twin` a network of random weights is patched as well. Intervals are of 95 %, by bootstrap over concepts.
-    Pairs whose two runs differ by less than 5 % of the median pair are left out and counted.
+    alone there and as many of the other parts at random: at most half of a layer's parts, so that there are as many others. In *unaligned*
+    pairs, the null, the part comes from the clean image of another pair, of a third class where there is one; with `twin` a network of
+    random weights is patched as well. Intervals are of 95 %, by bootstrap over concepts. Pairs whose two runs differ by less than 5 % of
+    the median pair are left out and counted (``left_out``), and so are those of which the metric is no number (``no_number``).
 
     With `clean_file` and `corrupt_file` the one pair of these two images is patched: there are no intervals and no halves then, the best
     are patched together where they were chosen, and the null are the activations of 4 random images of the set, which come last.
@@ -94,7 +94,7 @@ class ActivationPatching(Analysis):
     """
 
     title: ClassVar[str] = "Activation patching"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     needs_images: ClassVar[bool] = True
 
     layers: tuple[str, ...] = Field(
@@ -134,7 +134,7 @@ class ActivationPatching(Analysis):
         default="resample", description="What noise puts: the corrupt run's activation, the clean images' mean, or 0."
     )
     pairs: int = Field(default=64, ge=8, le=100_000, description="Pairs of images.")
-    top: int = Field(default=10, ge=1, description="Parts of a layer patched together.")
+    top: int = Field(default=10, ge=1, description="Parts of a layer patched together; at most half of them, beside as many others.")
     twin: bool = Field(default=False, description="Patch a network of random weights, too, as a null.")
     seed: int = Field(default=0, ge=0, lt=2**31, description="Of pairs, halves, bootstrap and the random network.")
 
@@ -188,14 +188,15 @@ class ActivationPatching(Analysis):
             layers = (reading(model, self.directions),)
         metric = self._metric(model)
         parts = parts_of(model, layers, self.part, self.region, self.families)
-        patchers = self._patchers(model, list(parts), metric.target)
+        patchers, without = self._patchers(model, list(parts), metric.target)
+        parts = {patcher.layer.name: parts[patcher.layer.name] for patcher in patchers}
         task.step(0, 0, note="reading the pairs")
         pairs, classes = self._pairs(model, images)
         concept = images.concepts
         groups = np.unique([concept[index] for index in pairs.indices.tolist()], return_inverse=True)[1]
         swaps = self.drawn or self.corruption == "swap"
         sweep = Sweep(model, metric, patchers, list(parts.values()), pairs, classes, swaps, self.put)
-        told = self._about(parts, pairs, metric, model)
+        told = self._about(parts, pairs, metric, model) | {"without": without}
 
         def show() -> dict[str, Result]:
             arrays, summary = self._so_far(sweep.found, pairs, told)
@@ -205,6 +206,7 @@ class ActivationPatching(Analysis):
         if self.put == "mean":
             sweep.average(steps)
         sweep.attribute(steps)
+        self._known(sweep.found["whole"], groups, metric)  # pairs without a difference are refused before the long part
         if pairs.drawn:  # the null takes longer than the scores themselves
             sweep.run(steps, ("denoise", "noise"))
             sweep.run(steps, ("unaligned",))
@@ -213,7 +215,7 @@ class ActivationPatching(Analysis):
         found = dict(sweep.found)
         if self.twin:
             other = model.twin(self.seed)
-            twins = self._patchers(other, list(parts), metric.target)
+            twins, _ = self._patchers(other, list(parts), metric.target)
             random = Sweep(other, self._metric(other), twins, sweep.parts, pairs, classes, swaps, "resample", showing=False)
             random.run(steps, ("denoise",))
             found |= {"twin": random.found["denoise"], "twin_whole": random.found["whole"]}
@@ -226,6 +228,7 @@ class ActivationPatching(Analysis):
         chosen, held = (known, known) if pairs.drawn else (known & half, known & ~half)
         joint = self._joint(sweep, arrays["layer"], found, turned, (chosen, held), groups, steps)
         summary = told | self._counted(found["whole"], known) | {"joint": joint, "incomplete": False}
+        summary["no_number"] = int((~np.isfinite(found["whole"])).sum())
         summary |= findings(arrays, len(parts), groups[known])
         return arrays, summary | {"patches": self._table(told["names"], told["layers"], arrays)}
 
@@ -236,13 +239,27 @@ class ActivationPatching(Analysis):
             return MetricOf.of_texts(model, self.text, self.against_text)
         return MetricOf.of_classes(model, self.metric, self.of_class, self.against if self.metric == "logit difference" else "")
 
-    def _patchers(self, model: TracedModel, layers: Sequence[str], target: str) -> list[Patcher | PathPatcher]:
-        if not self.through:
-            if self.hold:
-                raise InputError("layers are held on the way to a receiver; give what is patched through, too")
-            return [Patcher(model, name, target) for name in layers]
-        receiver = place_of(model, self.through)
-        return [PathPatcher(model, name, receiver, target, self.hold) for name in layers]
+    def _patchers(self, model: TracedModel, layers: Sequence[str], target: str) -> tuple[list[Patcher | PathPatcher], dict[str, str]]:
+        """Return a patcher for each layer that has a way to what is read or to the receiver, and why the others have none.
+
+        Raises
+        ------
+        InputError
+            When none has.
+        """
+        if self.hold and not self.through:
+            raise InputError("layers are held on the way to a receiver; give what is patched through, too")
+        receiver = place_of(model, self.through) if self.through else None
+        found: list[Patcher | PathPatcher] = []
+        without: dict[str, str] = {}
+        for name in layers:
+            try:
+                found.append(Patcher(model, name, target) if receiver is None else PathPatcher(model, name, receiver, target, self.hold))
+            except NoWay as error:
+                without[name] = str(error)
+        if not found:
+            raise NoWay(next(iter(without.values())))
+        return found, without
 
     def _pairs(self, model: TracedModel, images: ImageSet) -> tuple[Pairs, npt.NDArray[np.int64]]:
         """Return the pairs, and the class of each image of the set where it says one (-1 where not; empty where no image has one)."""
@@ -256,11 +273,15 @@ class ActivationPatching(Analysis):
 
     def _known(self, whole: npt.NDArray[np.float64], groups: npt.NDArray[np.integer], metric: MetricOf) -> npt.NDArray[np.bool_]:
         """Tell which pairs differ enough to say something; InputError when these are too few."""
-        middle = float(np.median(np.abs(whole)))
-        known: npt.NDArray[np.bool_] = np.abs(whole) >= LEAST * middle if middle > 0 else np.zeros(len(whole), bool)
+        known, finite = differing(whole), np.isfinite(whole)
+        if self.drawn and not finite.all():
+            raise InputError(f"the {metric.words} is no number on this pair; open the network in fp32, or read something else")
         if self.drawn and not known.all():
             raise InputError(f"the two images do not differ in the {metric.words}; draw another pair, or read something else")
         if not self.drawn and (known.sum() < 8 or len(np.unique(groups[known])) < 2):
+            if not finite.all():
+                none = f"{int((~finite).sum())} of {len(whole)} pairs"
+                raise InputError(f"the {metric.words} is no number in {none}; open the network in fp32, or read something else")
             raise InputError(f"only {int(known.sum())} of {len(whole)} pairs differ in the {metric.words}; choose another corruption")
         return known
 
@@ -276,6 +297,7 @@ class ActivationPatching(Analysis):
             "through": self.through,
             "names": [patch.name for each in parts.values() for patch in each],
             "in_layer": [len(each) for each in parts.values()],
+            "grids": [(grid_of(model.layer(name), model.preprocessing.size) or (0, 0, 0))[1:] for name in parts],
         }
         if self.part == "direction":
             labels = next(known for known in model.directions if known.name == self.directions).labels
@@ -284,13 +306,13 @@ class ActivationPatching(Analysis):
 
     def _counted(self, whole: npt.NDArray[np.float64], known: npt.NDArray[np.bool_]) -> dict[str, Any]:
         difference = plain(float(whole[known].mean())) if known.any() else None
-        return {"pairs": int(known.sum()), "left_out": int((np.isfinite(whole) & ~known).sum()), "clean_minus_corrupt": difference}
+        left_out = int((np.isfinite(whole) & ~known).sum())
+        return {"pairs": int(known.sum()), "left_out": left_out, "no_number": 0, "clean_minus_corrupt": difference}
 
     def _so_far(self, found: Mapping[str, npt.NDArray[Any]], pairs: Pairs, told: Mapping[str, Any]) -> tuple[Arrays, dict[str, Any]]:
         """Return what was found so far, without intervals, halves and joint effects."""
         found = oriented(found, pairs.drawn)
-        known = np.isfinite(found["whole"])
-        known &= np.abs(found["whole"]) >= LEAST * np.median(np.abs(found["whole"][known])) if known.any() else known
+        known = differing(found["whole"])
         arrays = self._arrays(found, pairs, told, known, None)
         arrays["half"] = np.zeros(int(known.sum()), bool)
         summary = dict(told) | self._counted(found["whole"], known) | {"joint": [], "findings": [], "incomplete": True}
@@ -344,7 +366,8 @@ class ActivationPatching(Analysis):
             if len(patches) < 2 or not held.any() or not chosen.any():
                 continue
             rows = np.flatnonzero(layer == place)
-            order = np.argsort(-found["denoise"][rows][:, chosen].mean(1), kind="stable")[: self.top]
+            best = min(self.top, len(patches) // 2)  # as many others must be left
+            order = np.argsort(-found["denoise"][rows][:, chosen].mean(1), kind="stable")[:best]
             random = np.random.default_rng([self.seed, OTHERS, place])
             values = sweep.together(place, order.tolist(), np.flatnonzero(held), random, steps)
             values = {name: each * (turned[:1] if self.drawn else turned[held]) for name, each in values.items()}
@@ -362,7 +385,7 @@ class ActivationPatching(Analysis):
                     "together_high": plain(score.high),
                     "sum_of_singles": plain(alone),
                     "random_largest": plain(float((values["random"].mean(1) / whole.mean()).max())),
-                    "random_draws": RANDOM,
+                    "random_draws": len(values["random"]),
                     "unaligned": plain(float(np.max(strange))),
                     "held_out": not self.drawn,
                 }

@@ -11,9 +11,9 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from workbench.circuit import units_of
 from workbench.classes import has_classes
 from workbench.input_error import InputError
+from workbench.models.layer import units_of
 
 if TYPE_CHECKING:
     from workbench.models.layer import Layer

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import combinations
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -28,7 +30,7 @@ TOGETHER = 4
 EVERY = 0.3
 """Seconds between two partial results."""
 RANDOM = 8
-"""Draws of as many parts at random, beside the best ones."""
+"""Draws of as many other parts at random, beside the best ones; all there are where these are fewer."""
 
 
 class Steps:
@@ -228,11 +230,15 @@ class Sweep:
         Returns
         -------
         dict
-            float64: ``together`` ``i`` and ``random`` ``draw i``, m - m_corrupt of the chosen parts and of as many others; ``unaligned``
-            ``i``, or a column for each unrelated image beside a pair that was drawn.
+            float64: ``together`` ``i`` and ``random`` ``draw i``, m - m_corrupt of the chosen parts and of as many of the others, none of
+            them among the chosen; ``unaligned`` ``i``, or a column for each unrelated image beside a pair that was drawn.
         """
         patcher, patches = self.patchers[place], self.parts[place]
-        others = [random.choice(len(patches), len(chosen), replace=False).tolist() for _ in range(RANDOM)]
+        rest = np.setdiff1d(np.arange(len(patches)), chosen)
+        if math.comb(len(rest), len(chosen)) <= RANDOM:
+            others = [list(each) for each in combinations(rest.tolist(), len(chosen))]
+        else:
+            others = [random.choice(rest, len(chosen), replace=False).tolist() for _ in range(RANDOM)]
         rows_of = [joined([patches[at] for at in each]) for each in (chosen, *others)]
         found: dict[str, list[Array]] = {"together": [], "random": [], "unaligned": []}
         for at in range(0, len(pairs), TOGETHER):
