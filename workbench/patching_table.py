@@ -53,6 +53,11 @@ def rows_of(result: Result) -> list[Row]:
     return found
 
 
+def numbers_in(name: str) -> tuple[tuple[int, int | str], ...]:
+    """Return a key that sorts names as one counts: ``mixed4a:2`` before ``mixed4a:10``."""
+    return tuple((0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"([0-9]+)", name) if part)
+
+
 def columns_of(result: Result) -> dict[str, list[Any]]:
     """Return the table by columns: what each patch is, its scores (None for what is not known), and whether it was patched exactly."""
     rows, labels = rows_of(result), result.summary.get("labels") or []

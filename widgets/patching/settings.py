@@ -27,6 +27,7 @@ from workbench.owner import listed_of
 if TYPE_CHECKING:
     from widgets.session import Session
     from workbench.jobs.job import JobEvent
+    from workbench.models.layer import Layer
 
 SOURCES = {"set": "images of the set", "drawn": "the drawn pair"}
 CORRUPTIONS = {
@@ -185,7 +186,22 @@ class PatchingSettings(QWidget):
             self.metric.setCurrentIndex(self.metric.findData("similarity" if "text" in session.model.further else "unit"))
         elif session.model is not None and self.metric.currentData() == "similarity":
             self.metric.setCurrentIndex(0)
+        self._offer_parts(layers)
+        self._ask_directions()
         self._arrange()
+
+    def _offer_parts(self, layers: list[Layer]) -> None:
+        """Offer what the network has: branches need concatenations, heads attention."""
+        for kind in ("branch", "head"):
+            place = self.part.findData(kind)
+            there = not layers or bool(sensible_layers(layers, kind))
+            item = self.part.model().item(place)
+            item.setEnabled(there)
+            item.setToolTip(PARTS[kind][1] if there else f"This network has no {PARTS[kind][0]}")
+
+    def _ask_directions(self) -> None:
+        if self.kind == "direction":
+            self._session.relay.submit(ListDirections(), self._take_directions)
 
     def _on_pair(self, pair: object) -> None:
         if pair is not None:
@@ -194,18 +210,19 @@ class PatchingSettings(QWidget):
 
     def _on_part(self, _index: int) -> None:
         self.layers.suggest(sensible_layers(list(self._session.layers.values()), self.kind))
-        if self.kind == "direction":
-            self._session.relay.submit(ListDirections(), self._take_directions)
+        self._ask_directions()
         self._arrange()
 
     def _take_directions(self, event: JobEvent) -> None:
+        """Offer the sets that fit the network that is open now; what was chosen stays if it is among them."""
+        if event.state == "failed":
+            self._session.report(event.error)
         if event.state == "done":
-            model = self._session.model
-            layers = [] if model is None else list(self._session.layers)
+            names = [card.name for card in event.result if card.layer in self._session.layers]
             before = self.directions.currentText()
             self.directions.clear()
-            self.directions.addItems([card.name for card in event.result if card.layer in layers])
-            if before:
+            self.directions.addItems(names)
+            if before in names:
                 self.directions.setCurrentText(before)
 
     def families_given(self) -> dict[str, str]:
@@ -268,6 +285,8 @@ class PatchingSettings(QWidget):
                 raise ValueError("This investigation has no family of the open network: select units in the panel Neurons and make one.")
         elif part == "direction":
             asked["directions"] = self.directions.currentText().strip()
+            if not asked["directions"]:
+                raise ValueError("There are no directions of the open network yet: make some in the panel Mixtures, or name a set.")
         else:
             asked["layers"] = self.layers.chosen
             if not asked["layers"]:
