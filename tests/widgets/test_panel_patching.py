@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import csv
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, QPointF, QRectF, Qt
+from PySide6.QtWidgets import QFileDialog
 
 from tests.widgets.conftest import CARD
 from widgets.panels.patching import PatchingPanel
 from widgets.patching.layer_choice import sensible_layers
 from widgets.patching.settings import read_region
-from widgets.patching.words import about
+from widgets.patching.words import about, noise_words, null_words
 from workbench.analyses.analysis import Result
 from workbench.direction_set import DirectionCard
 from workbench.image_pair import ImagePair
@@ -62,6 +65,7 @@ def found(request: RunAnalysis, exact: int | None = None) -> Result:
         "layers": layers, "part": part, "corruption": "a drawn pair" if drawn else asked["corruption"], "drawn": drawn,
         "metric": "logit of it", "put": asked["put"], "through": asked.get("through", ""), "names": names,
         "in_layer": [6] * len(layers), "pairs": 1 if drawn else 32, "left_out": 0 if drawn else 2,
+        "unrelated": {"images": 3, "other_classes": True} if drawn else None, "apart": True,
         "no_number": 0, "without": {}, "grids": [(2, 3)] * len(layers),
         "joint": [joint] if exact is None else [], "incomplete": exact is not None, "exact": exact,
     }  # fmt: skip
@@ -260,6 +264,9 @@ def test_figures_and_table_are_written_and_parquet_says_what_it_needs(panel, run
     panel.write_table(str(tmp_path / "table.csv"))
     lines = list(csv.DictReader((tmp_path / "table.csv").open()))
     assert len(lines) == 12 and lines[7]["name"] == f"{ACT}:1" and lines[7]["unit"] == "1"
+    origin = json.loads((tmp_path / "table.json").read_text())
+    assert origin["weights"] == "abc" and origin["parameters"]["part"] == "unit" and origin["summary"]["metric"] == "logit of it"
+    assert {path.name for path in tmp_path.glob("*table*")} == {"table.csv", "table.json"}
     said = []
     session.message.connect(lambda message: said.append(message.text))
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
@@ -275,11 +282,16 @@ def test_settings_are_hidden_and_kept(panel, qtbot):
     qtbot.mouseClick(panel.fold, Qt.MouseButton.LeftButton)
     panel.settings.part.setCurrentIndex(panel.settings.part.findData("cell"))
     panel.settings.pairs.setValue(99)
+    for box, choice in ((panel.settings.metric, "loss"), (panel.settings.source, "drawn")):
+        box.setCurrentIndex(box.findData(choice))
+    panel.settings.twin.setChecked(True)
     state = panel.save_state()
     panel.restore_state({})
+    assert not panel.settings.is_drawn and not panel.settings.twin.isChecked()
     assert panel.settings.kind == "branch"
     panel.restore_state(state)
     assert panel.settings.kind == "cell" and panel.settings.pairs.value() == 99
+    assert panel.settings.is_drawn and panel.settings.twin.isChecked() and panel.settings.metric.currentData() == "loss"
 
 
 def test_all_parts_together_are_no_finding():
@@ -433,3 +445,24 @@ def test_parts_that_the_network_does_not_have_cannot_be_chosen(panel):
         item = part.model().item(part.findData(kind))
         assert not item.isEnabled() and "has no" in item.toolTip()
     assert part.model().item(part.findData("unit")).isEnabled()
+
+
+def test_words_name_the_null_what_is_put_and_what_was_left_out():
+    request = RunAnalysis("ActivationPatching", {"part": "layer", "layers": [STEM], "put": "zero", "corruption": "blur"}, "a", "b")
+    result = found(request)
+    result.summary.update(joint=[], without={"head": "why"}, no_number=2)
+    result.arrays["unaligned_score"][:] = 0.5
+    result.arrays["twin_score"] = result.arrays["unaligned_score"]
+    assert "unrelated images and one random network at most 50 % (any third image lies about halfway" in about(result)
+    assert "left out: head" in about(result) and "2 of which it is no number" in about(result)
+    assert noise_words("zero") == "noise, putting 0" and noise_words("resample") == "noise"
+    result.summary["unrelated"] = {"images": 1, "other_classes": False}
+    assert null_words(result) == "1 image of the set, of any class and one random network"
+
+
+def test_another_kind_of_file_changes_the_ending(panel, qtbot):
+    panel._ask_file()
+    dialog = panel.findChild(QFileDialog)
+    dialog.filterSelected.emit("Parquet (*.parquet)")
+    assert dialog.defaultSuffix() == "parquet" and [Path(file).name for file in dialog.selectedFiles()] == ["patching.parquet"]
+    dialog.reject()

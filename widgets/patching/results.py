@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QSplitter, QTabW
 
 from widgets.patching.layer_matrix import LayerMatrix
 from widgets.patching.table import PatchTable
-from widgets.patching.words import PLURAL, agreement, null_of, null_words, percent
+from widgets.patching.words import PLURAL, agreement, noise_words, null_of, null_words, percent
 from widgets.views.axes import number
 from widgets.views.colour_scale import ColourScale
 from widgets.views.effect_list import Effect, EffectList
@@ -148,7 +148,7 @@ class PatchingResults(QWidget):
         self._show_bars()
         for view, others, axis, title in (
             (self.attribution, guess, "attribution, first order", "Attribution and exact"),
-            (self.directions, arrays["noise_score"], "noise: is needed", "Denoise and noise"),
+            (self.directions, arrays["noise_score"], f"{noise_words(told['put'])}: is needed", "Denoise and noise"),
         ):
             x, y, axes = others, score, (axis, "exact, denoise")
             if view is self.directions:
@@ -206,8 +206,9 @@ class PatchingResults(QWidget):
             low, high = arrays[f"{name}_low"][at], arrays[f"{name}_high"][at]
             sure = f" [{percent(low)[:-2]}, {percent(high)[:-2]}]" if np.isfinite(low) else ""
             guess = percent(arrays[f"{name}_attribution"][at])
-            lines.append(f"{name} {percent(arrays[f'{name}_score'][at])}{sure}, by attribution {guess}")
-        lines.append(f"with unrelated images {percent(arrays['unaligned_score'][at])}")
+            called = noise_words(self.result.summary["put"]) if name == "noise" else name
+            lines.append(f"{called} {percent(arrays[f'{name}_score'][at])}{sure}, by attribution {guess}")
+        lines.append(f"denoise with unrelated images {percent(arrays['unaligned_score'][at])}")
         return "\n".join(lines)
 
     def _show_images(self, same: bool) -> None:

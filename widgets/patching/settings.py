@@ -21,6 +21,7 @@ from PySide6.QtWidgets import (
 
 from widgets.elided_combo_box import ElidedComboBox
 from widgets.patching.layer_choice import LayerChoice, sensible_layers
+from workbench.image_region import is_region
 from workbench.jobs.direction_requests import ListDirections
 from workbench.owner import listed_of
 
@@ -54,6 +55,8 @@ METRICS = {
     "unit": ("a unit", "Largest activation of a unit"),
     "similarity": ("similarity to a text", "Cosine with a text, of a network that reads texts"),
 }
+CHOICES = ("source", "corruption", "part", "metric", "put")
+"""Fields that are kept from one session to the next, beside the numbers."""
 PUTS = {
     "resample": ("other image", "Noise puts what the corrupt run computed"),
     "mean": ("mean", "Noise puts the mean over the clean images"),
@@ -104,7 +107,7 @@ class PatchingSettings(QWidget):
         self.top.setAccessibleName("Best together")
         self.top.setToolTip("So many of the best parts of a layer are patched together, on pairs they were not chosen on")
         self.twin = QCheckBox("random network", self)
-        self.twin.setToolTip("Patch a network of random weights as well, as a null; takes half as long again")
+        self.twin.setToolTip("Patch one network of random weights as well, to compare; takes half as long again")
         self.labels: dict[str, QLabel] = {}
         grid = QGridLayout(self)
         grid.setContentsMargins(6, 4, 6, 2)
@@ -312,17 +315,19 @@ class PatchingSettings(QWidget):
 
     def save_state(self) -> dict[str, Any]:
         """Keep the choices that hold for any network."""
-        kept: dict[str, Callable[[], Any]] = {name: getattr(self, name).currentData for name in ("corruption", "part", "put")}
-        return {name: read() for name, read in kept.items()} | {"pairs": self.pairs.value(), "top": self.top.value()}
+        kept: dict[str, Callable[[], Any]] = {name: getattr(self, name).currentData for name in CHOICES}
+        numbers = {"pairs": self.pairs.value(), "top": self.top.value(), "twin": self.twin.isChecked()}
+        return {name: read() for name, read in kept.items()} | numbers
 
     def restore_state(self, state: Mapping[str, Any]) -> None:
         """Take them back."""
-        for name in ("corruption", "part", "put"):
+        for name in CHOICES:
             box: QComboBox = getattr(self, name)
             box.setCurrentIndex(max(0, box.findData(state.get(name))))
         for name in ("pairs", "top"):
             if isinstance(state.get(name), int):
                 getattr(self, name).setValue(state[name])
+        self.twin.setChecked(state.get("twin") is True)
 
 
 def read_region(text: str) -> list[float]:
@@ -337,6 +342,6 @@ def read_region(text: str) -> list[float]:
         top, left, bottom, right = (float(part) for part in text.split(","))
     except ValueError:
         raise ValueError(f"{text!r} is no region: write top, left, bottom, right such as 0.2, 0.2, 0.6, 0.6.") from None
-    if not (0 <= top < bottom <= 1 and 0 <= left < right <= 1):
+    if not is_region((top, left, bottom, right)):
         raise ValueError(f"{text!r} is no region: 0 ≤ top < bottom ≤ 1 and 0 ≤ left < right ≤ 1.")
     return [top, left, bottom, right]

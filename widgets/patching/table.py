@@ -22,8 +22,8 @@ COLUMNS = {
     "denoise_high": ("high", "Upper end"),
     "denoise_attribution": ("Attrib.", "The same by attribution, to first order"),
     "noise_score": ("Noise", "Part of the difference that is lost with it: what is needed"),
-    "unaligned_score": ("Null", "Denoising with activations of unrelated images"),
-    "twin_score": ("Twin", "Denoising in a network of random weights"),
+    "unaligned_score": ("Null", "Denoising with unrelated images: about 50 % where all passes through, as any third image lies halfway"),
+    "twin_score": ("Twin", "Denoising in one network of random weights: no threshold"),
 }
 TEXTS = ("name", "label")
 LOOKED_AT = 40

@@ -8,21 +8,23 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from pydantic import Field, field_validator
 
 from workbench.analyses.analysis import Analysis, Result, register
 from workbench.analyses.patching.figures import effects, halves, scatter
 from workbench.analyses.patching.findings import findings
+from workbench.analyses.patching.joint import BOOTSTRAP, joint_effects
 from workbench.analyses.patching.metric import Metric, MetricOf
-from workbench.analyses.patching.pairs import Pairs, draw_pairs, drawn_pair
+from workbench.analyses.patching.pairs import Pairs, draw_pairs, drawn_pair, read_pair
 from workbench.analyses.patching.parts import Part, in_graph, parts_of, reading
 from workbench.analyses.patching.scores import differing, oriented, scored
 from workbench.analyses.patching.sweep import Steps, Sweep
 from workbench.analyses.unit_activations import Box
-from workbench.bootstrap import first_half, ratio_of_means
 from workbench.classes import classes_of, has_classes
 from workbench.direction_set import find_directions
 from workbench.finite import plain
+from workbench.image_region import is_region
 from workbench.images.image_set import load_images
 from workbench.input_error import InputError
 from workbench.models.patching import NoWay, Patch, Patcher, grid_of
@@ -36,8 +38,6 @@ if TYPE_CHECKING:
     from workbench.models.traced_model import TracedModel
 
 Arrays = dict[str, npt.NDArray[Any]]
-HALVES, BOOTSTRAP, OTHERS = 10, 11, 12
-"""What random numbers are drawn for, each from a stream of its own (`pairs` has others)."""
 SHOWN = 40
 """Patches named in the summary."""
 
@@ -57,14 +57,20 @@ class ActivationPatching(Analysis):
     what is read, are left out; the summary says which and why (``without``).
 
     Attribution patching, the first-order estimate, comes first, for all parts; then every part exactly. Of the layers' parts the `top` best
-    of one half of the pairs (by the concept of the clean image) are patched together on the other half, beside the sum of what each gives
-    alone there and as many of the other parts at random: at most half of a layer's parts, so that there are as many others. In *unaligned*
-    pairs, the null, the part comes from the clean image of another pair, of a third class where there is one; with `twin` a network of
-    random weights is patched as well. Intervals are of 95 %, by bootstrap over concepts. Pairs whose two runs differ by less than 5 % of
-    the median pair are left out and counted (``left_out``), and so are those of which the metric is no number (``no_number``).
+    of one half of the pairs (by the concept of the clean image; partners are of no concept that the other half has, where that can be: see
+    ``apart`` in the summary) are patched together on the other half, beside the sum of what each gives alone there and as many of the other
+    parts at random: at most half of a layer's parts, so that there are as many others.
+
+    In *unaligned* pairs, the null of denoising, the part comes from the clean image of another pair, of a third class where there is one;
+    noising has none. Any third image lies about halfway between two in what is read: where all passes through, the null is about 1/2 by
+    construction, for it also takes away what speaks for the corrupt image. With `twin` one network of random weights is patched as well.
+    Intervals are of 95 %, by bootstrap over concepts. Pairs whose two runs differ by less than 5 % of the median pair are left out and
+    counted (``left_out``), and so are those of which the metric is no number (``no_number``).
 
     With `clean_file` and `corrupt_file` the one pair of these two images is patched: there are no intervals and no halves then, the best
-    are patched together where they were chosen, and the null are the activations of 4 random images of the set, which come last.
+    are patched together where they were chosen, and the null are the activations of 4 random images of the set, which come last: not the
+    pair's own, and where the set says what its images show, not of the classes that the network sees in the pair, if there are others (the
+    summary's ``unrelated``: how many, and whether so).
 
     What was found so far is shown meanwhile as a result of its own, ``incomplete`` in its summary: whoever cancels keeps it.
 
@@ -141,7 +147,7 @@ class ActivationPatching(Analysis):
     @field_validator("region")
     @classmethod
     def _is_a_region(cls, value: Box | None) -> Box | None:
-        if value is not None and not (0 <= value[0] < value[2] <= 1 and 0 <= value[1] < value[3] <= 1):
+        if value is not None and not is_region(value):
             raise ValueError("a region is top, left, bottom, right with 0 <= top < bottom <= 1 and 0 <= left < right <= 1")
         return value
 
@@ -184,6 +190,8 @@ class ActivationPatching(Analysis):
         made_from = self.provenance(model, images)
         layers: Sequence[str] = self.layers
         if self.part == "direction":
+            if layers:
+                raise InputError("directions are of a layer of their own; leave the layers empty")
             model = in_graph(model, self.directions)
             layers = (reading(model, self.directions),)
         metric = self._metric(model)
@@ -202,7 +210,8 @@ class ActivationPatching(Analysis):
             arrays, summary = self._so_far(sweep.found, pairs, told)
             return {"result": Result(type(self).__name__, self.model_dump(mode="json"), arrays, summary, made_from)}
 
-        steps = Steps(task, (1 + self.twin + pairs.drawn) * sweep.size, show)
+        half = pairs.first if not pairs.drawn else np.zeros(1, bool)
+        steps = Steps(task, (1 + self.twin + pairs.drawn) * sweep.size + sweep.joint_size(int((~half).sum())), show)
         if self.put == "mean":
             sweep.average(steps)
         sweep.attribute(steps)
@@ -222,11 +231,10 @@ class ActivationPatching(Analysis):
         turned = np.where(found["whole"] < 0, -1.0, 1.0)
         found = oriented(found, pairs.drawn)
         known = self._known(found["whole"], groups, metric)
-        half = first_half(groups, [self.seed, HALVES]) if not pairs.drawn else np.zeros(1, bool)
         arrays = self._arrays(found, pairs, told, known, groups)
         arrays["half"] = half[known]
         chosen, held = (known, known) if pairs.drawn else (known & half, known & ~half)
-        joint = self._joint(sweep, arrays["layer"], found, turned, (chosen, held), groups, steps)
+        joint = joint_effects(sweep, found, turned, (chosen, held), groups, self.top, self.seed, steps)
         summary = told | self._counted(found["whole"], known) | {"joint": joint, "incomplete": False}
         summary["no_number"] = int((~np.isfinite(found["whole"])).sum())
         summary |= findings(arrays, len(parts), groups[known])
@@ -264,12 +272,23 @@ class ActivationPatching(Analysis):
     def _pairs(self, model: TracedModel, images: ImageSet) -> tuple[Pairs, npt.NDArray[np.int64]]:
         """Return the pairs, and the class of each image of the set where it says one (-1 where not; empty where no image has one)."""
         size = model.preprocessing.size
+        none = np.zeros(0, np.int64)
+        column, classes = classes_of(model, images) if has_classes(model) else ("", none)
         if self.drawn:
-            return drawn_pair(images, size, self.clean_file, self.corrupt_file, self.seed), np.zeros(0, np.int64)
-        column, classes = classes_of(model, images) if has_classes(model) else ("", np.zeros(0, np.int64))
+            files = read_pair(size, self.clean_file, self.corrupt_file)
+            shown = self._said(model, np.concatenate(files)) if column else []
+            return drawn_pair(images, size, *files, shown, classes if column else none, self.seed), none
         usable = np.flatnonzero(classes >= 0) if column else np.arange(len(images))
         kinds: Sequence[object] = classes.tolist() if column else images.concepts
         return draw_pairs(images, size, usable, kinds, self.pairs, self.corruption, self.seed), classes
+
+    @staticmethod
+    def _said(model: TracedModel, pixels: npt.NDArray[np.uint8]) -> list[int]:
+        """Return the class that the network sees in each image."""
+        output = model.graph.output
+        with torch.no_grad():
+            found: list[int] = model.activations(model.inputs(model.preprocess(pixels)), [output])[output].argmax(1).tolist()
+        return found
 
     def _known(self, whole: npt.NDArray[np.float64], groups: npt.NDArray[np.integer], metric: MetricOf) -> npt.NDArray[np.bool_]:
         """Tell which pairs differ enough to say something; InputError when these are too few."""
@@ -294,6 +313,8 @@ class ActivationPatching(Analysis):
             "drawn": pairs.drawn,
             "metric": metric.words,
             "put": self.put,
+            "unrelated": {"images": len(pairs.beside), "other_classes": pairs.other_classes} if pairs.drawn else None,
+            "apart": pairs.apart,
             "through": self.through,
             "names": [patch.name for each in parts.values() for patch in each],
             "in_layer": [len(each) for each in parts.values()],
@@ -348,49 +369,6 @@ class ActivationPatching(Analysis):
             | {column: plain(float(arrays[array][row])) for column, array in columns.items()}
             for row in rows
         ]
-
-    def _joint(
-        self,
-        sweep: Sweep,
-        layer: npt.NDArray[np.int32],
-        found: Mapping[str, npt.NDArray[Any]],
-        turned: npt.NDArray[np.float64],
-        halves: tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]],
-        groups: npt.NDArray[np.integer],
-        steps: Steps,
-    ) -> list[dict[str, Any]]:
-        """Patch the best parts of each layer together, on the pairs they were not chosen on; `turned` are the pairs' signs."""
-        told: list[dict[str, Any]] = []
-        chosen, held = halves
-        for place, patches in enumerate(sweep.parts):
-            if len(patches) < 2 or not held.any() or not chosen.any():
-                continue
-            rows = np.flatnonzero(layer == place)
-            best = min(self.top, len(patches) // 2)  # as many others must be left
-            order = np.argsort(-found["denoise"][rows][:, chosen].mean(1), kind="stable")[:best]
-            random = np.random.default_rng([self.seed, OTHERS, place])
-            values = sweep.together(place, order.tolist(), np.flatnonzero(held), random, steps)
-            values = {name: each * (turned[:1] if self.drawn else turned[held]) for name, each in values.items()}
-            whole = found["whole"][held]
-            score = ratio_of_means(values["together"], groups[held], [self.seed, BOOTSTRAP], whole)
-            strange = values["unaligned"] / whole.mean() if self.drawn else values["unaligned"].mean() / whole.mean()
-            alone = float(found["denoise"][rows[order]][:, held].mean(1).sum() / whole.mean())
-            told.append(
-                {
-                    "layer": sweep.patchers[place].layer.name,
-                    "parts": [patches[at].name for at in order.tolist()],
-                    "of": len(patches),
-                    "together": plain(score.value),
-                    "together_low": plain(score.low),
-                    "together_high": plain(score.high),
-                    "sum_of_singles": plain(alone),
-                    "random_largest": plain(float((values["random"].mean(1) / whole.mean()).max())),
-                    "random_draws": len(values["random"]),
-                    "unaligned": plain(float(np.max(strange))),
-                    "held_out": not self.drawn,
-                }
-            )
-        return told
 
     @classmethod
     def draw(cls, result: Result) -> dict[str, Figure]:
