@@ -429,6 +429,17 @@ def test_the_mean_beside_a_drawn_pair_is_that_of_the_set(model: TracedModel, sho
     assert "noise (puts the mean)" in [text.get_text() for text in ActivationPatching.draw(result)["effects"].axes[0].get_legend().texts]
 
 
+def test_means_are_as_precise_as_the_network(shown: ArraySet) -> None:
+    module = Colours().double().eval()
+    example = torch.randn(2, 3, SIDE, SIDE, dtype=torch.float64)
+    precise = TracedModel.from_module(module, example, preprocessing=Preprocessing((SIDE, SIDE)), labels=NAMES)
+    result = ActivationPatching(layers=(RELU,), part="unit", put="mean", pairs=16).run(precise, shown)
+    seen = precise.activations(precise.inputs(precise.preprocess(pictures(shown, result, "clean", (SIDE, SIDE)))), [RELU])[RELU]
+    lost = 4 * (seen[:, 0].mean((1, 2)) - seen[:, 0].mean()).numpy()
+    red = np.array([shown.columns["colour"][at] == "red" for at in result.arrays["clean"]])
+    assert len(red) == 16 and red.any() and result.arrays["noise"][0][red] == pytest.approx(-lost[red], abs=1e-12)
+
+
 def test_unrelated_images_are_neither_of_the_pair_nor_of_its_classes(model: TracedModel, shown: ArraySet, drawn: dict[str, str]) -> None:
     result = ActivationPatching(layers=(RELU,), part="layer", **drawn).run(model, shown)
     assert result.summary["unrelated"] == {"images": 4, "other_classes": True}

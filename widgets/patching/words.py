@@ -78,9 +78,9 @@ def about(result: Result) -> str:
         read += f"; not on the way, left out: {', '.join(told['without'])}"
     if told["incomplete"]:
         return f"{_so_far(result)} {read}."
-    fewer = [row for row in told["joint"] if len(row["parts"]) < row["of"] and row["together"] is not None]
-    if fewer and told["part"] != "region":  # all parts of a layer together are no finding
-        best = max(fewer, key=lambda row: row["together"] - (row["random_largest"] or 0.0))
+    joint = [row for row in told["joint"] if row["together"] is not None]
+    if joint and told["part"] != "region":  # of inside and outside the better one is one part alone
+        best = max(joint, key=lambda row: row["together"] - (row["random_largest"] or 0.0))
         return f"{_together(best, told, through)} {read}."
     return f"{_alone(result, through)} {read}."
 
