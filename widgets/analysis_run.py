@@ -41,6 +41,8 @@ class AnalysisRun(QObject):
     """What can be shown already, as the analysis gives it."""
     done = Signal(object)
     """The result."""
+    cancelled = Signal()
+    """It has stopped before its end because it was told to; `said` says so before."""
 
     def __init__(self, panel: Panel, doing: str, tip: str) -> None:
         super().__init__(panel)
@@ -95,6 +97,7 @@ class AnalysisRun(QObject):
             self.said.emit(event.error, True)
         elif event.state == "cancelled":
             self.said.emit("Cancelled.", False)
+            self.cancelled.emit()
         elif event.state == "progress" and event.total:
             self.said.emit(f"{event.note or self._doing}: {event.done / event.total:.0%}", False)
         elif event.state == "done":

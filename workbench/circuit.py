@@ -13,7 +13,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from workbench.input_error import InputError
-from workbench.models.layer import Unit
+from workbench.models.layer import Unit as Unit
+from workbench.models.layer import layer_of as layer_of
+from workbench.models.layer import units_of as units_of
 
 FORMAT = 1
 """Version of the JSON that is written."""
@@ -183,26 +185,6 @@ class Circuit:
             if isinstance(error, InputError):
                 raise
             raise InputError(f"this file does not hold a circuit that can be read: {error}") from None
-
-
-def layer_of(address: str) -> str:
-    """Return the layer of a unit's address (or of a family's).
-
-    Raises
-    ------
-    InputError
-        When it is no such address.
-    """
-    layer, _, units = address.rpartition(":")
-    if not layer or not all(part.isascii() and part.isdigit() for part in units.split(",")):
-        raise InputError(f"{address!r} is not the address of a unit, such as mixed3b:12, or of several, such as mixed3b:12,40")
-    return layer
-
-
-def units_of(address: str) -> tuple[Unit, ...]:
-    """Return the units an address names: one, or those of a family."""
-    layer = layer_of(address)
-    return tuple(Unit(layer, int(part)) for part in address.rpartition(":")[2].split(","))
 
 
 def _number(value: float | None) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -53,6 +54,11 @@ def rows_of(result: Result) -> list[Row]:
     return found
 
 
+def numbers_in(name: str) -> tuple[tuple[int, int | str], ...]:
+    """Return a key that sorts names as one counts: ``mixed4a:2`` before ``mixed4a:10``."""
+    return tuple((0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"([0-9]+)", name) if part)
+
+
 def columns_of(result: Result) -> dict[str, list[Any]]:
     """Return the table by columns: what each patch is, its scores (None for what is not known), and whether it was patched exactly."""
     rows, labels = rows_of(result), result.summary.get("labels") or []
@@ -71,7 +77,7 @@ def columns_of(result: Result) -> dict[str, list[Any]]:
 def write_table(result: Result, path: str | Path) -> Path:
     """Write the table as ``.csv`` or ``.parquet``, whole or not at all; return the file.
 
-    A Parquet file also holds what the numbers were made from.
+    A Parquet file also holds what the numbers were made from; beside a CSV file that is written into ``NAME.json``, as beside figures.
 
     Raises
     ------
@@ -83,15 +89,26 @@ def write_table(result: Result, path: str | Path) -> Path:
     if write is None:
         raise InputError(f"a table ends in .csv or .parquet, not {path.suffix!r}: {path.name}")
     beside = path.with_name(f".{path.name}.part")
+    told, origin = path.with_name(f".{path.name}.origin"), path.with_suffix(".json")
     try:
         write(columns_of(result), beside, {"analysis": result.analysis, **{key: str(value) for key, value in result.provenance.items()}})
+        if path.suffix.lower() == ".csv":
+            _write_origin(result, path.name, told)
+            told.replace(origin)
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+        told.unlink(missing_ok=True)
     return path
 
 
-def _write_csv(columns: Mapping[str, list[Any]], path: Path, about: Mapping[str, str]) -> None:
+def _write_origin(result: Result, table: str, path: Path) -> None:
+    summary = {name: result.summary[name] for name in ("metric", "corruption", "put", "through", "pairs", "left_out", "incomplete")}
+    document = {"table": table, "analysis": result.analysis, "parameters": result.parameters, **result.provenance, "summary": summary}
+    path.write_text(json.dumps(document, indent=2, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
+
+
+def _write_csv(columns: Mapping[str, list[Any]], path: Path, _about: Mapping[str, str]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(columns)

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import csv
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, QPointF, QRectF, Qt
+from PySide6.QtWidgets import QFileDialog
 
 from tests.widgets.conftest import CARD
 from widgets.panels.patching import PatchingPanel
 from widgets.patching.layer_choice import sensible_layers
 from widgets.patching.settings import read_region
-from widgets.patching.words import about
+from widgets.patching.words import about, noise_words, null_words
 from workbench.analyses.analysis import Result
 from workbench.direction_set import DirectionCard
 from workbench.image_pair import ImagePair
 from workbench.jobs.direction_requests import ListDirections
-from workbench.jobs.requests import LoadModel, RunAnalysis
+from workbench.jobs.requests import FetchImages, LoadModel, RunAnalysis
 from workbench.kept_image import KeptImage
 from workbench.models.layer import Layer, Unit
-from workbench.patching_table import columns_of, write_table
+from workbench.patching_table import columns_of, numbers_in, write_table
 from workbench.unit_families import Family
 
 ACT, ADD, STEM = "blocks.1.act", "blocks.0:add", "stem.act"
@@ -62,6 +65,8 @@ def found(request: RunAnalysis, exact: int | None = None) -> Result:
         "layers": layers, "part": part, "corruption": "a drawn pair" if drawn else asked["corruption"], "drawn": drawn,
         "metric": "logit of it", "put": asked["put"], "through": asked.get("through", ""), "names": names,
         "in_layer": [6] * len(layers), "pairs": 1 if drawn else 32, "left_out": 0 if drawn else 2,
+        "unrelated": {"images": 3, "other_classes": True} if drawn else None, "apart": True,
+        "no_number": 0, "without": {}, "grids": [(2, 3)] * len(layers),
         "joint": [joint] if exact is None else [], "incomplete": exact is not None, "exact": exact,
     }  # fmt: skip
     provenance = {"model": request.model, "weights": "abc", "images": request.images}
@@ -158,7 +163,7 @@ def test_a_choice_in_one_view_is_made_in_all_and_in_the_window(panel, runner, qt
     assert results.bars._marked == 0 and results.attribution._marked == results.directions._marked == best
     row, column = results.matrix._cell
     assert results._grid[row, column] == best and column == 0 and row == best // 6, "the strongest of its layer stands first"
-    picked = results.table.model().mapToSource(results.table.currentIndex()).row()
+    picked = results.table.patch_at(results.table.currentIndex().row())
     assert picked == best
     place = results.directions._at(QRectF(results.directions.rect()))[4]
     qtbot.mouseClick(results.directions, Qt.MouseButton.LeftButton, pos=QPointF(*place).toPoint())
@@ -259,6 +264,9 @@ def test_figures_and_table_are_written_and_parquet_says_what_it_needs(panel, run
     panel.write_table(str(tmp_path / "table.csv"))
     lines = list(csv.DictReader((tmp_path / "table.csv").open()))
     assert len(lines) == 12 and lines[7]["name"] == f"{ACT}:1" and lines[7]["unit"] == "1"
+    origin = json.loads((tmp_path / "table.json").read_text())
+    assert origin["weights"] == "abc" and origin["parameters"]["part"] == "unit" and origin["summary"]["metric"] == "logit of it"
+    assert {path.name for path in tmp_path.glob("*table*")} == {"table.csv", "table.json"}
     said = []
     session.message.connect(lambda message: said.append(message.text))
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
@@ -274,17 +282,21 @@ def test_settings_are_hidden_and_kept(panel, qtbot):
     qtbot.mouseClick(panel.fold, Qt.MouseButton.LeftButton)
     panel.settings.part.setCurrentIndex(panel.settings.part.findData("cell"))
     panel.settings.pairs.setValue(99)
+    for box, choice in ((panel.settings.metric, "loss"), (panel.settings.source, "drawn")):
+        box.setCurrentIndex(box.findData(choice))
+    panel.settings.twin.setChecked(True)
     state = panel.save_state()
     panel.restore_state({})
+    assert not panel.settings.is_drawn and not panel.settings.twin.isChecked()
     assert panel.settings.kind == "branch"
     panel.restore_state(state)
     assert panel.settings.kind == "cell" and panel.settings.pairs.value() == 99
+    assert panel.settings.is_drawn and panel.settings.twin.isChecked() and panel.settings.metric.currentData() == "loss"
 
 
-def test_all_parts_together_are_no_finding():
-    request = RunAnalysis("ActivationPatching", {"part": "unit", "layers": [STEM], "put": "resample", "corruption": "blur"}, "a", "b")
+def test_the_better_of_two_parts_is_one_alone():
+    request = RunAnalysis("ActivationPatching", {"part": "region", "layers": [STEM], "put": "resample", "corruption": "blur"}, "a", "b")
     result = found(request)
-    result.summary["joint"][0]["of"] = 3
     assert about(result).startswith("stem.act:") and "unrelated images at most 2.0 %" in about(result)
 
 
@@ -295,3 +307,161 @@ def test_a_parquet_file_holds_the_table_and_its_origin(tmp_path):
     result = found(request, 7)
     table = parquet.read_table(write_table(result, tmp_path / "table.parquet"))
     assert table.to_pydict() == columns_of(result) and table.schema.metadata[b"model"] == b"a"
+
+
+def running(panel, runner, qtbot):
+    """Start a sweep that the test goes on with, and return its job."""
+    panel.settings.part.setCurrentIndex(panel.settings.part.findData("unit"))
+    panel.settings.layers.choose([STEM, ACT])
+    qtbot.mouseClick(panel.start, Qt.MouseButton.LeftButton)
+    return next(job for job, asked in runner.requests.items() if isinstance(asked, RunAnalysis))
+
+
+def test_partial_results_that_are_superseded_are_dropped_and_the_table_waits_for_its_tab(panel, runner, qtbot, monkeypatch):
+    job = running(panel, runner, qtbot)
+    request, shown = runner.requests[job], []
+    show = panel.results.show_result
+    monkeypatch.setattr(panel.results, "show_result", lambda result, made: (shown.append(result.summary["exact"]), show(result, made)))
+    for exact in range(1, 8):
+        runner.tell(job, "progress", done=exact, total=12, partial={"result": found(request, exact)})
+    qtbot.waitUntil(lambda: "So far 7 of 12 exact" in panel.said.text())
+    assert shown == [7] and panel.results.table.model().rowCount() == 0
+    panel.results.tabs.setCurrentIndex(1)
+    assert panel.results.table.model().rowCount() == 12
+    panel._pause = 60_000  # what comes now waits, unless it is stopped
+    runner.tell(job, "progress", done=8, total=12, partial={"result": found(request, 8)})
+    qtbot.waitUntil(panel._soon.isActive)
+    qtbot.mouseClick(panel.run.cancel, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: "what was found stays" in panel.progress.text())
+    assert shown == [7, 8] and not panel._soon.isActive()
+
+
+def test_the_table_keeps_the_users_column_and_order(panel, runner, qtbot):
+    job = running(panel, runner, qtbot)
+    request, table = runner.requests[job], panel.results.table
+    panel.results.tabs.setCurrentIndex(1)
+    runner.tell(job, "progress", done=6, total=12, partial={"result": found(request, 6)})
+    qtbot.waitUntil(lambda: table.model().rowCount() == 12)
+    score = found(request).arrays["denoise_score"]
+    assert [table.patch_at(row) for row in range(6)] == np.argsort(-score[:6]).tolist(), "the best first, the unknown last"
+    panel.results.pick(3)
+    noise = next(at for at in range(9) if table.model().headerData(at, Qt.Orientation.Horizontal) == "Attrib.")
+    for _ in range(2):
+        table.horizontalHeader().sectionClicked.emit(noise)
+    assert [table.patch_at(row) for row in range(12)] == np.argsort(score, kind="stable").tolist()
+    assert table.patch_at(table.currentIndex().row()) == 3 == panel.results.chosen
+    runner.tell(job, "progress", done=9, total=12, partial={"result": found(request, 9)})
+    qtbot.waitUntil(lambda: "So far 9 of 12" in panel.said.text())
+    assert [table.patch_at(row) for row in range(12)] == np.argsort(score, kind="stable").tolist()
+    assert table.patch_at(table.currentIndex().row()) == 3
+    table.horizontalHeader().sectionClicked.emit(0)
+    assert [table.patch_at(row) for row in range(12)] == list(range(6, 12)) + list(range(6)), "blocks before stem"
+    assert sorted(["a:10", "a:2", "a", "b:1"], key=numbers_in) == ["a", "a:2", "a:10", "b:1"]
+
+
+def test_a_stroke_leaves_a_sweep_over_the_set_alone(panel, runner, qtbot, session):
+    job = running(panel, runner, qtbot)
+    session.set_pair(ImagePair(KeptImage(IMAGE), KeptImage(IMAGE // 2), "a stroke"))
+    assert panel.run.running and job in runner.open
+    runner.tell(job, "progress", done=5, total=12, partial={"result": found(runner.requests[job], 5)})
+    qtbot.waitUntil(lambda: "So far 5 of 12" in panel.said.text())
+    session.set_pair(ImagePair(KeptImage(IMAGE), KeptImage(IMAGE // 3), "another stroke"))
+    assert panel.run.running and panel.views()
+
+
+def test_a_box_can_be_dragged_before_and_while_it_runs(panel, runner, qtbot, session):
+    clean = panel.results.clean
+    assert runner.asked(FetchImages)[-1].indices == (0,)
+    runner.tell(max(runner.requests), "done", result=IMAGE[None])
+    qtbot.waitUntil(lambda: "image" in clean.data())
+    job = running(panel, runner, qtbot)
+    request = runner.requests[job]
+    runner.tell(job, "progress", done=1, total=12, partial={"result": found(request, 1)})
+    qtbot.waitUntil(lambda: "So far 1 of 12" in panel.said.text())
+    middle = clean.rect().center()
+    qtbot.mousePress(clean, Qt.MouseButton.LeftButton, pos=middle - QPoint(30, 30))
+    qtbot.mouseMove(clean, middle)
+    runner.tell(job, "progress", done=7, total=12, partial={"result": found(request, 7)})
+    qtbot.waitUntil(lambda: "So far 7 of 12" in panel.said.text())
+    qtbot.mouseMove(clean, middle + QPoint(20, 20))
+    qtbot.mouseRelease(clean, Qt.MouseButton.LeftButton, pos=middle + QPoint(20, 20))
+    assert panel.settings.region.text() and clean._region is not None
+    runner.tell(job, "progress", done=9, total=12, partial={"result": found(request, 9)})
+    qtbot.waitUntil(lambda: "So far 9 of 12" in panel.said.text())
+    assert clean._region is not None, "and it stays"
+
+
+def test_positions_of_a_region_lie_where_they_are_in_the_image(panel, runner, qtbot):
+    def inside(request):
+        result = found(request)
+        return replace(result, summary=result.summary | {"grids": [(4, 5)] * 2})
+
+    runner.answers[RunAnalysis] = inside
+    panel.settings.part.setCurrentIndex(panel.settings.part.findData("cell"))
+    panel.settings.layers.choose([STEM, ACT])
+    qtbot.mouseClick(panel.start, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: bool(panel.views()))
+    shown = panel.results.clean.data()["map"]
+    assert shown.shape == (4, 5) and np.isfinite(shown).sum() == 6 and np.isfinite(shown[:2, :3]).all()
+
+
+def test_held_layers_without_a_receiver_are_refused(panel, runner, qtbot):
+    panel.settings.hold.setText("blocks.0:add")
+    qtbot.mouseClick(panel.start, Qt.MouseButton.LeftButton)
+    assert "write it into Through" in panel.said.text() and not runner.asked(RunAnalysis)
+
+
+def test_directions_are_those_of_the_network_that_is_open(panel, runner, qtbot, session):
+    card = DirectionCard("axes", ACT, 4, 64, 0, {})
+    runner.answers[ListDirections] = (card, replace(card, name="late"))
+    box = panel.settings.directions
+    panel.settings.part.setCurrentIndex(panel.settings.part.findData("direction"))
+    qtbot.waitUntil(lambda: box.count() == 2)
+    box.setCurrentText("late")
+    runner.answers[ListDirections] = (card, replace(card, name="late"), replace(card, name="new"))
+    panel.settings.part.setCurrentIndex(panel.settings.part.findData("unit"))
+    panel.settings.part.setCurrentIndex(panel.settings.part.findData("direction"))
+    qtbot.waitUntil(lambda: box.count() == 3)
+    assert box.currentText() == "late", "which is still there"
+    runner.answers[LoadModel] = replace(CARD, ref="test:other", layers=tuple(layer for layer in CARD.layers if layer.name != ACT))
+    session.open_model("test:other")
+    qtbot.waitUntil(lambda: session.model is not None and session.model.ref == "test:other" and box.count() == 0)
+    assert box.currentText() == ""
+    qtbot.mouseClick(panel.start, Qt.MouseButton.LeftButton)
+    assert "no directions of the open network" in panel.said.text()
+    said = []
+    session.message.connect(lambda message: said.append(message.text))
+    runner.answers[ListDirections] = ValueError("the folder cannot be read")
+    panel.settings._on_part(0)
+    qtbot.waitUntil(lambda: bool(said))
+    assert "cannot be read" in said[0]
+    assert ListDirections().key == "", "panels that ask at once are both answered"
+
+
+def test_parts_that_the_network_does_not_have_cannot_be_chosen(panel):
+    part = panel.settings.part
+    for kind in ("branch", "head"):
+        item = part.model().item(part.findData(kind))
+        assert not item.isEnabled() and "has no" in item.toolTip()
+    assert part.model().item(part.findData("unit")).isEnabled()
+
+
+def test_words_name_the_null_what_is_put_and_what_was_left_out():
+    request = RunAnalysis("ActivationPatching", {"part": "layer", "layers": [STEM], "put": "zero", "corruption": "blur"}, "a", "b")
+    result = found(request)
+    result.summary.update(joint=[], without={"head": "why"}, no_number=2)
+    result.arrays["unaligned_score"][:] = 0.5
+    result.arrays["twin_score"] = result.arrays["unaligned_score"]
+    assert "unrelated images and one random network at most 50 % (any third image lies about halfway" in about(result)
+    assert "left out: head" in about(result) and "2 of which it is no number" in about(result)
+    assert noise_words("zero") == "noise, putting 0" and noise_words("resample") == "noise"
+    result.summary["unrelated"] = {"images": 1, "other_classes": False}
+    assert null_words(result) == "1 image of the set, of any class and one random network"
+
+
+def test_another_kind_of_file_changes_the_ending(panel, qtbot):
+    panel._ask_file()
+    dialog = panel.findChild(QFileDialog)
+    dialog.filterSelected.emit("Parquet (*.parquet)")
+    assert dialog.defaultSuffix() == "parquet" and [Path(file).name for file in dialog.selectedFiles()] == ["patching.parquet"]
+    dialog.reject()

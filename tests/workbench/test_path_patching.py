@@ -145,3 +145,34 @@ def test_what_is_no_path_says_so(model: TracedModel) -> None:
         PathPatcher(model, "sender", place_of(model, "late"), hold=["late"])
     with pytest.raises(InputError, match="no layer named"):
         place_of(model, "midle")
+
+
+def test_the_receiver_may_be_what_is_read(model: TracedModel) -> None:
+    moved = (images(3, 1)[0] - images(3, 0)[0]).mean((2, 3))
+    units, output = patches_of(model, "sender", "unit"), model.graph.output
+    straight = PathPatcher(model, "sender", place_of(model, output), hold=["late"])
+    assert torch.allclose(effect(straight, units), torch.tensor([[1.0], [0.0]], dtype=torch.float64) * moved.T[:2], atol=1e-12)
+    base, other = straight.values(images(3, 0)), straight.values(images(3, 1))
+    guess = straight.estimate(base, other[0], lambda value: value[:, 0])
+    assert torch.allclose(torch.stack([patch.of(guess) for patch in units]), effect(straight, units), atol=1e-10)
+    found = scores(straight.run(base, other, units)[..., 0])
+    assert (found[0] == 0).all() and (found[1] == 1).all()
+    one = PathPatcher(model, "sender", place_of(model, "middle:1"), target="middle")
+    base, other = one.values(images(3, 0)), one.values(images(3, 1))
+    said = one.run(base, other, units)
+    assert torch.equal(said[2:, :, 0], said[:1, :, 0].expand(2, -1, -1, -1)), "what is not listened to stays"
+    assert torch.allclose(said[1], model.activations(images(3, 1), ["middle"])["middle"], atol=1e-12)
+    assert torch.allclose((said[2:, :, 1] - said[0, :, 1]).mean((2, 3)), torch.tensor([[5.0], [11.0]], dtype=torch.float64) * moved.T[:2])
+
+
+def test_what_is_held_lies_on_the_way_and_leaves_one(model: TracedModel) -> None:
+    join = next(name for name, layer in model.layers.items() if layer.kind == "cat")
+    with pytest.raises(InputError, match="out does not lie between sender and late"):
+        PathPatcher(model, "sender", place_of(model, "late"), hold=["out"])
+    with pytest.raises(InputError, match="sender does not lie between middle and late"):
+        PathPatcher(model, "middle", place_of(model, "late"), hold=["sender"])
+    with pytest.raises(InputError, match="every path from sender to late leads through middle"):
+        PathPatcher(model, "sender", place_of(model, "late"), hold=["middle"])
+    with pytest.raises(InputError, match="is what is patched"):
+        PathPatcher(model, "sender", place_of(model, "late"), hold=["sender"])
+    PathPatcher(model, "sender", place_of(model, join), hold=["middle"])

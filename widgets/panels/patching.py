@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout
 
 from widgets.analysis_run import AnalysisRun
@@ -19,7 +20,7 @@ from widgets.patching.settings import PatchingSettings
 from widgets.patching.words import about
 from widgets.theme import say
 from workbench.input_error import InputError
-from workbench.jobs.requests import RunAnalysis
+from workbench.jobs.requests import FetchImages, RunAnalysis
 from workbench.models.layer import Unit
 from workbench.patching_table import write_table
 from workbench.unit_families import find_family
@@ -28,11 +29,14 @@ if TYPE_CHECKING:
     from widgets.session import Session
     from widgets.views.view import View
     from workbench.analyses.analysis import Result
+    from workbench.jobs.job import JobEvent
 
 INVITATION = (
     "Open a network and images. Then Run puts parts of what the network computed on one image into its run on another, and shows here "
     "which of them carry the difference."
 )
+LONGEST_PAUSE = 3000
+"""Milliseconds, at most, between two partial results."""
 READY = "Run estimates every part by attribution at once, then patches them one by one, in both directions, beside unrelated images."
 
 
@@ -44,6 +48,8 @@ class PatchingPanel(Panel):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self._result: Result | None = None
+        self._before: FetchImages | None = None
+        self._pause = 0
         self._build()
         session.model_changed.connect(lambda _card: self._forget())
         session.images_changed.connect(lambda _card: self._forget())
@@ -59,6 +65,10 @@ class PatchingPanel(Panel):
         self.run.said.connect(self._on_said)
         self.run.shown.connect(self._on_shown)
         self.run.done.connect(self._take)
+        self.run.cancelled.connect(self._on_cancelled)
+        self._newest: Result | None = None  # the partial result that is shown next: older ones are dropped
+        self._soon = QTimer(self, singleShot=True)
+        self._soon.timeout.connect(self._show_newest)
         self.save = push_button(self, "Save table…", "Write all patches as CSV or Parquet", self._ask_file)
         self.progress = QLabel(self)
         self.fold = push_button(self, "Hide settings", "Make room for the results", self._fold)
@@ -105,16 +115,34 @@ class PatchingPanel(Panel):
         self.run.ask(RunAnalysis("ActivationPatching", asked, model.ref, images.ref))
 
     def _on_said(self, text: str, wrong: bool) -> None:
-        """Say how far it is; once it was cancelled, what was found until then."""
-        kept = text == "Cancelled." and self._result is not None
-        say(self.progress, "" if wrong else "Cancelled: what was found stays." if kept else text)
+        """Say how far it is, or what went wrong."""
+        say(self.progress, "" if wrong else text)
         if wrong:
+            self._show_newest()
             say(self.said, text, wrong=True)
 
+    def _on_cancelled(self) -> None:
+        """Keep what was found until then."""
+        self._show_newest()
+        if self._result is not None:
+            say(self.progress, "Cancelled: what was found stays.")
+
     def _on_shown(self, partial: Mapping[str, Any]) -> None:
-        self._show(partial["result"])
+        self._newest = partial["result"]
+        if not self._soon.isActive():
+            self._soon.start(self._pause)  # what comes meanwhile takes its place
+
+    def _show_newest(self) -> None:
+        """Show the partial result that came last; the longer it takes, the longer the window is left alone before the next."""
+        self._soon.stop()
+        result, self._newest = self._newest, None
+        if result is not None:
+            begun = time.monotonic()
+            self._show(result)
+            self._pause = min(LONGEST_PAUSE, round(2000 * (time.monotonic() - begun)))
 
     def _take(self, result: Result) -> None:
+        self._drop_newest()
         self.progress.clear()
         self._show(result)
 
@@ -126,21 +154,44 @@ class PatchingPanel(Panel):
         say(self.said, about(result))
         self.save.setEnabled(True)
 
+    def _drop_newest(self) -> None:
+        self._soon.stop()
+        self._newest = None
+
     def _forget(self) -> None:
         self.run.forget()
+        self._drop_newest()
+        self._pause = 0
         self._result = None
         ready = self.session.model is not None and self.session.images is not None
         self.start.setEnabled(ready)
         self.save.setEnabled(False)
         self.progress.clear()
         self.results.clear(READY if ready else INVITATION)
-        self.results.show_pair(self.session.pair)
+        self._show_images()
         self.said.clear()
 
+    def _show_images(self) -> None:
+        """Show the drawn pair, or else an image of the set, on which a box can be dragged before anything is patched."""
+        self.results.show_pair(self.session.pair)
+        model, images = self.session.model, self.session.images
+        self._before = None
+        if self.session.pair is None and model is not None and images is not None and images.length and model.size is not None:
+            self._before = FetchImages(images.ref, (0,), tuple(model.size), "patching: the first image")
+            self.session.relay.submit(self._before, self._on_image)
+
+    def _on_image(self, event: JobEvent) -> None:
+        if event.state == "done" and event.request is self._before and self._result is None and self.session.pair is None:
+            self.results.show_before(event.result[0])
+
     def _on_pair(self, _pair: object) -> None:
-        """Show the pair that was drawn; what was found of another is forgotten."""
-        if self._result is None or self._result.summary["drawn"]:
+        """Show the pair that was drawn; what was found, or is being found, of another is forgotten, but not that of the set."""
+        asked = self.run.request
+        of_pair = "clean_file" in asked.parameters if asked is not None else self._result is not None and self._result.summary["drawn"]
+        if of_pair:
             self._forget()
+        elif self._result is None and not self.run.running:
+            self._show_images()
 
     def _made_from(self, result: Result) -> dict[str, Any]:
         given, badge = result.provenance, {"badge": self.session.badge} if self.session.badge else {}

@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QSplitter, QTabW
 
 from widgets.patching.layer_matrix import LayerMatrix
 from widgets.patching.table import PatchTable
-from widgets.patching.words import PLURAL, agreement, null_of, null_words, percent
+from widgets.patching.words import PLURAL, agreement, noise_words, null_of, null_words, percent
 from widgets.views.axes import number
 from widgets.views.colour_scale import ColourScale
 from widgets.views.effect_list import Effect, EffectList
@@ -125,9 +125,14 @@ class PatchingResults(QWidget):
         for view, image, name in ((self.clean, pair.clean, "clean"), (self.corrupt, pair.corrupt, "corrupt")):
             view.show_image(image.pixels, title=f"{pair.name}: {name}", caption=name)
 
+    def show_before(self, pixels: np.ndarray) -> None:
+        """Show an image of the set before anything is patched: a box can be dragged on it."""
+        self.clean.show_image(pixels, title="An image of the set", caption="first image: drag a box to patch only inside")
+
     def show_result(self, result: Result, made_from: Mapping[str, object]) -> None:
         """Show a result, whole or as far as it is; the patch that was chosen stays chosen."""
         same = self.result is not None and self.result.summary["names"] == result.summary["names"]
+        same_run = same and self.result is not None and self.result.parameters == result.parameters
         self.result = result
         self.rows = self.rows if same else rows_of(result)
         self._chosen = self._chosen if same else -1
@@ -139,18 +144,17 @@ class PatchingResults(QWidget):
         self._parts = PLURAL[told["part"]]
         self._title = f"Patching {self._parts}, {told['corruption']}" + (f", through {told['through']}" if told["through"] else "")
         self._show_matrix()
-        self._show_images()
+        self._show_images(same_run)
         self._show_bars()
         for view, others, axis, title in (
             (self.attribution, guess, "attribution, first order", "Attribution and exact"),
-            (self.directions, arrays["noise_score"], "noise: is needed", "Denoise and noise"),
+            (self.directions, arrays["noise_score"], f"{noise_words(told['put'])}: is needed", "Denoise and noise"),
         ):
             x, y, axes = others, score, (axis, "exact, denoise")
             if view is self.directions:
                 x, y, axes = score, others, ("denoise: suffices", axis)
             rank = agreement(x, y)
             bands = (None, self._null) if view is self.attribution else (self._null, None)
-            view.message = "Exact scores follow one after the other …"
             view.show_scores(
                 x, y, told["names"], title=title, axes=axes, groups=arrays["layer"], group_names=told["layers"], bands=bands,
                 note=f"ρ {number(rank)}" if rank is not None else "", made_from=self._made_from,
@@ -202,18 +206,23 @@ class PatchingResults(QWidget):
             low, high = arrays[f"{name}_low"][at], arrays[f"{name}_high"][at]
             sure = f" [{percent(low)[:-2]}, {percent(high)[:-2]}]" if np.isfinite(low) else ""
             guess = percent(arrays[f"{name}_attribution"][at])
-            lines.append(f"{name} {percent(arrays[f'{name}_score'][at])}{sure}, by attribution {guess}")
-        lines.append(f"with unrelated images {percent(arrays['unaligned_score'][at])}")
+            called = noise_words(self.result.summary["put"]) if name == "noise" else name
+            lines.append(f"{called} {percent(arrays[f'{name}_score'][at])}{sure}, by attribution {guess}")
+        lines.append(f"denoise with unrelated images {percent(arrays['unaligned_score'][at])}")
         return "\n".join(lines)
 
-    def _show_images(self) -> None:
+    def _show_images(self, same: bool) -> None:
+        """Show the first pair; that of the `same` run is there already, and a box that is being dragged on it stays."""
         assert self.result is not None
         arrays, told = self.result.arrays, self.result.summary
         first = "the pair" if told["drawn"] else "first pair"
-        self.clean.show_image(arrays["clean_image"], title=f"{self._title}: clean", caption=f"clean, {first}", made_from=self._made_from)
-        self.corrupt.show_image(arrays["corrupt_image"], title=f"{self._title}: corrupt", caption="corrupt", made_from=self._made_from)
-        region = self.result.parameters["region"]
-        self.clean.show_region(tuple(region) if region is not None else None)
+        for view, name, caption in ((self.clean, "clean", f"clean, {first}"), (self.corrupt, "corrupt", "corrupt")):
+            view.made_from = self._made_from
+            if not same:
+                view.show_image(arrays[f"{name}_image"], title=f"{self._title}: {name}", caption=caption, made_from=self._made_from)
+        if not same:
+            region = self.result.parameters["region"]
+            self.clean.show_region(tuple(region) if region is not None else None)
         self._mapped = -1
         if told["part"] == "cell":
             self._map_layer(int(arrays["layer"][self._chosen if self._chosen >= 0 else int(np.nanargmax(np.nan_to_num(self._known)))]))
@@ -226,7 +235,7 @@ class PatchingResults(QWidget):
         cells = [(at, cell) for at, cell in here if cell is not None]
         if not cells:
             return
-        values = np.full((max(cell[0] for _, cell in cells) + 1, max(cell[1] for _, cell in cells) + 1), np.nan)
+        values = np.full(tuple(self.result.summary["grids"][layer]), np.nan)  # a region leaves the cells outside it empty
         for at, cell in cells:
             values[cell] = self._known[at]
         name = self.result.summary["layers"][layer]

@@ -21,12 +21,14 @@ from PySide6.QtWidgets import (
 
 from widgets.elided_combo_box import ElidedComboBox
 from widgets.patching.layer_choice import LayerChoice, sensible_layers
+from workbench.image_region import is_region
 from workbench.jobs.direction_requests import ListDirections
 from workbench.owner import listed_of
 
 if TYPE_CHECKING:
     from widgets.session import Session
     from workbench.jobs.job import JobEvent
+    from workbench.models.layer import Layer
 
 SOURCES = {"set": "images of the set", "drawn": "the drawn pair"}
 CORRUPTIONS = {
@@ -53,6 +55,8 @@ METRICS = {
     "unit": ("a unit", "Largest activation of a unit"),
     "similarity": ("similarity to a text", "Cosine with a text, of a network that reads texts"),
 }
+CHOICES = ("source", "corruption", "part", "metric", "put")
+"""Fields that are kept from one session to the next, beside the numbers."""
 PUTS = {
     "resample": ("other image", "Noise puts what the corrupt run computed"),
     "mean": ("mean", "Noise puts the mean over the clean images"),
@@ -103,7 +107,7 @@ class PatchingSettings(QWidget):
         self.top.setAccessibleName("Best together")
         self.top.setToolTip("So many of the best parts of a layer are patched together, on pairs they were not chosen on")
         self.twin = QCheckBox("random network", self)
-        self.twin.setToolTip("Patch a network of random weights as well, as a null; takes half as long again")
+        self.twin.setToolTip("Patch one network of random weights as well, to compare; takes half as long again")
         self.labels: dict[str, QLabel] = {}
         grid = QGridLayout(self)
         grid.setContentsMargins(6, 4, 6, 2)
@@ -185,7 +189,22 @@ class PatchingSettings(QWidget):
             self.metric.setCurrentIndex(self.metric.findData("similarity" if "text" in session.model.further else "unit"))
         elif session.model is not None and self.metric.currentData() == "similarity":
             self.metric.setCurrentIndex(0)
+        self._offer_parts(layers)
+        self._ask_directions()
         self._arrange()
+
+    def _offer_parts(self, layers: list[Layer]) -> None:
+        """Offer what the network has: branches need concatenations, heads attention."""
+        for kind in ("branch", "head"):
+            place = self.part.findData(kind)
+            there = not layers or bool(sensible_layers(layers, kind))
+            item = self.part.model().item(place)
+            item.setEnabled(there)
+            item.setToolTip(PARTS[kind][1] if there else f"This network has no {PARTS[kind][0]}")
+
+    def _ask_directions(self) -> None:
+        if self.kind == "direction":
+            self._session.relay.submit(ListDirections(), self._take_directions)
 
     def _on_pair(self, pair: object) -> None:
         if pair is not None:
@@ -194,18 +213,19 @@ class PatchingSettings(QWidget):
 
     def _on_part(self, _index: int) -> None:
         self.layers.suggest(sensible_layers(list(self._session.layers.values()), self.kind))
-        if self.kind == "direction":
-            self._session.relay.submit(ListDirections(), self._take_directions)
+        self._ask_directions()
         self._arrange()
 
     def _take_directions(self, event: JobEvent) -> None:
+        """Offer the sets that fit the network that is open now; what was chosen stays if it is among them."""
+        if event.state == "failed":
+            self._session.report(event.error)
         if event.state == "done":
-            model = self._session.model
-            layers = [] if model is None else list(self._session.layers)
+            names = [card.name for card in event.result if card.layer in self._session.layers]
             before = self.directions.currentText()
             self.directions.clear()
-            self.directions.addItems([card.name for card in event.result if card.layer in layers])
-            if before:
+            self.directions.addItems(names)
+            if before in names:
                 self.directions.setCurrentText(before)
 
     def families_given(self) -> dict[str, str]:
@@ -268,6 +288,8 @@ class PatchingSettings(QWidget):
                 raise ValueError("This investigation has no family of the open network: select units in the panel Neurons and make one.")
         elif part == "direction":
             asked["directions"] = self.directions.currentText().strip()
+            if not asked["directions"]:
+                raise ValueError("There are no directions of the open network yet: make some in the panel Mixtures, or name a set.")
         else:
             asked["layers"] = self.layers.chosen
             if not asked["layers"]:
@@ -281,7 +303,9 @@ class PatchingSettings(QWidget):
             given["against"] = self.against
         given["through"] = self.through
         asked |= {name: line.text().strip() for name, line in given.items() if not line.isHidden() and line.text().strip()}
-        if self.through.text().strip() and self.hold.text().strip():
+        if self.hold.text().strip():
+            if not self.through.text().strip():
+                raise ValueError("Layers are held on the way to a receiver: write it into Through, or empty Past.")
             asked["hold"] = [name.strip() for name in self.hold.text().split(",") if name.strip()]
         return asked | ({"twin": True} if self.twin.isChecked() else {})
 
@@ -291,17 +315,19 @@ class PatchingSettings(QWidget):
 
     def save_state(self) -> dict[str, Any]:
         """Keep the choices that hold for any network."""
-        kept: dict[str, Callable[[], Any]] = {name: getattr(self, name).currentData for name in ("corruption", "part", "put")}
-        return {name: read() for name, read in kept.items()} | {"pairs": self.pairs.value(), "top": self.top.value()}
+        kept: dict[str, Callable[[], Any]] = {name: getattr(self, name).currentData for name in CHOICES}
+        numbers = {"pairs": self.pairs.value(), "top": self.top.value(), "twin": self.twin.isChecked()}
+        return {name: read() for name, read in kept.items()} | numbers
 
     def restore_state(self, state: Mapping[str, Any]) -> None:
         """Take them back."""
-        for name in ("corruption", "part", "put"):
+        for name in CHOICES:
             box: QComboBox = getattr(self, name)
             box.setCurrentIndex(max(0, box.findData(state.get(name))))
         for name in ("pairs", "top"):
             if isinstance(state.get(name), int):
                 getattr(self, name).setValue(state[name])
+        self.twin.setChecked(state.get("twin") is True)
 
 
 def read_region(text: str) -> list[float]:
@@ -316,6 +342,6 @@ def read_region(text: str) -> list[float]:
         top, left, bottom, right = (float(part) for part in text.split(","))
     except ValueError:
         raise ValueError(f"{text!r} is no region: write top, left, bottom, right such as 0.2, 0.2, 0.6, 0.6.") from None
-    if not (0 <= top < bottom <= 1 and 0 <= left < right <= 1):
+    if not is_region((top, left, bottom, right)):
         raise ValueError(f"{text!r} is no region: 0 ≤ top < bottom ≤ 1 and 0 ≤ left < right ≤ 1.")
     return [top, left, bottom, right]

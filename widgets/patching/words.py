@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from workbench.rank_correlation import rank_correlation
+
 if TYPE_CHECKING:
     from workbench.analyses.analysis import Result
 
@@ -15,6 +17,8 @@ PLURAL = {
     "family": "families", "direction": "directions",
 }  # fmt: skip
 
+LARGE = 0.3
+"""Score of the null from which it is explained: where all passes through it is about 0.5."""
 ALIKE = 1e-4
 """Scores that differ by no more have no order."""
 
@@ -27,7 +31,7 @@ def percent(value: float | None) -> str:
 
 
 def null_of(result: Result) -> tuple[float, float] | None:
-    """Return the smallest and largest score of all patches with unrelated images, and in a network of random weights.
+    """Return the smallest and largest score of all patches with unrelated images, and in one network of random weights.
 
     Over pairs these are means; beside a drawn pair the largest that any of the unrelated images gives counts.
     """
@@ -37,20 +41,29 @@ def null_of(result: Result) -> tuple[float, float] | None:
     return (float(known.min()), float(known.max())) if known.size else None
 
 
+def noise_words(put: str) -> str:
+    """Name the direction noise, and what it puts where that is not the other image's activation."""
+    return "noise" + {"resample": "", "mean": ", putting the mean", "zero": ", putting 0"}[put]
+
+
 def null_words(result: Result) -> str:
-    """Name the null."""
-    return "unrelated images" + (" and a random network" if "twin_score" in result.arrays else "")
+    """Name the null, which is of denoising."""
+    told = result.summary
+    unrelated = "unrelated images"
+    if told["unrelated"] is not None:
+        number, others = told["unrelated"]["images"], told["unrelated"]["other_classes"]
+        unrelated = f"{number} image{'' if number == 1 else 's'} of the set, {'of other classes' if others else 'of any class'}"
+    return unrelated + (" and one random network" if "twin_score" in result.arrays else "")
+
+
+def halfway(null: float | None) -> str:
+    """Say why a null is large, where it is."""
+    return " (any third image lies about halfway between two)" if null is not None and null > LARGE else ""
 
 
 def agreement(one: np.ndarray, other: np.ndarray) -> float | None:
     """Return Spearman's rank correlation of what is known of both; None for fewer than three."""
-    known = np.isfinite(one) & np.isfinite(other)
-    if known.sum() < 3:
-        return None
-    ranks = [values[known].argsort().argsort() for values in (one, other)]
-    if min(np.ptp(one[known]), np.ptp(other[known])) < ALIKE:
-        return None
-    return float(np.corrcoef(*ranks)[0, 1])
+    return rank_correlation(one, other, ALIKE)
 
 
 def about(result: Result) -> str:
@@ -59,11 +72,15 @@ def about(result: Result) -> str:
     through = f" through {told['through']}" if told["through"] else ""
     shown = "this pair" if told["drawn"] else f"{told['pairs']} pairs"
     read = f"Read: {told['metric']}, {shown}" + (f", {told['left_out']} that hardly differ left out" if told["left_out"] else "")
+    if told["no_number"]:
+        read += f", {told['no_number']} of which it is no number"
+    if told["without"]:
+        read += f"; not on the way, left out: {', '.join(told['without'])}"
     if told["incomplete"]:
         return f"{_so_far(result)} {read}."
-    fewer = [row for row in told["joint"] if len(row["parts"]) < row["of"] and row["together"] is not None]
-    if fewer and told["part"] != "region":  # all parts of a layer together are no finding
-        best = max(fewer, key=lambda row: row["together"] - (row["random_largest"] or 0.0))
+    joint = [row for row in told["joint"] if row["together"] is not None]
+    if joint and told["part"] != "region":  # of inside and outside the better one is one part alone
+        best = max(joint, key=lambda row: row["together"] - (row["random_largest"] or 0.0))
         return f"{_together(best, told, through)} {read}."
     return f"{_alone(result, through)} {read}."
 
@@ -72,8 +89,10 @@ def _together(best: dict[str, Any], told: dict[str, Any] | Any, through: str) ->
     number, of = len(best["parts"]), best["of"]
     low, high = best["together_low"], best["together_high"]
     sure = f" [{percent(low)[:-2]}, {percent(high)[:-2]}]" if low is not None and high is not None else ""
-    chosen = "on other concepts than they were chosen on" if best["held_out"] else "on the pair that they were chosen on: no interval"
-    beside = f"as many others at most {percent(best['random_largest'])}, with unrelated images {percent(best['unaligned'])}"
+    held = "on other concepts" if told["apart"] else "on clean images of other concepts"
+    chosen = f"{held} than they were chosen on" if best["held_out"] else "on the pair that they were chosen on: no interval"
+    unaligned = f"{percent(best['unaligned'])}{halfway(best['unaligned'])}"
+    beside = f"as many others at most {percent(best['random_largest'])}, with unrelated images {unaligned}"
     carry = "carries" if number == 1 else "carry"
     return (
         f"{number} of {of} {PLURAL[told['part']]} of {best['layer']} {carry} {percent(best['together'])}{sure} of the difference{through}, "
@@ -86,7 +105,7 @@ def _alone(result: Result, through: str) -> str:
     best = int(np.nanargmax(score))
     low, high, null = result.arrays["denoise_low"][best], result.arrays["denoise_high"][best], null_of(result)
     sure = f" [{percent(low)[:-2]}, {percent(high)[:-2]}]" if np.isfinite(low) and np.isfinite(high) else ""
-    beside = f"; {null_words(result)} at most {percent(null[1])}" if null is not None else ""
+    beside = f"; {null_words(result)} at most {percent(null[1])}{halfway(null[1])}" if null is not None else ""
     return f"{names[best]} carries {percent(score[best])}{sure} of the difference{through}{beside}."
 
 

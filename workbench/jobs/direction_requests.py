@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ListDirections(Request):
-    """List the user's sets of directions -> tuple of `DirectionCard`, the one written last first."""
+    """List the user's sets of directions -> tuple of `DirectionCard`, the one written last first.
+
+    It has no key: two panels that ask at once are both answered.
+    """
 
     lane: ClassVar[Lane] = "interactive"
 
@@ -31,11 +34,6 @@ class ListDirections(Request):
     def title(self) -> str:
         """What the jobs panel calls it."""
         return "List directions"
-
-    @property
-    def key(self) -> str:
-        """The newest wins."""
-        return "list directions"
 
     def run(self, engine: Engine, task: Task) -> tuple[DirectionCard, ...]:
         """Read their headings."""

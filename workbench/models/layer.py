@@ -135,3 +135,23 @@ class Unit:
         if not layer or not (index.isascii() and index.isdigit()):
             raise InputError(f"{address!r} is not the address of a unit; write layer:index, such as mixed3b:379")
         return cls(layer, int(index))
+
+
+def layer_of(address: str) -> str:
+    """Return the layer of a unit's address (or of a family's).
+
+    Raises
+    ------
+    InputError
+        When it is no such address.
+    """
+    layer, _, units = address.rpartition(":")
+    if not layer or not all(part.isascii() and part.isdigit() for part in units.split(",")):
+        raise InputError(f"{address!r} is not the address of a unit, such as mixed3b:12, or of several, such as mixed3b:12,40")
+    return layer
+
+
+def units_of(address: str) -> tuple[Unit, ...]:
+    """Return the units an address names: one, or those of a family."""
+    layer = layer_of(address)
+    return tuple(Unit(layer, int(part)) for part in address.rpartition(":")[2].split(","))

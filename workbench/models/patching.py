@@ -100,14 +100,31 @@ def patches_of(model: TracedModel, layer: str, kind_of: Kind) -> list[Patch]:
     if kind_of == "head":
         return [Patch(f"{name} head {head}", name, units) for head, units in enumerate(heads(model.graph, name))]
     seen = model.graph.node(name) in model.graph.downstream([model.graph.name(model.graph.inputs[0])]) and model.sees
-    return [Patch(f"{name} at {place}", name, None, np.array([cell])) for cell, place in enumerate(cells(found, seen))]
+    places = cells(found, model.preprocessing.size, seen)
+    return [Patch(f"{name} at {place}", name, None, np.array([cell])) for cell, place in enumerate(places)]
 
 
-def cells(layer: Layer, seen: bool = True) -> list[str]:
+def grid_of(layer: Layer, size: tuple[int, int]) -> tuple[int, int, int] | None:
+    """Return how many positions of a layer stand before those in the image, and the rows and columns of these; None for no such grid.
+
+    Parameters
+    ----------
+    size
+        Height and width of the image, for a transformer's patches.
+    """
+    shape = layer.positions
+    if layer.rows != 1 or len(shape) not in (1, 2):
+        return None
+    return patch_grid(shape[0], size) if len(shape) == 1 else (0, shape[0], shape[1])
+
+
+def cells(layer: Layer, size: tuple[int, int], seen: bool = True) -> list[str]:
     """Return what the positions of a layer are called: row and column, or a token's number.
 
     Parameters
     ----------
+    size
+        Height and width of the image, for a transformer's patches.
     seen
         Whether it reads the image: the tokens of a text are no patches of one.
 
@@ -121,13 +138,11 @@ def cells(layer: Layer, seen: bool = True) -> list[str]:
         raise InputError(f"{layer.name} has one position only; patch its units")
     if len(shape) == 1 and not seen:
         return [f"token {token}" for token in range(shape[0])]
-    grid = patch_grid(shape[0]) if len(shape) == 1 else None
+    grid = grid_of(layer, size)
     if grid is not None:
-        prefix, _, columns = grid
+        prefix, rows, columns = grid
         named = [f"token {token}" for token in range(prefix)]
-        return named + [f"row {at // columns}, column {at % columns}" for at in range(shape[0] - prefix)]
-    if len(shape) == 2:
-        return [f"row {row}, column {column}" for row in range(shape[0]) for column in range(shape[1])]
+        return named + [f"row {at // columns}, column {at % columns}" for at in range(rows * columns)]
     return [", ".join(str(int(at)) for at in np.unravel_index(place, shape)) for place in range(int(np.prod(shape)))]
 
 
@@ -177,6 +192,10 @@ def heads(graph: ModelGraph, layer: str) -> list[Indices]:
     return [np.arange(head * units // number, (head + 1) * units // number) for head in range(number)]
 
 
+class NoWay(InputError):
+    """A layer has no way to what is read, or none past what is held."""
+
+
 class Patcher:
     """Patches of one layer, tried on pairs of images.
 
@@ -188,6 +207,11 @@ class Patcher:
         The layer that is read; the output by default.
     hold
         Layers on the way that keep what they are in the run that is patched: only what goes past them counts.
+
+    Raises
+    ------
+    NoWay
+        When the layer does not feed the target, what is held does not lie between the two, or no path goes past it.
     """
 
     def __init__(self, model: TracedModel, layer: str, target: str | None = None, hold: Sequence[str] = ()) -> None:
@@ -195,10 +219,18 @@ class Patcher:
         graph = model.graph
         self.target = graph.name(graph.node(target or graph.output))
         if graph.node(self.target) not in graph.downstream([self.layer.name]):
-            raise InputError(f"{self.layer.name} does not feed {self.target}; patch a layer before it")
+            raise NoWay(f"{self.layer.name} does not feed {self.target}; patch a layer before it")
         begin = list(dict.fromkeys([self.layer.name, *(graph.name(graph.node(name)) for name in hold)]))
         if self.target in begin[1:]:
             raise InputError(f"{self.target} is what is read; it cannot be held")
+        if self.layer.name in [graph.name(graph.node(name)) for name in hold]:
+            raise NoWay(f"{self.layer.name} is what is patched; it cannot be held")
+        between = graph.downstream([self.layer.name])
+        for name in begin[1:]:
+            if graph.node(name) not in between or graph.node(self.target) not in graph.downstream([name]):
+                raise NoWay(f"{name} does not lie between {self.layer.name} and {self.target}; hold a layer on the way, or none")
+        if len(begin) > 1 and not _goes_past(graph, self.layer.name, begin[1:], self.target):
+            raise NoWay(f"every path from {self.layer.name} to {self.target} leads through {', '.join(begin[1:])}; hold fewer layers")
         self.reads = [*begin, *graph.frontier(begin, [self.target])]
         self.piece = graph.cut(self.reads, [self.target])
         places = [batch_of(graph.node(name)) for name in (*self.reads, self.target)]
@@ -291,6 +323,19 @@ class Patcher:
         patch.write(flat, value)
         if flat.data_ptr() != arranged.data_ptr():
             arranged.copy_(flat.reshape(arranged.shape))
+
+
+def _goes_past(graph: ModelGraph, layer: str, held: Sequence[str], target: str) -> bool:
+    """Tell whether a path leads from a layer to a target past what is held."""
+    shut = {graph.node(name) for name in held}
+    seen, ahead = set[fx.Node](), [graph.node(layer)]
+    while ahead:
+        node = ahead.pop()
+        if node is graph.node(target):
+            return True
+        ahead += [user for user in node.users if user not in seen and user not in shut]
+        seen.update(node.users)
+    return False
 
 
 def scores(values: Float[Tensor, "row pair"]) -> Float[Tensor, "row pair"]:

@@ -14,9 +14,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from workbench.circuit import units_of
 from workbench.input_error import InputError
-from workbench.models.patching import ROWS, Patch, Patcher
+from workbench.models.layer import units_of
+from workbench.models.patching import ROWS, NoWay, Patch, Patcher
 
 if TYPE_CHECKING:
     from workbench.models.traced_model import TracedModel
@@ -49,20 +49,30 @@ class PathPatcher:
     layer
         The sender.
     receiver
-        What is listened to, of `place_of`: a later layer, or some of its units.
+        What is listened to, of `place_of`: a later layer, or some of its units; also the target itself, for what gets straight to it.
     target
         What is read; the output by default.
     hold
         Layers between sender and receiver that stay as they are in the run that is patched.
+
+    Raises
+    ------
+    NoWay
+        As of `Patcher`, of the way from the sender to the receiver.
     """
 
     def __init__(self, model: TracedModel, layer: str, receiver: Patch, target: str | None = None, hold: Sequence[str] = ()) -> None:
         heard = model.layer(receiver.layer)
         if heard.rows != 1 or heard.batch_axis != 0:
             raise InputError(f"{heard.name} works in windows; choose a receiver behind it")
-        self._to, self._on = Patcher(model, layer, heard.name, hold), Patcher(model, heard.name, target)
-        self.model, self.layer, self.receiver, self.target = model, self._to.layer, receiver, self._on.target
-        self.reads = list(dict.fromkeys([*self._to.reads, *self._on.reads]))
+        self.target = model.graph.name(model.graph.node(target or model.graph.output))
+        try:
+            self._on = Patcher(model, heard.name, self.target) if heard.name != self.target else None
+        except NoWay as error:  # whatever is sent
+            raise InputError(str(error)) from None
+        self._to = Patcher(model, layer, heard.name, hold)
+        self.model, self.layer, self.receiver = model, self._to.layer, receiver
+        self.reads = list(dict.fromkeys([*self._to.reads, *(self._on.reads if self._on is not None else ())]))
 
     def values(self, inputs: tuple[Tensor, ...]) -> list[Tensor]:
         """Return what a run computes of all that is read; once for each of the two runs."""
@@ -81,6 +91,8 @@ class PathPatcher:
         Parameters and rows are those of `Patcher.run`: the first row is the run `base`, the second the whole run `other`.
         """
         heard = self._to.run(self._part(base, self._to), self._part(other, self._to), patches, put)
+        if self._on is None:
+            return self._said(heard)
         writes = [(row, self.receiver, value) for row, value in enumerate(heard) if row != 1]  # the first: from the same batch
         return self._on.run_rows(self._part(base, self._on), self._part(other, self._on), writes, len(heard))
 
@@ -96,13 +108,11 @@ class PathPatcher:
         metric
             Called with the target's value; returns one number a pair.
         """
-        on = [value.detach() for value in self._part(base, self._on)]
-        on[0] = on[0].clone().requires_grad_(True)
         to = [value.detach() for value in self._part(base, self._to)]
         to[0] = to[0].clone().requires_grad_(True)
         with torch.enable_grad():
-            (slope,) = torch.autograd.grad(metric(self._on.piece(*on)[0]).sum(), on[0], allow_unused=True)
             (heard,) = self._to.piece(*to)
+            slope = self._slope(base, heard.detach(), metric)
             kept = torch.zeros_like(heard) if slope is None else self._heard(slope)
             along = (heard * kept).sum()
             (grad,) = torch.autograd.grad(along, to[0], allow_unused=True) if along.requires_grad else (None,)
@@ -110,6 +120,25 @@ class PathPatcher:
         slope = torch.zeros_like(to[0]) if grad is None else grad
         effect = layer.arrange(slope) * (layer.arrange(other) - layer.arrange(to[0].detach()))
         found: Tensor = effect.reshape(*effect.shape[:2], -1)
+        return found
+
+    def _said(self, heard: Float[Tensor, "row pair *output"]) -> Float[Tensor, "row pair *output"]:
+        """Return what is read where the receiver is the target: its other units, if only some are listened to, are those of the base."""
+        if self.receiver.units is None:
+            return heard
+        said = heard[:1].expand_as(heard).clone()
+        said[1] = heard[1]
+        layer, units = self.model.layer(self.receiver.layer), torch.from_numpy(self.receiver.units).to(heard.device)
+        for row, value in enumerate(heard):
+            layer.arrange(said[row])[:, units] = layer.arrange(value)[:, units]
+        return said
+
+    def _slope(self, base: Sequence[Tensor], heard: Tensor, metric: Callable[[Tensor], Tensor]) -> Tensor | None:
+        """Return how the metric changes with what the receiver computes."""
+        on = [heard] if self._on is None else [value.detach() for value in self._part(base, self._on)]
+        on[0] = on[0].clone().requires_grad_(True)
+        said = on[0] if self._on is None else self._on.piece(*on)[0]
+        found: Tensor | None = torch.autograd.grad(metric(said).sum(), on[0], allow_unused=True)[0]
         return found
 
     def _heard(self, slope: Tensor) -> Tensor:

@@ -135,10 +135,10 @@ def _figures(found: Mapping[str, Mapping[str, Result]]) -> Section:
         for row in result.summary["findings"]
     ]
     caption = (
-        "Reliability: rank correlation of the parts' scores between two halves of the concepts, denoising and noising, and in a network "
-        "of random weights (null). Directions: between denoise and noise. Attribution: between exact scores and first-order estimates. "
-        "The last four: part of all absolute scores that the strongest tenth has; with activations of another pair's image (null); in a "
-        "network of random weights (null); and where all are alike."
+        "Reliability: rank correlation of the parts' scores between two halves of the concepts, denoising and noising, and in one "
+        "network of random weights. Directions: between denoise and noise. Attribution: between exact scores and first-order estimates. "
+        "The last four: part of all absolute scores that the strongest tenth has; with activations of another pair's image (null); in one "
+        "network of random weights; and where all are alike."
     )
     return Section("What works", [Table(columns, cells, caption)])
 

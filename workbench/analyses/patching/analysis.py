@@ -8,24 +8,26 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from pydantic import Field, field_validator
 
 from workbench.analyses.analysis import Analysis, Result, register
 from workbench.analyses.patching.figures import effects, halves, scatter
 from workbench.analyses.patching.findings import findings
+from workbench.analyses.patching.joint import BOOTSTRAP, joint_effects
 from workbench.analyses.patching.metric import Metric, MetricOf
-from workbench.analyses.patching.pairs import Pairs, draw_pairs, drawn_pair
+from workbench.analyses.patching.pairs import Pairs, draw_pairs, drawn_pair, read_pair
 from workbench.analyses.patching.parts import Part, in_graph, parts_of, reading
-from workbench.analyses.patching.scores import oriented, scored
-from workbench.analyses.patching.sweep import RANDOM, Steps, Sweep
+from workbench.analyses.patching.scores import differing, oriented, scored
+from workbench.analyses.patching.sweep import Steps, Sweep
 from workbench.analyses.unit_activations import Box
-from workbench.bootstrap import first_half, ratio_of_means
 from workbench.classes import classes_of, has_classes
 from workbench.direction_set import find_directions
 from workbench.finite import plain
+from workbench.image_region import is_region
 from workbench.images.image_set import load_images
 from workbench.input_error import InputError
-from workbench.models.patching import Patch, Patcher
+from workbench.models.patching import NoWay, Patch, Patcher, grid_of
 from workbench.models.path_patching import PathPatcher, place_of
 from workbench.task import Task
 
@@ -36,10 +38,6 @@ if TYPE_CHECKING:
     from workbench.models.traced_model import TracedModel
 
 Arrays = dict[str, npt.NDArray[Any]]
-HALVES, BOOTSTRAP, OTHERS = 10, 11, 12
-"""What random numbers are drawn for, each from a stream of its own (`pairs` has others)."""
-LEAST = 0.05
-"""Part of the median difference between two runs of a pair below which a pair says nothing."""
 SHOWN = 40
 """Patches named in the summary."""
 
@@ -55,16 +53,24 @@ class ActivationPatching(Analysis):
     exactly. With `put` ``mean`` or ``zero`` the direction noise puts the layer's mean over the clean images, or 0, instead.
 
     With `through` it is path patching (Goldowsky-Dill et al. 2023): of what a part changes only what that receiver hears counts, and with
-    `hold` only what gets there past some layers. The score is still a part of the whole difference.
+    `hold` only what gets there past some layers. The score is still a part of the whole difference. Layers without such a way, or behind
+    what is read, are left out; the summary says which and why (``without``).
 
     Attribution patching, the first-order estimate, comes first, for all parts; then every part exactly. Of the layers' parts the `top` best
-    of one half of the pairs (by the concept of the clean image) are patched together on the other half, beside the sum of what each gives
-    alone there and as many parts at random. In *unaligned* pairs, the null, the part comes from the clean image of another pair, of a third
-    class where there is one; with `twin` a network of random weights is patched as well. Intervals are of 95 %, by bootstrap over concepts.
-    Pairs whose two runs differ by less than 5 % of the median pair are left out and counted.
+    of one half of the pairs (by the concept of the clean image; partners are of no concept that the other half has, where that can be: see
+    ``apart`` in the summary) are patched together on the other half, beside the sum of what each gives alone there and as many of the other
+    parts at random: at most half of a layer's parts, so that there are as many others.
+
+    In *unaligned* pairs, the null of denoising, the part comes from the clean image of another pair, of a third class where there is one;
+    noising has none. Any third image lies about halfway between two in what is read: where all passes through, the null is about 1/2 by
+    construction, for it also takes away what speaks for the corrupt image. With `twin` one network of random weights is patched as well.
+    Intervals are of 95 %, by bootstrap over concepts. Pairs whose two runs differ by less than 5 % of the median pair are left out and
+    counted (``left_out``), and so are those of which the metric is no number (``no_number``).
 
     With `clean_file` and `corrupt_file` the one pair of these two images is patched: there are no intervals and no halves then, the best
-    are patched together where they were chosen, and the null are the activations of 4 random images of the set, which come last.
+    are patched together where they were chosen, and the null are the activations of 4 random images of the set, which come last: not the
+    pair's own, and where the set says what its images show, not of the classes that the network sees in the pair, if there are others (the
+    summary's ``unrelated``: how many, and whether so).
 
     What was found so far is shown meanwhile as a result of its own, ``incomplete`` in its summary: whoever cancels keeps it.
 
@@ -94,7 +100,7 @@ class ActivationPatching(Analysis):
     """
 
     title: ClassVar[str] = "Activation patching"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     needs_images: ClassVar[bool] = True
 
     layers: tuple[str, ...] = Field(
@@ -134,14 +140,14 @@ class ActivationPatching(Analysis):
         default="resample", description="What noise puts: the corrupt run's activation, the clean images' mean, or 0."
     )
     pairs: int = Field(default=64, ge=8, le=100_000, description="Pairs of images.")
-    top: int = Field(default=10, ge=1, description="Parts of a layer patched together.")
+    top: int = Field(default=10, ge=1, description="Parts of a layer patched together; at most half of them, beside as many others.")
     twin: bool = Field(default=False, description="Patch a network of random weights, too, as a null.")
     seed: int = Field(default=0, ge=0, lt=2**31, description="Of pairs, halves, bootstrap and the random network.")
 
     @field_validator("region")
     @classmethod
     def _is_a_region(cls, value: Box | None) -> Box | None:
-        if value is not None and not (0 <= value[0] < value[2] <= 1 and 0 <= value[1] < value[3] <= 1):
+        if value is not None and not is_region(value):
             raise ValueError("a region is top, left, bottom, right with 0 <= top < bottom <= 1 and 0 <= left < right <= 1")
         return value
 
@@ -184,27 +190,32 @@ class ActivationPatching(Analysis):
         made_from = self.provenance(model, images)
         layers: Sequence[str] = self.layers
         if self.part == "direction":
+            if layers:
+                raise InputError("directions are of a layer of their own; leave the layers empty")
             model = in_graph(model, self.directions)
             layers = (reading(model, self.directions),)
         metric = self._metric(model)
         parts = parts_of(model, layers, self.part, self.region, self.families)
-        patchers = self._patchers(model, list(parts), metric.target)
+        patchers, without = self._patchers(model, list(parts), metric.target)
+        parts = {patcher.layer.name: parts[patcher.layer.name] for patcher in patchers}
         task.step(0, 0, note="reading the pairs")
         pairs, classes = self._pairs(model, images)
         concept = images.concepts
         groups = np.unique([concept[index] for index in pairs.indices.tolist()], return_inverse=True)[1]
         swaps = self.drawn or self.corruption == "swap"
         sweep = Sweep(model, metric, patchers, list(parts.values()), pairs, classes, swaps, self.put)
-        told = self._about(parts, pairs, metric, model)
+        told = self._about(parts, pairs, metric, model) | {"without": without}
 
         def show() -> dict[str, Result]:
             arrays, summary = self._so_far(sweep.found, pairs, told)
             return {"result": Result(type(self).__name__, self.model_dump(mode="json"), arrays, summary, made_from)}
 
-        steps = Steps(task, (1 + self.twin + pairs.drawn) * sweep.size, show)
+        half = pairs.first if not pairs.drawn else np.zeros(1, bool)
+        steps = Steps(task, (1 + self.twin + pairs.drawn) * sweep.size + sweep.joint_size(int((~half).sum())), show)
         if self.put == "mean":
             sweep.average(steps)
         sweep.attribute(steps)
+        self._known(sweep.found["whole"], groups, metric)  # pairs without a difference are refused before the long part
         if pairs.drawn:  # the null takes longer than the scores themselves
             sweep.run(steps, ("denoise", "noise"))
             sweep.run(steps, ("unaligned",))
@@ -213,19 +224,19 @@ class ActivationPatching(Analysis):
         found = dict(sweep.found)
         if self.twin:
             other = model.twin(self.seed)
-            twins = self._patchers(other, list(parts), metric.target)
+            twins, _ = self._patchers(other, list(parts), metric.target)
             random = Sweep(other, self._metric(other), twins, sweep.parts, pairs, classes, swaps, "resample", showing=False)
             random.run(steps, ("denoise",))
             found |= {"twin": random.found["denoise"], "twin_whole": random.found["whole"]}
         turned = np.where(found["whole"] < 0, -1.0, 1.0)
         found = oriented(found, pairs.drawn)
         known = self._known(found["whole"], groups, metric)
-        half = first_half(groups, [self.seed, HALVES]) if not pairs.drawn else np.zeros(1, bool)
         arrays = self._arrays(found, pairs, told, known, groups)
         arrays["half"] = half[known]
         chosen, held = (known, known) if pairs.drawn else (known & half, known & ~half)
-        joint = self._joint(sweep, arrays["layer"], found, turned, (chosen, held), groups, steps)
+        joint = joint_effects(sweep, found, turned, (chosen, held), groups, self.top, self.seed, steps)
         summary = told | self._counted(found["whole"], known) | {"joint": joint, "incomplete": False}
+        summary["no_number"] = int((~np.isfinite(found["whole"])).sum())
         summary |= findings(arrays, len(parts), groups[known])
         return arrays, summary | {"patches": self._table(told["names"], told["layers"], arrays)}
 
@@ -236,31 +247,60 @@ class ActivationPatching(Analysis):
             return MetricOf.of_texts(model, self.text, self.against_text)
         return MetricOf.of_classes(model, self.metric, self.of_class, self.against if self.metric == "logit difference" else "")
 
-    def _patchers(self, model: TracedModel, layers: Sequence[str], target: str) -> list[Patcher | PathPatcher]:
-        if not self.through:
-            if self.hold:
-                raise InputError("layers are held on the way to a receiver; give what is patched through, too")
-            return [Patcher(model, name, target) for name in layers]
-        receiver = place_of(model, self.through)
-        return [PathPatcher(model, name, receiver, target, self.hold) for name in layers]
+    def _patchers(self, model: TracedModel, layers: Sequence[str], target: str) -> tuple[list[Patcher | PathPatcher], dict[str, str]]:
+        """Return a patcher for each layer that has a way to what is read or to the receiver, and why the others have none.
+
+        Raises
+        ------
+        InputError
+            When none has.
+        """
+        if self.hold and not self.through:
+            raise InputError("layers are held on the way to a receiver; give what is patched through, too")
+        receiver = place_of(model, self.through) if self.through else None
+        found: list[Patcher | PathPatcher] = []
+        without: dict[str, str] = {}
+        for name in layers:
+            try:
+                found.append(Patcher(model, name, target) if receiver is None else PathPatcher(model, name, receiver, target, self.hold))
+            except NoWay as error:
+                without[name] = str(error)
+        if not found:
+            raise NoWay(next(iter(without.values())))
+        return found, without
 
     def _pairs(self, model: TracedModel, images: ImageSet) -> tuple[Pairs, npt.NDArray[np.int64]]:
         """Return the pairs, and the class of each image of the set where it says one (-1 where not; empty where no image has one)."""
         size = model.preprocessing.size
+        none = np.zeros(0, np.int64)
+        column, classes = classes_of(model, images) if has_classes(model) else ("", none)
         if self.drawn:
-            return drawn_pair(images, size, self.clean_file, self.corrupt_file, self.seed), np.zeros(0, np.int64)
-        column, classes = classes_of(model, images) if has_classes(model) else ("", np.zeros(0, np.int64))
+            files = read_pair(size, self.clean_file, self.corrupt_file)
+            shown = self._said(model, np.concatenate(files)) if column else []
+            return drawn_pair(images, size, *files, shown, classes if column else none, self.seed), none
         usable = np.flatnonzero(classes >= 0) if column else np.arange(len(images))
         kinds: Sequence[object] = classes.tolist() if column else images.concepts
         return draw_pairs(images, size, usable, kinds, self.pairs, self.corruption, self.seed), classes
 
+    @staticmethod
+    def _said(model: TracedModel, pixels: npt.NDArray[np.uint8]) -> list[int]:
+        """Return the class that the network sees in each image."""
+        output = model.graph.output
+        with torch.no_grad():
+            found: list[int] = model.activations(model.inputs(model.preprocess(pixels)), [output])[output].argmax(1).tolist()
+        return found
+
     def _known(self, whole: npt.NDArray[np.float64], groups: npt.NDArray[np.integer], metric: MetricOf) -> npt.NDArray[np.bool_]:
         """Tell which pairs differ enough to say something; InputError when these are too few."""
-        middle = float(np.median(np.abs(whole)))
-        known: npt.NDArray[np.bool_] = np.abs(whole) >= LEAST * middle if middle > 0 else np.zeros(len(whole), bool)
+        known, finite = differing(whole), np.isfinite(whole)
+        if self.drawn and not finite.all():
+            raise InputError(f"the {metric.words} is no number on this pair; open the network in fp32, or read something else")
         if self.drawn and not known.all():
             raise InputError(f"the two images do not differ in the {metric.words}; draw another pair, or read something else")
         if not self.drawn and (known.sum() < 8 or len(np.unique(groups[known])) < 2):
+            if not finite.all():
+                none = f"{int((~finite).sum())} of {len(whole)} pairs"
+                raise InputError(f"the {metric.words} is no number in {none}; open the network in fp32, or read something else")
             raise InputError(f"only {int(known.sum())} of {len(whole)} pairs differ in the {metric.words}; choose another corruption")
         return known
 
@@ -273,9 +313,12 @@ class ActivationPatching(Analysis):
             "drawn": pairs.drawn,
             "metric": metric.words,
             "put": self.put,
+            "unrelated": {"images": len(pairs.beside), "other_classes": pairs.other_classes} if pairs.drawn else None,
+            "apart": pairs.apart,
             "through": self.through,
             "names": [patch.name for each in parts.values() for patch in each],
             "in_layer": [len(each) for each in parts.values()],
+            "grids": [(grid_of(model.layer(name), model.preprocessing.size) or (0, 0, 0))[1:] for name in parts],
         }
         if self.part == "direction":
             labels = next(known for known in model.directions if known.name == self.directions).labels
@@ -284,13 +327,13 @@ class ActivationPatching(Analysis):
 
     def _counted(self, whole: npt.NDArray[np.float64], known: npt.NDArray[np.bool_]) -> dict[str, Any]:
         difference = plain(float(whole[known].mean())) if known.any() else None
-        return {"pairs": int(known.sum()), "left_out": int((np.isfinite(whole) & ~known).sum()), "clean_minus_corrupt": difference}
+        left_out = int((np.isfinite(whole) & ~known).sum())
+        return {"pairs": int(known.sum()), "left_out": left_out, "no_number": 0, "clean_minus_corrupt": difference}
 
     def _so_far(self, found: Mapping[str, npt.NDArray[Any]], pairs: Pairs, told: Mapping[str, Any]) -> tuple[Arrays, dict[str, Any]]:
         """Return what was found so far, without intervals, halves and joint effects."""
         found = oriented(found, pairs.drawn)
-        known = np.isfinite(found["whole"])
-        known &= np.abs(found["whole"]) >= LEAST * np.median(np.abs(found["whole"][known])) if known.any() else known
+        known = differing(found["whole"])
         arrays = self._arrays(found, pairs, told, known, None)
         arrays["half"] = np.zeros(int(known.sum()), bool)
         summary = dict(told) | self._counted(found["whole"], known) | {"joint": [], "findings": [], "incomplete": True}
@@ -326,48 +369,6 @@ class ActivationPatching(Analysis):
             | {column: plain(float(arrays[array][row])) for column, array in columns.items()}
             for row in rows
         ]
-
-    def _joint(
-        self,
-        sweep: Sweep,
-        layer: npt.NDArray[np.int32],
-        found: Mapping[str, npt.NDArray[Any]],
-        turned: npt.NDArray[np.float64],
-        halves: tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]],
-        groups: npt.NDArray[np.integer],
-        steps: Steps,
-    ) -> list[dict[str, Any]]:
-        """Patch the best parts of each layer together, on the pairs they were not chosen on; `turned` are the pairs' signs."""
-        told: list[dict[str, Any]] = []
-        chosen, held = halves
-        for place, patches in enumerate(sweep.parts):
-            if len(patches) < 2 or not held.any() or not chosen.any():
-                continue
-            rows = np.flatnonzero(layer == place)
-            order = np.argsort(-found["denoise"][rows][:, chosen].mean(1), kind="stable")[: self.top]
-            random = np.random.default_rng([self.seed, OTHERS, place])
-            values = sweep.together(place, order.tolist(), np.flatnonzero(held), random, steps)
-            values = {name: each * (turned[:1] if self.drawn else turned[held]) for name, each in values.items()}
-            whole = found["whole"][held]
-            score = ratio_of_means(values["together"], groups[held], [self.seed, BOOTSTRAP], whole)
-            strange = values["unaligned"] / whole.mean() if self.drawn else values["unaligned"].mean() / whole.mean()
-            alone = float(found["denoise"][rows[order]][:, held].mean(1).sum() / whole.mean())
-            told.append(
-                {
-                    "layer": sweep.patchers[place].layer.name,
-                    "parts": [patches[at].name for at in order.tolist()],
-                    "of": len(patches),
-                    "together": plain(score.value),
-                    "together_low": plain(score.low),
-                    "together_high": plain(score.high),
-                    "sum_of_singles": plain(alone),
-                    "random_largest": plain(float((values["random"].mean(1) / whole.mean()).max())),
-                    "random_draws": RANDOM,
-                    "unaligned": plain(float(np.max(strange))),
-                    "held_out": not self.drawn,
-                }
-            )
-        return told
 
     @classmethod
     def draw(cls, result: Result) -> dict[str, Figure]:

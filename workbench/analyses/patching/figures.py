@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 BARS = 24
 
 
+def _noise(result: Result) -> str:
+    """Name the direction noise, and what it puts where that is not the other image's activation."""
+    return "noise" + {"resample": "", "mean": " (puts the mean)", "zero": " (puts 0)"}[result.summary["put"]]
+
+
 def _title(result: Result) -> str:
     told = result.summary
     count = f"n = {told['pairs']} pairs" + (f", {told['left_out']} that hardly differ left out" if told["left_out"] else "")
@@ -43,9 +48,11 @@ def effects(result: Result) -> Figure:
             low, high = row[f"{name}_low"], row[f"{name}_high"]
             if low is not None and high is not None:
                 axis.plot([low, high], [place + off] * 2, color=colour, linewidth=1.2)
-            axis.plot(row[name], place + off, "o", color=colour, markersize=4, label=name if not place else None)
+            called = name if name == "denoise" else _noise(result)
+            axis.plot(row[name], place + off, "o", color=colour, markersize=4, label=called if not place else None)
         if row["unaligned"] is not None:
-            axis.plot(row["unaligned"], place, "|", color=LIGHT, markersize=10, label="null: from another pair" if not place else None)
+            named = "null of denoise: from another pair" if not place else None
+            axis.plot(row["unaligned"], place, "|", color=LIGHT, markersize=10, label=named)
     for at in (0, 1):
         axis.axvline(at, color=LIGHT, linewidth=0.8, linestyle=":")
     axis.set_yticks(range(len(table)), [row["name"] for row in table], fontsize=7, parse_math=False)
@@ -67,7 +74,7 @@ def scatter(result: Result) -> Figure:
     left, right = figure.subplots(1, 2)
     _points(left, arrays["layer"], denoise, noise, result.summary["layers"])
     left.set_xlabel("denoise: suffices", fontsize=8)
-    left.set_ylabel("noise: is needed", fontsize=8)
+    left.set_ylabel(f"{_noise(result)}: is needed", fontsize=8)
     _points(right, arrays["layer"], guess, denoise, result.summary["layers"])
     right.set_xlabel("attribution (first order)", fontsize=8)
     right.set_ylabel("exact, denoise", fontsize=8)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from workbench.finite import plain
+from workbench.rank_correlation import rank_correlation
 
 Array = npt.NDArray[Any]
 FEWEST = 4
@@ -68,12 +69,8 @@ def _halves(effect: Array, whole: Array, half: Array) -> float | None:
 
 
 def correlation(one: Array, other: Array) -> float | None:
-    """Return Spearman's rank correlation; None where one of the two is all alike or no number."""
-    from scipy.stats import spearmanr
-
-    if not (np.isfinite(one).all() and np.isfinite(other).all()) or np.ptp(one) == 0 or np.ptp(other) == 0:
-        return None
-    return plain(float(spearmanr(one, other).statistic))
+    """Return Spearman's rank correlation; None where one of the two is all alike or has what is no number."""
+    return rank_correlation(one, other) if np.isfinite(one).all() and np.isfinite(other).all() else None
 
 
 def concentration(scores: Array) -> float | None:

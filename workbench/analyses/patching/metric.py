@@ -11,9 +11,9 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from workbench.circuit import units_of
 from workbench.classes import has_classes
 from workbench.input_error import InputError
+from workbench.models.layer import units_of
 
 if TYPE_CHECKING:
     from workbench.models.layer import Layer
@@ -100,7 +100,7 @@ class MetricOf:
         Raises
         ------
         InputError
-            When the network has no classes, or none of that name.
+            When the network has no classes, none of that name, or both are the same.
         """
         if not has_classes(model):
             raise InputError(f"{model.name} has no classes to compare; choose the metric unit, and a unit")
@@ -111,6 +111,8 @@ class MetricOf:
                 hint = f"did you mean {near[0]}?" if near else f"its classes begin with {', '.join(model.labels[:3])}"
                 raise InputError(f"{model.name} has no class {name!r}; {hint}")
             chosen.append(model.labels.index(name) if name else -1)
+        if chosen[0] == chosen[1] >= 0:
+            raise InputError(f"{of_class} is compared with itself; give another class against it, or none")
         words = WORDS[metric].replace("the clean image's class", of_class) if of_class else WORDS[metric]
         words = words.replace("that of the corrupt one's", f"that of {against}") if against else words
         return cls(metric, model.graph.output, of_class=chosen[0], against=chosen[1], words=words)

@@ -10,11 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from workbench.analyses.unit_activations import Box, slices
-from workbench.circuit import units_of
 from workbench.direction_set import find_directions
 from workbench.input_error import InputError
-from workbench.models.layer import patch_grid
-from workbench.models.patching import Kind, Patch, patches_of
+from workbench.models.layer import units_of
+from workbench.models.patching import Kind, Patch, grid_of, patches_of
 
 if TYPE_CHECKING:
     from workbench.models.layer import Layer
@@ -92,14 +91,12 @@ def cells_inside(layer: Layer, size: tuple[int, int], box: Box) -> npt.NDArray[n
     InputError
         When its positions have no place in the image.
     """
-    shape, prefix = layer.positions, 0
-    if len(shape) == 1 and (grid := patch_grid(shape[0], size)) is not None:
-        prefix, *rest = grid
-        shape = tuple(rest)
-    if len(shape) != 2 or layer.rows != 1:
+    grid = grid_of(layer, size)
+    if grid is None:
         raise InputError(f"{layer.name} has no positions in the image; choose a layer that has, or no region")
-    places = np.arange(prefix, prefix + shape[0] * shape[1]).reshape(shape)
-    return places[slices(box, *shape)].ravel()
+    prefix, rows, columns = grid
+    places = np.arange(prefix, prefix + rows * columns).reshape(rows, columns)
+    return places[slices(box, rows, columns)].ravel()
 
 
 def joined(patches: Sequence[Patch]) -> Patch:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import combinations
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from workbench.analyses.patching.parts import joined
@@ -28,7 +31,15 @@ TOGETHER = 4
 EVERY = 0.3
 """Seconds between two partial results."""
 RANDOM = 8
-"""Draws of as many parts at random, beside the best ones."""
+"""Draws of as many other parts at random, beside the best ones; all there are where these are fewer."""
+
+
+def likeliest_but(said: Float[Tensor, "image class"], classes: Sequence[int]) -> list[int]:
+    """Return the likeliest class of each image other than a given one."""
+    others = said.clone()
+    others[torch.arange(len(classes)), torch.tensor(classes)] = -torch.inf
+    found: list[int] = others.argmax(1).tolist()
+    return found
 
 
 class Steps:
@@ -98,6 +109,10 @@ class Sweep:
         """Parts times batches of pairs."""
         return len(self._batches) * sum(map(len, self.parts))
 
+    def joint_size(self, pairs: int) -> int:
+        """How much longer it takes, in the same measure, to patch the best of each layer together on so many pairs."""
+        return -(-pairs // TOGETHER) * (RANDOM + 2) * sum(len(each) > 1 for each in self.parts)
+
     def inputs(self, rows: npt.NDArray[np.integer]) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
         """Return what the network reads of the clean and of the corrupt images of some pairs."""
         model = self.model
@@ -119,10 +134,14 @@ class Sweep:
         if len(self._classes):
             one = self._classes[self.pairs.indices[rows]].tolist()
             other = self._classes[self.pairs.partners[rows]].tolist()
-        wrong = said[1].clone()
-        wrong[torch.arange(len(one)), torch.tensor(one)] = -torch.inf
-        likeliest = wrong.argmax(1).tolist()
+        # A chosen class stands in the place of a pair's own, and none is compared with itself.
+        if self.metric.of_class >= 0:
+            one = [self.metric.of_class] * len(one)
+        elif self.metric.against >= 0:
+            likeliest = likeliest_but(said[0], [self.metric.against] * len(one))
+            one = [near if near != self.metric.against else instead for near, instead in zip(one, likeliest, strict=True)]
         # What shows nothing else, or nothing that the network takes for something else, is compared with the likeliest wrong class.
+        likeliest = likeliest_but(said[1], one)
         other = [far if self._swaps and far != near else next_best for near, far, next_best in zip(one, other, likeliest, strict=True)]
         self._readings[key] = self.metric.reading(one, other, self.model.device)
         return self._readings[key]
@@ -139,7 +158,7 @@ class Sweep:
                 totals[place] = totals[place] + values[patcher.layer.name].cpu().double().sum(patcher.layer.batch_axis, keepdim=True)
             steps.tell("averaging the activations")
         number = [len(images) * patcher.layer.rows for patcher in self.patchers]
-        self._means = [(total / count).float() for total, count in zip(totals, number, strict=True)]
+        self._means = [total / count for total, count in zip(totals, number, strict=True)]
 
     def attribute(self, steps: Steps) -> None:
         """Estimate every part on every pair by gradients, in both directions."""
@@ -228,11 +247,15 @@ class Sweep:
         Returns
         -------
         dict
-            float64: ``together`` ``i`` and ``random`` ``draw i``, m - m_corrupt of the chosen parts and of as many others; ``unaligned``
-            ``i``, or a column for each unrelated image beside a pair that was drawn.
+            float64: ``together`` ``i`` and ``random`` ``draw i``, m - m_corrupt of the chosen parts and of as many of the others, none of
+            them among the chosen; ``unaligned`` ``i``, or a column for each unrelated image beside a pair that was drawn.
         """
         patcher, patches = self.patchers[place], self.parts[place]
-        others = [random.choice(len(patches), len(chosen), replace=False).tolist() for _ in range(RANDOM)]
+        rest = np.setdiff1d(np.arange(len(patches)), chosen)
+        if math.comb(len(rest), len(chosen)) <= RANDOM:
+            others = [list(each) for each in combinations(rest.tolist(), len(chosen))]
+        else:
+            others = [random.choice(rest, len(chosen), replace=False).tolist() for _ in range(RANDOM)]
         rows_of = [joined([patches[at] for at in each]) for each in (chosen, *others)]
         found: dict[str, list[Array]] = {"together": [], "random": [], "unaligned": []}
         for at in range(0, len(pairs), TOGETHER):
@@ -247,7 +270,7 @@ class Sweep:
                 strange = patcher.values(self.model.inputs(self.model.preprocess(images)))
                 said = read(patcher.run(base, strange, rows_of[:1])).cpu().double().numpy()
                 found["unaligned"].append(said[2] - said[0])
-            steps.tell(f"patching the best of {patcher.layer.name} together")
+            steps.tell(f"patching the best of {patcher.layer.name} together", RANDOM + 2)
         return {name: np.concatenate(each, -1) for name, each in found.items()}
 
     def _put(self, place: int, like: Tensor) -> Tensor | None:
