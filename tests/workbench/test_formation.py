@@ -13,9 +13,11 @@ import torch
 import workbench.analyses.phase_change as module
 from workbench.analyses.phase_change import METRICS, PhaseChange
 from workbench.input_error import InputError
-from workbench.models.checkpoint_series import Series, independent, series_of
+from workbench.models.card import cards
+from workbench.models.checkpoint_series import DENSE, LATER, Series, independent, series_of
 from workbench.models.planted.curve import curve_net
 from workbench.models.traced_model import TracedModel
+from workbench.training.recipe import recipe
 
 STEPS = [0, 1, 2, 4, 7, 12, 20, 33, 55, 90, 148, 245, 403, 665, 1097, 1808]
 
@@ -109,3 +111,15 @@ def test_checkpoints_are_found_by_seed_and_in_folders(tmp_path: Path) -> None:
         series_of("timm:resnet18")
     with pytest.raises(InputError, match="no checkpoints"):
         series_of(f"run:{tmp_path / 'none'}")
+
+
+def test_a_bundled_training_is_known_again_whatever_its_recipe_has_learnt_since() -> None:
+    for seed, bundled in enumerate(series_of("bundled:inception")):
+        settings = recipe("inception", {"seed": seed, "dense_from": 30, "dense_to": 100}).model_dump(mode="json")
+        again = Series("again", {30: "run:again?step=30"}, recipe="Classifier", settings=settings, final="run:again")
+        assert independent([bundled, again]) == [bundled], "else it would count twice"
+        assert independent([bundled, replace(again, settings=settings | {"ground": "plain"})]) != [bundled]
+    for card in cards().values():
+        today = recipe(card.recipe, card.parameters).model_dump(mode="json")
+        missing = {name: value for name, value in today.items() if name not in (*card.parameters, *DENSE)}
+        assert missing == LATER.get(card.recipe, {}), f"{card.name} was trained before {', '.join(missing)} were there: tell LATER"

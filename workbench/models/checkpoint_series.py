@@ -13,6 +13,11 @@ from workbench.models.card import cards
 from workbench.models.loading import DIRECTIONS, TWIN, Reference
 from workbench.models.sources.run import checkpoints, read_card, read_log
 
+LATER: Mapping[str, Mapping[str, Any]] = {"Classifier": {"ground": "random"}}
+"""Parameters that kinds of recipes got after networks had been trained with them, and what those were trained with."""
+DENSE = ("dense_from", "dense_to")
+"""Parameters that say which updates are kept and nothing of how a training goes."""
+
 
 @dataclass(frozen=True)
 class Series:
@@ -42,7 +47,7 @@ class Series:
     @property
     def trained(self) -> str:
         """What decides how a training goes, whichever of its updates are kept: the same for one that was trained again."""
-        told = {name: value for name, value in self.settings.items() if name not in ("dense_from", "dense_to")}
+        told = {name: value for name, value in {**LATER.get(self.recipe, {}), **self.settings}.items() if name not in DENSE}
         return f"{self.recipe} {json.dumps(told, sort_keys=True, default=str)}" if self.recipe else self.name
 
     def step_of(self, ref: str) -> int | None:
