@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QPushButton
 
 from tests.widgets.conftest import CARD
 from widgets.panels.phase_change import NOT_YET, PhaseChangePanel
+from widgets.training_time.curve_table import CurveTable
 from widgets.training_time.growth import METRICS
 from workbench.analyses.analysis import Result
 from workbench.input_error import InputError
@@ -195,6 +196,15 @@ def test_growth_stands_beside_controls_loss_and_the_curves_that_were_compared(pa
     for on in (False, True):
         panel.logarithmic.setChecked(on)
         assert panel.plot.logarithmic is on and not panel.plot.grab().isNull()
+
+
+def test_a_training_without_a_transition_keeps_its_place_in_the_table(qtbot):
+    table = CurveTable(None)
+    qtbot.addWidget(table)
+    curve = {"name": "change point", "abrupt": True, "bic": 1.0, "at": [None, 60.0], "at_interval": [[None, None], [30.0, 100.0]]}
+    table.show_curves({"curves": [curve | {"width": [None, 0.1], "width_interval": [[None, None], [0.0, 0.2]]}]})
+    row = table.topLevelItem(0)
+    assert (row.text(3), row.text(4)) == ("– · 60 [30, 100]", "– · 0.10 [0.00, 0.20]")
 
 
 def test_selected_units_are_followed_in_this_training(panel, runner, session, qtbot):

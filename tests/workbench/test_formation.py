@@ -66,6 +66,26 @@ def test_what_is_there_at_once_is_a_phase_change(train) -> None:
     assert set(PhaseChange.draw(result)) == {"metrics", "film"}
 
 
+def test_a_transition_is_told_of_the_training_it_is_in(train, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One training has no value of a metric; the other's must not stand in its place."""
+    rise = (np.array(STEPS) >= 60) * 1.0
+
+    def follow(self: PhaseChange, series: Series, tell: object) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[int]]:
+        values = np.tile(rise, (4, len(METRICS), 1))
+        if series.name == "seed 0":
+            values[:, list(METRICS).index("index")] = np.nan
+        return values, np.repeat(values[0, :, :, None], 2, 2), np.zeros((len(STEPS), self.orientations)), [5, 2]
+
+    train(float, trainings=2)
+    monkeypatch.setattr(PhaseChange, "_follow", follow)
+    result = PhaseChange(layer="curve_relu", orientations=12).run(network(1.0, 0))
+    best = result.summary["verdicts"]["units"]["index"]["curves"][0]
+    assert best["at"][0] is None and 55 <= best["at"][1] <= 90 and best["at_interval"][0] == [None, None]
+    assert best["width"][0] is None and best["width"][1] is not None and len(best["width_interval"]) == 2
+    place = list(METRICS).index("index")
+    assert np.isnan(result.arrays["fitted"][0, place, 0]).all() and np.isfinite(result.arrays["fitted"][0, place, 1]).all()
+
+
 def test_what_grows_little_by_little_is_not_also_of_units_that_were_chosen(train) -> None:
     train(lambda step: min(1.0, np.log1p(step) / np.log1p(STEPS[-1])), trainings=2)
     result = PhaseChange(layer="curve_relu", units=(5, 2), number=4, orientations=12).run(network(1.0, 0))
