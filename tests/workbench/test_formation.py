@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 import workbench.analyses.phase_change as module
 from workbench.analyses.phase_change import METRICS, PhaseChange
@@ -143,3 +144,58 @@ def test_a_bundled_training_is_known_again_whatever_its_recipe_has_learnt_since(
         today = recipe(card.recipe, card.parameters).model_dump(mode="json")
         missing = {name: value for name, value in today.items() if name not in (*card.parameters, *DENSE)}
         assert missing == LATER.get(card.recipe, {}), f"{card.name} was trained before {', '.join(missing)} were there: tell LATER"
+
+
+@pytest.fixture
+def run_in(tmp_path: Path):
+    """Give a function that writes the folder of a run: checkpoints that hold so much of one weight after some updates."""
+
+    def make(name: str, weights: dict[int, float], precision: str | None = "bf16", **settings: object) -> str:
+        folder = tmp_path / name
+        (folder / "checkpoints").mkdir(parents=True)
+        for step, value in weights.items():
+            save_file({"weight": torch.full((3, 3), value)}, folder / "checkpoints" / f"{step:08}.safetensors")
+        parameters = {"seed": 3, "network": "inception", "size": 64} | settings
+        told = {"kind": "Classifier", "parameters": parameters, "labels": [], "data": {}, "precision": precision}
+        (folder / "recipe.json").write_text(json.dumps(told))
+        return f"run:{folder}"
+
+    return make
+
+
+def test_a_run_goes_on_another_where_it_has_the_same_weights(run_in) -> None:
+    whole = run_in("run", {0: 1.0, 10: 2.0, 100: 3.0})
+    dense = {"dense_from": 8, "dense_to": 10}
+    same = run_in("same", {0: 1.0, 9: 1.9, 10: 2.0001}, **dense)
+    (both,) = series_of(whole, [same])
+    assert list(both.refs) == [0, 9, 10, 100] and both.precision == "bf16"
+    astray = run_in("astray", {0: 1.0, 9: 1.9, 10: 2.1}, **dense)
+    exact = run_in("exact", {0: 1.0, 9: 1.9, 10: 2.0}, precision="fp32", **dense)
+    for other in (astray, exact):
+        found = series_of(whole, [other])
+        assert [list(series.refs) for series in found] == [[0, 10, 100], [0, 9, 10]], "side by side, not mixed"
+        assert independent(found) == found[:1], "nor counted twice"
+    assert series_of(run_in("untold", {0: 1.0}, precision=None))[0].precision == ""
+
+
+def test_trainings_have_names_of_their_own(run_in) -> None:
+    refs = [run_in(f"{place}/run", {0: 1.0}, seed=seed) for seed, place in enumerate(("a", "b", "c/b"))]
+    assert [series.name for series in series_of(refs[0], refs)] == ["run", "b/run", "b/run 2"]
+
+
+def test_a_training_of_another_network_is_refused(run_in) -> None:
+    own = run_in("own", {0: 1.0})
+    assert len(series_of(own, [run_in("longer", {0: 1.0}, seed=4, steps=9000)])) == 2
+    with pytest.raises(InputError, match="its network is resnet and not inception; give a run of the same network"):
+        series_of(own, [run_in("resnet", {0: 1.0}, network="resnet")])
+    with pytest.raises(InputError, match="its size is 32 and not 64"):
+        series_of("bundled:inception", [run_in("small", {0: 1.0}, size=32)])
+
+
+def test_other_moments_read_beside_the_image_what_this_one_reads(run_in) -> None:
+    run = run_in("run", {0: 1.0, 10: 2.0})
+    (series,) = series_of(f"{run}?prompt=a turtle")
+    assert series.refs[10] == f"{run}?step=10&prompt=a turtle" and series.final == f"{run}?prompt=a turtle"
+    other = series.read_as(f"{run}?step=0&timestep=40&prompt=a cat")
+    assert other.refs[0] == f"{run}?step=0&timestep=40&prompt=a cat" and series.read_as(series.refs[0]) is series
+    assert (series.step_of(f"{run}?step=0"), series.step_of(other.refs[0]), other.step_of(run)) == (0, 0, 10)
