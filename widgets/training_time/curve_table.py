@@ -13,7 +13,7 @@ COLUMNS = {
     "Curve": "Kind of curve, and whether it is a function of time or of its logarithm; ✓ the one that fits best",
     "": "Whether such a curve is a phase change",
     "ΔBIC": "Of all trainings together, above that of the best; from 10 on the evidence against it is very strong",
-    "Middle of the rise": "Updates, in each training (– has none); in brackets between which the samples leave it open (95 %, profile likelihood)",
+    "Middle of the rise": "Updates, in each training (– has none); in brackets what the samples leave open (95 %, profile likelihood)",
     "Width": "From 10 to 90 % of the rise, as a part of the axis; a phase change takes at most a tenth",
 }
 
