@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from PySide6.QtWidgets import QPushButton
 
 from tests.widgets.conftest import CARD
 from widgets.panels.phase_change import NOT_YET, PhaseChangePanel
+from widgets.training_time.curve_table import CurveTable
 from widgets.training_time.growth import METRICS
 from workbench.analyses.analysis import Result
 from workbench.input_error import InputError
@@ -197,6 +199,15 @@ def test_growth_stands_beside_controls_loss_and_the_curves_that_were_compared(pa
         assert panel.plot.logarithmic is on and not panel.plot.grab().isNull()
 
 
+def test_a_training_without_a_transition_keeps_its_place_in_the_table(qtbot):
+    table = CurveTable(None)
+    qtbot.addWidget(table)
+    curve = {"name": "change point", "abrupt": True, "bic": 1.0, "at": [None, 60.0], "at_interval": [[None, None], [30.0, 100.0]]}
+    table.show_curves({"curves": [curve | {"width": [None, 0.1], "width_interval": [[None, None], [0.0, 0.2]]}]})
+    row = table.topLevelItem(0)
+    assert (row.text(3), row.text(4)) == ("– · 60 [30, 100]", "– · 0.10 [0.00, 0.20]")
+
+
 def test_selected_units_are_followed_in_this_training(panel, runner, session, qtbot):
     session.select_together((3, 5, 8))
     panel.who.setCurrentIndex(panel.who.findData("selected"))
@@ -247,6 +258,61 @@ def test_the_stretch_around_the_transition_is_trained_again(panel, runner, qtbot
     assert runner.asked(DescribeTrainings)[-1].further == (f"run:{request.folder}",)
     panel.densify.last.setValue(30)
     assert not panel.densify.start.isEnabled() and "after the first" in panel.densify.start.toolTip()
+
+
+def test_a_stretch_is_trained_in_the_precision_of_its_training(panel, runner):
+    panel.densify.look_at(replace(series(0), precision="fp32"), (30, 100), 50)
+    panel.densify.start.click()
+    panel.densify.look_at(series(0), (30, 100), 50)
+    panel.densify.start.click()
+    assert [request.precision for request in runner.asked(Train)] == ["fp32", "auto"]
+
+
+def test_a_stretch_of_another_network_is_not_taken_in(panel, runner, session, qtbot):
+    panel.densify.start.click()
+    runner.answers[DescribeTrainings] = (Series("other", {0: "test:other?step=0", 9: "test:other?step=9"}, final="test:other"),)
+    session.open_model("test:other")
+    qtbot.waitUntil(lambda: len(panel.scrubber.trainings) == 1)
+    before = len(runner.asked(DescribeTrainings))
+    runner.tell(max(job for job, one in runner.requests.items() if isinstance(one, Train)), "done", result=None)
+    qtbot.waitUntil(lambda: "open test:net, then add" in panel.said.text())
+    assert len(runner.asked(DescribeTrainings)) == before and panel.scrubber.trainings[0].name == "other"
+
+
+def test_what_came_while_the_dock_was_hidden_is_looked_up_and_the_curves_stay(panel, runner, qtbot):
+    qtbot.mouseClick(panel.compute, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: "units" in panel.plot.data())
+    panel.scrubber.training.setCurrentIndex(1)
+    before = len(runner.asked(DescribeTrainings))
+    panel.hide()
+    panel.show()
+    assert len(runner.asked(DescribeTrainings)) == before, "nothing is new"
+    panel.hide()
+    panel.add_training("run:more")
+    assert len(runner.asked(DescribeTrainings)) == before
+    panel.show()
+    assert runner.asked(DescribeTrainings)[-1] == DescribeTrainings("test:net", ("run:more",))
+    assert "units" in panel.plot.data()
+
+
+def test_the_slider_goes_on_with_the_prompt_that_the_network_is_opened_with(panel, session, qtbot):
+    session.open_model("test:net?step=30&seed=0&prompt=a cat", layer=LAYER, unit=Unit(LAYER, 3))
+    qtbot.waitUntil(lambda: panel.scrubber.step == 30)
+    panel.scrubber.slider.setValue(5)
+    qtbot.waitUntil(lambda: ref(panel) == "test:net?step=100&seed=0&prompt=a cat")
+    qtbot.waitUntil(lambda: panel.film._request.checkpoints[0][1].endswith("&prompt=a cat"))
+
+
+def test_the_slider_ends_at_the_last_checkpoint_also_of_a_network_that_is_none(session, runner, qtbot):
+    runner.answers[LoadModel] = opened
+    runner.answers[DescribeTrainings] = (series(0),)
+    made = PhaseChangePanel(session)
+    qtbot.addWidget(made)
+    made.show()
+    session.open_model("test:net?of=nothing", layer=LAYER)
+    qtbot.waitUntil(lambda: made.scrubber.series is not None)
+    made.scrubber.slider.setValue(99)
+    assert made.scrubber.step == 1000
 
 
 def test_another_network_has_its_own_trainings(panel, runner, session, qtbot):

@@ -66,6 +66,18 @@ def test_what_was_made_ready_is_what_the_grid_finds(engine: Engine) -> None:
     assert np.array_equal(frame, kept[5][0])
 
 
+def test_a_checkpoint_is_read_once_until_it_may_be_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, read = Engine(Store(tmp_path)), []
+    monkeypatch.setattr("workbench.models.loading.load", lambda ref, **_: read.append(ref) or load(ref))
+    first = engine.glance(FIRST)
+    assert engine.glance(FIRST) is first and read == [FIRST]
+    for changes in (lambda: engine.forget(FIRST), lambda: engine.compute_on("cpu", "fp32"), lambda: engine.glance(LAST)):
+        changes()
+        assert engine.glance(FIRST) is not first
+        first = engine.glance(FIRST)
+    assert read == [FIRST] * 3 + [LAST, FIRST]
+
+
 def test_a_film_of_what_is_not_there_says_so(engine: Engine, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="has units 0 to 23, not 99"):
         UnitFilm(((0, FIRST),), "conv2d0", 99).run(engine, Task())

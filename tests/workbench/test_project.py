@@ -387,6 +387,32 @@ def test_the_names_of_version_1_become_labels_that_nobody_is_named_for(tmp_path:
     assert Project.load(path).labels == {"m": {"a:1": [Label("curve, 45°", None, "", "", "typed", 0.0)]}}
 
 
+def test_what_version_4_kept_under_directions_is_there_in_the_network_alone(tmp_path: Path):
+    """Else it would be saved on and on, and never be seen."""
+    plain, opened = "bundled:inception", "bundled:inception?directions=sae"
+    turned = {"name": "turned", "layer": "conv2d0", "units": [1, 2]}
+    document = {
+        "version": 4,
+        "labels": {
+            opened: {"conv2d0:5": [{"name": "arc"}, {"name": "curve"}], "conv2d0~sae:5": [{"name": "latent"}]},
+            plain: {"conv2d0:5": [{"name": "curve"}]},
+        },
+        "families": {opened: [turned, turned | {"units": [3]}, turned | {"layer": "conv2d0~sae"}], plain: [turned]},
+        "edits": [{"model": opened, "layer": "conv2d0", "unit": 3}, {"model": "m", "layer": "a"}],
+    }
+    path = tmp_path / "old.workbench"
+    path.write_text(json.dumps(document), encoding="utf-8")
+    project = Project.load(path)
+    named = {model: {unit: [label.name for label in of] for unit, of in units.items()} for model, units in project.labels.items()}
+    assert named == {plain: {"conv2d0:5": ["curve", "arc"]}, opened: {"conv2d0~sae:5": ["latent"]}}
+    kept = {model: [(family.name, family.layer, family.units) for family in of] for model, of in project.families.items()}
+    assert kept == {
+        plain: [("turned", "conv2d0", [1, 2]), ("turned 2", "conv2d0", [3])],
+        opened: [("turned", "conv2d0~sae", [1, 2])],
+    }
+    assert [edit.model for edit in project.edits] == [plain, "m"]
+
+
 def test_an_older_version_is_brought_up_step_by_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     path = tmp_path / "old.workbench"
     path.write_text('{"version": 1, "place": "conv1", "notes": ["first", "second"]}', encoding="utf-8")

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from pydantic import Field
 
 from workbench.images.emoji import EmojiSet
 from workbench.input_error import InputError
@@ -580,3 +581,30 @@ def test_a_rival_is_no_images_caption_and_pushes_its_own_image_away() -> None:
     assert read.shape[0] == 8
     away = (seen.detach() * -read.grad[4:]).sum(1)
     assert (away < 0).all(), "a step against the gradient turns a rival away from its image"
+
+
+def test_a_run_agrees_with_a_recipe_that_got_parameters_with_lists_and_made_defaults(tmp_path: Path) -> None:
+    class Grown(Recipe):
+        widths: tuple[int, ...] = (32, 64)
+        kinds: list[str] = Field(default_factory=lambda: ["arc"])
+
+        def prepare(self, device: torch.device, task: Task) -> Course:
+            raise NotImplementedError
+
+    class Nothing(Course):
+        data = {"images": "none"}
+
+        def loss(self, step: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+            raise NotImplementedError
+
+        def evaluate(self, module: torch.nn.Module, task: Task) -> dict[str, float]:
+            raise NotImplementedError
+
+    trainer.agree(tmp_path, Grown(), Nothing(), "fp32")
+    file = tmp_path / "recipe.json"
+    document = json.loads(file.read_text(encoding="utf-8"))
+    del document["parameters"]["widths"], document["parameters"]["kinds"]
+    file.write_text(json.dumps(document), encoding="utf-8")
+    trainer.agree(tmp_path, Grown(), Nothing(), "fp32")
+    with pytest.raises(RecipeError, match=r"kinds \['arc'\] there, \['line'\] here"):
+        trainer.agree(tmp_path, Grown(kinds=["line"]), Nothing(), "fp32")

@@ -57,6 +57,7 @@ class PhaseChangePanel(Panel):
         super().__init__(session)
         self._result: Result | None = None
         self._further: tuple[str, ...] = ()  # trainings that were added by hand
+        self._first = ""  # the network whose trainings were looked up; at another moment of them it is still this one
         self._asked: DescribeTrainings | None = None
         self._looked_at: Series | None = None
         self._build()
@@ -155,7 +156,9 @@ class PhaseChangePanel(Panel):
         if card is None:
             self._nothing(INVITATION)
         elif self.isVisible():
-            wanted = DescribeTrainings(self._series.final if self.scrubber.knows(card.ref) and self._series else card.ref, self._further)
+            if not self._first or not self.scrubber.knows(card.ref):
+                self._first = card.ref
+            wanted = DescribeTrainings(self._first, self._further)
             if wanted != self._asked:
                 self._asked = wanted
                 self.session.relay.submit(wanted, self._take_trainings)
@@ -166,6 +169,7 @@ class PhaseChangePanel(Panel):
         if event.state == "failed":
             if self._further:
                 self._further = self._further[:-1]
+                self._asked = DescribeTrainings(self._first, self._further)  # those that are still here
                 self._say(event.error, wrong=True)
             else:
                 self._nothing(f"{event.error}.\nA network of your own has them once it was trained in the panel Training.")
@@ -177,7 +181,7 @@ class PhaseChangePanel(Panel):
 
     def _nothing(self, message: str) -> None:
         """Say why there is nothing here."""
-        self._asked = None
+        self._asked, self._first = None, ""
         self._forget()
         self.scrubber.show_trainings(())
         self.plot.clear(message)
@@ -207,7 +211,11 @@ class PhaseChangePanel(Panel):
             self._further = (*self._further, ref)
             self._look_up()
 
-    def _on_trained(self, ref: str) -> None:
+    def _on_trained(self, ref: str, of: Series) -> None:
+        """Take the run in where what it was begun for is still looked at; another network's has no place here."""
+        if of.final not in [series.final for series in self.scrubber.trainings]:
+            self._say(f"Trained again: {Path(ref).name}; to see it open {of.final}, then add that run.")
+            return
         self._asked = None  # the same one may have more checkpoints now
         self.add_training(ref)
         self._look_up()
@@ -320,8 +328,7 @@ class PhaseChangePanel(Panel):
     def showEvent(self, event: Any) -> None:
         """Ask for what was not asked for while nobody looked."""
         super().showEvent(event)
-        if self._series is None:
-            self._look_up()
+        self._look_up()
 
     @property
     def _boxes(self) -> tuple[tuple[str, QComboBox], ...]:

@@ -13,7 +13,7 @@ COLUMNS = {
     "Curve": "Kind of curve, and whether it is a function of time or of its logarithm; ✓ the one that fits best",
     "": "Whether such a curve is a phase change",
     "ΔBIC": "Of all trainings together, above that of the best; from 10 on the evidence against it is very strong",
-    "Middle of the rise": "Updates, in each training; in brackets between which the samples leave it open (95 %, profile likelihood)",
+    "Middle of the rise": "Updates, in each training (– has none); in brackets what the samples leave open (95 %, profile likelihood)",
     "Width": "From 10 to 90 % of the rise, as a part of the axis; a phase change takes at most a tenth",
 }
 
@@ -36,14 +36,13 @@ class CurveTable(QTreeWidget):
         self.clear()
         for place, curve in enumerate(told["curves"] if told is not None else ()):
             beyond = curve["bic"] - told["curves"][0]["bic"]
-            middle = [f"{_said(at)} [{_said(low)}, {_said(high)}]" for at, (low, high) in _pairs(curve, "at")]
-            width = [f"{at:.2f} [{low:.2f}, {high:.2f}]" for at, (low, high) in _pairs(curve, "width")]
+            middle, width = _each(curve, "at", ",.0f"), _each(curve, "width", ".2f")
             cells = [
                 ("✓ " if place == 0 else "") + curve["name"],
                 "abrupt" if curve["abrupt"] else "gradual",
                 f"{beyond:.1f}",
-                " · ".join(middle) or "–",
-                " · ".join(width) or "–",
+                middle,
+                width,
             ]
             item = QTreeWidgetItem(cells)
             item.setTextAlignment(2, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
@@ -58,11 +57,12 @@ class CurveTable(QTreeWidget):
             self.resizeColumnToContents(column)
 
 
-def _said(updates: float | None) -> str:
-    return "–" if updates is None else f"{updates:,.0f}"
-
-
-def _pairs(curve: Mapping[str, Any], name: str) -> list[tuple[float, list[float]]]:
-    """Return a value and its interval of each training that has one."""
+def _each(curve: Mapping[str, Any], name: str, shown: str) -> str:
+    """Return a value and its interval of each training in their order, a dash for one that has none; one dash where none has."""
     pairs = zip(curve[name], curve[f"{name}_interval"], strict=True)
-    return [(value, ends) for value, ends in pairs if value is not None]
+    told = ["–" if value is None else f"{value:{shown}} [{_said(low, shown)}, {_said(high, shown)}]" for value, (low, high) in pairs]
+    return " · ".join(told) if set(told) != {"–"} else "–"
+
+
+def _said(value: float | None, shown: str) -> str:
+    return "–" if value is None else f"{value:{shown}}"

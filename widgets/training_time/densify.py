@@ -34,14 +34,15 @@ class Densify(QWidget):
     """From the checkpoint before a transition to the one behind it; what comes of it is a run of its own."""
 
     said = Signal(str, bool)
-    trained = Signal(str)
-    """Reference of the run, once the stretch is there."""
+    trained = Signal(str, object)
+    """Reference of the run, once the stretch is there, and the `Series` it was begun for: another may be looked at by now."""
 
     def __init__(self, session: Session, parent: QWidget) -> None:
         super().__init__(parent)
         self.session = session
         self._series: Series | None = None
         self._request: Train | None = None
+        self._begun_for: Series | None = None
         self._job = 0
         self.first, self.last = QSpinBox(self), QSpinBox(self)
         for box, name in ((self.first, "First update that is kept"), (self.last, "Last update that is kept")):
@@ -108,15 +109,17 @@ class Densify(QWidget):
         """Name the folder of the run: it says what was trained again and which stretch, so that the same one goes on where it stopped."""
         assert self._series is not None
         name = Path(self._series.final.partition(":")[2].partition("?")[0]).name
-        which = "" if self._series.name == name else f"-{self._series.name.replace(' ', '')}"
+        which = "" if self._series.name == name else f"-{self._series.name.replace(' ', '').replace('/', '-')}"
         return runs_folder() / f"{name}{which}-dense-{self.first.value()}-{self.last.value()}"
 
     def _start(self) -> None:
         from workbench.jobs.training_requests import Train
 
         assert self._series is not None
+        self._begun_for = self._series
         settings = {**self._series.settings, "dense_from": self.first.value(), "dense_to": self.last.value()}
-        self._request = Train(self._series.recipe, settings, self.folder(), until=self.last.value())
+        precision = self._series.precision or "auto"  # in another one it would become another training
+        self._request = Train(self._series.recipe, settings, self.folder(), precision=precision, until=self.last.value())
         self.start.hide()
         self.cancel.show()
         self._job = self.session.relay.submit(self._request, self._take)
@@ -135,6 +138,6 @@ class Densify(QWidget):
         elif event.state == "cancelled":
             self.said.emit(f"Stopped. Densify goes on from there; so does the panel Training, with {event.request.folder.name}.", False)
         elif event.state == "done":
-            self.trained.emit(f"run:{event.request.folder}")
+            self.trained.emit(f"run:{event.request.folder}", self._begun_for)
         elif event.state == "progress" and event.total:
             self.said.emit(f"Training again: update {event.done:,.0f} of {event.total:,.0f} · {event.note}", False)

@@ -54,20 +54,31 @@ def told_of(result: Result | None, metric: str) -> Mapping[str, Any] | None:
 def span_of(result: Result | None, metric: str, series: Series | None) -> tuple[float, float] | None:
     """Return between which updates the best curve puts the transition of a training; None where it has none."""
     told = told_of(result, metric)
-    if result is None or told is None or series is None or series.name not in result.summary["trainings"]:
+    place = _place_of(result, series)
+    if told is None or place is None:
         return None
-    place, ends = result.summary["trainings"].index(series.name), told["curves"][0]["at_interval"]
-    low, high = ends[place] if place < len(ends) else (None, None)
+    low, high = told["curves"][0]["at_interval"][place]
     return (low, high) if low is not None and high is not None else None
 
 
 def middle_of(result: Result | None, metric: str, series: Series | None) -> float | None:
     """Return where the best curve puts the middle of a training's rise, in updates; None where it has none."""
     told = told_of(result, metric)
-    if result is None or told is None or series is None or series.name not in result.summary["trainings"]:
+    place = _place_of(result, series)
+    if told is None or place is None:
         return None
-    place, middles = result.summary["trainings"].index(series.name), told["curves"][0]["at"]
-    return float(middles[place]) if place < len(middles) and middles[place] is not None else None
+    middle = told["curves"][0]["at"][place]
+    return float(middle) if middle is not None else None
+
+
+def _place_of(result: Result | None, series: Series | None) -> int | None:
+    """Return which of a result's trainings one is; where selected units were followed it is that of the network they are of."""
+    if result is None or series is None:
+        return None
+    if result.parameters.get("units"):
+        return 0 if series.step_of(str(result.provenance["model"])) is not None else None
+    names = result.summary["trainings"]
+    return names.index(series.name) if series.name in names else None
 
 
 def verdict_of(result: Result, metric: str) -> str:

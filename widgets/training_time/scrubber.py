@@ -104,6 +104,8 @@ class Scrubber(QWidget):
             self.training.addItems([series.name for series in trainings])
             names = [series.name for series in trainings]
             self.training.setCurrentIndex(names.index(before.name) if before is not None and before.name in names else 0)
+        with QSignalBlocker(self.slider):
+            self.slider.setRange(0, len(self.series.refs) - 1 if self.series is not None else 0)
         self._follow()
         if self.series is not None and self.isVisible():  # the graph that all of them share is captured before the first drag
             last = list(self.series.refs.values())[-1]
@@ -180,6 +182,8 @@ class Scrubber(QWidget):
             ref, self._waiting = self._waiting, ""
             if card is None or ref != card.ref:
                 self._open(ref)
+        if card is not None and self.knows(card.ref):  # what it reads beside the image, its other moments read as well
+            self.trainings = tuple(series.read_as(card.ref) for series in self.trainings)
         if card is not None and not self._asked:
             found = [(at, step) for at, series in enumerate(self.trainings) if (step := series.step_of(card.ref)) is not None]
             if found:

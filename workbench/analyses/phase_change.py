@@ -78,7 +78,7 @@ class PhaseChange(Analysis):
     """
 
     title: ClassVar[str] = "Phase change"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     takes_bf16: ClassVar[bool] = False
 
     layer: str = Field(description="Layer whose units are followed; the checkpoints must have it.")
@@ -126,9 +126,13 @@ class PhaseChange(Analysis):
             kind: {metric: self._selected(steps, values[k, m]) for m, metric in enumerate(METRICS)} for k, kind in enumerate(KINDS)
         }
         fitted = np.full_like(values, np.nan)
-        for k, of in enumerate(chosen.values()):
-            for m, found in enumerate(of.values()):
-                ends = [place for place in range(len(trainings)) if np.isfinite(values[k, m, place]).sum() >= FEWEST]
+        known_in = {
+            kind: {metric: (np.isfinite(values[k, m]).sum(1) >= FEWEST).tolist() for m, metric in enumerate(METRICS)}
+            for k, kind in enumerate(KINDS)
+        }
+        for k, (kind, of) in enumerate(chosen.items()):
+            for m, (metric, found) in enumerate(of.items()):
+                ends = [place for place, there in enumerate(known_in[kind][metric]) if there]
                 for place, curve in zip(ends, found.best.fitted if found is not None else (), strict=True):
                     fitted[k, m, place][np.isfinite(values[k, m, place])] = curve
         logs = [[(entry["step"], entry["loss"]) for entry in series.logged if "loss" in entry] for series in trainings]
@@ -149,7 +153,8 @@ class PhaseChange(Analysis):
             "kinds": list(KINDS),
             "metrics": list(METRICS),
             "verdicts": {
-                kind: {metric: _told(found) if found is not None else None for metric, found in of.items()} for kind, of in chosen.items()
+                kind: {metric: _told(found, known_in[kind][metric]) if found is not None else None for metric, found in of.items()}
+                for kind, of in chosen.items()
             },
         }
 
@@ -239,8 +244,19 @@ def _alike(now: Responses, final: Responses, units: npt.NDArray[np.int64]) -> Ar
     return found
 
 
-def _told(found: Selection) -> dict[str, Any]:
-    """Return the verdict and all curves, the best first, as plain data."""
+def _told(found: Selection, known: Sequence[bool]) -> dict[str, Any]:
+    """Return the verdict and all curves, the best first, as plain data; what is of a training in the order of all trainings.
+
+    Parameters
+    ----------
+    known
+        Which of the trainings the curves were fitted to; the others have no transition.
+    """
+
+    def of_each(values: Sequence[Any], without: Any) -> list[Any]:
+        rest = iter(values)
+        return [next(rest) if there else without for there in known]
+
     return {
         "verdict": found.verdict,
         "margin": plain(found.margin),
@@ -250,10 +266,10 @@ def _told(found: Selection) -> dict[str, Any]:
                 "name": curve.name,
                 "abrupt": curve.abrupt,
                 "bic": plain(curve.bic),
-                "at": [plain(value) for value in curve.at],
-                "at_interval": [[plain(end) for end in ends] for ends in curve.at_interval],
-                "width": [plain(value) for value in curve.width],
-                "width_interval": [[plain(end) for end in ends] for ends in curve.width_interval],
+                "at": of_each([plain(value) for value in curve.at], None),
+                "at_interval": of_each([[plain(end) for end in ends] for ends in curve.at_interval], [None, None]),
+                "width": of_each([plain(value) for value in curve.width], None),
+                "width_interval": of_each([[plain(end) for end in ends] for ends in curve.width_interval], [None, None]),
             }
             for curve in found.curves
         ],

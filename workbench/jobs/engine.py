@@ -104,7 +104,7 @@ class Engine:
         self._models: OrderedDict[str, TracedModel] = OrderedDict()
         self._images: OrderedDict[str, ImageSet] = OrderedDict()
         self.allowed: set[str] = set()
-        self._glanced: TracedModel | None = None  # its graph serves other checkpoints of its training
+        self._glanced: tuple[str, TracedModel] | None = None  # its graph serves other checkpoints of its training
         self._warm = False
         self._device = "auto"
         self._arithmetic: Arithmetic = "fp32"
@@ -190,12 +190,15 @@ class Engine:
 
         if ref in self._models:
             return self._models[ref]
+        if self._glanced is not None and self._glanced[0] == ref:
+            return self._glanced[1]
         self.warm_up()
         with collector_at_rest():
             from workbench.models.loading import load
 
-            self._glanced = self._placed(load(ref, allow_code=code_of(ref) in self.allowed, task=task))
-        return self._glanced
+            model = self._placed(load(ref, allow_code=code_of(ref) in self.allowed, task=task))
+        self._glanced = ref, model
+        return model
 
     def has_model(self, ref: str) -> bool:
         """Whether a network is open."""
@@ -214,6 +217,7 @@ class Engine:
         pick_device(device)
         self._device, self._arithmetic = device, arithmetic
         self._kept.clear()
+        self._glanced = None
         self._models.clear()  # loaded anew where they belong; what is under way goes on with what it has
 
     @property
@@ -237,6 +241,8 @@ class Engine:
         twins = [known for known in self._models if (of := network_of_twin(known)) is not None and of[0] == ref]
         for known in (ref, *twins):
             self._models.pop(known, None)
+        if self._glanced is not None and self._glanced[0] in (ref, *twins):
+            self._glanced = None
         self._images.pop(ref, None)
 
     def forget_directions(self, name: str) -> None:
@@ -245,6 +251,8 @@ class Engine:
 
         for known in [ref for ref in self._models if name in directions_in(ref)]:
             del self._models[known]
+        if self._glanced is not None and name in directions_in(self._glanced[0]):
+            self._glanced = None
 
     def images(self, ref: str, task: Task | None = None) -> ImageSet:
         """Return an image set, opened when it is not open.

@@ -82,11 +82,10 @@ def _table(found: Mapping[str, Mapping[str, Result]]) -> Section:
                         continue
                     best = told["curves"][0]
                     at = ", ".join(
-                        f"{middle:,.0f} [{low:,.0f}, {high:,.0f}]"
+                        "–" if middle is None else f"{middle:,.0f} [{low:,.0f}, {high:,.0f}]"
                         for middle, (low, high) in zip(best["at"], best["at_interval"], strict=True)
-                        if middle is not None
                     )
-                    width = ", ".join(f"{value:.2f}" for value in best["width"] if value is not None)
+                    width = ", ".join("–" if value is None else f"{value:.2f}" for value in best["width"])
                     rows.append((ref, layer, KINDS[kind], METRICS[metric], told["verdict"], cell(told["margin"]), told["best"], at, width))
     caption = (
         "Margin: BIC of the best gradual curve minus that of the best abrupt one; "

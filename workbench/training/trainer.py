@@ -286,7 +286,9 @@ def agree(folder: Path, recipe: Recipe, course: Course, precision: Precision | N
         replace_file(path, (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode())
         return
     before = read_document(folder)
-    later = {name: field.default for name, field in type(recipe).model_fields.items() if not field.is_required()}
+    fields = {name: field for name, field in type(recipe).model_fields.items() if not field.is_required()}
+    defaults = recipe.model_copy(update={name: field.get_default(call_default_factory=True) for name, field in fields.items()})
+    later = defaults.model_dump(mode="json", include=set(fields))
     before["parameters"] = later | before.get("parameters", {})  # a parameter that there was not when the run was begun
     if precision is None:
         document["precision"] = before.get("precision")

@@ -75,6 +75,14 @@ def read_log(folder: Path) -> tuple[dict[str, float], ...]:
     return tuple(found)
 
 
+def read_precision(folder: Path) -> str:
+    """Return what a run was trained in, ``fp32`` or ``bf16``; empty where that was not kept, or the folder holds no run."""
+    with suppress(OSError, ValueError, AttributeError):
+        precision = json.loads((folder / "recipe.json").read_text(encoding="utf-8")).get("precision")
+        return precision if precision in ("fp32", "bf16") else ""
+    return ""
+
+
 def read_card(folder: Path) -> Card:
     """Return what a run's folder says of its network.
 
