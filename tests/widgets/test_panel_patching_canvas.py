@@ -55,7 +55,8 @@ def on_network(request: PairOnNetwork) -> dict[str, Any]:
 
 
 def parts(request: PartsOnPair) -> dict[str, Any]:
-    told = {"blocks": ("blocks.0", "blocks.1"), "parts": (("blocks.0.left",), PARTS), "metric": "logit cat − dog", "difference": 0.5}
+    told: dict[str, Any] = {"blocks": ("blocks.0", "blocks.1"), "total": 2, "parts": (("blocks.0.left",), PARTS)}
+    told |= {"metric": "logit cat − dog", "difference": 0.5}
     scores = {"blocks.1": np.array([0.9, -0.2])} | ({"blocks.0": np.array([1.0])} if request.affordable > 1 else {})
     return told | {"scores": scores, "alike": False, "seconds": 0.1}
 
@@ -364,6 +365,10 @@ def test_what_was_left_out_is_shown_as_older(panel: PatchingCanvasPanel, session
     early, late = results.parts.rows
     assert early.old and early.scores is not None and not late.old
     assert results.parts.data()["parts"].tolist() == list(PARTS), "older figures are not exported"
+    assert not results.parts.caption.startswith("2 of")
+    results._take_patched(parts(request) | {"total": 23})
+    assert results.parts.caption.startswith("2 of 23 blocks; logit cat")
+    results._take_patched(parts(replace(request, affordable=0.01)))
     results._take_part({"blocks.0": np.array([0.5])})
     assert not results.parts.rows[0].old and results.parts.data()["scores"][0] == 0.5
     results._take_patched(parts(request) | {"alike": True, "scores": {}})

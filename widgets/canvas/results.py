@@ -203,6 +203,8 @@ class Results(QWidget):
         self._rows = rows
         title = "What each part of each block carries of the difference (denoise)"
         caption = f"{found['metric']}: clean − corrupt {found['difference']:.3g}"
+        if len(rows) < found["total"]:
+            caption = f"{len(rows)} of {found['total']} blocks; {caption}"
         made = self._origin(metric=found["metric"], difference=found["difference"])
         self.parts.show_rows(list(rows.values()), title=title, caption=caption, made_from=made)
 
