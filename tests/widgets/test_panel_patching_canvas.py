@@ -578,3 +578,20 @@ def test_swapping_announces_the_swapped_pair_alone(panel: PatchingCanvasPanel, s
     assert [pair and pair.name for pair in told] == ["blank / brush stroke"]
     session.undo_stack.undo()
     assert [pair and pair.name for pair in told[1:]] == ["brush stroke / blank"]
+
+
+def test_the_picture_that_was_stamped_stays_in_its_project(panel: PatchingCanvasPanel, session: Session, qtbot: Any, tmp_path: Path):
+    panel.tools.take("stamp")
+    mime = QMimeData()
+    mime.setData("image/png", encoded(Image.new("RGB", (20, 10), "black")))
+    drop(panel, "clean", mime)
+    qtbot.waitUntil(lambda: bool(drawings(session)[0].objects))
+    before = drawings(session)[0]
+    asked: list[bool] = []
+    panel.sides["clean"].canvas.picture_wanted.disconnect()
+    panel.sides["clean"].canvas.picture_wanted.connect(lambda: asked.append(True))
+    session.project = Project()
+    stroke(panel, "clean", (0.0, 0.0))
+    assert asked == [True] and drawings(session)[0] == Drawing(), "a drawing would name a picture that is not there"
+    session.project = Project(drawings={"clean": before})
+    assert panel.sides["clean"].canvas.message, "what is missing is said, not drawn from the project before"

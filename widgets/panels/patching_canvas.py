@@ -78,7 +78,7 @@ class PatchingCanvasPanel(Panel):
         self.ink.arrived.connect(self._on_ink)
         self.pictures.arrived.connect(self._take_picture)
         session.model_changed.connect(lambda _card: self._on_network())
-        session.project_changed.connect(self._on_project)
+        session.project_changed.connect(self._on_other_project)
         session.touched.connect(self._on_project)
         self._on_project()
         self._on_network()
@@ -201,6 +201,11 @@ class PatchingCanvasPanel(Panel):
         self.objects.show_drawing(self._active, self._canvas.drawing, self._canvas.selected)
 
     # ------------------------------------------------------------------------------------------------ the drawings
+
+    def _on_other_project(self) -> None:
+        """Show its drawings; the picture that was stamped is one of the project before."""
+        self.hand.picture = ""
+        self._on_project()
 
     def _on_project(self) -> None:
         """Show what the project says now: something was drawn, taken back, or another project opened."""
