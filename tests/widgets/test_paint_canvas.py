@@ -238,3 +238,21 @@ def test_what_is_being_drawn_goes_on_when_the_project_is_touched(canvas: PaintCa
     assert canvas.is_drawing
     canvas.show_drawing(Drawing(Ground("#101010")), {})
     assert not canvas.is_drawing, "another drawing takes its place"
+
+
+def test_a_stroke_ends_with_the_button_that_began_it(canvas: PaintCanvas):
+    def send(kind: QEvent.Type, button: Qt.MouseButton, x: float) -> None:
+        where = canvas.place((x, 0.0))
+        there = QPointF(canvas.mapToGlobal(where))
+        QApplication.sendEvent(canvas, QMouseEvent(kind, where, there, button, LEFT, Qt.KeyboardModifier.NoModifier))
+
+    send(QEvent.Type.MouseButtonPress, LEFT, -0.2)
+    send(QEvent.Type.MouseMove, Qt.MouseButton.NoButton, 0.0)
+    for other in (Qt.MouseButton.RightButton, Qt.MouseButton.MiddleButton):
+        send(QEvent.Type.MouseButtonPress, other, 0.0)
+        send(QEvent.Type.MouseButtonRelease, other, 0.0)
+    assert canvas.is_drawing and canvas.said.finished == []  # type: ignore[attr-defined]
+    send(QEvent.Type.MouseMove, Qt.MouseButton.NoButton, 0.2)
+    send(QEvent.Type.MouseButtonRelease, LEFT, 0.2)
+    ((drawing, _),) = canvas.said.finished  # type: ignore[attr-defined]
+    assert len(drawing.objects) == 1 and drawing.objects[0].points[-1][0] == pytest.approx(0.2, abs=0.01)

@@ -15,6 +15,7 @@ from PySide6.QtCore import QEvent, QMimeData, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent, QGuiApplication, QImage, QKeySequence, QMouseEvent
 from PySide6.QtWidgets import QApplication
 
+from tests.widgets.conftest import CARD
 from widgets.app import make_engine
 from widgets.panels.patching_canvas import PatchingCanvasPanel
 from widgets.relay import Relay
@@ -54,7 +55,8 @@ def on_network(request: PairOnNetwork) -> dict[str, Any]:
 
 
 def parts(request: PartsOnPair) -> dict[str, Any]:
-    told = {"blocks": ("blocks.0", "blocks.1"), "parts": (("blocks.0.left",), PARTS), "metric": "logit cat − dog", "difference": 0.5}
+    told: dict[str, Any] = {"blocks": ("blocks.0", "blocks.1"), "total": 2, "parts": (("blocks.0.left",), PARTS)}
+    told |= {"metric": "logit cat − dog", "difference": 0.5}
     scores = {"blocks.1": np.array([0.9, -0.2])} | ({"blocks.0": np.array([1.0])} if request.affordable > 1 else {})
     return told | {"scores": scores, "alike": False, "seconds": 0.1}
 
@@ -363,6 +365,10 @@ def test_what_was_left_out_is_shown_as_older(panel: PatchingCanvasPanel, session
     early, late = results.parts.rows
     assert early.old and early.scores is not None and not late.old
     assert results.parts.data()["parts"].tolist() == list(PARTS), "older figures are not exported"
+    assert not results.parts.caption.startswith("2 of")
+    results._take_patched(parts(request) | {"total": 23})
+    assert results.parts.caption.startswith("2 of 23 blocks; logit cat")
+    results._take_patched(parts(replace(request, affordable=0.01)))
     results._take_part({"blocks.0": np.array([0.5])})
     assert not results.parts.rows[0].old and results.parts.data()["scores"][0] == 0.5
     results._take_patched(parts(request) | {"alike": True, "scores": {}})
@@ -466,3 +472,126 @@ def test_a_stimulus_that_is_not_there_yet_is_waited_for_before_corrupting(panel:
     stroke(panel, "clean", (0.0, 0.0))
     panel.corrupt_by("blur")
     assert "still being drawn" in told[0] and not runner.asked(CorruptPicture)
+
+
+# What is open changes meanwhile
+
+
+def unanswered(runner: Any, kind: type) -> list[int]:
+    return [job for job, request in runner.requests.items() if type(request) is kind and job in runner.open]
+
+
+def other_card(**changes: Any) -> Any:
+    return replace(CARD, ref="test:other", weight_hash="f" * 64, **changes)
+
+
+def settle(qtbot: Any) -> None:
+    """Let everything that is on its way arrive."""
+    qtbot.wait(30)
+
+
+def test_an_answer_about_another_layer_or_network_is_dropped(panel: PatchingCanvasPanel, session: Session, runner: Any, qtbot: Any):
+    del runner.answers[PairOnNetwork], runner.answers[PartsOnPair]
+    heard: list[object] = []
+    panel.results.live.answered.connect(heard.append)
+    panel.results.live.patched.connect(heard.append)
+    stroke(panel, "corrupt", (-0.2, 0.0), (0.2, 0.0))
+    (activations,), (patching,) = unanswered(runner, PairOnNetwork), unanswered(runner, PartsOnPair)
+    session.select_layer("blocks.0.act")
+    panel.results.units.clicked.emit(0)
+    assert session.unit is None, "the bars that still stand are of units of the layer before"
+    runner.tell(activations, "done", result=on_network(runner.requests[activations]))
+    qtbot.waitUntil(lambda: runner.asked(PairOnNetwork)[-1].layer == "blocks.0.act")
+    assert heard == []
+    (activations,) = unanswered(runner, PairOnNetwork)
+    session.set_model(other_card())
+    qtbot.waitUntil(lambda: runner.asked(PairOnNetwork)[-1].model == "test:other")
+    assert activations not in runner.open and patching not in runner.open, "nobody waits for them"
+    runner.tell(patching, "done", result=parts(runner.requests[patching]))
+    settle(qtbot)
+    assert heard == [] and panel.results.parts.data() == {} and panel.results.classes.data() == {}
+
+
+def test_a_hidden_canvas_asks_nothing_until_it_is_shown(panel: PatchingCanvasPanel, session: Session, runner: Any, qtbot: Any):
+    stroke(panel, "corrupt", (-0.2, 0.0), (0.2, 0.0))
+    qtbot.waitUntil(lambda: bool(panel.results.parts.rows))
+    settle(qtbot)
+    panel.hide()
+    before = len(runner.requests)
+    session.select_layer("blocks.0.act")
+    session.select_unit(Unit("blocks.0.act", 3))
+    session.set_model(other_card(size=(96, 96)))
+    settle(qtbot)
+    assert [request for request in runner.requests.values() if isinstance(request, PairOnNetwork | PartsOnPair)][before:] == []
+    assert len(runner.requests) == before
+    panel.show()
+    qtbot.waitUntil(lambda: len(runner.requests) > before + 1)
+    assert runner.asked(PairOnNetwork)[-1].clean.shape == (96, 96, 3) and runner.asked(PairOnNetwork)[-1].model == "test:other"
+
+
+def test_a_network_is_only_asked_about_images_of_its_size(panel: PatchingCanvasPanel, session: Session, runner: Any, qtbot: Any):
+    stroke(panel, "corrupt", (-0.2, 0.0), (0.2, 0.0))
+    qtbot.waitUntil(lambda: bool(panel.results.parts.rows))
+    qtbot.wait(250)
+    session.set_model(other_card(size=(96, 96)))
+    qtbot.waitUntil(lambda: runner.asked(PartsOnPair)[-1].model == "test:other")
+    settle(qtbot)
+    asked = [each for kind in (PairOnNetwork, PartsOnPair) for each in runner.asked(kind) if each.model == "test:other"]
+    assert {each.clean.shape for each in asked} == {(96, 96, 3)}
+    session.set_model(replace(CARD, ref="test:third", size=(96, 96)))
+    qtbot.waitUntil(lambda: runner.asked(PairOnNetwork)[-1].model == "test:third")  # the drawings have that size already
+    qtbot.waitUntil(lambda: bool(panel.results.classes.data()))
+
+
+def test_patching_reads_off_what_is_said(panel: PatchingCanvasPanel, session: Session, runner: Any, qtbot: Any):
+    stroke(panel, "corrupt", (-0.2, 0.0), (0.2, 0.0))
+    session.set_model(other_card(labels=()))
+    session.select_unit(Unit(session.layer, 2))
+    qtbot.waitUntil(lambda: runner.asked(PartsOnPair)[-1].model == "test:other")
+    settle(qtbot)
+    assert panel.results.reads.currentText() == "read off the output"
+    assert {each.unit for each in runner.asked(PartsOnPair)} == {None}, "not off the selected unit"
+    session.select_unit(None)
+    before = len(runner.asked(PartsOnPair))
+    panel.results.reads.setCurrentIndex(1)
+    stroke(panel, "corrupt", (0.0, 0.2))
+    qtbot.wait(300)
+    assert len(runner.asked(PartsOnPair)) == before and "Select a unit" in panel.results.parts.message
+    panel.results.reads.setCurrentIndex(0)
+    qtbot.waitUntil(lambda: bool(panel.results.parts.rows))
+
+
+def test_scores_of_another_metric_are_not_shown_as_older(panel: PatchingCanvasPanel):
+    nothing = np.zeros((1, 1, 3), np.uint8)
+    results, request = panel.results, PartsOnPair("test:small", nothing, nothing, affordable=0.01)
+    results._take_patched(parts(replace(request, affordable=9.0)))
+    results._take_patched(parts(request) | {"metric": "logit dog − cat"})
+    early, late = results.parts.rows
+    assert early.scores is None and late.scores is not None
+
+
+def test_swapping_announces_the_swapped_pair_alone(panel: PatchingCanvasPanel, session: Session):
+    stroke(panel, "clean", (-0.2, 0.0), (0.2, 0.0))
+    told: list[Any] = []
+    session.pair_changed.connect(told.append)
+    panel.across["swap"].click()
+    assert [pair and pair.name for pair in told] == ["blank / brush stroke"]
+    session.undo_stack.undo()
+    assert [pair and pair.name for pair in told[1:]] == ["brush stroke / blank"]
+
+
+def test_the_picture_that_was_stamped_stays_in_its_project(panel: PatchingCanvasPanel, session: Session, qtbot: Any, tmp_path: Path):
+    panel.tools.take("stamp")
+    mime = QMimeData()
+    mime.setData("image/png", encoded(Image.new("RGB", (20, 10), "black")))
+    drop(panel, "clean", mime)
+    qtbot.waitUntil(lambda: bool(drawings(session)[0].objects))
+    before = drawings(session)[0]
+    asked: list[bool] = []
+    panel.sides["clean"].canvas.picture_wanted.disconnect()
+    panel.sides["clean"].canvas.picture_wanted.connect(lambda: asked.append(True))
+    session.project = Project()
+    stroke(panel, "clean", (0.0, 0.0))
+    assert asked == [True] and drawings(session)[0] == Drawing(), "a drawing would name a picture that is not there"
+    session.project = Project(drawings={"clean": before})
+    assert panel.sides["clean"].canvas.message, "what is missing is said, not drawn from the project before"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from workbench.jobs.engine import Engine
 from workbench.jobs.store import Store
 from workbench.models.layer import Unit
 from workbench.models.one_call import one_call
-from workbench.models.parts import blocks_with_parts, passed_by_all, spread
+from workbench.models.parts import blocks_with_parts, passed_by_all, spread, spread_blocks
 from workbench.models.traced_model import Preprocessing, TracedModel
 from workbench.task import Cancelled, Task
 
@@ -198,10 +199,56 @@ def test_blocks_are_spread_and_residual_branches_are_parts():
             return self.head(x.mean((2, 3)))
 
     model = TracedModel.from_module(Residual().eval(), torch.zeros(2, 3, SIDE, SIDE))
-    blocks = blocks_with_parts(model, 3)
+    blocks = spread_blocks(blocks_with_parts(model), 3)
     assert len(blocks) == 3 and [[part.name for part in block.parts] for block in blocks] == [["blocks.0"], ["blocks.2"], ["blocks.3"]]
     assert set(block.layer for block in blocks) <= set(passed_by_all(model))
     assert spread(range(10), 3) == [0, 4, 9] and spread("ab", 5) == ["a", "b"]
+
+
+def test_attention_and_mlp_of_a_block_stay_together(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    from timm.models.vision_transformer import VisionTransformer
+
+    torch.manual_seed(0)
+    network = VisionTransformer(img_size=SIDE, patch_size=4, embed_dim=8, depth=6, num_heads=2, num_classes=3)
+    engine = engine_of(tmp_path, network, ("red", "blue", "none"))
+    monkeypatch.setattr("workbench.jobs.canvas_requests.BLOCKS", 6)
+    found = PartsOnPair("any", RED, BLUE).run(engine, Task())
+    names = [part for parts in found["parts"] for part in parts]
+    kinds = {name.rpartition(".")[2] for name in names}
+    assert kinds == {"attn", "mlp"} and len(found["blocks"]) <= 6 < found["total"]
+    assert all(f"{name[:-3]}attn" in names for name in names if name.endswith(".mlp"))
+    unit = next(name for name in engine.only.layers if name == "blocks.2.mlp")
+    early = PartsOnPair("any", RED, BLUE, Unit(unit, 0)).run(engine, Task())
+    assert early["total"] == len(early["blocks"]) == 5, "all that feed it, rather than those of a choice that do"
+
+
+def mixer() -> nn.Module:
+    from timm.models.mlp_mixer import MlpMixer
+
+    return MlpMixer(img_size=SIDE, patch_size=4, num_blocks=2, embed_dim=8, num_classes=3)
+
+
+def swin() -> nn.Module:
+    from timm.models.swin_transformer import SwinTransformer
+
+    return SwinTransformer(
+        img_size=SIDE, patch_size=2, window_size=2, embed_dim=4, depths=(2,), num_heads=(1,), num_classes=3
+    )
+
+
+@pytest.mark.parametrize("make", [mixer, swin])
+def test_what_is_moved_before_it_is_added_is_a_part_by_the_layer_it_comes_from(make: Callable[[], nn.Module], tmp_path: Path):
+    torch.manual_seed(0)
+    network = make()
+    nn.init.normal_(network.get_submodule("head.fc" if make is swin else "head").weight)  # begins at zero
+    engine = engine_of(tmp_path, network, ("red", "blue", "none"))
+    found = PartsOnPair("any", RED, BLUE).run(engine, Task())
+    names = [part for parts in found["parts"] for part in parts]
+    assert all(name in engine.only.layers for name in names)
+    assert all(np.isfinite(scores).all() for scores in found["scores"].values()) and len(found["scores"]) == len(found["blocks"])
+    assert not set(names) & set(found["blocks"]), "the stream is no part, however it is arranged"
+    tokens = "mlp_tokens" if make is mixer else "attn"
+    assert any(tokens in name for name in names) and any("mlp" in name and "tokens" not in name for name in names)
 
 
 # Pictures

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -83,11 +85,38 @@ def test_a_drawing_is_the_same_after_json():
         ({"objects": [{"kind": "fill", "x": 0, "y": 0, "colour": "red"}]}, "#rrggbb, not 'red'"),
         ({"objects": 3}, "this is no drawing"),
         ({"background": "white"}, "no field 'background'"),
+        ({"objects": [{"kind": "brush", "points": [[0, 0], [math.nan, 0], [0.1, 0]]}]}, "a point of a stroke is no number"),
+        ({"objects": [{"kind": "brush", "points": [[0, 0], [0, 10**400], [0.1, 0]]}]}, "this is no drawing"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused_in_a_line(document: dict, complaint: str):
     with pytest.raises(InputError, match=complaint):
         Drawing.from_document(document)
+
+
+def test_what_is_no_name_is_refused_in_a_line():
+    """In a process of its own: here, types are checked before anything else is."""
+    wrong = {
+        "picture of a ground is a name, not [1]": {"ground": {"picture": [1]}},
+        "source of a ground is a name, not 3": {"ground": {"source": 3}},
+        "picture of picture is a name, not ['a']": {
+            "objects": [{"kind": "stamp", "x": 0, "y": 0, "across": 1, "down": 1, "picture": ["a"]}]
+        },
+        "family of stimulus is a name, not ['curves']": {"objects": [{"kind": "stimulus", "family": ["curves"]}]},
+        "parameter 0 of stimulus is a name, not 7": {"objects": [{"kind": "stimulus", "family": "curves", "values": [[7, 1.0]]}]},
+    }
+    code = """
+import json, sys
+from workbench.images.drawing import Drawing
+for document in json.load(sys.stdin):
+    try:
+        Drawing.from_document(document).pictures
+    except ValueError as error:
+        sys.stdout.write(f"{error}\\n")
+"""
+    given = json.dumps(list(wrong.values()))
+    done = subprocess.run([sys.executable, "-c", code], input=given, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.splitlines() == [f"this is no drawing: {complaint}" for complaint in wrong]
 
 
 @pytest.mark.parametrize("one", EVERY, ids=lambda one: one.kind)

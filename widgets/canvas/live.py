@@ -2,7 +2,8 @@
 
 One question of a kind is under way at a time, and the newest pair is asked about as soon as it is answered: a question that was replaced
 by each movement of the mouse would never be answered while the mouse moves. Activations come first; patching runs inside the time they
-leave, and while something is drawn only of the blocks that nobody has to wait for.
+leave, and while something is drawn only of the blocks that nobody has to wait for. While nobody looks nothing is asked, and an answer
+about a network, layer or unit that is no longer selected is dropped.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PySide6.QtCore import QObject, QTimer, Signal
+from PySide6.QtWidgets import QWidget
 
 from workbench.jobs.canvas_requests import PairOnNetwork, PartsOnPair
 from workbench.models.layer import Unit
@@ -30,13 +32,7 @@ Pair = tuple[np.ndarray, np.ndarray]
 
 
 class LiveAnswers(QObject):
-    """Asks about the newest pair of images.
-
-    Attributes
-    ----------
-    unit
-        The unit that patching reads off; None for classes, or the output.
-    """
+    """Asks about the newest pair of images while the widget it belongs to is looked at."""
 
     answered = Signal(object)
     """What `PairOnNetwork` found."""
@@ -47,13 +43,15 @@ class LiveAnswers(QObject):
     failed = Signal(str, str)
     """Which question failed, ``activations`` or ``patching``, and why."""
 
-    def __init__(self, session: Session, parent: QObject) -> None:
+    def __init__(self, session: Session, parent: QWidget) -> None:
         super().__init__(parent)
-        self._session = session
-        self.unit: Unit | None = None
+        self._session, self._widget = session, parent
+        self._unit: Unit | None = None
+        self._patches = True
         self._pair: Pair | None = None
         self._drawing = False
         self._asked: PairOnNetwork | None = None
+        self._asked_job = 0
         self._told: tuple[str, str, Pair] | None = None  # what was asked about last
         self._patching: PartsOnPair | None = None
         self._patched: tuple[str, Unit | None, Pair, bool] | None = None
@@ -77,16 +75,41 @@ class LiveAnswers(QObject):
         self._ask()
 
     def forget(self) -> None:
-        """Take no answer any more, and ask nothing."""
+        """Take no answer any more, and ask nothing until the next pair: another network is open."""
         self._rest.stop()
         self._breath.stop()
+        asked = self._asked is not None, self._patching is not None
         self._pair = self._told = self._patched = None
         self._asked = self._patching = None
+        self._drawing = False
+        for under_way, job in zip(asked, (self._asked_job, self._patching_job), strict=True):
+            if under_way:
+                self._session.relay.cancel(job)
 
     def again(self) -> None:
-        """Ask about the pair once more: another network, layer or unit is selected."""
-        self._told = self._patched = None
+        """Ask what the network does on the pair once more: another layer is selected."""
+        if self._asked is None:  # one that is under way is dropped where it is of another layer
+            self._told = None
         self._ask()
+
+    def read_off(self, unit: Unit | None, patches: bool = True) -> None:
+        """Read patched runs off something else.
+
+        Parameters
+        ----------
+        unit
+            The unit that is read off; None for classes, or the output.
+        patches
+            Whether there is something to read off; nothing is patched otherwise.
+        """
+        self._unit, self._patches, self._patched = unit, patches, None
+        if self._patching is not None and not self._is_wanted(self._patching):
+            self._session.relay.cancel(self._patching_job)
+        self._ask()
+
+    def _is_wanted(self, request: PartsOnPair) -> bool:
+        model = self._session.model
+        return self._patches and model is not None and (request.model, request.unit) == (model.ref, self._unit)
 
     def _settle(self) -> None:
         self._drawing = False
@@ -94,40 +117,47 @@ class LiveAnswers(QObject):
 
     def _ask(self) -> None:
         model, layer = self._session.model, self._session.layer
-        if self._pair is None or model is None or not layer:
+        if self._pair is None or model is None or not layer or not self._widget.isVisible():
             return
         if self._asked is None and not _same(self._told, (model.ref, layer, self._pair)):
             self._told = model.ref, layer, self._pair
             self._asked = PairOnNetwork(model.ref, layer, *self._pair)
-            self._session.relay.submit(self._asked, self._take)
+            self._asked_job = self._session.relay.submit(self._asked, self._take)
         waits = self._patching is not None or (self._drawing and self._breath.isActive()) or np.array_equal(*self._pair)
-        if not waits and not _same(self._patched, (model.ref, self.unit, self._pair, self._drawing)):
-            self._patched = model.ref, self.unit, self._pair, self._drawing
+        if self._patches and not waits and not _same(self._patched, (model.ref, self._unit, self._pair, self._drawing)):
+            self._patched = model.ref, self._unit, self._pair, self._drawing
             affordable = AFFORDABLE if self._drawing else float("inf")
-            self._patching = PartsOnPair(model.ref, *self._pair, self.unit, affordable)
+            self._patching = PartsOnPair(model.ref, *self._pair, self._unit, affordable)
             self._patching_job = self._session.relay.submit(self._patching, self._take_patched)
 
     def _take(self, event: JobEvent) -> None:
-        if event.request is not self._asked or not event.ended:
+        asked, model = self._asked, self._session.model
+        if asked is None or event.request is not asked or not event.ended:
             return
         self._asked = None
-        if event.state == "done":
+        if model is None or (asked.model, asked.layer) != (model.ref, self._session.layer):
+            pass  # another layer was selected meanwhile, and is asked about now
+        elif event.state == "done":
             self.answered.emit(event.result)
         elif event.state == "failed":
             self.failed.emit("activations", event.error)
         self._ask()
 
     def _take_patched(self, event: JobEvent) -> None:
-        if event.request is not self._patching:
+        patching = self._patching
+        if patching is None or event.request is not patching:
             return
-        if isinstance(event.partial, dict):
+        wanted = self._is_wanted(patching)
+        if wanted and isinstance(event.partial, dict):
             self.part_patched.emit(event.partial)
         if not event.ended:
             return
         self._patching = None
         if self._drawing:
             self._breath.start()
-        if event.state == "done":
+        if not wanted:
+            pass  # something else is read off now
+        elif event.state == "done":
             self.patched.emit(event.result)
         elif event.state == "failed":
             self.failed.emit("patching", event.error)

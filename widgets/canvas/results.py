@@ -37,6 +37,9 @@ class Results(QWidget):
         self.session = session
         self.live = LiveAnswers(session, self)
         self._rows: dict[str, Row] = {}
+        self._metric = ""  # that the scores of the rows are of
+        self._read: tuple[Unit | None, bool] = None, False  # the unit that is read off, and whether one is wanted
+        self._alike = True  # both drawings are the same, or not there yet
         self._found: dict[str, Any] = {}  # what was answered last
         self._units: tuple[int, ...] = ()
         self._drawings: Mapping[str, str] = {}
@@ -95,15 +98,16 @@ class Results(QWidget):
         """
         self._drawings = told
         self.live.show(clean, corrupt, drawing)
-        if np.array_equal(clean, corrupt):
-            self._rows = {}
-            if self.session.model is not None:
-                self.parts.clear(NO_DIFFERENCE)
+        self._alike = np.array_equal(clean, corrupt)
+        if self._alike:
+            self._clear_parts()
 
     def _on_network(self) -> None:
         model = self.session.model
-        self._rows, self._found = {}, {}
+        self.live.forget()  # the panel asks again once both drawings have the size of this network
+        self._found, self._units = {}, ()
         self.reads.setItemText(0, "read off the classes" if model is None or model.labels else "read off the output")
+        self._say("")
         self._clear_results()
         self._on_unit()
 
@@ -111,24 +115,32 @@ class Results(QWidget):
         said = NO_NETWORK if self.session.model is None else "…"
         self.classes.clear(said)
         self.units.clear(NO_UNITS if self.session.model is None else "…")
-        self.parts.clear(NO_PARTS if self.session.model is None else NO_DIFFERENCE)
+        self._clear_parts()
         self.reads.setVisible(self.session.model is not None)
 
+    def _clear_parts(self) -> None:
+        """Show no scores, and say what is missing."""
+        unit, wanted = self._read
+        self._rows = {}
+        if self.session.model is None:
+            self.parts.clear(NO_PARTS)
+        elif wanted and unit is None:
+            self.parts.clear(NO_UNIT)
+        else:
+            self.parts.clear(NO_DIFFERENCE if self._alike else "…")
+
     def _on_layer(self) -> None:
-        self._found = {}
+        self._found, self._units = {}, ()  # a click on a bar that still stands would be one on a unit of this layer
         self.live.again()
 
     def _on_unit(self) -> None:
-        model = self.session.model
-        wanted = self.reads.currentData() == "unit" or (model is not None and not model.labels)
+        wanted = self.reads.currentData() == "unit"
         unit = self.session.unit if wanted else None
-        if unit != self.live.unit:
-            self._rows = {}
-            self.live.unit = unit
+        if (unit, wanted) != self._read:
+            self._read = unit, wanted
+            self._clear_parts()
+            self.live.read_off(unit, unit is not None or not wanted)
         self._show_units()
-        self.live.again()
-        if self.reads.currentData() == "unit" and self.session.unit is None:
-            self.parts.clear(NO_UNIT)
 
     def _take_answer(self, found: dict[str, Any]) -> None:
         self._found = found
@@ -178,9 +190,11 @@ class Results(QWidget):
     def _take_patched(self, found: dict[str, Any]) -> None:
         """Show all scores; those of blocks that were left out while something is drawn stay, and are shown as older."""
         if found["alike"]:
-            self._rows = {}
+            self._rows, self._metric = {}, found["metric"]
             self.parts.clear(f"Both drawings give the same {found['metric']}.")
             return
+        if found["metric"] != self._metric:  # what is left of another metric is not merely older
+            self._rows, self._metric = {}, found["metric"]
         rows = {}
         for block, parts in zip(found["blocks"], found["parts"], strict=True):
             before = self._rows.get(block)
@@ -189,6 +203,8 @@ class Results(QWidget):
         self._rows = rows
         title = "What each part of each block carries of the difference (denoise)"
         caption = f"{found['metric']}: clean − corrupt {found['difference']:.3g}"
+        if len(rows) < found["total"]:
+            caption = f"{len(rows)} of {found['total']} blocks; {caption}"
         made = self._origin(metric=found["metric"], difference=found["difference"])
         self.parts.show_rows(list(rows.values()), title=title, caption=caption, made_from=made)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -68,14 +70,15 @@ class PatchingCanvasPanel(Panel):
         self.hand = Hand()
         self.ink = InkSupply(session, self)
         self.pictures = Pictures(session, self)
-        self._announced: tuple[np.ndarray, np.ndarray] | None = None
+        self._announced: ImagePair | None = None
+        self._holding = self._held = False
         self._active = "clean"
         self._described: DescribeStimuli | None = None
         self._build()
         self.ink.arrived.connect(self._on_ink)
         self.pictures.arrived.connect(self._take_picture)
         session.model_changed.connect(lambda _card: self._on_network())
-        session.project_changed.connect(self._on_project)
+        session.project_changed.connect(self._on_other_project)
         session.touched.connect(self._on_project)
         self._on_project()
         self._on_network()
@@ -199,12 +202,18 @@ class PatchingCanvasPanel(Panel):
 
     # ------------------------------------------------------------------------------------------------ the drawings
 
+    def _on_other_project(self) -> None:
+        """Show its drawings; the picture that was stamped is one of the project before."""
+        self.hand.picture = ""
+        self._on_project()
+
     def _on_project(self) -> None:
         """Show what the project says now: something was drawn, taken back, or another project opened."""
         project = self.session.project
-        for name, side in self.sides.items():
-            side.canvas.show_drawing(drawing_of(project, name), project.arrays)
-            side.ground.show_colour(side.canvas.drawing.ground.colour)
+        with self._both_first():
+            for name, side in self.sides.items():
+                side.canvas.show_drawing(drawing_of(project, name), project.arrays)
+                side.ground.show_colour(side.canvas.drawing.ground.colour)
         self._list_objects()
 
     def _finish(self, name: str, drawing: Drawing, text: str) -> None:
@@ -332,14 +341,35 @@ class PatchingCanvasPanel(Panel):
     # ------------------------------------------------------------------------------------------------ what the network does
 
     def _on_network(self) -> None:
+        with self._both_first():
+            for side in self.sides.values():
+                side.canvas.set_size(self._size)
+        self._on_shown()  # drawings that have the right size already are asked about, too
+
+    @property
+    def _size(self) -> tuple[int, int]:
+        """Height and width of the drawings: those that the network sees."""
         model = self.session.model
-        for side in self.sides.values():
-            side.canvas.set_size(model.size if model is not None else PLAIN)
+        return model.size if model is not None else PLAIN
+
+    @contextmanager
+    def _both_first(self) -> Iterator[None]:
+        """Ask about the drawings once both are changed: in between stands a pair that nobody drew."""
+        self._holding, self._held = True, False
+        try:
+            yield
+        finally:
+            self._holding = False
+        if self._held:
+            self._on_shown()
 
     def _on_shown(self) -> None:
         """Ask what the network does now, and once a stroke is finished make both drawings the pair that is patched between."""
+        if self._holding:
+            self._held = True
+            return
         clean, corrupt = (self.sides[name].canvas for name in SIDES)
-        if clean.pixels.shape != corrupt.pixels.shape:  # one of them has not heard of another network yet
+        if any(canvas.size_shown != self._size for canvas in (clean, corrupt)):  # a stimulus of this size is still waited for
             return
         drawing = clean.is_drawing or corrupt.is_drawing
         if self.isVisible():
@@ -349,17 +379,17 @@ class PatchingCanvasPanel(Panel):
             self._announce(clean, corrupt)
 
     def _announce(self, clean: PaintCanvas, corrupt: PaintCanvas) -> None:
-        pixels = clean.pixels, corrupt.pixels
-        if self._announced is not None and all(map(np.array_equal, pixels, self._announced)):
+        pixels, pair = (clean.pixels, corrupt.pixels), self._announced
+        if pair is not None and pair is self.session.pair and all(map(np.array_equal, pixels, (pair.clean.pixels, pair.corrupt.pixels))):
             return
         if np.array_equal(*pixels):
-            if self._announced is not None and self.session.pair is not None:
-                self.session.set_pair(None)
             self._announced = None
+            if pair is not None and pair is self.session.pair:  # not one that came from elsewhere
+                self.session.set_pair(None)
             return
-        self._announced = pixels
         name = f"{clean.drawing.told()} / {corrupt.drawing.told()}"
-        self.session.set_pair(ImagePair(KeptImage(pixels[0]), KeptImage(pixels[1]), name))
+        self._announced = ImagePair(KeptImage(pixels[0]), KeptImage(pixels[1]), name)
+        self.session.set_pair(self._announced)
 
     # ------------------------------------------------------------------------------------------------ the panel's contract
 

@@ -83,6 +83,7 @@ class PaintCanvas(CanvasSurface):
         self._raster = Raster((64, 64), ink)
         self._draft: Drawing | None = None
         self._act: Callable[[Point, bool], None] | None = None  # what a movement does while a button is held
+        self._button = Qt.MouseButton.NoButton  # the one that began it
         self._text = ""
         self._mouse: QPointF | None = None
         self.setMouseTracking(True)
@@ -117,8 +118,11 @@ class PaintCanvas(CanvasSurface):
 
     def show_drawing(self, drawing: Drawing, pictures: Mapping[str, np.ndarray]) -> None:
         """Show a drawing; what is selected stays so while it is there. The one that is shown already may go on being drawn on."""
+        others = pictures is not self._pictures
         self._pictures = pictures
-        if drawing == self.drawing:
+        if others:  # of another project, which may not have what was drawn from
+            self._raster = Raster(self._raster.size, self._ink)
+        if drawing == self.drawing and not (others and drawing.pictures):
             return
         self.drawing, self._draft, self._act = drawing, None, None
         if self.selected >= len(drawing.objects):
@@ -220,6 +224,9 @@ class PaintCanvas(CanvasSurface):
         at = event.position()
         button, held = event.button(), event.modifiers()
         pans = button == Qt.MouseButton.MiddleButton or held & Qt.KeyboardModifier.ControlModifier
+        if self._act is not None:  # another button while one is held
+            return
+        self._button = button
         if pans:
             begun, middle = at, self._middle
             side = min(self.frame().width(), self.frame().height())
@@ -230,7 +237,7 @@ class PaintCanvas(CanvasSurface):
                 self._look_at((middle[0] + away.x(), middle[1] + away.y()))
 
             self._act = pan
-        elif button == Qt.MouseButton.LeftButton and self._act is None:
+        elif button == Qt.MouseButton.LeftButton:
             point = self.point(at)
             handle = self._near_handle(at)
             if handle:
@@ -255,6 +262,8 @@ class PaintCanvas(CanvasSurface):
         """Finish what was begun."""
         if self._act is None:
             super().mouseReleaseEvent(event)
+            return
+        if event.button() != self._button:
             return
         self._act = None
         if self._draft is not None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from workbench.images.strokes import OBJECTS, Thing, colour_of
+from workbench.images.strokes import OBJECTS, Thing, colour_of, named
 from workbench.input_error import InputError
 
 
@@ -30,6 +30,7 @@ class Ground:
 
     def __post_init__(self) -> None:
         colour_of(self.colour)
+        named(self, picture=self.picture, source=self.source)
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ class Drawing:
             if unknown := sorted(set(document) - {"ground", "objects"}):
                 raise InputError(f"a drawing has no field {unknown[0]!r}")
             return cls(Ground(**document.get("ground", {})), tuple(_thing(one) for one in document.get("objects", ())))
-        except (TypeError, ValueError, AttributeError, KeyError) as error:
+        except (TypeError, ValueError, AttributeError, KeyError, OverflowError) as error:
             raise InputError(f"this is no drawing: {error}") from None
 
 

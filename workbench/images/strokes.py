@@ -14,6 +14,7 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import ClassVar, TypeVar
 
 from workbench.input_error import InputError
@@ -86,6 +87,8 @@ class Path(Thing):
     def __post_init__(self) -> None:
         if not 1 <= len(self.points) <= MOST_POINTS:
             raise InputError(f"a stroke has 1 to {MOST_POINTS:,} points, not {len(self.points):,}")
+        if not all(map(math.isfinite, chain.from_iterable(self.points))):
+            raise InputError("a point of a stroke is no number")
         within(self, width=self.width, **{f"point {i}": value for i, value in enumerate(_extreme(self.points))})
 
     def handles(self) -> dict[str, Point]:
@@ -317,6 +320,10 @@ class Stamp(Box):
 
     picture: str = ""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        named(self, picture=self.picture)
+
     @property
     def pictures(self) -> frozenset[str]:
         """The one that it shows."""
@@ -350,6 +357,7 @@ class Stimulus(Thing):
     values: tuple[tuple[str, float], ...] = ()
 
     def __post_init__(self) -> None:
+        named(self, family=self.family, **{f"parameter {place}": name for place, (name, _) in enumerate(self.values)})
         object.__setattr__(self, "values", tuple(sorted((name, float(value)) for name, value in self.values)))
         if not all(math.isfinite(value) for _, value in self.values):
             raise InputError(f"a parameter of the stimulus {self.family} is no number")
@@ -426,6 +434,19 @@ def within(one: Thing, **values: float) -> None:
             raise InputError(f"{name} of {one.title.lower() if hasattr(one, 'title') else 'an object'} is {value!r}")
         if name in ("width", "radius", "across", "down") and value <= 0:
             raise InputError(f"{name} of {one.title.lower()} is {value:g}; it is more than 0")
+
+
+def named(one: object, **names: str) -> None:
+    """Check names.
+
+    Raises
+    ------
+    InputError
+        When one is no text.
+    """
+    for what, name in names.items():
+        if not isinstance(name, str):
+            raise InputError(f"{what} of {getattr(one, 'title', 'a ground').lower()} is a name, not {name!r}")
 
 
 def _by_place(one: Thing, handle: str, to: Point) -> Thing:

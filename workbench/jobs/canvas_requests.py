@@ -119,15 +119,16 @@ class PairOnNetwork(Request):
         }
 
 
-_Patching = tuple["list[Block]", "list[list[Patcher]]", dict[str, float], "dict[bytes, dict[str, Tensor]]"]
-"""Blocks, what patches the parts of each, what each last took in seconds, and what was read of the images asked about last."""
+_Patching = tuple["list[Block]", int, "list[list[Patcher]]", dict[str, float], "dict[bytes, dict[str, Tensor]]"]
+"""Blocks, how many there are, what patches the parts of each, what each last took in seconds,
+and what was read of the images asked about last."""
 
 
 @dataclass(frozen=True)
 class PartsOnPair(Request):
     """How much of the difference between two images each part of each block carries -> mapping.
 
-    * ``blocks``: names from early to late; ``parts``: tuple of the parts' names of each;
+    * ``blocks``: names from early to late, at most `BLOCKS`; ``total``: how many there are; ``parts``: tuple of the parts' names of each;
     * ``scores``: mapping of a block to float64 ``part``: (patched - corrupt) / (clean - corrupt), the corrupt run given that part of the
       clean one; 0 when nothing of the difference comes with it, 1 when all does;
     * ``metric``: what is read off, in words; ``difference``: clean - corrupt; ``alike``: that is nothing, and there are no scores;
@@ -170,7 +171,7 @@ class PartsOnPair(Request):
 
         model = engine.model(self.model, task=task)
         place = ("canvas parts", model.ref, model.weight_hash, self.unit.layer if self.unit is not None else "")
-        blocks, patchers, costs, known = engine.kept(place, lambda: self._patchers(model), alone=True)
+        blocks, total, patchers, costs, known = engine.kept(place, lambda: self._patchers(model), alone=True)
         began = time.perf_counter()
         target = patchers[0][0].target
         reads = list(dict.fromkeys([name for each in patchers for patcher in each for name in patcher.reads] + [target]))
@@ -191,6 +192,7 @@ class PartsOnPair(Request):
         alike = abs(difference) <= 1e-6 * max(1.0, float(whole.abs().max()))
         told: dict[str, Any] = {
             "blocks": tuple(block.layer for block in blocks),
+            "total": total,
             "parts": tuple(tuple(part.name for part in block.parts) for block in blocks),
             "metric": words,
             "difference": difference,
@@ -211,20 +213,21 @@ class PartsOnPair(Request):
 
     def _patchers(self, model: TracedModel) -> _Patching:
         """Return the blocks that feed what is read off and what patches their parts: one patcher for parts of one layer."""
-        from workbench.models.parts import blocks_with_parts
+        from workbench.models.parts import blocks_with_parts, spread_blocks
         from workbench.models.patching import Patcher
 
         target = model.layer(self.unit.layer).name if self.unit is not None else model.graph.output
         ahead = model.graph.node(target)
-        blocks = [
+        feeding = [
             block
-            for block in blocks_with_parts(model, BLOCKS)
+            for block in blocks_with_parts(model)
             if all(ahead in model.graph.downstream([part.layer]) and model.graph.node(part.layer) is not ahead for part in block.parts)
         ]
-        if not blocks:
+        if not feeding:
             raise InputError(f"no block of this network feeds {target}; read off a unit of a later layer")
+        blocks = spread_blocks(feeding, BLOCKS)
         layers = [list(dict.fromkeys(part.layer for part in block.parts)) for block in blocks]
-        return blocks, [[Patcher(model, layer, target) for layer in each] for each in layers], {}, {}
+        return blocks, len(feeding), [[Patcher(model, layer, target) for layer in each] for each in layers], {}, {}
 
     def _scores(
         self,

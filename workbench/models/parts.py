@@ -6,15 +6,16 @@ asked is which of its parts carries it: which branch of a concatenation, or what
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, TypeVar
 
 from torch import fx
 
 from workbench.input_error import InputError
 from workbench.models.affine import before_activation
-from workbench.models.capture import batch_of, kind
+from workbench.models.capture import SAME_VALUES, VIEWS, batch_of, kind
 from workbench.models.layer import Unit
 from workbench.models.nearest_source import nearest_source
 from workbench.models.patching import Patch, patches_of
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 
 T = TypeVar("T")
+MOVES = VIEWS | SAME_VALUES | {"roll", "flip", "pad", "constant_pad_nd"}
+"""Operations behind which the values are the same ones, elsewhere."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,8 +77,8 @@ def _common(model: TracedModel, one: str | None, other: str | None) -> str | Non
     return model.graph.sort([one, other])[0]
 
 
-def blocks_with_parts(model: TracedModel, most: int) -> list[Block]:
-    """Return the blocks that have parts, from early to late, evenly over all where there are more than so many.
+def blocks_with_parts(model: TracedModel) -> list[Block]:
+    """Return the blocks that have parts, from early to late.
 
     Raises
     ------
@@ -87,6 +90,20 @@ def blocks_with_parts(model: TracedModel, most: int) -> list[Block]:
     blocks = [Block(name, tuple(parts)) for name in names if (parts := _parts(model, name, stream))]
     if not blocks:
         raise InputError("no layer that everything passes through is put together from parts; patch units or places")
+    return blocks
+
+
+def spread_blocks(blocks: Sequence[Block], most: int) -> list[Block]:
+    """Return so many blocks at most, evenly over all; the sums within one module stay together.
+
+    A transformer adds to its stream twice in each of its blocks, first what attention says and then what the MLP does: of single sums every
+    second one would be all attention.
+    """
+    modules = [list(group) for _, group in groupby(blocks, lambda block: block.layer.partition(":")[0])]
+    for number in range(len(modules), 0, -1):
+        chosen = [block for module in spread(modules, number) for block in module]
+        if len(chosen) <= most:
+            return chosen
     return spread(blocks, most)
 
 
@@ -105,9 +122,43 @@ def _parts(model: TracedModel, name: str, stream: set[fx.Node]) -> list[Patch]:
     if kind(node) != "add":
         return []
     known = model.graph.capture.names
-    added = [read for read in node.all_input_nodes if read in known and read not in stream and batch_of(read) is not None]
-    alone = len(added) == 1 and not stream.intersection(node.all_input_nodes)  # with a constant, such as a position
-    return [] if alone else [Patch(known[read][0], known[read][0]) for read in added]
+    streams = [read for read in node.all_input_nodes if _is_moved(read, stream, known)]
+    added = [read for read in node.all_input_nodes if read not in streams and read in known and batch_of(read) is not None]
+    if len(added) == 1 and not streams:  # with a constant, such as a position
+        return []
+    layers = (_layer_behind(model, read) for read in added)
+    return [Patch(layer, layer) for layer in layers if layer is not None]
+
+
+def _is_moved(node: fx.Node, stream: set[fx.Node], known: Collection[fx.Node]) -> bool:
+    """Whether it is a value of the stream, maybe arranged otherwise."""
+    at: fx.Node | None = node
+    while at is not None and at not in stream:
+        at = _before_move(at, known)
+    return at is not None
+
+
+def _layer_behind(model: TracedModel, node: fx.Node) -> str | None:
+    """Return the layer whose values these are; None where they are those of no layer, or what they come from is read elsewhere as well.
+
+    Windows that are put together again, or tokens and channels that change places, are moved before they are added.
+    """
+    known = model.graph.capture.names
+    found = None
+    at: fx.Node | None = node
+    while at is not None:
+        if at in known and known[at][0] in model.layers:
+            found = known[at][0]
+        at = _before_move(at, known)
+        if at is not None and sum(user in known for user in at.users) > 1:
+            break
+    return found
+
+
+def _before_move(node: fx.Node, known: Collection[fx.Node]) -> fx.Node | None:
+    """Return what a node only arranges otherwise; None where it does more."""
+    read = [one for one in node.all_input_nodes if one in known]  # without sizes
+    return read[0] if kind(node) in MOVES and len(read) == 1 else None
 
 
 def spread(things: Sequence[T], number: int) -> list[T]:
