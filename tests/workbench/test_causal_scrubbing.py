@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 
 import workbench
 from workbench.analyses.causal_scrubbing import CausalScrubbing
 from workbench.images.image_set import load_images
 from workbench.input_error import InputError
+from workbench.models.expanded import centre
 
 LYING = {"name": "lying", "units": "saturate:0", "feature": "orientation"}
 RED = {"name": "red", "units": "saturate:1", "feature": "= ink_hue < 100"}
@@ -82,3 +84,18 @@ def test_a_rival_must_name_a_node(planted) -> None:
     for rival, why in (("blue=all", "names no node"), ("red", "not NAME=FEATURE")):
         with pytest.raises(InputError, match=why):
             CausalScrubbing(hypothesis=hypothesis(LYING, RED), rivals=(rival,), examples=16).run(*planted)
+
+
+def test_the_centre_of_a_sequence_of_patches_is_its_middle_patch() -> None:
+    model = workbench.load("bundled:vit")
+    shown = load_images("stimuli:curves?orientations=8&radius=0.277")
+    layer = model.layer("blocks.1")
+    asked = CausalScrubbing(
+        hypothesis=json.dumps({"units": f"{layer.name}:5", "children": [{"units": "blocks.0:1,2"}]}), images=8, examples=16, batch=16
+    )
+    result = asked.run(model, shown)
+    inputs = model.preprocess(np.stack([shown.image(index, model.preprocessing.size) for index in range(8)]))
+    middle = centre(layer)
+    assert middle != (layer.positions[0] // 2,)
+    value = layer.arrange(model.activations(inputs, [layer.name])[layer.name])[(slice(None), 5, *middle)]
+    assert result.arrays["clean"] == pytest.approx(value[result.arrays["image"]].numpy(), abs=1e-4)

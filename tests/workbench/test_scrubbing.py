@@ -138,6 +138,25 @@ def test_where_a_layer_has_few_others_the_null_takes_them_all(logic: Case) -> No
     assert drawn == {"saturate:0,2", "saturate:1,2"}
 
 
+def test_siblings_that_meet_at_a_cell_get_different_units_in_the_null(curves) -> None:
+    model, inputs = curves
+    free = np.zeros(len(inputs), np.int64)
+    units = [f"gabor_relu:{','.join(map(str, range(start, start + 8)))}" for start in (0, 8)]
+    for here in (((0, 0), (0, 1)), ()):
+        children = (Claim("left", units[0], free, offsets=here), Claim("right", units[1], free, offsets=((0, -1), (0, 0))))
+        root = Claim("root", "curve_relu:2", free, children)
+        for seed in range(4):
+            drawn = of_random_units(model, root, seed)
+            check(model, drawn, len(inputs))
+            assert [child.units for child in drawn.children] == units[::-1]
+    crowded = Claim("root", "curve_relu:2", free, tuple(
+        Claim(name, f"gabor_relu:{','.join(map(str, owned))}", free, offsets=at)
+        for name, owned, at in (("a", range(8), ((0, 0),)), ("b", range(8), ((0, 1),)), ("c", range(8, 16), ((0, 0), (0, 1))))
+    ))  # fmt: skip
+    for seed in range(4):
+        check(model, of_random_units(model, crowded, seed), len(inputs))
+
+
 @pytest.fixture(scope="module")
 def curves() -> tuple[TracedModel, torch.Tensor]:
     """The planted curve detectors, on curves of 24 directions at 9 places."""

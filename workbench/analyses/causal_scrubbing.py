@@ -12,11 +12,13 @@ from torch import Tensor
 
 from workbench.analyses.analysis import Analysis, Result, register
 from workbench.bootstrap import ratio_of_means
+from workbench.circuit import layer_of
 from workbench.claims import Data, claims
 from workbench.figure_colours import ACCENT, INK, LIGHT
 from workbench.finite import plain
 from workbench.hypothesis import Hypothesis, HypothesisError, Node
 from workbench.input_error import InputError
+from workbench.models.expanded import centre
 from workbench.scrubbing import (
     FEWEST,
     Claim,
@@ -74,7 +76,7 @@ class CausalScrubbing(Analysis):
     """
 
     title: ClassVar[str] = "Causal scrubbing"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     needs_images: ClassVar[bool] = True
 
     hypothesis: str = Field(description="The tree, as JSON.")
@@ -114,6 +116,7 @@ class CausalScrubbing(Analysis):
         plan += [("null", "no hypothesis", without_hypothesis(root), None)]
         others = [(draw, of_random_units(model, root, self.seed + draw)) for draw in range(RANDOM)]
         plan += [("null", f"{OTHERS} {draw + 1}", claim, None) for draw, claim in others if _units(claim) != _units(root)]
+        middle = centre(model.layer(layer_of(root.units)))
         rows: list[dict[str, Any]] = []
         whole: Scrubbed | None = None
         scrubber = Scrubber(model, inputs, self.seed, self.batch)
@@ -126,7 +129,7 @@ class CausalScrubbing(Analysis):
                 ),
                 once=name.startswith(OTHERS),
             )  # fmt: skip
-            shown = _read(found, self.read)
+            shown = _read(found, self.read, middle)
             rows.append({"kind": kind, "name": name} | self._scores(shown, groups))
             if kind == "hypothesis":
                 whole = shown
@@ -218,16 +221,15 @@ def _node(node: Claim, feature: str) -> dict[str, Any]:
     }
 
 
-def _read(found: Scrubbed, how: str) -> Scrubbed:
-    """Return what is compared of the root's values."""
+def _read(found: Scrubbed, how: str, middle: tuple[int, ...]) -> Scrubbed:
+    """Return what is compared of the root's values; `middle` is the position in the middle of its layer."""
+
     def part(value: Tensor) -> Tensor:
         flat = value.reshape(*value.shape[:2], -1)
         if how == "values" or flat.shape[2] == 1:
             return flat
         if how == "centre":
-            for size in value.shape[2:]:
-                value = value.select(2, size // 2)
-            return value[..., None]
+            return value[(slice(None), slice(None), *middle)][..., None]
         return flat.amax(2, keepdim=True) if how == "largest" else flat.mean(2, keepdim=True)
 
     clean, scrubbed, random = (part(value) for value in (found.clean, found.scrubbed, found.random))
