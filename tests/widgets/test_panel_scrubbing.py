@@ -16,6 +16,7 @@ from widgets.session import Session
 from workbench.analyses.analysis import Result
 from workbench.circuit import Circuit, Edge
 from workbench.hypothesis import Hypothesis, Node, NodeCard
+from workbench.jobs.job import JobEvent
 from workbench.jobs.requests import FetchImages, OpenImages, ReadImage, RunAnalysis
 from workbench.jobs.scrubbing_requests import FindCurveHypothesis, InspectHypothesis
 from workbench.models.layer import Unit
@@ -392,3 +393,122 @@ def test_it_stands_as_it_was(panel: ScrubbingPanel) -> None:
     panel.restore_state({"images": "many", "hypothesis": 3})
     panel.resize(640, 900)
     assert panel.splitter.orientation() == Qt.Orientation.Vertical
+
+
+def test_a_curve_hypothesis_that_comes_late_comes_into_no_other_investigation(panel: ScrubbingPanel, runner: ScriptedRunner) -> None:
+    session = panel.session
+    root = Node(f"{ACT}:3", f"{ACT}:3", children=(Node("tangents 1", f"{ADD}:1,2", "orientation", ((0, 1),)),))
+    found = SimpleNamespace(hypothesis=Hypothesis(root, "Curve", "test:small"), stimuli="stimuli:curves?x=0", about="It bulges to 90°.")
+    opened = len(runner.asked(OpenImages))
+
+    def another_project() -> None:
+        session.project = Project()
+
+    for change in (another_project, lambda: session.open_model("test:small")):
+        session.select_unit(Unit(ACT, 3))
+        panel._ask_curve()
+        settle()
+        job = max(runner.requests)
+        runner.cancel = lambda _job: None  # it is too late to stop it
+        change()
+        settle()
+        runner.tell(job, "done", result=found)
+        settle()
+        del runner.cancel
+        assert session.project.hypotheses == [] and "bulges" not in panel.said.text() and len(runner.asked(OpenImages)) == opened
+    session.select_unit(Unit(ACT, 3))
+    panel._ask_curve()
+    settle()
+    session.project = Project()
+    settle()
+    assert max(runner.requests) not in runner.open, "nobody waits for it"
+
+
+def test_a_run_does_not_outlive_its_investigation(panel: ScrubbingPanel, runner: ScriptedRunner) -> None:
+    del runner.answers[RunAnalysis]
+    begin(panel)
+    begin(panel, "radius")
+    kept = list(panel.session.project.hypotheses)
+    panel.start_all.click()
+    settle()
+    job, request = max(runner.requests), runner.asked(RunAnalysis)[-1]
+    panel.session.project = Project(hypotheses=kept)
+    settle()
+    assert not panel.run.running and job not in runner.open
+    runner.tell(job, "done", result=result(request))
+    settle()
+    assert panel.page.result is None and len(runner.asked(RunAnalysis)) == 1, "nor the one that waited"
+
+
+def test_a_result_is_that_of_a_tree_and_not_of_a_name(panel: ScrubbingPanel, runner: ScriptedRunner) -> None:
+    del runner.answers[RunAnalysis]
+    stack = panel.session.undo_stack
+    begin(panel)
+    panel.start.click()
+    settle()
+    job, request = max(runner.requests), runner.asked(RunAnalysis)[-1]
+    panel.chooser.setEditText("Mine")
+    panel.chooser.lineEdit().editingFinished.emit()
+    settle()
+    runner.tell(job, "done", result=result(request))
+    settle()
+    assert panel.hypothesis.name == "Mine" and panel.page.result is not None, "renamed while it ran"
+    stack.undo()
+    settle()
+    assert panel.hypothesis.name == "head:1" and panel.page.result is not None, "the name taken back"
+    begin(panel, "radius")
+    assert panel.page.result is None
+    panel.start.click()
+    settle()
+    panel.delete.click()
+    settle()
+    assert not panel.run.running and max(runner.requests) not in runner.open, "deleted while it ran"
+    begin(panel, "orientation / 8")
+    assert panel.page.result is None, "another of that name"
+
+
+def test_settings_that_a_run_would_now_have_are_compared(panel: ScrubbingPanel) -> None:
+    begin(panel)
+    panel.start.click()
+    settle()
+    asked = "As it was:"
+    assert asked not in panel.page.sentence.text()
+    before = panel.examples.value()
+    panel.examples.setValue(before + 1)
+    assert asked in panel.page.sentence.text()
+    panel.examples.setValue(before)
+    assert asked not in panel.page.sentence.text()
+    panel.read.setCurrentIndex(panel.read.findData("mean"))
+    assert asked in panel.page.sentence.text()
+    panel.read.setCurrentIndex(panel.read.findData("centre"))
+    panel.editor.rivals.setText("*=all")
+    panel.editor.rivals.editingFinished.emit()
+    settle()
+    assert panel.page.sentence.text().startswith("The hypothesis was changed since")
+
+
+def test_an_edit_elsewhere_leaves_what_is_typed(panel: ScrubbingPanel) -> None:
+    begin(panel)
+    panel.editor.tree.choose(f"{ACT}:3")
+    panel.editor.form.units.setText("half typed")
+    panel.editor.tree.setColumnWidth(0, 155)
+    panel.session.touch()
+    settle()
+    assert panel.editor.form.units.text() == "half typed" and panel.editor.tree.columnWidth(0) == 155
+    panel.editor.form.units.setText(f"{ACT}:3")
+
+
+def test_an_answer_of_before_is_not_taken(panel: ScrubbingPanel, runner: ScriptedRunner) -> None:
+    """The worker answers late: nodes are marked, and images shown, by what was asked last."""
+    begin(panel)
+    panel.start.click()
+    settle()
+    said = panel.editor.tree.reason_at(f"{ACT}:3")
+    old = next(job for job, request in runner.requests.items() if isinstance(request, InspectHypothesis))
+    node = NodeCard(f"{ACT}:3", "feature", "an old answer")
+    runner.requests[old] = replace(runner.requests[old], number=9)
+    panel.editor._take_cards(JobEvent(old, runner.requests[old], "done", result=(node,)))
+    assert panel.editor.tree.reason_at(f"{ACT}:3") == said
+    fetched = runner.asked(FetchImages)[-1]
+    panel._take_pictures(JobEvent(1, replace(fetched), "done", result=np.full((len(fetched.indices), 8, 8, 3), 7, np.uint8)))
+    assert (panel.page.picture(fetched.indices[0]) == 90).all(), "of other images"

@@ -105,9 +105,14 @@ class HypothesisEditor(QSplitter):
         """Offer the columns of the open images; what was known of nodes on other images is forgotten."""
         self.form.show_columns(columns)
         self._forget()
+        self.tree.mark(self._cards, self._wrong)
+        self._say_of_node()
 
     def show_hypothesis(self, hypothesis: Hypothesis | None) -> None:
         """Show this one, or another version of it: the chosen node stays."""
+        if hypothesis is not None and hypothesis is self._hypothesis:  # else what is typed there would be lost
+            self.inspect()
+            return
         before, self._hypothesis = self._hypothesis, hypothesis
         if before is None or hypothesis is None or before.name != hypothesis.name:
             self._forget()

@@ -26,8 +26,8 @@ Cell = tuple[int, int]
 _CELLWISE = frozenset(
     "relu relu6 gelu silu hardswish hardsigmoid hardtanh leaky_relu prelu elu celu selu mish sigmoid tanh softplus clamp clamp_min "
     "clamp_max clip exp log log_sigmoid sqrt rsqrt pow abs square reciprocal erf sin cos sign top_k_relu add sub rsub mul div neg "
-    "maximum minimum where clone contiguous detach alias to _to_copy dropout batch_norm _native_batch_norm_legit_no_training group_norm instance_norm "
-    "local_response_norm expand expand_as channel_shuffle".split()
+    "maximum minimum where clone contiguous detach alias to _to_copy dropout batch_norm _native_batch_norm_legit_no_training group_norm "
+    "instance_norm local_response_norm expand expand_as channel_shuffle".split()
 )
 """Operations that read of every cell that cell alone, besides values for the whole map."""
 _POOLS = frozenset("max_pool2d max_pool2d_with_indices avg_pool2d".split())
