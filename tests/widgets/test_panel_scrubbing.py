@@ -15,7 +15,7 @@ from widgets.panels.scrubbing import GROWING, INVITATION, READY, ScrubbingPanel
 from widgets.session import Session
 from workbench.analyses.analysis import Result
 from workbench.circuit import Circuit, Edge
-from workbench.hypothesis import Hypothesis, Node, NodeCard
+from workbench.hypothesis import NULLS, Hypothesis, Node, NodeCard
 from workbench.jobs.job import JobEvent
 from workbench.jobs.requests import FetchImages, OpenImages, ReadImage, RunAnalysis
 from workbench.jobs.scrubbing_requests import FindCurveHypothesis, InspectHypothesis
@@ -50,12 +50,13 @@ def result(request: RunAnalysis) -> Result | Exception:
 
     def row(kind: str, name: str, value: float | None) -> dict[str, object]:
         low, high = (None, None) if value is None else (value - 0.1, min(1.0, value + 0.1))
-        return {"kind": kind, "name": name, "recovered": value, "recovered_low": low, "recovered_high": high, "median_distance": 0.2}
+        scores = {"recovered": value, "recovered_low": low, "recovered_high": high, "median_distance": 0.2, "detectable": 0.03}
+        return {"kind": kind, "name": name} | scores
 
     rows = [row("hypothesis", "the hypothesis", 0.5), *(row("ladder", node.name, 0.8) for node in nodes[:-1])]
     rows += [row("rival", text, None) | {"refused": "it cannot"} for text in request.parameters["rivals"]]
-    rows += [row("null", name, value) for name, value in (("identity", 1.0), ("the units, whole", 0.9), ("no hypothesis", 0.0))]
-    rows += [row("null", f"random units {draw + 1}", 0.1 * draw) for draw in range(3)]
+    rows += [row(kind, NULLS[kind], value) for kind, value in (("identity", 1.0), ("whole", 0.9), ("nothing", 0.0))]
+    rows += [row("random", f"random units {draw + 1}", 0.1 * draw) for draw in range(3)]
     clean = np.linspace(0, 4, EXAMPLES, dtype=np.float32)
     arrays = {"image": np.arange(EXAMPLES), "clean": clean, "scrubbed": clean * 0.5, "random": clean[::-1].copy()}
     arrays |= {"distance": (clean * 0.5) ** 2, "distance_random": np.ones(EXAMPLES)}
@@ -271,7 +272,7 @@ def test_a_result_says_what_it_stands_beside(panel: ScrubbingPanel, runner: Scri
     said = panel.page.sentence.text()
     assert said.startswith("head:1 keeps 50 % [40, 60] of what it loses")
     assert "its units with all they do 90 %" in said and "as many other units of the layers 0 to 20 %" in said
-    assert "moves by 0.20" in said and f"Few images share a label of {ADD}:4,9" in said
+    assert "an effect from 3 % on" in said and "moves by 0.20" in said and f"Few images share a label of {ADD}:4,9" in said
     effects = {effect.name: effect for effect in panel.page.bars.effects}
     assert list(effects) == [
         "the hypothesis", f"claims up to {ACT}:3", "rival: all", "null: identity", "null: the units, whole", "null: no hypothesis",
@@ -344,7 +345,7 @@ def test_it_begins_from_a_circuit(panel: ScrubbingPanel) -> None:
     assert len(names(panel)) == 11 and f"{CONV}:0 (2)" in names(panel)
     panel.editor.pool.click()
     settle()
-    assert len(panel.hypothesis.root.children) == 6
+    assert len(panel.hypothesis.root.children) == 6 and not panel.editor.pool.isEnabled(), "no more can be put together"
     actions[f"{ACT}:1 of the circuit mine, at most 6 children a node"].trigger()
     settle()
     assert [len(child.units.split(",")) for child in panel.hypothesis.root.children].count(1) == 4
@@ -485,6 +486,19 @@ def test_settings_that_a_run_would_now_have_are_compared(panel: ScrubbingPanel) 
     panel.editor.rivals.editingFinished.emit()
     settle()
     assert panel.page.sentence.text().startswith("The hypothesis was changed since")
+
+
+def test_a_node_may_be_called_like_a_null(panel: ScrubbingPanel) -> None:
+    begin(panel)
+    for old, new in ((f"{ACT}:3", "random units of mine"), (f"{ADD}:4,9", "no hypothesis")):
+        panel.editor.tree.choose(old)
+        panel.editor.form.name.setText(new)
+        panel.editor.form.name.editingFinished.emit()
+        settle()
+    panel.start.click()
+    settle()
+    assert "claims up to random units of mine" in [effect.name for effect in panel.page.bars.effects]
+    assert "no hypothesis 0 %" in panel.page.sentence.text()
 
 
 def test_an_edit_elsewhere_leaves_what_is_typed(panel: ScrubbingPanel) -> None:

@@ -7,12 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 import workbench
 from workbench.analyses.causal_scrubbing import CausalScrubbing
 from workbench.images.image_set import load_images
 from workbench.input_error import InputError
 from workbench.models.expanded import centre
+from workbench.models.traced_model import TracedModel
+from workbench.reports.causal_scrubbing import _told
 
 LYING = {"name": "lying", "units": "saturate:0", "feature": "orientation"}
 RED = {"name": "red", "units": "saturate:1", "feature": "= ink_hue < 100"}
@@ -80,10 +84,42 @@ def test_a_rival_that_cannot_be_tested_says_why_and_keeps_no_other_from_it(plant
     assert CausalScrubbing.draw(result)["recovered"].axes
 
 
-def test_a_rival_must_name_a_node(planted) -> None:
-    for rival, why in (("blue=all", "names no node"), ("red", "not NAME=FEATURE")):
-        with pytest.raises(InputError, match=why):
-            CausalScrubbing(hypothesis=hypothesis(LYING, RED), rivals=(rival,), examples=16).run(*planted)
+def test_a_rival_that_names_no_node_says_so_and_stops_nothing(planted) -> None:
+    wrong = (("blue=all", "names no node"), ("red", "not NAME=FEATURE"))
+    found = CausalScrubbing(hypothesis=hypothesis(LYING, RED), rivals=tuple(rival for rival, _ in wrong), examples=16).run(*planted)
+    refused = {row["name"]: row["refused"] for row in found.summary["rows"] if row["kind"] == "rival"}
+    assert all(why in refused[rival] for rival, why in wrong) and found.summary["recovered"] is not None
+
+
+class Dead(nn.Module):
+    """A unit that is the same on all images."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 2, 1)
+        nn.init.zeros_(self.last.weight)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(self.first(x))
+
+
+def test_of_a_unit_that_never_changes_nothing_is_said_and_drawn(planted) -> None:
+    model = TracedModel.from_module(Dead().eval(), torch.rand(2, 3, 16, 16))
+    result = CausalScrubbing(hypothesis=hypothesis({"units": "first:0"}, root="last:0"), examples=16).run(model, planted[1])
+    assert {row["recovered"] for row in result.summary["rows"]} == {None}
+    said = [text.get_text() for text in CausalScrubbing.draw(result)["recovered"].axes[0].texts]
+    assert said == ["Nothing can be said: last:0\nis the same on all images."]
+
+
+def test_rows_are_told_apart_by_kind(planted) -> None:
+    result = CausalScrubbing(hypothesis=hypothesis(LYING | {"name": "random units"}, RED | {"name": "identity"}), examples=16).run(*planted)
+    kinds = [row["kind"] for row in result.summary["rows"]]
+    assert kinds[:5] == ["hypothesis", "ladder", "identity", "whole", "nothing"] and set(kinds[5:]) == {"random"}
+
+
+def test_the_report_tells_a_figure_without_an_interval() -> None:
+    row = {"recovered": 0.5, "recovered_low": None, "recovered_high": None}
+    assert _told(row) == "0.50 (no interval: all examples are of one concept)"
 
 
 def test_the_centre_of_a_sequence_of_patches_is_its_middle_patch() -> None:

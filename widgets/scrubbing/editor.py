@@ -165,7 +165,7 @@ class HypothesisEditor(QSplitter):
             (self.child, shown is not None and selected),
             (self.each, shown is not None and len(session.selection) > 1),
             (self.remove, shown is not None and self._node not in ("", shown.root.name)),
-            (self.pool, shown is not None and any(len(node.children) > POOLED for node in shown.root.every())),
+            (self.pool, shown is not None and pooled(shown, POOLED) != shown),
             (self.form.take, shown is not None and selected),
         ):
             button.setEnabled(can)

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from workbench.hypothesis import Offsets
 
 Labels = npt.NDArray[np.int64]
-FEWEST = 4
-"""Data of one label below which a feature mostly resamples a datum by itself."""
 
 
 @dataclass(frozen=True, eq=False)
