@@ -11,12 +11,15 @@ import torch
 from torch import nn
 
 import workbench
+import workbench.claims as claims_module
 from workbench.analyses.causal_scrubbing import CausalScrubbing
 from workbench.images.image_set import load_images
 from workbench.input_error import InputError
 from workbench.models.expanded import centre
 from workbench.models.traced_model import TracedModel
 from workbench.reports.causal_scrubbing import _told
+from workbench.scrubbing import reading
+from workbench.task import Task
 
 LYING = {"name": "lying", "units": "saturate:0", "feature": "orientation"}
 RED = {"name": "red", "units": "saturate:1", "feature": "= ink_hue < 100"}
@@ -82,6 +85,35 @@ def test_a_rival_that_cannot_be_tested_says_why_and_keeps_no_other_from_it(plant
     assert rows["*=activation / 4"]["recovered"] is None
     assert rows["*=activation / 4"]["refused"].startswith("lying, feature: activation / 4: bin 1 of 4 is empty")
     assert CausalScrubbing.draw(result)["recovered"].axes
+
+
+class Told(Task):
+    """Keeps what is said of the progress."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def step(self, done: float, total: float, partial: object = None, note: str = "") -> None:
+        self.notes.append(note)
+
+
+def test_it_can_be_cancelled_from_the_first_image_on(planted, monkeypatch) -> None:
+    model, images = planted
+    task = Told()
+    asked = CausalScrubbing(hypothesis=hypothesis(LYING, RED), rivals=("*=activation / 2", "lying=activation / 2"), examples=16)
+    passes = []
+    whole = reading.read
+    monkeypatch.setattr(claims_module, "read", lambda *given: passes.append(len(given[2])) or whole(*given))
+    asked.compute(model, images, task)
+    said = task.notes
+    assert said.index("reading the images") < said.index("reading what the units do") < said.index("scrubbing: the hypothesis")
+    assert passes == [0, 2, 0], "what units do is read once, for whichever rival"
+
+
+def test_what_does_not_fit_into_memory_is_refused(planted, monkeypatch) -> None:
+    monkeypatch.setattr(claims_module, "MOST_BYTES", 8 * 3 * 8 * 8)
+    with pytest.raises(InputError, match=r"8 images of .* pixels need .* draw at most "):
+        CausalScrubbing(hypothesis=hypothesis(LYING, RED), examples=16).run(*planted)
 
 
 def test_a_rival_that_names_no_node_says_so_and_stops_nothing(planted) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -23,11 +25,13 @@ from workbench.scrubbing import (
     Claim,
     Scrubbed,
     Scrubber,
+    faults,
     occupancy,
     of_random_units,
     of_whole_units,
     without_hypothesis,
 )
+from workbench.scrubbing.reading import Place
 from workbench.task import Task
 
 if TYPE_CHECKING:
@@ -97,15 +101,21 @@ class CausalScrubbing(Analysis):
         assert images is not None
         hypothesis = Hypothesis.from_json(self.hypothesis)
         document = hypothesis.root
-        data = Data.drawn(images, self.images, self.seed, model)
+        for fault in faults(model, document):  # before minutes of reading
+            raise fault
+        if self.read != "centre" and any(child.offsets for child in document.children):
+            raise HypothesisError(document.name, "offsets", f"its children stand around its middle, so read the centre, not {self.read}")
+        data = Data.drawn(images, self.images, self.seed, model, lambda: task.step(0, 0, note="reading the images"))
         seen, inputs = data.seen, data.inputs
         assert inputs is not None
-        root = claims(model, document, data, self.batch)
-        if self.read != "centre" and any(child.offsets for child in root.children):
-            raise HypothesisError(root.name, "offsets", f"its children stand around its middle, so read the centre, not {self.read}")
+        known: dict[Place, Tensor] = {}
+        bound = partial(
+            claims, model, data=data, batch=self.batch, step=lambda: task.step(0, 0, note="reading what the units do"), known=known
+        )
+        root = bound(document)
         concept = images.concepts
         groups = np.unique([concept[index] for index in seen.tolist()], return_inverse=True)[1]
-        rivals, refused = self._bound_rivals(model, document, data)
+        rivals, refused = self._bound_rivals(document, bound)
         names = [node.name for node in root.every() if node is not root]
         plan: list[tuple[str, str, Claim, list[str] | None]] = [("hypothesis", "the hypothesis", root, None)]
         plan += [("ladder", name, root, names[: place + 1]) for place, name in enumerate(names[:-1])]
@@ -157,12 +167,12 @@ class CausalScrubbing(Analysis):
             "sparse": [node["name"] for node in nodes if node["least"] < FEWEST],
         }
 
-    def _bound_rivals(self, model: TracedModel, root: Node, data: Data) -> tuple[list[tuple[str, Claim]], list[tuple[str, str]]]:
+    def _bound_rivals(self, root: Node, bind: Callable[[Node], Claim]) -> tuple[list[tuple[str, Claim]], list[tuple[str, str]]]:
         """Return the rivals that can be tested here, and those that cannot with the reason; one must not keep the others from it."""
         bound, refused = [], []
         for text in self.rivals:
             try:
-                bound.append((text, claims(model, _rival(root, text), data, self.batch)))
+                bound.append((text, bind(_rival(root, text))))
             except InputError as error:  # one that names no node, too: it may have been renamed
                 refused.append((text, str(error)))
         return bound, refused
