@@ -12,7 +12,7 @@ from torch import nn
 
 import workbench
 import workbench.claims as claims_module
-from workbench.analyses.causal_scrubbing import CausalScrubbing
+from workbench.analyses.causal_scrubbing import SCORED, CausalScrubbing
 from workbench.images.image_set import load_images
 from workbench.input_error import InputError
 from workbench.models.expanded import centre
@@ -141,6 +141,17 @@ def test_of_a_unit_that_never_changes_nothing_is_said_and_drawn(planted) -> None
     assert {row["recovered"] for row in result.summary["rows"]} == {None}
     said = [text.get_text() for text in CausalScrubbing.draw(result)["recovered"].axes[0].texts]
     assert said == ["Nothing can be said: last:0\nis the same on all images."]
+
+
+def test_claims_that_are_equal_are_scrubbed_on_the_same_examples(planted) -> None:
+    """A rival that claims what the hypothesis does, and one like a null, come out as these to the digit."""
+    of_all, asked = LYING | {"feature": "= ink_hue < 100"}, RED
+    rivals = ("*== ink_hue < 100", "*=itself", "*=all")
+    result = CausalScrubbing(hypothesis=hypothesis(of_all, asked), rivals=rivals, examples=64).run(*planted)
+    rows = {row["kind"] if row["kind"] != "rival" else row["name"]: row for row in result.summary["rows"]}
+    for rival, twin in zip(rivals, ("hypothesis", "whole", "nothing"), strict=True):
+        assert {name: rows[rival][name] for name in SCORED} == {name: rows[twin][name] for name in SCORED}
+    assert rows["hypothesis"]["recovered"] != rows["nothing"]["recovered"]
 
 
 def test_rows_are_told_apart_by_kind(planted) -> None:

@@ -110,6 +110,20 @@ def test_a_kept_mean_hides_no_moved_outputs() -> None:
     assert found.recovered_distance == pytest.approx(1 - share)
 
 
+def test_a_datum_is_drawn_evenly_among_those_that_agree(logic: Case) -> None:
+    """Labels of one, two and five data: each datum of a label is drawn equally often, whichever datum is asked for."""
+    label = np.array([7, 3, 3, 0, 0, 0, 0, 0])
+    root = Claim("root", "head:2", EVERYTHING, (Claim("a", "saturate:0", label),))
+    found = logic.scrubber().run(root, 16_000)
+    drawn = found.sampled["a"]
+    assert (label[drawn] == label[found.data]).all()
+    for datum in range(8):
+        count = np.bincount(drawn[found.data == datum], minlength=8)
+        share, alike = count / count.sum(), label == label[datum]
+        assert share[alike] == pytest.approx(1 / alike.sum(), abs=4 * 0.5 / count.sum() ** 0.5)
+        assert alike[count > 0].all() and (count[alike] > 0).all()
+
+
 def test_other_units_of_the_same_layers_carry_less(logic: Case) -> None:
     root = Claim("root", "head:2", EVERYTHING, (Claim("red", "saturate:1", logic.red), Claim("lying", "saturate:0", logic.lying)))
     others = of_random_units(logic.model, root, 3)
