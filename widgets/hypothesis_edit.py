@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Hashable
 from dataclasses import replace
@@ -16,6 +17,18 @@ from workbench.project import Project
 def named(project: Project, name: str) -> Hypothesis | None:
     """Return the investigation's hypothesis of that name, or None."""
     return next((one for one in project.hypotheses if one.name == name), None)
+
+
+def key_of(hypothesis: Hypothesis) -> str:
+    """Return what is claimed and what it is compared with, whatever it is called."""
+    return json.dumps([hypothesis.root.document(), hypothesis.rivals])
+
+
+def present(project: Project, hypothesis: Hypothesis) -> Hypothesis | None:
+    """Return what has become of a hypothesis: that of the same tree under whichever name, else that of the name; None where it is gone."""
+    by_name = named(project, hypothesis.name)
+    same = [one for one in project.hypotheses if key_of(one) == key_of(hypothesis)]
+    return by_name if by_name in same or not same else same[0]
 
 
 def add_hypothesis(session: Session, hypothesis: Hypothesis, text: str) -> Hypothesis:

@@ -70,6 +70,7 @@ def treeified(circuit: Circuit, target: str, pool: int = 0) -> Hypothesis:
 
 def pooled(hypothesis: Hypothesis, most: int) -> Hypothesis:
     """Return the same with at most so many children a node where they can be taken together: leaves of one layer, feature and offsets."""
+    taken = {node.name for node in hypothesis.root.every()}
 
     def walk(node: Node) -> Node:
         children = tuple(walk(child) for child in node.children)
@@ -80,16 +81,22 @@ def pooled(hypothesis: Hypothesis, most: int) -> Hypothesis:
         if len(children) <= most:
             return replace(node, children=children)
         groups = _shared_out(list(alike.values()), most)
-        return replace(node, children=tuple(_together(group) for group in groups))
+        return replace(node, children=tuple(_together(group, taken) for group in groups))
 
-    return replace(hypothesis, root=walk(hypothesis.root))
+    return hypothesis.with_root(walk(hypothesis.root))
 
 
-def _together(nodes: Sequence[Node]) -> Node:
+def _together(nodes: Sequence[Node], taken: set[str]) -> Node:
+    """Put leaves together under a name that is free, which is taken then."""
     if len(nodes) == 1:
         return nodes[0]
+    wanted, number = f"{nodes[0].name} and {len(nodes) - 1} more", 2
+    name = wanted
+    while name in taken:
+        name, number = f"{wanted} ({number})", number + 1
+    taken.add(name)
     units = address_of([unit for node in nodes for unit in units_of(node.units)])
-    return replace(nodes[0], name=f"{nodes[0].name} and {len(nodes) - 1} more", units=units)
+    return replace(nodes[0], name=name, units=units)
 
 
 def _pooled(units: Sequence[str], most: int) -> list[list[str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,13 +16,15 @@ from workbench.feature_labels import labels_of
 from workbench.hypothesis import HypothesisError, Node, NodeCard
 from workbench.input_error import InputError
 from workbench.scrubbing import Claim, faults, occupancy, places
-from workbench.scrubbing.reading import read
+from workbench.scrubbing.reading import Place, read
 
 if TYPE_CHECKING:
     from workbench.images.image_set import ImageSet
     from workbench.models.traced_model import TracedModel
 
 FEWEST_IMAGES = 8
+MOST_BYTES = 2**31
+"""Of all images together, as the network reads them."""
 _ACTIVATION = re.compile(r"activation\s*/")
 
 
@@ -45,29 +47,62 @@ class Data:
     inputs: Tensor | None = None
 
     @classmethod
-    def drawn(cls, images: ImageSet, number: int, seed: int, model: TracedModel | None = None) -> Data:
-        """Draw images of a set; with a network they are read for it.
+    def drawn(
+        cls, images: ImageSet, number: int, seed: int, model: TracedModel | None = None, step: Callable[[], None] = lambda: None
+    ) -> Data:
+        """Draw images of a set; with a network they are read for it, and `step` is called before every batch.
 
         Raises
         ------
         InputError
-            When there are fewer than 8 that can be read.
+            When there are fewer than 8 that can be read, or more than `MOST_BYTES` hold.
         """
         seen = np.sort(np.random.default_rng(seed).permutation(len(images))[:number])
         inputs = None
         if model is not None:
-            read = list(images.batches(model.preprocessing.size, 64, seen))
-            seen = np.concatenate([part.indices for part in read]) if read else np.empty(0, np.int64)
+            _refuse_many(model, len(seen))
+            found, parts = [], []
+            step()
+            for part in images.batches(model.preprocessing.size, 64, seen):
+                found.append(part.indices)
+                parts.append(model.preprocess(part.images))
+                step()
+            seen = np.concatenate(found) if found else np.empty(0, np.int64)
             if len(seen) >= FEWEST_IMAGES:
-                inputs = torch.cat([model.preprocess(part.images) for part in read])
+                inputs = torch.cat(parts)
         if len(seen) < FEWEST_IMAGES:
             raise InputError(f"{len(seen)} images of {images.name} could be read; at least {FEWEST_IMAGES} are needed")
         columns = {name: [values[index] for index in seen.tolist()] for name, values in images.columns.items()}
         return cls(seen, columns, inputs)
 
 
-def claims(model: TracedModel, root: Node, data: Data, batch: int = 64) -> Claim:
+def _refuse_many(model: TracedModel, number: int) -> None:
+    """Refuse images that would not fit into memory: all of them are held as the network reads them."""
+    height, width = model.preprocessing.size
+    each = model.preprocessing.channels * height * width * model.dtype.itemsize
+    if number * each > MOST_BYTES:
+        raise InputError(
+            f"{number:,} images of {height} × {width} pixels need {number * each / 2**30:.1f} GB of memory at once; "
+            f"draw at most {MOST_BYTES // each:,}"
+        )
+
+
+def claims(
+    model: TracedModel,
+    root: Node,
+    data: Data,
+    batch: int = 64,
+    step: Callable[[], None] = lambda: None,
+    known: dict[Place, Tensor] | None = None,
+) -> Claim:
     """Return the claims of a hypothesis on these images, which must have been read.
+
+    Parameters
+    ----------
+    step
+        Called before every batch of images that the network is shown.
+    known
+        What units do at their strongest, as far as another hypothesis asked for it; what this one asks for is added.
 
     Raises
     ------
@@ -78,7 +113,9 @@ def claims(model: TracedModel, root: Node, data: Data, batch: int = 64) -> Claim
         raise fault
     cells = places(model, root)
     asked = {(node.units, cells[node.name]) for node in root.every() if node is not root and _ACTIVATION.match(node.feature.strip())}
-    done = {} if data.inputs is None else read(model, data.inputs, asked, batch, _strongest)
+    done = {} if known is None else known
+    if data.inputs is not None:
+        done |= read(model, data.inputs, asked - done.keys(), batch, _strongest, step)
 
     def claim(node: Node) -> Claim:
         def activation() -> npt.NDArray[np.floating]:

@@ -35,10 +35,12 @@ FUNCTIONS: dict[str, Callable[..., npt.NDArray[Any]]] = {
     "sqrt": np.sqrt,
     "sin": np.sin,
     "cos": np.cos,
-    "min": np.minimum,
-    "max": np.maximum,
+    "min": lambda *values: np.minimum.reduce(values),
+    "max": lambda *values: np.maximum.reduce(values),
 }
-_BINNED = re.compile(r"(?P<name>.+?)\s*/\s*(?P<bins>\d+)\Z")
+_OF_SEVERAL = ("min", "max")
+"""Functions of two values and more; the others are of one."""
+_BINNED = re.compile(r"(?P<name>.+?)\s*/\s*(?P<bins>\d{1,18})\Z")
 _OPERATIONS: dict[type, Callable[..., npt.NDArray[Any]]] = {
     ast.Add: np.add,
     ast.Sub: np.subtract,
@@ -95,6 +97,8 @@ def labels_of(
     name, bins = binned["name"], int(binned["bins"])
     if bins < 1:
         raise InputError(f"{text}: there must be at least one bin")
+    if bins > number:
+        raise InputError(f"{text}: {bins:,} bins of {number:,} images leave some empty; take fewer bins")
     if name == "activation":
         values = np.asarray(activation(), np.float64)
         edges = np.quantile(values, np.linspace(0, 1, bins + 1)[1:-1])
@@ -142,11 +146,21 @@ def _numbers(name: str, columns: Mapping[str, Sequence[str]]) -> npt.NDArray[np.
         raise InputError(f"the column {name} holds text, not numbers") from None
 
 
+_DEEP = "{} is nested too deeply"
+
+
+def _short(text: str) -> str:
+    """Return an expression as it is told."""
+    return text.strip() if len(text.strip()) <= 80 else f"{text.strip()[:79]}…"
+
+
 def _evaluated(text: str, columns: Mapping[str, Sequence[str]], number: int) -> npt.NDArray[np.float64]:
     try:
         tree = ast.parse(text.strip(), mode="eval").body
-    except SyntaxError as error:
-        raise InputError(f"{text.strip()!r} is no expression: {error.msg}") from None
+    except (SyntaxError, ValueError) as error:
+        raise InputError(f"{_short(text)!r} is no expression: {getattr(error, 'msg', error)}") from None
+    except (RecursionError, MemoryError):
+        raise InputError(_DEEP.format(_short(text))) from None
 
     def value(node: ast.expr) -> npt.NDArray[Any]:
         if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
@@ -165,14 +179,19 @@ def _evaluated(text: str, columns: Mapping[str, Sequence[str]], number: int) -> 
                 first = _OPERATIONS[type(node.op)](first, other)
             return first
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in FUNCTIONS and not node.keywords:
+            several = node.func.id in _OF_SEVERAL
+            if len(node.args) < 2 if several else len(node.args) != 1:
+                raise InputError(f"{node.func.id} takes {'two values or more' if several else 'one value'}, not {len(node.args)}")
             return FUNCTIONS[node.func.id](*(value(argument) for argument in node.args))
         raise InputError(f"{ast.unparse(node)} cannot be in an expression; use columns, numbers and {', '.join(FUNCTIONS)}")
 
     with np.errstate(all="ignore"):
         try:
             found = np.asarray(value(tree), np.float64)
-        except TypeError as error:  # a function of one value given two
-            raise InputError(f"{text.strip()}: {error}") from None
+        except OverflowError:
+            raise InputError(f"{_short(text)}: a number is too large") from None
+        except RecursionError:
+            raise InputError(_DEEP.format(_short(text))) from None
     if not np.isfinite(found).all():
         raise InputError(f"{text.strip()} is no number for {int((~np.isfinite(found)).sum())} images")
     return found

@@ -20,6 +20,11 @@ FORMAT = 1
 """Version of the JSON that is written."""
 MOST_NODES = 200
 """Nodes of a tree; each is a run of the network on every example."""
+FEWEST = 4
+"""Images of one label below which a feature mostly resamples an image by itself."""
+NULLS = {"identity": "identity", "whole": "the units, whole", "nothing": "no hypothesis", "random": "random units"}
+"""What a result is compared with, the names of its rows by their kind: nothing is resampled; every node keeps its image, all that is not in
+the tree being resampled; nothing is claimed of any node; the same is claimed of other units."""
 Offsets = tuple[tuple[int, int], ...]
 
 
@@ -151,13 +156,24 @@ class Hypothesis:
         return next(name for number in range(1, len(taken) + 2) if (name := wanted if number == 1 else f"{wanted} ({number})") not in taken)
 
     def changed(self, name: str, change: Callable[[Node], Node]) -> Hypothesis:
-        """Return the same with another node in the place of one."""
-        self.node(name)
+        """Return the same with another node in the place of one; rivals of it follow its name, those of nodes that go are gone too."""
+        after = change(self.node(name))
 
         def walk(node: Node) -> Node:
-            return change(node) if node.name == name else replace(node, children=tuple(walk(child) for child in node.children))
+            return after if node.name == name else replace(node, children=tuple(walk(child) for child in node.children))
 
-        return replace(self, root=walk(self.root))
+        return self.with_root(walk(self.root), {name: after.name})
+
+    def with_root(self, root: Node, renamed: Mapping[str, str] | None = None) -> Hypothesis:
+        """Return the same about another tree, without the rivals of nodes that are in it no more."""
+        gone = {node.name for node in self.root.every()} - {node.name for node in root.every()}
+        rivals = []
+        for rival in self.rivals:
+            name, sign, feature = (part.strip() for part in rival.partition("="))
+            other = (renamed or {}).get(name, name)
+            if other not in gone:
+                rivals.append(rival if other == name else f"{other}{sign}{feature}")
+        return replace(self, root=root, rivals=tuple(rivals))
 
     def with_child(self, parent: str, child: Node) -> Hypothesis:
         """Add a node below another, behind those that are there."""

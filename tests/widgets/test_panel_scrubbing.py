@@ -15,7 +15,8 @@ from widgets.panels.scrubbing import GROWING, INVITATION, READY, ScrubbingPanel
 from widgets.session import Session
 from workbench.analyses.analysis import Result
 from workbench.circuit import Circuit, Edge
-from workbench.hypothesis import Hypothesis, Node, NodeCard
+from workbench.hypothesis import NULLS, Hypothesis, Node, NodeCard
+from workbench.jobs.job import JobEvent
 from workbench.jobs.requests import FetchImages, OpenImages, ReadImage, RunAnalysis
 from workbench.jobs.scrubbing_requests import FindCurveHypothesis, InspectHypothesis
 from workbench.models.layer import Unit
@@ -49,12 +50,13 @@ def result(request: RunAnalysis) -> Result | Exception:
 
     def row(kind: str, name: str, value: float | None) -> dict[str, object]:
         low, high = (None, None) if value is None else (value - 0.1, min(1.0, value + 0.1))
-        return {"kind": kind, "name": name, "recovered": value, "recovered_low": low, "recovered_high": high, "median_distance": 0.2}
+        scores = {"recovered": value, "recovered_low": low, "recovered_high": high, "median_distance": 0.2, "detectable": 0.03}
+        return {"kind": kind, "name": name} | scores
 
     rows = [row("hypothesis", "the hypothesis", 0.5), *(row("ladder", node.name, 0.8) for node in nodes[:-1])]
     rows += [row("rival", text, None) | {"refused": "it cannot"} for text in request.parameters["rivals"]]
-    rows += [row("null", name, value) for name, value in (("identity", 1.0), ("the units, whole", 0.9), ("no hypothesis", 0.0))]
-    rows += [row("null", f"random units {draw + 1}", 0.1 * draw) for draw in range(3)]
+    rows += [row(kind, NULLS[kind], value) for kind, value in (("identity", 1.0), ("whole", 0.9), ("nothing", 0.0))]
+    rows += [row("random", f"random units {draw + 1}", 0.1 * draw) for draw in range(3)]
     clean = np.linspace(0, 4, EXAMPLES, dtype=np.float32)
     arrays = {"image": np.arange(EXAMPLES), "clean": clean, "scrubbed": clean * 0.5, "random": clean[::-1].copy()}
     arrays |= {"distance": (clean * 0.5) ** 2, "distance_random": np.ones(EXAMPLES)}
@@ -270,7 +272,7 @@ def test_a_result_says_what_it_stands_beside(panel: ScrubbingPanel, runner: Scri
     said = panel.page.sentence.text()
     assert said.startswith("head:1 keeps 50 % [40, 60] of what it loses")
     assert "its units with all they do 90 %" in said and "as many other units of the layers 0 to 20 %" in said
-    assert "moves by 0.20" in said and f"Few images share a label of {ADD}:4,9" in said
+    assert "an effect from 3 % on" in said and "moves by 0.20" in said and f"Few images share a label of {ADD}:4,9" in said
     effects = {effect.name: effect for effect in panel.page.bars.effects}
     assert list(effects) == [
         "the hypothesis", f"claims up to {ACT}:3", "rival: all", "null: identity", "null: the units, whole", "null: no hypothesis",
@@ -343,7 +345,7 @@ def test_it_begins_from_a_circuit(panel: ScrubbingPanel) -> None:
     assert len(names(panel)) == 11 and f"{CONV}:0 (2)" in names(panel)
     panel.editor.pool.click()
     settle()
-    assert len(panel.hypothesis.root.children) == 6
+    assert len(panel.hypothesis.root.children) == 6 and not panel.editor.pool.isEnabled(), "no more can be put together"
     actions[f"{ACT}:1 of the circuit mine, at most 6 children a node"].trigger()
     settle()
     assert [len(child.units.split(",")) for child in panel.hypothesis.root.children].count(1) == 4
@@ -392,3 +394,135 @@ def test_it_stands_as_it_was(panel: ScrubbingPanel) -> None:
     panel.restore_state({"images": "many", "hypothesis": 3})
     panel.resize(640, 900)
     assert panel.splitter.orientation() == Qt.Orientation.Vertical
+
+
+def test_a_curve_hypothesis_that_comes_late_comes_into_no_other_investigation(panel: ScrubbingPanel, runner: ScriptedRunner) -> None:
+    session = panel.session
+    root = Node(f"{ACT}:3", f"{ACT}:3", children=(Node("tangents 1", f"{ADD}:1,2", "orientation", ((0, 1),)),))
+    found = SimpleNamespace(hypothesis=Hypothesis(root, "Curve", "test:small"), stimuli="stimuli:curves?x=0", about="It bulges to 90°.")
+    opened = len(runner.asked(OpenImages))
+
+    def another_project() -> None:
+        session.project = Project()
+
+    for change in (another_project, lambda: session.open_model("test:small")):
+        session.select_unit(Unit(ACT, 3))
+        panel._ask_curve()
+        settle()
+        job = max(runner.requests)
+        runner.cancel = lambda _job: None  # it is too late to stop it
+        change()
+        settle()
+        runner.tell(job, "done", result=found)
+        settle()
+        del runner.cancel
+        assert session.project.hypotheses == [] and "bulges" not in panel.said.text() and len(runner.asked(OpenImages)) == opened
+    session.select_unit(Unit(ACT, 3))
+    panel._ask_curve()
+    settle()
+    session.project = Project()
+    settle()
+    assert max(runner.requests) not in runner.open, "nobody waits for it"
+
+
+def test_a_run_does_not_outlive_its_investigation(panel: ScrubbingPanel, runner: ScriptedRunner) -> None:
+    del runner.answers[RunAnalysis]
+    begin(panel)
+    begin(panel, "radius")
+    kept = list(panel.session.project.hypotheses)
+    panel.start_all.click()
+    settle()
+    job, request = max(runner.requests), runner.asked(RunAnalysis)[-1]
+    panel.session.project = Project(hypotheses=kept)
+    settle()
+    assert not panel.run.running and job not in runner.open
+    runner.tell(job, "done", result=result(request))
+    settle()
+    assert panel.page.result is None and len(runner.asked(RunAnalysis)) == 1, "nor the one that waited"
+
+
+def test_a_result_is_that_of_a_tree_and_not_of_a_name(panel: ScrubbingPanel, runner: ScriptedRunner) -> None:
+    del runner.answers[RunAnalysis]
+    stack = panel.session.undo_stack
+    begin(panel)
+    panel.start.click()
+    settle()
+    job, request = max(runner.requests), runner.asked(RunAnalysis)[-1]
+    panel.chooser.setEditText("Mine")
+    panel.chooser.lineEdit().editingFinished.emit()
+    settle()
+    runner.tell(job, "done", result=result(request))
+    settle()
+    assert panel.hypothesis.name == "Mine" and panel.page.result is not None, "renamed while it ran"
+    stack.undo()
+    settle()
+    assert panel.hypothesis.name == "head:1" and panel.page.result is not None, "the name taken back"
+    begin(panel, "radius")
+    assert panel.page.result is None
+    panel.start.click()
+    settle()
+    panel.delete.click()
+    settle()
+    assert not panel.run.running and max(runner.requests) not in runner.open, "deleted while it ran"
+    begin(panel, "orientation / 8")
+    assert panel.page.result is None, "another of that name"
+
+
+def test_settings_that_a_run_would_now_have_are_compared(panel: ScrubbingPanel) -> None:
+    begin(panel)
+    panel.start.click()
+    settle()
+    asked = "As it was:"
+    assert asked not in panel.page.sentence.text()
+    before = panel.examples.value()
+    panel.examples.setValue(before + 1)
+    assert asked in panel.page.sentence.text()
+    panel.examples.setValue(before)
+    assert asked not in panel.page.sentence.text()
+    panel.read.setCurrentIndex(panel.read.findData("mean"))
+    assert asked in panel.page.sentence.text()
+    panel.read.setCurrentIndex(panel.read.findData("centre"))
+    panel.editor.rivals.setText("*=all")
+    panel.editor.rivals.editingFinished.emit()
+    settle()
+    assert panel.page.sentence.text().startswith("The hypothesis was changed since")
+
+
+def test_a_node_may_be_called_like_a_null(panel: ScrubbingPanel) -> None:
+    begin(panel)
+    for old, new in ((f"{ACT}:3", "random units of mine"), (f"{ADD}:4,9", "no hypothesis")):
+        panel.editor.tree.choose(old)
+        panel.editor.form.name.setText(new)
+        panel.editor.form.name.editingFinished.emit()
+        settle()
+    panel.start.click()
+    settle()
+    assert "claims up to random units of mine" in [effect.name for effect in panel.page.bars.effects]
+    assert "no hypothesis 0 %" in panel.page.sentence.text()
+
+
+def test_an_edit_elsewhere_leaves_what_is_typed(panel: ScrubbingPanel) -> None:
+    begin(panel)
+    panel.editor.tree.choose(f"{ACT}:3")
+    panel.editor.form.units.setText("half typed")
+    panel.editor.tree.setColumnWidth(0, 155)
+    panel.session.touch()
+    settle()
+    assert panel.editor.form.units.text() == "half typed" and panel.editor.tree.columnWidth(0) == 155
+    panel.editor.form.units.setText(f"{ACT}:3")
+
+
+def test_an_answer_of_before_is_not_taken(panel: ScrubbingPanel, runner: ScriptedRunner) -> None:
+    """The worker answers late: nodes are marked, and images shown, by what was asked last."""
+    begin(panel)
+    panel.start.click()
+    settle()
+    said = panel.editor.tree.reason_at(f"{ACT}:3")
+    old = next(job for job, request in runner.requests.items() if isinstance(request, InspectHypothesis))
+    node = NodeCard(f"{ACT}:3", "feature", "an old answer")
+    runner.requests[old] = replace(runner.requests[old], number=9)
+    panel.editor._take_cards(JobEvent(old, runner.requests[old], "done", result=(node,)))
+    assert panel.editor.tree.reason_at(f"{ACT}:3") == said
+    fetched = runner.asked(FetchImages)[-1]
+    panel._take_pictures(JobEvent(1, replace(fetched), "done", result=np.full((len(fetched.indices), 8, 8, 3), 7, np.uint8)))
+    assert (panel.page.picture(fetched.indices[0]) == 90).all(), "of other images"

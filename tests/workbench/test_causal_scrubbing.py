@@ -5,12 +5,21 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
+from torch import nn
 
 import workbench
-from workbench.analyses.causal_scrubbing import CausalScrubbing
+import workbench.claims as claims_module
+from workbench.analyses.causal_scrubbing import SCORED, CausalScrubbing
 from workbench.images.image_set import load_images
 from workbench.input_error import InputError
+from workbench.models.expanded import centre
+from workbench.models.traced_model import TracedModel
+from workbench.reports.causal_scrubbing import _told
+from workbench.scrubbing import reading
+from workbench.task import Task
 
 LYING = {"name": "lying", "units": "saturate:0", "feature": "orientation"}
 RED = {"name": "red", "units": "saturate:1", "feature": "= ink_hue < 100"}
@@ -78,7 +87,94 @@ def test_a_rival_that_cannot_be_tested_says_why_and_keeps_no_other_from_it(plant
     assert CausalScrubbing.draw(result)["recovered"].axes
 
 
-def test_a_rival_must_name_a_node(planted) -> None:
-    for rival, why in (("blue=all", "names no node"), ("red", "not NAME=FEATURE")):
-        with pytest.raises(InputError, match=why):
-            CausalScrubbing(hypothesis=hypothesis(LYING, RED), rivals=(rival,), examples=16).run(*planted)
+class Told(Task):
+    """Keeps what is said of the progress."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def step(self, done: float, total: float, partial: object = None, note: str = "") -> None:
+        self.notes.append(note)
+
+
+def test_it_can_be_cancelled_from_the_first_image_on(planted, monkeypatch) -> None:
+    model, images = planted
+    task = Told()
+    asked = CausalScrubbing(hypothesis=hypothesis(LYING, RED), rivals=("*=activation / 2", "lying=activation / 2"), examples=16)
+    passes = []
+    whole = reading.read
+    monkeypatch.setattr(claims_module, "read", lambda *given: passes.append(len(given[2])) or whole(*given))
+    asked.compute(model, images, task)
+    said = task.notes
+    assert said.index("reading the images") < said.index("reading what the units do") < said.index("scrubbing: the hypothesis")
+    assert passes == [0, 2, 0], "what units do is read once, for whichever rival"
+
+
+def test_what_does_not_fit_into_memory_is_refused(planted, monkeypatch) -> None:
+    monkeypatch.setattr(claims_module, "MOST_BYTES", 8 * 3 * 8 * 8)
+    with pytest.raises(InputError, match=r"8 images of .* pixels need .* draw at most "):
+        CausalScrubbing(hypothesis=hypothesis(LYING, RED), examples=16).run(*planted)
+
+
+def test_a_rival_that_names_no_node_says_so_and_stops_nothing(planted) -> None:
+    wrong = (("blue=all", "names no node"), ("red", "not NAME=FEATURE"))
+    found = CausalScrubbing(hypothesis=hypothesis(LYING, RED), rivals=tuple(rival for rival, _ in wrong), examples=16).run(*planted)
+    refused = {row["name"]: row["refused"] for row in found.summary["rows"] if row["kind"] == "rival"}
+    assert all(why in refused[rival] for rival, why in wrong) and found.summary["recovered"] is not None
+
+
+class Dead(nn.Module):
+    """A unit that is the same on all images."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 2, 1)
+        nn.init.zeros_(self.last.weight)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(self.first(x))
+
+
+def test_of_a_unit_that_never_changes_nothing_is_said_and_drawn(planted) -> None:
+    model = TracedModel.from_module(Dead().eval(), torch.rand(2, 3, 16, 16))
+    result = CausalScrubbing(hypothesis=hypothesis({"units": "first:0"}, root="last:0"), examples=16).run(model, planted[1])
+    assert {row["recovered"] for row in result.summary["rows"]} == {None}
+    said = [text.get_text() for text in CausalScrubbing.draw(result)["recovered"].axes[0].texts]
+    assert said == ["Nothing can be said: last:0\nis the same on all images."]
+
+
+def test_claims_that_are_equal_are_scrubbed_on_the_same_examples(planted) -> None:
+    """A rival that claims what the hypothesis does, and one like a null, come out as these to the digit."""
+    of_all, asked = LYING | {"feature": "= ink_hue < 100"}, RED
+    rivals = ("*== ink_hue < 100", "*=itself", "*=all")
+    result = CausalScrubbing(hypothesis=hypothesis(of_all, asked), rivals=rivals, examples=64).run(*planted)
+    rows = {row["kind"] if row["kind"] != "rival" else row["name"]: row for row in result.summary["rows"]}
+    for rival, twin in zip(rivals, ("hypothesis", "whole", "nothing"), strict=True):
+        assert {name: rows[rival][name] for name in SCORED} == {name: rows[twin][name] for name in SCORED}
+    assert rows["hypothesis"]["recovered"] != rows["nothing"]["recovered"]
+
+
+def test_rows_are_told_apart_by_kind(planted) -> None:
+    result = CausalScrubbing(hypothesis=hypothesis(LYING | {"name": "random units"}, RED | {"name": "identity"}), examples=16).run(*planted)
+    kinds = [row["kind"] for row in result.summary["rows"]]
+    assert kinds[:5] == ["hypothesis", "ladder", "identity", "whole", "nothing"] and set(kinds[5:]) == {"random"}
+
+
+def test_the_report_tells_a_figure_without_an_interval() -> None:
+    row = {"recovered": 0.5, "recovered_low": None, "recovered_high": None}
+    assert _told(row) == "0.50 (no interval: all examples are of one concept)"
+
+
+def test_the_centre_of_a_sequence_of_patches_is_its_middle_patch() -> None:
+    model = workbench.load("bundled:vit")
+    shown = load_images("stimuli:curves?orientations=8&radius=0.277")
+    layer = model.layer("blocks.1")
+    asked = CausalScrubbing(
+        hypothesis=json.dumps({"units": f"{layer.name}:5", "children": [{"units": "blocks.0:1,2"}]}), images=8, examples=16, batch=16
+    )
+    result = asked.run(model, shown)
+    inputs = model.preprocess(np.stack([shown.image(index, model.preprocessing.size) for index in range(8)]))
+    middle = centre(layer)
+    assert middle != (layer.positions[0] // 2,)
+    value = layer.arrange(model.activations(inputs, [layer.name])[layer.name])[(slice(None), 5, *middle)]
+    assert result.arrays["clean"] == pytest.approx(value[result.arrays["image"]].numpy(), abs=1e-4)

@@ -6,6 +6,8 @@ import json
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 import workbench
 from workbench.analyses.causal_scrubbing import CausalScrubbing
@@ -16,7 +18,9 @@ from workbench.input_error import InputError
 from workbench.jobs.scrubbing_requests import InspectHypothesis
 from workbench.models.cells import looks
 from workbench.models.layer import Unit
-from workbench.tuned.curve_hypothesis import curve_template
+from workbench.models.traced_model import TracedModel
+from workbench.scrubbing import faults
+from workbench.tuned.curve_hypothesis import _pieces, curve_template
 
 
 @pytest.fixture(scope="module")
@@ -79,3 +83,14 @@ def test_a_curve_is_tangents_along_its_arc() -> None:
     assert {row["name"]: row["recovered"] for row in result.summary["rows"]}["identity"] == pytest.approx(1, abs=1e-6)
     with pytest.raises(InputError, match=r"gabor_relu:0 is not tuned to curves|no layer before"):
         curve_template(model, Unit("gabor_relu", 0))
+
+
+def test_no_piece_of_an_arc_stands_on_padding() -> None:
+    """The middle of a small late map reads beyond the early one's edges."""
+    parts = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), *(nn.Conv2d(4, 4, 5, stride=2, padding=2) for _ in range(3)))
+    model = TracedModel.from_module(parts.eval(), torch.rand(2, 3, 16, 16))
+    pieces = _pieces(model, Unit("4", 0), "0", 90.0, 6.0)
+    children = tuple(Node(f"piece {number}", "0:0", "all", offsets) for number, (offsets, _) in enumerate(pieces))
+    assert max(len(piece) for piece, _ in pieces) > 1
+    assert len(looks(model.graph, "4", "0").window()) > 16 * 16, "it reads padding"
+    assert list(faults(model, Node("root", "4:0", children=children))) == []

@@ -35,6 +35,8 @@ def test_a_full_turn_has_bins_of_one_width() -> None:
 def test_expressions_are_read() -> None:
     assert labels("= floor(orientation / 180) + 10 * (radius > 0.12)") == [0, 2, 2] * 2 + [1, 3, 3] * 2
     assert labels("= orientation >= 90 and orientation < 180") == [0] * 3 + [1] * 3 + [0] * 6
+    assert labels("= min(radius, 5, 0)") == [0] * 12, "none of three is left out"
+    assert labels("= max(1, radius, 5)") == [0] * 12
     assert labels("= -max(radius, 0.15) ** 2") == [1, 1, 0] * 4
 
 
@@ -48,7 +50,16 @@ def test_expressions_are_read() -> None:
         ("= radius +", "no expression"),
         ("= __import__('os')", "cannot be in an expression"),
         ("= radius.real", "cannot be in an expression"),
-        ("= abs(radius, radius, radius, radius)", "abs"),
+        ("= abs(radius, radius, radius, radius)", "abs takes one value, not 4"),
+        ("= floor(radius, 2)", "floor takes one value, not 2"),
+        ("= round()", "round takes one value, not 0"),
+        ("= min(radius)", "min takes two values or more, not 1"),
+        ("radius / 99999999999", "99,999,999,999 bins of 12 images"),
+        ("activation / 13", "13 bins of 12 images"),
+        ("= radius + 1" + "0" * 400, "a number is too large"),
+        ("= " + "-" * 5000 + "radius", "nested too deeply|no expression"),
+        ("= " + "+".join(["radius"] * 5000), "nested too deeply|no expression"),
+        ("= radius\0", "no expression"),
         ("= 1 / (orientation * 0)", "is no number for"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -132,3 +133,24 @@ def test_leaves_that_are_alike_are_pooled() -> None:
         ("leaf 0 and 2 more", "a:0,1,2"), ("leaf 3 and 3 more", "a:3,4,5,6"), ("other", "a:9"), ("inner", "b:0"),
     ]  # fmt: skip
     assert pooled(TREE, 4) == TREE
+
+
+def test_rivals_follow_their_node() -> None:
+    children = (Node("lines", "a:0", children=(Node("edges", "b:0"),)), Node("other", "a:1"))
+    made = Hypothesis(Node("root", "c:0", children=children), rivals=("lines = radius", "edges=all", "*=activation / 2", "nowhere=all"))
+    renamed = made.changed("lines", lambda node: replace(node, name="strokes"))
+    assert renamed.rivals == ("strokes=radius", "edges=all", "*=activation / 2", "nowhere=all")
+    assert made.without("lines").rivals == ("*=activation / 2", "nowhere=all")
+    assert made.changed("other", lambda node: replace(node, feature="all")).rivals == made.rivals
+
+
+def test_pooled_nodes_have_names_of_their_own() -> None:
+    leaves = tuple(Node(f"a:{unit}", f"a:{unit}") for unit in range(6))
+    taken = Node("a:0 and 2 more", "b:0")
+    made = Hypothesis(Node("root", "c:0", children=(*leaves, taken)), rivals=("a:1=all", "*=all"))
+    found = pooled(made, 3)
+    assert [child.name for child in found.root.children] == ["a:0 and 2 more (2)", "a:3 and 2 more", "a:0 and 2 more"]
+    assert found.rivals == ("*=all",), "a:1 is no node of its own now"
+    deep = tuple(Node(f"a:{unit}", f"a:{unit}", children=(Node(f"b:{unit}", f"b:{unit}"),)) for unit in range(6))
+    grown = Hypothesis(Node("root", "c:0", children=deep))
+    assert pooled(grown, 3) == grown, "what has children is not put together"

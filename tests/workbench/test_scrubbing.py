@@ -110,6 +110,20 @@ def test_a_kept_mean_hides_no_moved_outputs() -> None:
     assert found.recovered_distance == pytest.approx(1 - share)
 
 
+def test_a_datum_is_drawn_evenly_among_those_that_agree(logic: Case) -> None:
+    """Labels of one, two and five data: each datum of a label is drawn equally often, whichever datum is asked for."""
+    label = np.array([7, 3, 3, 0, 0, 0, 0, 0])
+    root = Claim("root", "head:2", EVERYTHING, (Claim("a", "saturate:0", label),))
+    found = logic.scrubber().run(root, 16_000)
+    drawn = found.sampled["a"]
+    assert (label[drawn] == label[found.data]).all()
+    for datum in range(8):
+        count = np.bincount(drawn[found.data == datum], minlength=8)
+        share, alike = count / count.sum(), label == label[datum]
+        assert share[alike] == pytest.approx(1 / alike.sum(), abs=4 * 0.5 / count.sum() ** 0.5)
+        assert alike[count > 0].all() and (count[alike] > 0).all()
+
+
 def test_other_units_of_the_same_layers_carry_less(logic: Case) -> None:
     root = Claim("root", "head:2", EVERYTHING, (Claim("red", "saturate:1", logic.red), Claim("lying", "saturate:0", logic.lying)))
     others = of_random_units(logic.model, root, 3)
@@ -136,6 +150,25 @@ def test_where_a_layer_has_few_others_the_null_takes_them_all(logic: Case) -> No
     root = Claim("root", "head:2", EVERYTHING, (Claim("two", "saturate:0,1", logic.red),))
     drawn = {of_random_units(logic.model, root, seed).children[0].units for seed in range(8)}
     assert drawn == {"saturate:0,2", "saturate:1,2"}
+
+
+def test_siblings_that_meet_at_a_cell_get_different_units_in_the_null(curves) -> None:
+    model, inputs = curves
+    free = np.zeros(len(inputs), np.int64)
+    units = [f"gabor_relu:{','.join(map(str, range(start, start + 8)))}" for start in (0, 8)]
+    for here in (((0, 0), (0, 1)), ()):
+        children = (Claim("left", units[0], free, offsets=here), Claim("right", units[1], free, offsets=((0, -1), (0, 0))))
+        root = Claim("root", "curve_relu:2", free, children)
+        for seed in range(4):
+            drawn = of_random_units(model, root, seed)
+            check(model, drawn, len(inputs))
+            assert [child.units for child in drawn.children] == units[::-1]
+    crowded = Claim("root", "curve_relu:2", free, tuple(
+        Claim(name, f"gabor_relu:{','.join(map(str, owned))}", free, offsets=at)
+        for name, owned, at in (("a", range(8), ((0, 0),)), ("b", range(8), ((0, 1),)), ("c", range(8, 16), ((0, 0), (0, 1))))
+    ))  # fmt: skip
+    for seed in range(4):
+        check(model, of_random_units(model, crowded, seed), len(inputs))
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from widgets.analysis_run import AnalysisRun
 from widgets.badge import Badge
 from widgets.buttons import push_button
 from widgets.docks import Panel
-from widgets.hypothesis_edit import add_hypothesis, delete_hypothesis, named
+from widgets.hypothesis_edit import add_hypothesis, delete_hypothesis, key_of, named, present
 from widgets.project_edit import UndoKeys
 from widgets.scrubbing.editor import SEED, HypothesisEditor, line_of
 from widgets.scrubbing.hypothesis_source import NewButton
@@ -48,15 +48,18 @@ class ScrubbingPanel(Panel):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self._name = ""
-        self._results: dict[str, Result] = {}
-        self._waiting: list[str] = []
-        self._running = ""
+        self._results: dict[str, Result] = {}  # by what was asked (`key_of`): names change
+        self._last: dict[str, str] = {}  # what was shown last of the hypothesis of a name: it may have been changed since
+        self._waiting: list[Hypothesis] = []
+        self._running: Hypothesis | None = None
         self._failed = False  # whether what is said is an error
         self._curve: FindCurveHypothesis | None = None
+        self._curve_job = 0
         self._fetched: FetchImages | None = None
         self._build()
         self._say("")
         session.model_changed.connect(lambda _card: self._say(""))
+        session.model_changed.connect(lambda _card: self._drop_curve())
         session.model_changed.connect(lambda _card: self._on_data())
         session.images_changed.connect(lambda _card: self._on_data())
         session.touched.connect(self._refresh)
@@ -77,7 +80,7 @@ class ScrubbingPanel(Panel):
         UndoKeys(self.session, self.chooser.lineEdit(), own_first=True)
         self.new = NewButton(self.session, self._add, self._ask_curve, lambda why: self._say(why, wrong=True), self)
         self.delete = push_button(self, "Delete", "Take this hypothesis out of the investigation", self._delete)
-        self.start = push_button(self, "Run", "Scrub this hypothesis over the open images", lambda: self._run([self._name]))
+        self.start = push_button(self, "Run", "Scrub this hypothesis over the open images", self._run_shown)
         self.start_all = push_button(self, "Run all", "Scrub every hypothesis of this network, to compare them", self._run_all)
         self.run = AnalysisRun(self, "Scrubbing", "Stop")
         self.run.in_place_of(self.start)
@@ -99,6 +102,9 @@ class ScrubbingPanel(Panel):
         self.examples.setAccessibleName("Examples")
         self.examples.setToolTip("Examples that are scrubbed; more make narrower intervals and take longer")
         compare = (QLabel("Compare", self), self.read, QLabel("of the root on", self), None)
+        self.read.currentIndexChanged.connect(lambda _place: self._show_result())
+        for box in (self.examples, self.editor.images):
+            box.valueChanged.connect(lambda _value: self._show_result())
         drawn = (self.examples, QLabel("examples of at most", self), self.editor.images, QLabel("images", self), None)
         for widgets in (compare, drawn):
             self.editor.fields.addLayout(line_of(*widgets))
@@ -139,13 +145,26 @@ class ScrubbingPanel(Panel):
         return [one for one in self.session.project.hypotheses if not one.model or self.session.is_open(one.model)]
 
     def _on_project(self) -> None:
+        """Another investigation: nothing that was asked for the other one is to come into it."""
+        self._drop_curve()
+        self.run.forget()
+        self._waiting.clear()
         self._results.clear()
+        self._last.clear()
+        self._say("")
         self._refresh()
+
+    def _drop_curve(self) -> None:
+        """Take no curve hypothesis that still comes: it would go into another investigation, or be of another network."""
+        if self._curve is not None:
+            self._curve = None
+            self.session.relay.cancel(self._curve_job)
 
     def _on_data(self) -> None:
         """Another network or other images: results of before are of something else."""
         self.run.forget()
         self._results.clear()
+        self._last.clear()
         self._waiting.clear()
         images = self.session.images
         columns = {} if images is None else dict(images.columns)
@@ -166,8 +185,8 @@ class ScrubbingPanel(Panel):
 
     def _follow_name(self, name: str) -> None:
         """Keep to the hypothesis that is about to have another name, and its result to it."""
-        if name != self._name and self._name in self._results:
-            self._results[name] = self._results.pop(self._name)
+        if name != self._name and self._name in self._last:
+            self._last[name] = self._last.pop(self._name)
         self._name = name
 
     def _refresh(self) -> None:
@@ -175,6 +194,10 @@ class ScrubbingPanel(Panel):
         names = [one.name for one in self._known()]
         if self._name not in names:
             self._name = names[-1] if names else ""
+        if self.run.running and self._running is not None and present(self.session.project, self._running) is None:  # it was deleted
+            self.run.forget()
+            self._say("")
+            self._next()
         with QSignalBlocker(self.chooser):
             self.chooser.clear()
             self.chooser.addItems(names)
@@ -208,9 +231,10 @@ class ScrubbingPanel(Panel):
     def _ask_curve(self) -> None:
         model, unit = self.session.model, self.session.unit
         if model is not None and unit is not None:
+            self._drop_curve()
             self._curve = FindCurveHypothesis(model.ref, unit)
             self._say(f"Showing lines and curves to {unit} and the layers before it …")
-            self.session.relay.submit(self._curve, self._take_curve)
+            self._curve_job = self.session.relay.submit(self._curve, self._take_curve)
 
     def _take_curve(self, event: JobEvent) -> None:
         if event.request is not self._curve:
@@ -221,7 +245,7 @@ class ScrubbingPanel(Panel):
             self._say("Cancelled.")
         elif event.state == "done":
             found = event.result
-            self._add(found.hypothesis, f"the curve hypothesis of {self._curve.unit}")
+            self._add(found.hypothesis, f"the curve hypothesis of {event.request.unit}")
             self._say(found.about)
             images = self.session.images
             if images is None or images.ref != found.stimuli:
@@ -230,60 +254,86 @@ class ScrubbingPanel(Panel):
 
     # ------------------------------------------------------------------------------------------------ running
 
-    def _run_all(self) -> None:
-        self._run([one.name for one in self._known() if one.root.children])
+    def _run_shown(self) -> None:
+        if self.hypothesis is not None:
+            self._run([self.hypothesis])
 
-    def _run(self, names: list[str]) -> None:
-        self._waiting = [*names]
+    def _run_all(self) -> None:
+        self._run([one for one in self._known() if one.root.children])
+
+    def _run(self, hypotheses: list[Hypothesis]) -> None:
+        self._waiting = [*hypotheses]
         self._next()
 
     def _next(self) -> None:
-        """Ask for the next hypothesis that waits."""
+        """Ask for the next hypothesis that waits, as it is now."""
         model, images = self.session.model, self.session.images
-        known = [one for name in self._waiting if (one := named(self.session.project, name)) is not None]
+        known = [now for one in self._waiting if (now := present(self.session.project, one)) is not None]
         if not known or model is None or images is None:
             return
-        self._running, self._waiting = known[0].name, [one.name for one in known[1:]]
-        root = known[0].root
-        parameters = {
+        self._running, self._waiting = known[0], known[1:]
+        self.editor.refuse({})
+        self.run.ask(RunAnalysis("CausalScrubbing", self._parameters(known[0]), model.ref, images.ref))
+
+    def _parameters(self, hypothesis: Hypothesis) -> dict[str, Any]:
+        """Return what is asked of the analysis with what is set now."""
+        root = hypothesis.root
+        return {
             "hypothesis": json.dumps(root.document(), ensure_ascii=False),
-            "rivals": list(known[0].rivals),
+            "rivals": list(hypothesis.rivals),
             "read": "centre" if any(child.offsets for child in root.children) else self.read.currentData(),
             "images": self.editor.images.value(),
             "examples": self.examples.value(),
             "seed": SEED,
         }
-        self.editor.refuse({})
-        self.run.ask(RunAnalysis("CausalScrubbing", parameters, model.ref, images.ref))
 
     def _hear(self, text: str, wrong: bool) -> None:
         """Say how far it is; what went wrong at a node is said there, too."""
-        hypothesis = named(self.session.project, self._running)
+        hypothesis = present(self.session.project, self._running) if self._running is not None else None
+        name = hypothesis.name if hypothesis is not None else ""
         if wrong and hypothesis is not None:
             at = [node.name for node in hypothesis.root.every() if text.startswith(f"{node.name}, ")]
             if at:
                 worst = max(at, key=len)
-                self._show(self._running)
+                self._show(name)
                 self.editor.refuse({worst: text.removeprefix(f"{worst}, ")})
-        self._say(f"{self._running}: {text}" if len(self._known()) > 1 else text, wrong)
+        self._say(f"{name}: {text}" if len(self._known()) > 1 else text, wrong)
         if wrong or not self.run.running:
             self._waiting.clear()
 
     def _take(self, result: Result) -> None:
-        self._results[self._running] = result
+        assert self._running is not None
+        self._results[key_of(self._running)] = result
+        if (now := present(self.session.project, self._running)) is not None:
+            self._last[now.name] = key_of(self._running)
         self._say("")
         self._show_result()
         self._next()
 
+    def _result_of(self, hypothesis: Hypothesis) -> Result | None:
+        """Return what came of a hypothesis as it is, or else of what was asked last under its name."""
+        if (key := key_of(hypothesis)) in self._results:
+            self._last[hypothesis.name] = key
+        return self._results.get(self._last.get(hypothesis.name, ""))
+
+    def _note(self, result: Result, shown: Hypothesis) -> str:
+        """Say in what a result is not what a run would be now; nothing where it is the same."""
+        now = self._parameters(shown)
+        if [json.loads(result.parameters["hypothesis"]), list(result.parameters["rivals"])] != [shown.root.document(), now["rivals"]]:
+            return "The hypothesis was changed since; run it again. As it was:"
+        if any(result.parameters.get(name) != now[name] for name in ("read", "images", "examples", "seed")):
+            return "Other examples or another part of the map are set now; run it again. As it was:"
+        return ""
+
     def _show_result(self) -> None:
-        result, shown = self._results.get(self._name), self.hypothesis
+        shown = self.hypothesis
+        result = self._result_of(shown) if shown is not None else None
         if result is None or shown is None:
             self.page.clear(INVITATION if shown is None else READY if shown.root.children else GROWING)
             return
-        stale = json.loads(result.parameters["hypothesis"]) != shown.root.document()
-        note = "The hypothesis was changed since; run it again. As it was:" if stale else ""
-        known = {one.name for one in self._known()}
-        others = {name: other for name, other in self._results.items() if name != self._name and name in known}
+        note = self._note(result, shown)
+        known = [one for one in self._known() if one.name != self._name]
+        others = {one.name: other for one in known if (other := self._result_of(one)) is not None}
         self.page.show_result(result, others, self._origin(result), note)
         wanted = self.page.wanted()
         model, images = self.session.model, self.session.images

@@ -105,9 +105,14 @@ class HypothesisEditor(QSplitter):
         """Offer the columns of the open images; what was known of nodes on other images is forgotten."""
         self.form.show_columns(columns)
         self._forget()
+        self.tree.mark(self._cards, self._wrong)
+        self._say_of_node()
 
     def show_hypothesis(self, hypothesis: Hypothesis | None) -> None:
         """Show this one, or another version of it: the chosen node stays."""
+        if hypothesis is not None and hypothesis is self._hypothesis:  # else what is typed there would be lost
+            self.inspect()
+            return
         before, self._hypothesis = self._hypothesis, hypothesis
         if before is None or hypothesis is None or before.name != hypothesis.name:
             self._forget()
@@ -160,7 +165,7 @@ class HypothesisEditor(QSplitter):
             (self.child, shown is not None and selected),
             (self.each, shown is not None and len(session.selection) > 1),
             (self.remove, shown is not None and self._node not in ("", shown.root.name)),
-            (self.pool, shown is not None and any(len(node.children) > POOLED for node in shown.root.every())),
+            (self.pool, shown is not None and pooled(shown, POOLED) != shown),
             (self.form.take, shown is not None and selected),
         ):
             button.setEnabled(can)

@@ -10,14 +10,12 @@ from PySide6.QtGui import QIcon, QStandardItem, QStandardItemModel
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTreeView, QWidget
 
 from widgets.theme import icon, signal_colour
-from workbench.hypothesis import offsets_text
+from workbench.hypothesis import FEWEST, offsets_text
 
 if TYPE_CHECKING:
     from workbench.hypothesis import Hypothesis, Node, NodeCard
 
 NAME = Qt.ItemDataRole.UserRole
-SPARSE = 4
-"""Images of a label below which it mostly resamples an image by itself."""
 
 
 class HypothesisTree(QTreeView):
@@ -114,7 +112,7 @@ class HypothesisTree(QTreeView):
         for name, row in self._rows.items():
             card = cards.get(name)
             reason = wrong.get(name) or (f"{card.field}: {card.reason}" if card is not None and card.reason else "")
-            sparse = card is not None and 0 < card.least < SPARSE
+            sparse = card is not None and 0 < card.least < FEWEST
             text = reason or (shares(card) if card is not None else "")
             row[4].setText(text)
             for part in row:  # none: the palette's own, whichever that is
@@ -154,6 +152,6 @@ def occupied(card: NodeCard) -> str:
     """Say how a feature shares out the images, and what that does to the result."""
     each = f"{card.labels} label{'s' * (card.labels != 1)}, at least {card.least} image{'s' * (card.least != 1)} each"
     said = f"{each}; {card.itself:.0%} of the draws give the image itself"
-    if card.least < SPARSE:
+    if card.least < FEWEST:
         said += ", which changes nothing and makes the hypothesis look better than it is: choose a coarser feature, or more images"
     return said + "."

@@ -14,6 +14,7 @@ from widgets.theme import say
 from widgets.views.effect_list import Effect, EffectList
 from widgets.views.image_strip import ImageStrip, Picture, Row
 from widgets.views.scatter_plot import ScatterPlot
+from workbench.hypothesis import NULLS
 from workbench.recompute import of_result
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 EXAMPLES = 6
 """Examples whose images are shown side by side."""
-RANDOM = "random units"
 RANDOM_NAME = "as many other units of the layers"
 
 
@@ -123,8 +123,8 @@ class ResultPage(QWidget):
     def _show_bars(self, others: Mapping[str, Result], made_from: Mapping[str, object]) -> None:
         assert self._result is not None
         rows = self._result.summary["rows"]
-        random = [row["recovered"] for row in rows if row["name"].startswith(RANDOM) and row["recovered"] is not None]
-        shown = [row for row in rows if not row["name"].startswith(RANDOM)]
+        random = [row["recovered"] for row in rows if row["kind"] == "random" and row["recovered"] is not None]
+        shown = [row for row in rows if row["kind"] != "random"]
         effects = [_effect(row, called(row["kind"], row["name"])) for row in shown]
         self._lines = [row["name"] if row["kind"] == "ladder" else "" for row in shown]
         for name, other in others.items():
@@ -233,7 +233,7 @@ class ResultPage(QWidget):
         return [] if self._result is None else [self.bars, self.points, self.strip]
 
 
-NAMES = {"hypothesis": "the hypothesis", "ladder": "claims up to {}", "null": "null: {}"}
+NAMES = {"hypothesis": "the hypothesis", "ladder": "claims up to {}"} | dict.fromkeys(NULLS, "null: {}")
 
 
 def called(kind: str, name: str) -> str:
@@ -264,15 +264,17 @@ def percent(row: Mapping[str, Any]) -> str:
 
 def told(summary: Mapping[str, Any]) -> str:
     """Say in a few sentences what was found, beside its nulls, and what makes it less than it seems."""
-    rows = {row["name"]: row for row in summary["rows"]}
+    rows = {row["kind"]: row for row in summary["rows"]}
     if summary["recovered"] is None:
         return f"Nothing can be said: {summary['root']} is the same on all images."
     said = [
         f"{summary['root']} keeps {percent(summary)} of what it loses with everything resampled "
-        f"({summary['examples']} examples of {summary['images']} images, 95 % over {summary['groups']}s)."
+        f"({summary['examples']} examples of {summary['images']} images, 95 % over {summary['groups']}s"
+        + (f"; an effect from {100 * summary['detectable']:.0f} % on would have been found" if summary["detectable"] is not None else "")
+        + ")."
     ]
-    whole, nothing = rows.get("the units, whole"), rows.get("no hypothesis")
-    random = [row["recovered"] for name, row in rows.items() if name.startswith(RANDOM) and row["recovered"] is not None]
+    whole, nothing = rows.get("whole"), rows.get("nothing")
+    random = [row["recovered"] for row in summary["rows"] if row["kind"] == "random" and row["recovered"] is not None]
     beside = [f"its units with all they do {percent(whole)}"] if whole is not None else []
     beside += [f"no hypothesis {percent(nothing)}"] if nothing is not None else []
     beside += [f"{RANDOM_NAME} {100 * min(random):.0f} to {100 * max(random):.0f} %".replace("-", "−")] if random else []

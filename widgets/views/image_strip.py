@@ -10,6 +10,7 @@ import numpy as np
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, QSizeF, Qt, Signal
 from PySide6.QtGui import (
     QContextMenuEvent,
+    QFontMetricsF,
     QHelpEvent,
     QKeyEvent,
     QMouseEvent,
@@ -200,7 +201,8 @@ class ImageStrip(ViewWidget):
             if row.note:
                 painter.setFont(small)
                 painter.setPen(ink.faint)
-                note = elided(row.note, head.width() * 0.75, small)
+                beside = QFontMetricsF(bold).horizontalAdvance(row.label) + GAP if row.label else 0.0
+                note = elided(row.note, max(0.0, min(head.width() * 0.75, head.width() - beside)), small)
                 painter.drawText(head, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, note)
             painter.setFont(bold)
             painter.setPen(ink.text)

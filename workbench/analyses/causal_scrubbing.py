@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -12,21 +14,24 @@ from torch import Tensor
 
 from workbench.analyses.analysis import Analysis, Result, register
 from workbench.bootstrap import ratio_of_means
+from workbench.circuit import layer_of
 from workbench.claims import Data, claims
 from workbench.figure_colours import ACCENT, INK, LIGHT
 from workbench.finite import plain
-from workbench.hypothesis import Hypothesis, HypothesisError, Node
+from workbench.hypothesis import FEWEST, NULLS, Hypothesis, HypothesisError, Node
 from workbench.input_error import InputError
+from workbench.models.expanded import centre
 from workbench.scrubbing import (
-    FEWEST,
     Claim,
     Scrubbed,
     Scrubber,
+    faults,
     occupancy,
     of_random_units,
     of_whole_units,
     without_hypothesis,
 )
+from workbench.scrubbing.reading import Place
 from workbench.task import Task
 
 if TYPE_CHECKING:
@@ -40,8 +45,6 @@ RANDOM = 5
 """Trees of random units that are tried."""
 SCORED = ("recovered", "recovered_low", "recovered_high", "detectable", "median_distance")
 Read = Literal["values", "centre", "largest", "mean"]
-IDENTITY, WHOLE_UNITS, OTHERS = "identity", "the units, whole", "random units"
-"""Nulls: nothing is resampled; every node keeps its datum, all that is not in the tree being resampled; the same about other units."""
 
 
 @register
@@ -58,8 +61,9 @@ class CausalScrubbing(Analysis):
     resampled: which claim costs what), `rivals` (other features for all nodes of a name), and nulls: the identity, where nothing is
     resampled (must be 1), the tree's units with all they do, whatever they are claimed to compute (what features can recover at most), the
     hypothesis without its features, and the same tree about random units of the same layers. The median distance of single examples says
-    what a mean can hide. A rival that cannot be tested on these images has a row that says why (``refused``). A label that few images
-    share resamples them by themselves: ``nodes`` says for each how often.
+    what a mean can hide. ``kind`` of a row is hypothesis, ladder, rival, or one of `workbench.hypothesis.NULLS`. A rival that cannot be
+    tested on these images has a row that says why (``refused``). A label that few images share resamples them by themselves: ``nodes`` says
+    for each how often.
 
     Intervals are of 95 %, by bootstrap over the examples' concepts.
 
@@ -74,7 +78,7 @@ class CausalScrubbing(Analysis):
     """
 
     title: ClassVar[str] = "Causal scrubbing"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     needs_images: ClassVar[bool] = True
 
     hypothesis: str = Field(description="The tree, as JSON.")
@@ -97,23 +101,30 @@ class CausalScrubbing(Analysis):
         assert images is not None
         hypothesis = Hypothesis.from_json(self.hypothesis)
         document = hypothesis.root
-        data = Data.drawn(images, self.images, self.seed, model)
+        for fault in faults(model, document):  # before minutes of reading
+            raise fault
+        if self.read != "centre" and any(child.offsets for child in document.children):
+            raise HypothesisError(document.name, "offsets", f"its children stand around its middle, so read the centre, not {self.read}")
+        data = Data.drawn(images, self.images, self.seed, model, lambda: task.step(0, 0, note="reading the images"))
         seen, inputs = data.seen, data.inputs
         assert inputs is not None
-        root = claims(model, document, data, self.batch)
-        if self.read != "centre" and any(child.offsets for child in root.children):
-            raise HypothesisError(root.name, "offsets", f"its children stand around its middle, so read the centre, not {self.read}")
+        known: dict[Place, Tensor] = {}
+        bound = partial(
+            claims, model, data=data, batch=self.batch, step=lambda: task.step(0, 0, note="reading what the units do"), known=known
+        )
+        root = bound(document)
         concept = images.concepts
         groups = np.unique([concept[index] for index in seen.tolist()], return_inverse=True)[1]
-        rivals, refused = self._bound_rivals(model, document, data)
+        rivals, refused = self._bound_rivals(document, bound)
         names = [node.name for node in root.every() if node is not root]
         plan: list[tuple[str, str, Claim, list[str] | None]] = [("hypothesis", "the hypothesis", root, None)]
         plan += [("ladder", name, root, names[: place + 1]) for place, name in enumerate(names[:-1])]
         plan += [("rival", text, claim, None) for text, claim in rivals]
-        plan += [("null", IDENTITY, root, []), ("null", WHOLE_UNITS, of_whole_units(root), None)]
-        plan += [("null", "no hypothesis", without_hypothesis(root), None)]
+        plan += [("identity", NULLS["identity"], root, []), ("whole", NULLS["whole"], of_whole_units(root), None)]
+        plan += [("nothing", NULLS["nothing"], without_hypothesis(root), None)]
         others = [(draw, of_random_units(model, root, self.seed + draw)) for draw in range(RANDOM)]
-        plan += [("null", f"{OTHERS} {draw + 1}", claim, None) for draw, claim in others if _units(claim) != _units(root)]
+        plan += [("random", f"{NULLS['random']} {draw + 1}", claim, None) for draw, claim in others if _units(claim) != _units(root)]
+        middle = centre(model.layer(layer_of(root.units)))
         rows: list[dict[str, Any]] = []
         whole: Scrubbed | None = None
         scrubber = Scrubber(model, inputs, self.seed, self.batch)
@@ -124,9 +135,9 @@ class CausalScrubbing(Analysis):
                 lambda done, at=place, what=name: task.step(  # type: ignore[misc]
                     at + done / self.examples, len(plan), note=f"scrubbing: {what}"
                 ),
-                once=name.startswith(OTHERS),
+                once=kind == "random",
             )  # fmt: skip
-            shown = _read(found, self.read)
+            shown = _read(found, self.read, middle)
             rows.append({"kind": kind, "name": name} | self._scores(shown, groups))
             if kind == "hypothesis":
                 whole = shown
@@ -156,14 +167,13 @@ class CausalScrubbing(Analysis):
             "sparse": [node["name"] for node in nodes if node["least"] < FEWEST],
         }
 
-    def _bound_rivals(self, model: TracedModel, root: Node, data: Data) -> tuple[list[tuple[str, Claim]], list[tuple[str, str]]]:
+    def _bound_rivals(self, root: Node, bind: Callable[[Node], Claim]) -> tuple[list[tuple[str, Claim]], list[tuple[str, str]]]:
         """Return the rivals that can be tested here, and those that cannot with the reason; one must not keep the others from it."""
         bound, refused = [], []
         for text in self.rivals:
-            rival = _rival(root, text)
             try:
-                bound.append((text, claims(model, rival, data, self.batch)))
-            except HypothesisError as error:
+                bound.append((text, bind(_rival(root, text))))
+            except InputError as error:  # one that names no node, too: it may have been renamed
                 refused.append((text, str(error)))
         return bound, refused
 
@@ -218,15 +228,16 @@ def _node(node: Claim, feature: str) -> dict[str, Any]:
     }
 
 
-def _read(found: Scrubbed, how: str) -> Scrubbed:
-    """Return what is compared of the root's values."""
+def _read(found: Scrubbed, how: str, middle: tuple[int, ...]) -> Scrubbed:
+    """Return what is compared of the root's values; `middle` is the position in the middle of its layer."""
+
     def part(value: Tensor) -> Tensor:
         flat = value.reshape(*value.shape[:2], -1)
         if how == "values" or flat.shape[2] == 1:
             return flat
         if how == "centre":
-            for size in value.shape[2:]:
-                value = value.select(2, size // 2)
+            for place in middle:
+                value = value.select(2, place)
             return value[..., None]
         return flat.amax(2, keepdim=True) if how == "largest" else flat.mean(2, keepdim=True)
 
@@ -251,18 +262,21 @@ def _figure(result: Result) -> Figure:
     rows = [row for row in summary["rows"] if row["recovered"] is not None]
     figure = Figure(figsize=(10, max(3.2, 0.3 * len(rows) + 1)), layout="constrained")
     bars, points = figure.subplots(1, 2, width_ratios=(3, 2))
-    colours = {"hypothesis": ACCENT, "ladder": INK, "rival": INK, "null": LIGHT}
+    colours = {"hypothesis": ACCENT, "ladder": INK, "rival": INK} | dict.fromkeys(NULLS, LIGHT)
     for place, row in enumerate(rows):
         if row["recovered_low"] is not None and row["recovered_high"] is not None:
             bars.plot([row["recovered_low"], row["recovered_high"]], [place, place], color=colours[row["kind"]], linewidth=1.4)
         bars.plot(row["recovered"], place, "o", color=colours[row["kind"]], markersize=4)
-    named = {"ladder": "up to {}", "rival": "rival {}", "null": "null: {}", "hypothesis": "{}"}
+    named = {"ladder": "up to {}", "rival": "rival {}", "hypothesis": "{}"} | dict.fromkeys(NULLS, "null: {}")
     bars.set_yticks(range(len(rows)), [named[row["kind"]].format(row["name"]) for row in rows], fontsize=7, parse_math=False)
     bars.set_ylim(len(rows) - 0.4, -0.6)
     bars.axvline(0, color=LIGHT, linewidth=0.8, linestyle=":")
     bars.axvline(1, color=LIGHT, linewidth=0.8, linestyle=":")
-    bars.set_xlim(left=max(-1.0, min(0.0, *(row["recovered"] for row in rows)) - 0.05))
+    bars.set_xlim(left=max(-1.0, min([0.0, *(row["recovered"] for row in rows)]) - 0.05))
     bars.set_xlabel("recovered (0: as if everything were resampled, 1: as in the network); 95 % over concepts", fontsize=7)
+    if not rows:
+        bars.text(0.5, 0.5, f"Nothing can be said: {summary['root']}\nis the same on all images.", ha="center", va="center",
+                  fontsize=8, transform=bars.transAxes, parse_math=False)  # fmt: skip
     points.plot(arrays["clean"], arrays["random"], ".", color=LIGHT, markersize=3, label="everything resampled")
     points.plot(arrays["clean"], arrays["scrubbed"], ".", color=ACCENT, markersize=3, label="the hypothesis")
     ends = [float(min(arrays["clean"].min(), arrays["scrubbed"].min())), float(max(arrays["clean"].max(), arrays["scrubbed"].max()))]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from workbench.analyses.causal_scrubbing import IDENTITY, OTHERS, WHOLE_UNITS, CausalScrubbing, Read
+from workbench.analyses.causal_scrubbing import CausalScrubbing, Read
 from workbench.analyses.tuning import Tuning
 from workbench.input_error import InputError
 from workbench.models.layer import Unit
@@ -99,18 +99,19 @@ def _answer(found: Mapping[str, Mapping[str, Result]], subjects: Mapping[str, Su
     for ref, results in found.items():
         subject = subjects[ref]
         curves, flat, images = (results[name].summary for name in ("curves", "whole maps", "images"))
-        rows = {row["name"]: row for row in curves["rows"]}
-        rivals = ", ".join(f"{name} {_told(rows[f'*={feature}'])}" for name, feature in RIVALS)
-        nulls = [rows[name]["recovered"] for name in rows if name.startswith(OTHERS) and rows[name]["recovered"] is not None]
+        rows = {row["kind"]: row for row in curves["rows"]}
+        others = {row["name"]: row for row in curves["rows"] if row["kind"] == "rival"}
+        rivals = ", ".join(f"{name} {_told(others[f'*={feature}'])}" for name, feature in RIVALS)
+        nulls = [row["recovered"] for row in curves["rows"] if row["kind"] == "random" and row["recovered"] is not None]
         moved = "" if curves["median_distance"] is None else f" The median example moves by {curves['median_distance']:.2f} of that."
         nodes = len(curves["nodes"])
         said.append(
             f"{ref}: {subject.template.about} The hypothesis of {nodes} nodes below {subject.unit} (tangents along the arc excite, lines "
             "across inhibit, Gabor filters below where there are any; all carry only the curve's direction, to 15°) keeps "
             f"{_told(curves)} of what resampling everything costs, on {curves['images']} curves. The same units with all they do, where "
-            f"they stand, keep {_told(rows[WHOLE_UNITS])}: what their features are measured by. Without a hypothesis "
-            f"{_told(rows['no hypothesis'])}, as many other units at the same cells at most {max(nulls, default=float('nan')):.2f}; "
-            f"nothing resampled {_told(rows[IDENTITY])}.{moved} If they carry more: {rivals}."
+            f"they stand, keep {_told(rows['whole'])}: what their features are measured by. Without a hypothesis "
+            f"{_told(rows['nothing'])}, as many other units at the same cells at most {max(nulls, default=float('nan')):.2f}; "
+            f"nothing resampled {_told(rows['identity'])}.{moved} If they carry more: {rivals}."
         )
         said.append(
             f"{ref}, without places: {len(subject.template.lines[1])} line detectors of {subject.template.lines[0]}, their whole maps "
@@ -123,12 +124,14 @@ def _answer(found: Mapping[str, Mapping[str, Result]], subjects: Mapping[str, Su
 def _told(row: Mapping[str, Any]) -> str:
     if row["recovered"] is None:
         return f"unknown ({row['refused']})" if row.get("refused") else "unknown"
+    if row["recovered_low"] is None or row["recovered_high"] is None:
+        return f"{row['recovered']:.2f} (no interval: all examples are of one concept)"
     return f"{row['recovered']:.2f} [{row['recovered_low']:.2f}, {row['recovered_high']:.2f}]"
 
 
 def _table(found: Mapping[str, Mapping[str, Result]]) -> Section:
-    columns = ("network", "on", "what", "", "recovered", "from", "to", "median example")
-    names = ("recovered", "recovered_low", "recovered_high", "median_distance")
+    columns = ("network", "on", "what", "", "recovered", "from", "to", "detectable", "median example")
+    names = ("recovered", "recovered_low", "recovered_high", "detectable", "median_distance")
     cells = [
         (ref, what, row["kind"], row["name"], *(cell(row[name]) for name in names))
         for ref, results in found.items()
@@ -137,7 +140,8 @@ def _table(found: Mapping[str, Mapping[str, Result]]) -> Section:
     ]
     caption = (
         "Recovered: 1 - L(scrubbed) / L(everything resampled), L the squared distance of the unit's activation from the clean one. "
-        "Median example: median squared distance over the median with everything resampled. Nulls: nothing resampled (must be 1); the "
+        "Detectable: the smallest effect that this run could have found. Median example: median squared distance over the median with "
+        "everything resampled. Nulls: nothing resampled (must be 1); the "
         "units of the tree with all they do; nothing claimed; as many other units of the layers."
     )
     nodes = [

@@ -70,8 +70,6 @@ def faults(model: TracedModel, root: Claim | Node) -> Iterator[HypothesisError]:
         except HypothesisError as error:
             sound = False
             yield error
-        else:
-            sound = sound or not above
         for child in node.children:
             yield from walk(child, (*above, node), own, sound)
 

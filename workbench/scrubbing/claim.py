@@ -1,23 +1,18 @@
-"""A hypothesis bound to a set of data: every node has its feature as a label of each datum. And its nulls."""
+"""A hypothesis bound to a set of data: every node has its feature as a label of each datum."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from workbench.circuit import layer_of, units_of
-
 if TYPE_CHECKING:
     from workbench.hypothesis import Offsets
-    from workbench.models.traced_model import TracedModel
 
 Labels = npt.NDArray[np.int64]
-FEWEST = 4
-"""Data of one label below which a feature mostly resamples a datum by itself."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,39 +71,3 @@ def occupancy(feature: Labels) -> Occupancy:
     """Count how many data share each label."""
     _, place, count = np.unique(feature, return_inverse=True, return_counts=True)
     return Occupancy(len(count), int(count.min()), float(count[place].mean()), float((1 / count[place]).mean()))
-
-
-def without_hypothesis(root: Claim) -> Claim:
-    """Return the hypothesis that claims nothing of the root's inputs: each child may be any datum."""
-    return replace(root, children=tuple(replace(child, feature=np.zeros_like(child.feature), children=()) for child in root.children))
-
-
-def of_whole_units(root: Claim) -> Claim:
-    """Return the same tree in which every node below the root keeps its datum: what its units carry in all, whatever they compute."""
-
-    def whole(node: Claim) -> Claim:
-        return replace(node, feature=np.arange(len(node.feature)), children=tuple(whole(child) for child in node.children))
-
-    return replace(root, children=tuple(whole(child) for child in root.children))
-
-
-def of_random_units(model: TracedModel, root: Claim, seed: int) -> Claim:
-    """Return the same tree of claims about other units of the same layers, as many; a null for which units carry a feature.
-
-    Where a layer has not as many others, all of these are taken and the rest are of the node's own.
-    """
-    random = np.random.default_rng(seed)
-
-    def other(node: Claim, taken: set[tuple[object, ...]]) -> Claim:
-        layer = model.layer(layer_of(node.units))
-        own = {unit.index for unit in units_of(node.units)}
-        left = [unit for unit in random.permutation(layer.units).tolist() if (layer.name, node.offsets, unit) not in taken]
-        drawn = sorted(sorted(left, key=own.__contains__)[: len(own)])
-        taken |= {(layer.name, node.offsets, unit) for unit in drawn}
-        children: set[tuple[object, ...]] = set()
-        return replace(
-            node, units=f"{layer.name}:{','.join(map(str, drawn))}", children=tuple(other(child, children) for child in node.children)
-        )
-
-    siblings: set[tuple[object, ...]] = set()
-    return replace(root, children=tuple(other(child, siblings) for child in root.children))

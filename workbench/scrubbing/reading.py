@@ -29,9 +29,14 @@ def taken(arranged: Tensor, place: Place) -> Tensor:
 
 
 def read(
-    model: TracedModel, inputs: Tensor, places: Collection[Place], batch: int, keep: Callable[[Tensor], Tensor] = lambda value: value
+    model: TracedModel,
+    inputs: Tensor,
+    places: Collection[Place],
+    batch: int,
+    keep: Callable[[Tensor], Tensor] = lambda value: value,
+    step: Callable[[], None] = lambda: None,
 ) -> Mapping[Place, Tensor]:
-    """Return what each place holds on all data, of which `keep` leaves what is wanted."""
+    """Return what each place holds on all data, of which `keep` leaves what is wanted; `step` is called before every batch."""
     layers = {units: model.layer(layer_of(units)) for units, _ in places}
     names = sorted({layer.name for layer in layers.values()})
     found: dict[Place, list[Tensor]] = {place: [] for place in places}
@@ -39,6 +44,7 @@ def read(
         return {}
     with torch.no_grad():
         for part in inputs.split(batch):
+            step()
             values = model.activations(model.inputs(part), names)
             for place, kept in found.items():
                 layer = layers[place[0]]

@@ -130,7 +130,7 @@ class Scrubber:
             Names of the nodes that are resampled, the others having their parent's datum; None for all. One after the other they make a
             ladder that says which claim costs what.
         tell
-            Called with the number of examples done.
+            Called with the number of examples done, often; also while what is needed for all of them is read.
         once
             Whether its units are asked for this time only: they are read where they are drawn then, not on all data.
 
@@ -141,7 +141,7 @@ class Scrubber:
         """
         places = check(self.model, root, len(self.inputs))
         if not once or examples >= len(self.inputs):
-            self._keep(root, places)
+            self._keep(root, places, lambda: tell(0))
         data = self._random.integers(len(self.inputs), size=examples)
         others = self._random.integers(len(self.inputs), size=examples)
         parts: list[tuple[Tensor, Tensor, Tensor]] = []
@@ -216,7 +216,7 @@ class Scrubber:
 
         return write
 
-    def _keep(self, root: Claim, places: Mapping[str, Cells | None]) -> None:
+    def _keep(self, root: Claim, places: Mapping[str, Cells | None], step: Callable[[], None]) -> None:
         """Read the leaves and the root on all data at once, as far as there is room: most of it is asked for again and again."""
         wanted: list[Place] = []
         room = AT_ONCE - sum(kept.numel() for kept in self._kept.values())
@@ -228,7 +228,7 @@ class Scrubber:
                 if room < 0:
                     break
                 wanted.append(place)
-        self._kept |= read(self.model, self.inputs, wanted, self.batch)
+        self._kept |= read(self.model, self.inputs, wanted, self.batch, step=step)
 
     def _clean(self, node: Claim, data: Labels, cells: Cells | None) -> Tensor:
         """Return what a node's units do by themselves."""

@@ -11,7 +11,7 @@ Cammarata et al., "Curve Circuits" (Distill 2021).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,8 @@ from workbench.input_error import InputError
 from workbench.kernel_ground import Ground
 from workbench.kernel_templates import TEMPLATES
 from workbench.models.affine import before_activation
-from workbench.models.cells import is_map, looks
+from workbench.models.cells import Cell, is_map, looks
+from workbench.models.expanded import centre
 from workbench.models.layer import Unit
 from workbench.models.nearest_source import nearest_source
 from workbench.models.receptive_field import receptive_field
@@ -110,6 +111,7 @@ def curve_template(model: TracedModel, unit: Unit, step: Callable[[], None] = la
         raise InputError(f"{layer.name} has no rows and columns; choose a unit of a feature map")
     if not 0 <= unit.index < layer.units:
         raise InputError(f"{layer.name} has units 0 to {layer.units - 1}, not {unit.index}")
+    looks(model.graph, layer.name, "input")  # what cannot be followed is said before anything is measured
     probe, scores, field = _measured(model, layer, "curves", step)
     r2 = float(np.nan_to_num(scores.r2[unit.index]))
     if r2 < CURVED:
@@ -127,7 +129,9 @@ def curve_template(model: TracedModel, unit: Unit, step: Callable[[], None] = la
             units = lines.near(angle)
             if not len(units):
                 continue
-            below = _gabors(model, lines, gabors, angle, f"under {name} {number + 1}")
+            look = looks(model.graph, unit.layer, lines.layer).at(_middle(layer))
+            cells = [(look[0] + down, look[1] + right) for down, right in offsets]
+            below = _gabors(model, lines, gabors, angle, f"under {name} {number + 1}", cells)
             children.append(Node(f"{name} {number + 1}, {angle % 180:.0f}°", lines.address(units), TURN, offsets, below))
     if not any(child.name.startswith("tangents") for child in children):
         raise InputError(f"no line detector of {lines.layer} fits a tangent of {unit}, which bulges to {bulge:.0f}°")
@@ -184,15 +188,34 @@ def _pieces(model: TracedModel, unit: Unit, source: str, bulge: float, radius: f
         inside = there & (place == piece)
         if inside.any():
             offsets = tuple((int(y), int(x)) for y, x in zip(down[inside], right[inside], strict=True))
-            found.append((offsets, float(bulge + 90 + turned[inside].mean()) % 180))
+            if offsets := _on_map(model, unit.layer, source, [_middle(model.layer(unit.layer))], offsets):
+                found.append((offsets, float(bulge + 90 + turned[inside].mean()) % 180))
     return found
 
 
-def _gabors(model: TracedModel, lines: _Detectors, gabors: _Detectors | None, angle: float, name: str) -> tuple[Node, ...]:
-    """Return the node of Gabor filters that lines of a direction are made of, at all the cells that these read."""
+def _middle(layer: Layer) -> Cell:
+    """Return the cell in the middle of a map, where the root of a hypothesis stands."""
+    row, column = centre(layer)
+    return row, column
+
+
+def _on_map(model: TracedModel, above: str, below: str, cells: Sequence[Cell], offsets: Offsets) -> Offsets:
+    """Return the offsets that meet a cell of a map from where each of these cells looks; the others would mean its padding."""
+    look = looks(model.graph, above, below)
+    places = [look.at(cell) for cell in cells]
+    rows, columns = model.layer(below).positions
+    return tuple(o for o in offsets if all(0 <= y + o[0] < rows and 0 <= x + o[1] < columns for y, x in places))
+
+
+def _gabors(
+    model: TracedModel, lines: _Detectors, gabors: _Detectors | None, angle: float, name: str, cells: Sequence[Cell]
+) -> tuple[Node, ...]:
+    """Return the node of Gabor filters that lines of a direction at these cells are made of, at all the cells that they read."""
     if gabors is None or not len(units := gabors.near(angle)):
         return ()
-    window = looks(model.graph, lines.layer, gabors.layer).window()
+    window = _on_map(model, lines.layer, gabors.layer, cells, looks(model.graph, lines.layer, gabors.layer).window())
+    if not window:
+        return ()
     return (Node(f"Gabors {name}, {angle % 180:.0f}°", gabors.address(units), TURN, window),)
 
 
