@@ -178,3 +178,19 @@ def test_the_centre_of_a_sequence_of_patches_is_its_middle_patch() -> None:
     assert middle != (layer.positions[0] // 2,)
     value = layer.arrange(model.activations(inputs, [layer.name])[layer.name])[(slice(None), 5, *middle)]
     assert result.arrays["clean"] == pytest.approx(value[result.arrays["image"]].numpy(), abs=1e-4)
+
+
+def test_a_loss_that_hides_moved_outputs_says_so() -> None:
+    model = workbench.load("bundled:planted/cancellation_net")
+    assert model.circuit is not None
+    images = load_images(model.circuit.images)
+    images.columns["class"] = [model.labels[int(float(hue) < 100)] for hue in images.columns["ink_hue"]]
+    root = f"{model.graph.output}:{','.join(map(str, range(len(model.labels))))}"
+    asked = CausalScrubbing(hypothesis=hypothesis(RED, root=root), loss="cross_entropy", read="values", examples=2000, batch=1000)
+    found = asked.run(model, images).summary
+    assert found["recovered"] == pytest.approx(model.circuit.facts["recovered_loss"], abs=0.08)
+    assert found["recovered_distance"] < found["recovered"] - 0.1 and "the mean hides it" in found["hides"]
+    kept = asked.model_copy(update={"loss": "distance"}).run(model, images).summary
+    assert kept["recovered"] == kept["recovered_distance"] == found["recovered_distance"] and kept["hides"] == ""
+    with pytest.raises(InputError, match="needs all classes as the root"):
+        asked.model_copy(update={"hypothesis": hypothesis(RED, root="head:0")}).run(model, images)

@@ -281,6 +281,8 @@ def told(summary: Mapping[str, Any]) -> str:
     said.append(f"Beside it: {'; '.join(beside)}.")
     if summary["median_distance"] is not None:
         said.append(f"The median example moves by {summary['median_distance']:.2f} of what it does with all resampled.")
+    if summary.get("hides"):
+        said.append(summary["hides"])
     if summary["sparse"]:
         one = len(summary["sparse"]) == 1
         said.append(f"Few images share a label of {', '.join(summary['sparse'])}: {'it resamples' if one else 'they resample'} itself.")

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from pydantic import Field
 from torch import Tensor
 
 from workbench.analyses.analysis import Analysis, Result, register
 from workbench.bootstrap import ratio_of_means
-from workbench.circuit import layer_of
+from workbench.circuit import layer_of, units_of
 from workbench.claims import Data, claims
+from workbench.classes import classes_of, has_classes
 from workbench.figure_colours import ACCENT, INK, LIGHT
 from workbench.finite import plain
 from workbench.hypothesis import FEWEST, NULLS, Hypothesis, HypothesisError, Node
@@ -23,6 +25,7 @@ from workbench.input_error import InputError
 from workbench.models.expanded import centre
 from workbench.scrubbing import (
     Claim,
+    Loss,
     Scrubbed,
     Scrubber,
     faults,
@@ -41,9 +44,11 @@ if TYPE_CHECKING:
     from workbench.models.traced_model import TracedModel
 
 BOOTSTRAP = 1
+HIDES = 0.1
+"""Of what is recovered: a loss that keeps so much more than the distance of single outputs hides that these move."""
 RANDOM = 5
 """Trees of random units that are tried."""
-SCORED = ("recovered", "recovered_low", "recovered_high", "detectable", "median_distance")
+SCORED = ("recovered", "recovered_low", "recovered_high", "detectable", "recovered_distance", "median_distance")
 Read = Literal["values", "centre", "largest", "mean"]
 
 
@@ -56,14 +61,14 @@ class CausalScrubbing(Analysis):
     `workbench.feature_labels`): it may be computed on any image that agrees on it with the image its parent is computed on. With offsets
     (rows down, columns to the right) only those cells of its maps are meant. See `workbench.scrubbing` for the method (Chan et al. 2022).
 
-    ``recovered`` = 1 - L_scrubbed / L_random, ratios of means over examples, where L is the squared distance of the root's values from
-    the clean ones, read as `read` says, and in L_random the root is that of another image. Beside it stand: the ladder (node after node is
-    resampled: which claim costs what), `rivals` (other features for all nodes of a name), and nulls: the identity, where nothing is
-    resampled (must be 1), the tree's units with all they do, whatever they are claimed to compute (what features can recover at most), the
-    hypothesis without its features, and the same tree about random units of the same layers. The median distance of single examples says
-    what a mean can hide. ``kind`` of a row is hypothesis, ladder, rival, or one of `workbench.hypothesis.NULLS`. A rival that cannot be
-    tested on these images has a row that says why (``refused``). A label that few images share resamples them by themselves: ``nodes`` says
-    for each how often.
+    ``recovered`` = 1 - (L_scrubbed - L_clean) / (L_random - L_clean), ratios of means over examples, where L is the loss of the task or the
+    squared distance of the root's values from the clean ones, read as `read` says, and in L_random the root is that of another image.
+    Beside it stand: the ladder (node after node is resampled: which claim costs what), `rivals` (other features for all nodes of a name),
+    and nulls: the identity, where nothing is resampled (must be 1), the tree's units with all they do, whatever they are claimed to compute
+    (what features can recover at most), the hypothesis without its features, and the same tree about random units of the same layers. The
+    median distance of single examples says what a mean can hide; ``hides`` says so of a loss that is kept while outputs move. ``kind`` of a
+    row is hypothesis, ladder, rival, or one of `workbench.hypothesis.NULLS`. A rival that cannot be tested on these images has a row that
+    says why (``refused``). A label that few images share resamples them by themselves: ``nodes`` says for each how often.
 
     Intervals are of 95 %, by bootstrap over the examples' concepts.
 
@@ -87,6 +92,10 @@ class CausalScrubbing(Analysis):
     )
     read: Read = Field(
         default="centre", description="What of the root's map is compared: all values, the middle position, the largest or the mean."
+    )
+    loss: Literal["distance", "cross_entropy"] = Field(
+        default="distance",
+        description="What must be kept: the root's values, or the cross-entropy of the class that the images name; then of all classes.",
     )
     agreement: Literal["parent", "root"] = Field(default="parent", description="Whose image a child agrees with; root is weaker.")
     images: int = Field(default=512, ge=8, description="Images that are drawn from.")
@@ -124,6 +133,7 @@ class CausalScrubbing(Analysis):
         plan += [("nothing", NULLS["nothing"], without_hypothesis(root), None)]
         others = [(draw, of_random_units(model, root, self.seed + draw)) for draw in range(RANDOM)]
         plan += [("random", f"{NULLS['random']} {draw + 1}", claim, None) for draw, claim in others if _units(claim) != _units(root)]
+        loss = self._loss(model, images, seen, root)
         middle = centre(model.layer(layer_of(root.units)))
         rows: list[dict[str, Any]] = []
         whole: Scrubbed | None = None
@@ -131,13 +141,13 @@ class CausalScrubbing(Analysis):
         for place, (kind, name, claim, active) in enumerate(plan):
             scrubber.begin(self.seed)
             found = scrubber.run(
-                claim, self.examples, None, self.agreement, active,
+                claim, self.examples, loss, self.agreement, active,
                 lambda done, at=place, what=name: task.step(  # type: ignore[misc]
                     at + done / self.examples, len(plan), note=f"scrubbing: {what}"
                 ),
                 once=kind == "random",
             )  # fmt: skip
-            shown = _read(found, self.read, middle)
+            shown = _read(found, self.read, middle, loss is not None)
             rows.append({"kind": kind, "name": name} | self._scores(shown, groups))
             if kind == "hypothesis":
                 whole = shown
@@ -159,6 +169,8 @@ class CausalScrubbing(Analysis):
             "root": root.units,
             "read": self.read,
             "agreement": self.agreement,
+            "loss": self.loss,
+            "hides": _hidden(rows[0]),
             "images": len(seen),
             "examples": self.examples,
             "groups": "concept" if "concept" in images.columns else "image",
@@ -177,15 +189,33 @@ class CausalScrubbing(Analysis):
                 refused.append((text, str(error)))
         return bound, refused
 
+    def _loss(self, model: TracedModel, images: ImageSet, seen: npt.NDArray[np.int64], root: Claim) -> Loss | None:
+        """Return the loss of the task, None for the distance."""
+        if self.loss == "distance":
+            return None
+        whole = [unit.index for unit in units_of(root.units)] == list(range(len(model.labels)))
+        if not has_classes(model) or not whole or model.layer(layer_of(root.units)).name != model.graph.output:
+            raise InputError(
+                f"cross-entropy needs all classes as the root, {model.graph.output}:0,1,… in order; choose loss = distance for other units"
+            )
+        column, classes = classes_of(model, images)
+        if not column or (classes[seen] < 0).any():
+            raise InputError(f"{images.name} does not say the class of every image; choose loss = distance")
+        of = torch.from_numpy(classes[seen])
+        return lambda value, data: torch.nn.functional.cross_entropy(value.reshape(len(value), -1), of[data], reduction="none")
+
     def _scores(self, found: Scrubbed, groups: npt.NDArray[np.integer]) -> dict[str, Any]:
         of = groups[found.data]
-        lost = ratio_of_means(found.distance, of, [self.seed, BOOTSTRAP], found.distance_random)
+        lost = ratio_of_means(
+            found.loss_scrubbed - found.loss_clean, of, [self.seed, BOOTSTRAP], found.loss_random - found.loss_clean
+        )
         middle = float(np.median(found.distance_random))
         return {
             "recovered": plain(1 - lost.value),
             "recovered_low": plain(1 - lost.high),
             "recovered_high": plain(1 - lost.low),
             "detectable": plain(lost.detectable),
+            "recovered_distance": plain(found.recovered_distance),
             "median_distance": plain(float(np.median(found.distance)) / middle) if middle > 0 else None,
         }
 
@@ -228,8 +258,8 @@ def _node(node: Claim, feature: str) -> dict[str, Any]:
     }
 
 
-def _read(found: Scrubbed, how: str, middle: tuple[int, ...]) -> Scrubbed:
-    """Return what is compared of the root's values; `middle` is the position in the middle of its layer."""
+def _read(found: Scrubbed, how: str, middle: tuple[int, ...], of_task: bool) -> Scrubbed:
+    """Return what is compared of the root's values; `middle` is the position in the middle of its layer; a loss of the task stays."""
 
     def part(value: Tensor) -> Tensor:
         flat = value.reshape(*value.shape[:2], -1)
@@ -243,11 +273,16 @@ def _read(found: Scrubbed, how: str, middle: tuple[int, ...]) -> Scrubbed:
 
     clean, scrubbed, random = (part(value) for value in (found.clean, found.scrubbed, found.random))
     apart = [(each - clean).cpu().double().flatten(1).square().sum(1).numpy() for each in (scrubbed, random)]
-    zero = np.zeros_like(apart[0])
-    return replace(
-        found, clean=clean, scrubbed=scrubbed, random=random, distance=apart[0], distance_random=apart[1],
-        loss_clean=zero, loss_scrubbed=apart[0], loss_random=apart[1],
-    )  # fmt: skip
+    shown = replace(found, clean=clean, scrubbed=scrubbed, random=random, distance=apart[0], distance_random=apart[1])
+    return shown if of_task else replace(shown, loss_clean=np.zeros_like(apart[0]), loss_scrubbed=apart[0], loss_random=apart[1])
+
+
+def _hidden(row: Mapping[str, Any]) -> str:
+    """Say where a loss is kept while single outputs move; nothing where it hides none."""
+    loss, distance = row["recovered"], row["recovered_distance"]
+    if loss is None or distance is None or loss - distance <= HIDES:
+        return ""
+    return f"The loss keeps {loss:.0%}, of the outputs' distance only {distance:.0%} is kept: single outputs move, and the mean hides it."
 
 
 def _one(value: Tensor) -> npt.NDArray[np.float32]:
