@@ -518,7 +518,7 @@ class Session(QObject):
     def close(self, timeout: float) -> None:
         """Cancel all jobs, wait for the worker at most `timeout` seconds, and let go of everything."""
         self.relay.close(timeout)
-        # Edits hold the session, which holds their stack: left to the collector of such rings, an edit may go before the stack that deletes it.
+        # Edits hold the session, which holds their stack: the collector of such rings may free an edit before the stack that deletes it.
         self.undo_stack.blockSignals(True)
         self.undo_stack.clear()
 
