@@ -275,13 +275,13 @@ def test_what_is_dropped_while_the_stamp_is_held_is_stamped(panel: PatchingCanva
 
 def test_drawings_start_from_the_set_the_inspector_and_nothing(panel: PatchingCanvasPanel, session: Session, qtbot: Any):
     side = panel.sides["clean"]
-    side.start.menu().aboutToShow.emit()
-    offered = {action.data()[0]: action for action in side.start.menu().actions()}
+    side.starts.aboutToShow.emit()
+    offered = {action.data()[0]: action for action in side.starts.actions()}
     assert not offered["random"].isEnabled() and "Open images" in offered["random"].toolTip() and not offered["shown"].isEnabled()
     session.open_images("test:images")
     qtbot.waitUntil(lambda: session.images is not None)
     session.drop_image(np.full((30, 30, 3), 7, np.uint8), "seven.png")
-    side.start.menu().aboutToShow.emit()
+    side.starts.aboutToShow.emit()
     assert all(action.isEnabled() for action in offered.values())
     offered["random"].trigger()
     qtbot.waitUntil(lambda: side.canvas.pixels[0, 0].tolist() == [99] * 3)

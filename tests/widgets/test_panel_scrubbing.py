@@ -125,7 +125,7 @@ def test_with_nothing_open_it_says_how_to_begin(session: Session, qtbot) -> None
     assert panel.page.sentence.text() == INVITATION and not panel.start.isEnabled()
     assert panel.editor.isHidden() and panel.views() == []
     panel.new.fill()
-    assert not any(action.isEnabled() for action in panel.new.menu().actions())
+    assert not any(action.isEnabled() for action in panel.new.offers.actions())
 
 
 def test_a_tree_is_built_of_what_is_selected(panel: ScrubbingPanel) -> None:
@@ -339,7 +339,7 @@ def test_it_begins_from_a_circuit(panel: ScrubbingPanel) -> None:
     edges = [Edge(f"{ADD}:{unit}", f"{ACT}:1") for unit in range(8)]
     session.open_circuit(Circuit("mine", "test:small").with_edges([*edges, Edge(f"{CONV}:0", f"{ADD}:0"), Edge(f"{CONV}:0", f"{ADD}:1")]))
     panel.new.fill()
-    actions = {action.text(): action for action in panel.new.menu().actions()}
+    actions = {action.text(): action for action in panel.new.offers.actions()}
     actions[f"{ACT}:1 of the circuit mine"].trigger()
     settle()
     assert len(names(panel)) == 11 and f"{CONV}:0 (2)" in names(panel)
@@ -362,7 +362,7 @@ def test_the_curve_hypothesis_is_measured(panel: ScrubbingPanel, runner: Scripte
     runner.answers[FindCurveHypothesis] = lambda _request: found
     panel.session.select_unit(Unit(ACT, 3))
     panel.new.fill()
-    next(action for action in panel.new.menu().actions() if action.text().startswith("Curve hypothesis")).trigger()
+    next(action for action in panel.new.offers.actions() if action.text().startswith("Curve hypothesis")).trigger()
     settle()
     assert panel.hypothesis == hypothesis and panel.said.text() == "It bulges to 90°."
     assert runner.asked(OpenImages)[-1].ref == "stimuli:curves?x=0"

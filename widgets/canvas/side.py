@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QMenu, QToolButton, QVBoxLayo
 from widgets.canvas.colour_button import ColourButton
 from widgets.canvas.hand import Hand
 from widgets.canvas.ink_supply import InkSupply
+from widgets.popup import opens
 from widgets.views.paint_canvas import PaintCanvas
 
 STARTS = {
@@ -34,17 +35,16 @@ class Side(QWidget):
         self.canvas = PaintCanvas(hand, ink, name.capitalize(), self)
         self.canvas.hint = hint
         self.start = QToolButton(self, text="Start from")
-        self.start.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.start.setToolTip(f"What the {name} drawing stands on: nothing, an image of the set, an image of yours")
         self.start.setAccessibleName(f"Start the {name} drawing from")
         self.start.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        menu = QMenu(self.start)
+        self.starts = menu = QMenu(self.start)
         menu.setToolTipsVisible(True)
         for kind, (title, tip) in STARTS.items():
             action = menu.addAction(title, lambda kind=kind: self.started.emit(kind))
             action.setData((kind, tip))
         menu.aboutToShow.connect(self._offer)
-        self.start.setMenu(menu)
+        opens(self.start, menu)
         tip = "Colour of the ground: shown where nothing is drawn, and where a picture is transparent"
         self.ground = ColourButton(self, f"Ground of the {name} drawing", tip, "#ffffff", "Ground")
         title = QLabel(f"<b>{name.capitalize()}</b>", self)
@@ -62,7 +62,7 @@ class Side(QWidget):
 
     def _offer(self) -> None:
         """Switch off what there is not, and say why."""
-        for action in self.start.menu().actions():
+        for action in self.starts.actions():
             kind, tip = action.data()
             missing = self._offered(kind)
             action.setEnabled(not missing)

@@ -31,6 +31,7 @@ from widgets.canvas.results import Results
 from widgets.canvas.side import Side
 from widgets.canvas.tool_bar import ToolBar
 from widgets.docks import Panel
+from widgets.popup import opens
 from widgets.theme import set_icon
 from workbench.image_pair import ImagePair
 from workbench.images.drawing import Drawing, Ground
@@ -157,11 +158,10 @@ class PatchingCanvasPanel(Panel):
             self.across[name] = button
             column.addWidget(button, 0, Qt.AlignmentFlag.AlignHCenter)
         self.corrupt = QToolButton(self, text="Corrupt")
-        self.corrupt.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.corrupt.setToolTip("Make the corrupt drawing from the clean one")
         self.corrupt.setAccessibleName("Corrupt the clean drawing")
         self.corrupt.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        menu = QMenu(self.corrupt)
+        self.corruptions = menu = QMenu(self.corrupt)
         menu.setToolTipsVisible(True)
         self._erase_last = menu.addAction("Erase the last stroke", lambda: self.erase(selected=False))
         self._erase_chosen = menu.addAction("Erase what is selected", lambda: self.erase(selected=True))
@@ -171,7 +171,7 @@ class PatchingCanvasPanel(Panel):
             action.setData(kind)
             action.setToolTip(tip)
         menu.aboutToShow.connect(self._offer_corruptions)
-        self.corrupt.setMenu(menu)
+        opens(self.corrupt, menu)
         self.strength = QDoubleSpinBox(self, minimum=0.1, maximum=2.0, singleStep=0.1, value=1.0, decimals=1)
         self.strength.setAccessibleName("Strength")
         self.strength.setToolTip("How wide the blur, how large the patch, how far the hues turn; 1 is usual")
@@ -295,7 +295,7 @@ class PatchingCanvasPanel(Panel):
         clean = self.sides["clean"].canvas
         self._erase_last.setEnabled(bool(clean.drawing.objects))
         self._erase_chosen.setEnabled(bool(self._chosen_of_clean()))
-        for action in self.corrupt.menu().actions():
+        for action in self.corruptions.actions():
             if "swap" in str(action.data()):
                 action.setEnabled(self.session.images is not None)
 

@@ -20,6 +20,7 @@ from PySide6.QtWidgets import (
 )
 
 from widgets.buttons import push_button
+from widgets.popup import ARROW, opens
 from workbench.models.layer import Layer
 
 ATTENTION = ":scaled_dot_product_attention"
@@ -48,7 +49,6 @@ class LayerChoice(QToolButton):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextOnly)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setAccessibleName("Layers that are patched")
@@ -75,7 +75,7 @@ class LayerChoice(QToolButton):
         holder = QWidgetAction(menu)
         holder.setDefaultWidget(content)
         menu.addAction(holder)
-        self.setMenu(menu)
+        opens(self, menu)
         self.offer([], [])
 
     def offer(self, names: Sequence[str], sensible: Sequence[str]) -> None:
@@ -125,7 +125,7 @@ class LayerChoice(QToolButton):
         self._fit()
 
     def _fit(self) -> None:
-        self.setText(self.fontMetrics().elidedText(self._text, Qt.TextElideMode.ElideRight, max(60, self.width() - 28)))
+        self.setText(self.fontMetrics().elidedText(self._text, Qt.TextElideMode.ElideRight, max(60, self.width() - 28)) + ARROW)
 
     def resizeEvent(self, event: object) -> None:
         """Shorten the text to what fits."""

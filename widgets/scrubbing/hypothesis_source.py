@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtWidgets import QMenu, QToolButton, QWidget
 
+from widgets.popup import opens
 from workbench.circuit import layer_of
 from workbench.circuit_families import address_of
 from workbench.circuit_hypothesis import outputs, treeified
@@ -58,14 +59,14 @@ class NewButton(QToolButton):
     ) -> None:
         super().__init__(parent, text="New", toolTip="Begin a hypothesis from the selection, a circuit, or a curve detector")
         self._session, self._made, self._curve, self._refused = session, made, curve, refused
-        self.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        self.setMenu(QMenu(self))
-        self.menu().setToolTipsVisible(True)
-        self.menu().aboutToShow.connect(self.fill)
+        self.offers = QMenu(self)
+        self.offers.setToolTipsVisible(True)
+        self.offers.aboutToShow.connect(self.fill)
+        opens(self, self.offers)
 
     def fill(self) -> None:
         """Offer what can be begun from now."""
-        menu, session = self.menu(), self._session
+        menu, session = self.offers, self._session
         menu.clear()
         node, circuit = selected_node(session, "all"), session.circuit
         name = node.units if node is not None else "the selected unit"
