@@ -575,3 +575,9 @@ def test_docks_do_not_drift_when_what_is_in_them_changes(make_window, qtbot):
         window.messages.dismiss()
         qtbot.wait(5)
     assert widths() == before
+
+
+def test_no_button_waits_in_a_loop_of_its_own_for_its_menu():
+    """Qt runs one until such a menu is closed, in which nothing else of the window's work can end; `popup.opens` does without."""
+    sources = {path: path.read_text("utf-8") for path in (ROOT / "widgets").rglob("*.py")}
+    assert sources and not [path.name for path, text in sources.items() if "InstantPopup" in text or "MenuButtonPopup" in text]
