@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 import workbench
+from tests.workbench.colour_net import Colours
 from workbench.analyses.patching import ActivationPatching
 from workbench.images.array_set import ArraySet
 from workbench.images.corruptions import CORRUPTIONS, corrupt
@@ -183,24 +182,6 @@ def test_parts_have_names_and_what_has_none_says_so(model: TracedModel) -> None:
             patches_of(model, wrong, kind)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="does not feed"):
         Patcher(model, "mixed", "stem")
-
-
-class Colours(nn.Module):
-    """A class for each of red, green and blue, from the unit that sees it, among units that nothing hears."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(2)
-        see, say = nn.Conv2d(3, 12, 1), nn.Linear(12, 3, bias=False)
-        with torch.no_grad():
-            see.weight[:3] = torch.eye(3)[..., None, None]
-            see.bias.zero_()
-            say.weight.zero_()
-            say.weight[:, :3] = 4 * torch.eye(3)
-        self.parts = nn.Sequential(OrderedDict(see=see, relu=nn.ReLU(), pool=nn.AdaptiveAvgPool2d(1), flat=nn.Flatten(), say=say))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.parts(x)
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QCheckBox, QComboBox, QFileDialog, QHBoxLayout, QL
 
 from widgets.analysis_run import AnalysisRun
 from widgets.buttons import push_button
+from widgets.choice_box import choice_box
 from widgets.docks import Panel
 from widgets.theme import say
 from widgets.training_time.curve_table import CurveTable
@@ -76,9 +77,10 @@ class PhaseChangePanel(Panel):
         self.run.said.connect(self._say)
         self.run.done.connect(self._take)
         self.run.in_place_of(self.compute)
-        self.who = self._choice(FOLLOWED, "Units that are followed", self._tell_units)
-        self.feature = self._choice({name: (words, words) for name, words in FEATURES.items()}, "What tuned means", lambda: None)
-        self.measure = self._choice({name: (words, words) for name, words in METRICS.items()}, "What is measured of them", self._show)
+        self.who = choice_box(QComboBox(self), FOLLOWED, "Units that are followed", self._tell_units)
+        self.feature = choice_box(QComboBox(self), {name: (words, words) for name, words in FEATURES.items()}, "What tuned means")
+        measures = {name: (words, words) for name, words in METRICS.items()}
+        self.measure = choice_box(QComboBox(self), measures, "What is measured of them", self._show)
         self.each = QCheckBox("each unit", self)
         self.each.setToolTip("Draw every unit that is followed, beside their mean")
         self.each.toggled.connect(lambda _on: self._show())
@@ -125,16 +127,6 @@ class PhaseChangePanel(Panel):
         whole.addWidget(self.parts, 1)
         whole.addWidget(self.densify)
         self.setFocusProxy(self.scrubber.slider)
-
-    def _choice(self, choices: dict[str, tuple[str, str]], name: str, changed: Any) -> QComboBox:
-        box = QComboBox(self)
-        for data, (text, tip) in choices.items():
-            box.addItem(text, data)
-            box.setItemData(box.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
-        box.setAccessibleName(name)
-        box.setToolTip(name)
-        box.currentIndexChanged.connect(lambda _index: changed())
-        return box
 
     # ------------------------------------------------------------------------------------------------ which trainings
 

@@ -22,6 +22,7 @@ from PySide6.QtWidgets import (
 )
 
 from widgets.badge import Badge
+from widgets.choice_box import choice_box
 from widgets.circuit_edit import add_edges
 from widgets.docks import Panel
 from widgets.elided_combo_box import ElidedComboBox
@@ -111,14 +112,14 @@ class WeightsPanel(Panel):
             button.setAccessibleName(tip)
             button.clicked.connect(lambda _checked, step=step: self._travel(step))
         self.layer = QLabel(self)
-        self.direction = self._choice(DIRECTIONS, "Inputs or outputs of the layer", lambda: self._on_layer(""))
+        self.direction = choice_box(QComboBox(self), DIRECTIONS, "Inputs or outputs of the layer", lambda: self._on_layer(""))
         self.other = ElidedComboBox(12, self)
         self.other.setToolTip("The layer that is read, or that reads")
         self.other.setAccessibleName("Other layer")
         self.other.activated.connect(lambda _index: self._renew())
-        self.path = self._choice({name: (name, tip) for name, tip in PATHS.items()}, "Ways that count", self._renew)
-        self.measure = self._choice(MEASURES, "What the matrix shows", self._show)
-        self.order = self._choice(ORDERS, "Order of rows and columns", self._show)
+        self.path = choice_box(QComboBox(self), {name: (name, tip) for name, tip in PATHS.items()}, "Ways that count", self._renew)
+        self.measure = choice_box(QComboBox(self), MEASURES, "What the matrix shows", self._show)
+        self.order = choice_box(QComboBox(self), ORDERS, "Order of rows and columns", self._show)
         self.linear = QCheckBox("linear gates", self)
         self.linear.setToolTip("Leave non-linearities out, as in Visualizing Weights, in place of their mean slope on the images")
         self.linear.toggled.connect(lambda _on: self._renew())
@@ -163,16 +164,6 @@ class WeightsPanel(Panel):
         whole.addWidget(Badge(self.session, self))
         whole.addWidget(self.said)
         whole.addWidget(self.splitter, 1)
-
-    def _choice(self, choices: dict[str, tuple[str, str]], name: str, changed: Any) -> QComboBox:
-        box = QComboBox(self)
-        for data, (text, tip) in choices.items():
-            box.addItem(text, data)
-            box.setItemData(box.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
-        box.setAccessibleName(name)
-        box.setToolTip(name)
-        box.currentIndexChanged.connect(lambda _index: changed())
-        return box
 
     # ------------------------------------------------------------------------------------------------ what is asked for
 

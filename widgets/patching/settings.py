@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from widgets.choice_box import choice_box
 from widgets.elided_combo_box import ElidedComboBox
 from widgets.patching.layer_choice import LayerChoice, sensible_layers
 from workbench.image_region import is_region
@@ -70,14 +71,15 @@ class PatchingSettings(QWidget):
     def __init__(self, session: Session, parent: QWidget) -> None:
         super().__init__(parent)
         self._session = session
-        self.source = self._choice({key: (text, "") for key, text in SOURCES.items()}, "Between which images is patched")
-        self.corruption = self._choice({key: (text, "") for key, text in CORRUPTIONS.items()}, "What makes the corrupt image")
+        sources, corruptions = ({key: (text, "") for key, text in named.items()} for named in (SOURCES, CORRUPTIONS))
+        self.source = choice_box(ElidedComboBox(8, self), sources, "Between which images is patched")
+        self.corruption = choice_box(ElidedComboBox(8, self), corruptions, "What makes the corrupt image")
         self.pairs = QSpinBox(self, minimum=8, maximum=100_000, value=32)
         self.pairs.setAccessibleName("Pairs")
         self.pairs.setToolTip("Pairs of images: more make narrower intervals, and take longer")
         self.drawn = QLabel(self)
         self.drawn.setToolTip("Draw or change a pair in the panel Canvas")
-        self.part = self._choice(PARTS, "What is patched")
+        self.part = choice_box(ElidedComboBox(8, self), PARTS, "What is patched")
         self.layers = LayerChoice(self)
         self.families = QLabel(self)
         self.directions = QComboBox(self, editable=True)
@@ -88,7 +90,7 @@ class PatchingSettings(QWidget):
             self.which.addWidget(widget)
         tip = "Patch only inside: top, left, bottom, right in fractions of the image, or drag a box on the clean image"
         self.region = self._line("Region", "everywhere", tip)
-        self.metric = self._choice(METRICS, "What is read")
+        self.metric = choice_box(ElidedComboBox(8, self), METRICS, "What is read")
         self.of_class = self._classes("clean's class", "The class that is read; empty for that of the clean image")
         self.against = self._classes("corrupt's class", "The class whose logit is subtracted; empty for that of the corrupt image")
         self.unit = self._line("Unit", "layer:number", "The unit that is read, such as mixed4c:447")
@@ -99,7 +101,7 @@ class PatchingSettings(QWidget):
         fields.setContentsMargins(0, 0, 0, 0)
         for field in (self.of_class, self.against, self.unit, self.text, self.against_text):
             fields.addWidget(field, 1)
-        self.put = self._choice(PUTS, "What is put in place when noising")
+        self.put = choice_box(ElidedComboBox(8, self), PUTS, "What is put in place when noising")
         self.through = self._line("Through", "all paths", "Path patching: a later layer, or units of one, that alone hear what is patched")
         tip = "Layers on the way to it that stay as they are, separated by commas: only paths past them count"
         self.hold = self._line("Past", "nothing held", tip)
@@ -141,15 +143,6 @@ class PatchingSettings(QWidget):
         grid.addWidget(label, row, 2 * column)
         grid.addWidget(field, row, 2 * column + 1)
         self.labels[f"{row}{column}"] = label
-
-    def _choice(self, choices: Mapping[str, tuple[str, str]], name: str) -> QComboBox:
-        box = ElidedComboBox(8, self)
-        for data, (text, tip) in choices.items():
-            box.addItem(text, data)
-            box.setItemData(box.count() - 1, tip or None, Qt.ItemDataRole.ToolTipRole)
-        box.setAccessibleName(name)
-        box.setToolTip(name)
-        return box
 
     def _line(self, name: str, empty: str, tip: str) -> QLineEdit:
         line = QLineEdit(self, placeholderText=empty, clearButtonEnabled=True)

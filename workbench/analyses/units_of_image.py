@@ -16,6 +16,7 @@ from workbench.analyses.analysis import Result, register
 from workbench.analyses.unit_activations import WHOLE, Box, OverImages, as_map, of_images, on_image
 from workbench.figure_colours import ACCENT, INK
 from workbench.finite import plain
+from workbench.image_region import is_region
 from workbench.images.array_set import ArraySet
 from workbench.images.image_set import load_images
 from workbench.input_error import InputError
@@ -82,7 +83,7 @@ class UnitsOfImage(OverImages):
     @field_validator("region")
     @classmethod
     def _is_a_region(cls, value: Box | None) -> Box | None:
-        if value is not None and not (0 <= value[0] < value[2] <= 1 and 0 <= value[1] < value[3] <= 1):
+        if value is not None and not is_region(value):
             raise ValueError(
                 "a region is top, left, bottom, right with 0 <= top < bottom <= 1 and 0 <= left < right <= 1"
             )
