@@ -546,7 +546,9 @@ def test_images_that_cannot_be_read_are_named(
 def test_refused_in_a_process_of_its_own(tmp_path: Path, network: str) -> None:
     code, out, err = run(*run_arguments(tmp_path, network, "layer=nowhere"))
     assert code == 2 and not out
-    assert err.startswith("error: ") and "nowhere" in err and err.count("\n") == 1
+    *progress, error = err.splitlines()
+    assert error.startswith("error: ") and "nowhere" in error and "Traceback" not in err
+    assert all("naming the layers" in line for line in progress), "on a busy machine it says how far it is before it refuses"
     assert not (tmp_path / "out").exists()
 
 
