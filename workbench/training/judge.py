@@ -5,10 +5,15 @@ from __future__ import annotations
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from workbench.models.card import Card, cards, in_single
 from workbench.models.small_networks import SMALL_NETWORKS
 from workbench.training.trainer import read_tensors
+
+JUDGES = {"style": "judge-style", "object": "inception"}
+"""Networks by what they name. Styles are in outlines and shades, which a classifier of things is taught to overlook; things are told by the
+one that names their subgroup best, which never saw a drawn image."""
 
 
 class Judge:
@@ -22,7 +27,7 @@ class Judge:
 
     def __init__(self, card: Card, device: torch.device) -> None:
         card.check()
-        self.labels = card.labels
+        self.labels, self.size = card.labels, int(card.parameters["size"])
         self.module = SMALL_NETWORKS[card.parameters["network"]](len(card.labels))
         self.module.load_state_dict(in_single(read_tensors(card.weights)[0]))
         self.module.to(device).eval()
@@ -30,10 +35,11 @@ class Judge:
     @classmethod
     def of(cls, what: str, device: torch.device) -> Judge | None:
         """Return the judge of ``style`` or ``object``, or None where it was not trained yet."""
-        card = cards().get(f"judge-{what}")
+        card = cards().get(JUDGES[what])
         return cls(card, device) if card is not None else None
 
     def likeliest(self, images: Float[Tensor, "n 3 y x"], count: int) -> list[list[str]]:
-        """Return for each image its likeliest labels, the likeliest first."""
-        found = torch.cat([self.module(part).topk(count, dim=1).indices for part in images.split(256)])
+        """Return for each image, in [-1, 1] and of any size, its likeliest labels, the likeliest first."""
+        fitting = interpolate(images, (self.size, self.size), mode="bicubic") if images.shape[-1] != self.size else images
+        found = torch.cat([self.module(part).topk(count, dim=1).indices for part in fitting.split(256)])
         return [[self.labels[place] for place in row] for row in found.tolist()]

@@ -123,7 +123,7 @@ class _Drawing(Course):
           were trained on;
         * ``judge_style_top1``, ``judge_object_top5``: what the judges say of the drawings themselves, the most one can expect.
 
-        Without the judges (``main.py train judge-style``, ``judge-object``) there are the errors only.
+        Without the judges (``main.py train judge-style``) there are the errors only.
         """
         figures: Figures = {}
         for name, indices in (("train_error", self.known), ("test_error", self.unknown)):
