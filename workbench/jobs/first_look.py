@@ -3,7 +3,7 @@
 ``resources/first_look/NAME.zip`` holds, for one network,
 
 * ``index.json``: the `ModelCard`, the digest of the weight file it is about, and how the images were made;
-* ``thumbnails/N.webp``: a sheet of small images of all units of layer N of the index, `COLUMNS` in a row;
+* ``thumbnails/N.avif``: a sheet of small images of all units of layer N of the index, `COLUMNS` in a row;
 * ``sweep/SUBJECT/KEY/…``: a finished sweep of the emoji as `DatasetExamples` keeps it in a folder, without the images for its figures; it
   is unpacked into the store.
 
@@ -48,9 +48,9 @@ FOLDER = Path(__file__).parents[2] / "resources" / "first_look"
 SIDE = 32
 """Pixels of a small image; the grid replaces them by finer ones."""
 COLUMNS = 16
-QUALITY = 60
+QUALITY = 40
 IMAGES = "emoji"
-SWEEP = {"k": 12, "ranges": 4, "samples": 4, "bins": 32, "sampled": 256}
+SWEEP = {"k": 9, "ranges": 4, "samples": 3, "bins": 24, "sampled": 256}
 """Less than a sweep of one's own keeps, so that the files stay small."""
 INDEX, THUMBNAILS, SWEEPS = "index.json", "thumbnails", "sweep"
 
@@ -105,7 +105,7 @@ class FirstLook:
         place = next((i for i, known in enumerate(self.index["layers"]) if layer in known["names"]), None)
         if place is None:
             return None
-        with zipfile.ZipFile(self.path) as archive, Image.open(io.BytesIO(archive.read(f"{THUMBNAILS}/{place}.webp"))) as sheet:
+        with zipfile.ZipFile(self.path) as archive, Image.open(io.BytesIO(archive.read(f"{THUMBNAILS}/{place}.avif"))) as sheet:
             pixels = np.asarray(sheet.convert("RGB"))
         rows = len(pixels) // SIDE
         tiles = pixels.reshape(rows, SIDE, COLUMNS, SIDE, 3).swapaxes(1, 2).reshape(rows * COLUMNS, SIDE, SIDE, 3)
@@ -182,8 +182,8 @@ def make(engine: Engine, name: str, task: Task) -> Path:
             found += [np.full_like(found[0], 128)] * (-len(found) % COLUMNS)
             tiles = np.stack(found).reshape(-1, COLUMNS, SIDE, SIDE, 3).swapaxes(1, 2)
             content = io.BytesIO()
-            Image.fromarray(tiles.reshape(-1, COLUMNS * SIDE, 3)).save(content, "WEBP", quality=QUALITY, method=6)
-            archive.writestr(f"{THUMBNAILS}/{place}.webp", content.getvalue())
+            Image.fromarray(tiles.reshape(-1, COLUMNS * SIDE, 3)).save(content, "AVIF", quality=QUALITY, speed=3)
+            archive.writestr(f"{THUMBNAILS}/{place}.avif", content.getvalue())
         index = {
             "weights": digest(MODELS / f"{name}.safetensors"),
             "card": asdict(describe(model)),

@@ -1,4 +1,8 @@
-"""What kernels by hand recover while they are painted: all but the kernels is computed once and kept."""
+"""What kernels by hand recover while they are painted: all but the kernels is computed once and kept.
+
+Where the device multiplies bfloat16 natively the network's outputs are computed in it, twice as fast; what is compared is computed in the
+same way, so the original kernels still recover all. Scale and offset are fitted in float32.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,7 @@ from workbench.analyses.hand_coding.analysis import BOOTSTRAP, POSITIONS, HandCo
 from workbench.analyses.hand_coding.bench import Bench
 from workbench.analyses.hand_coding.recovery import recovered
 from workbench.analyses.hand_coding.scoring import Edits, Train
+from workbench.models.device import Arithmetic, computes_bf16, computing
 from workbench.models.kernel_site import with_kernels
 from workbench.task import Task
 from workbench.task_metric import TaskMetric
@@ -40,6 +45,8 @@ class LiveBench:
         float64 ``image``: loss of the network, and with the units at their mean, in the order of the parts.
     groups
         Number of each image's concept.
+    arithmetic
+        What all outputs are computed in.
     """
 
     bench: Bench
@@ -50,6 +57,7 @@ class LiveBench:
     ablated: npt.NDArray[np.float64]
     groups: npt.NDArray[np.int64]
     seed: int
+    arithmetic: Arithmetic
 
     @classmethod
     def of(cls, coding: HandCoding, model: TracedModel, images: ImageSet, task: Task) -> LiveBench:
@@ -63,15 +71,18 @@ class LiveBench:
         _, bench, metric = coding.begun(model, images, task)
         fitted, scored = coding.halves(images, metric)
         size, total = model.preprocessing.size, len(fitted) + len(scored)
+        arithmetic: Arithmetic = "bf16" if computes_bf16(model.device) else "fp32"
         with torch.no_grad():
             read = list(images.batches(size, coding.batch, fitted))
             tell = lambda done: task.step(done * coding.batch, total, note="measuring what is to be recovered")  # noqa: E731
             train = Train(bench, read, tell, [coding.seed, POSITIONS])
             parts, losses, held = [], [], 0
             for part in images.batches(size, coding.batch, scored):
-                before = bench.before(model.preprocess(part.images))
-                (full,) = bench.run(model, before)
-                losses.append(metric(part.indices, torch.stack([full, bench.ablated(before, train.means)]))[0])
+                before = tuple(_channels_last(value) for value in bench.before(model.preprocess(part.images)))
+                with computing(model.device, arithmetic):
+                    (full,) = bench.run(model, before)
+                    outputs = torch.stack([full, bench.ablated(before, train.means)])
+                losses.append(metric(part.indices, outputs.float())[0])
                 parts.append((part.indices, before))
                 held += sum(value.numel() * value.element_size() for value in before)
                 done = sum(len(indices) for indices, _ in parts)
@@ -82,7 +93,7 @@ class LiveBench:
         concept = images.concepts
         order = [concept[index] for indices, _ in parts for index in indices.tolist()]
         groups = np.unique(order, return_inverse=True)[1].astype(np.int64)
-        return cls(bench, metric, train, parts, full_loss, ablated, groups, coding.seed)
+        return cls(bench, metric, train, parts, full_loss, ablated, groups, coding.seed, arithmetic)
 
     def recover(self, edits: Edits, task: Task) -> dict[str, Any]:
         """Fit kernels and score them; return what `recovery.recovered` says, and ``images``, ``of`` (how many there are), ``nats``.
@@ -93,8 +104,9 @@ class LiveBench:
             version = with_kernels(self.bench.model, self.train.fitted(edits)[0])
             losses: list[npt.NDArray[np.float64]] = []
             for done, (indices, before) in enumerate(self.parts, 1):
-                output = torch.stack([self.bench.run(each, before)[0] for each in self._compared(version)])
-                losses.append(self.metric(indices, output)[0][-1])
+                with computing(version.device, self.arithmetic):
+                    outputs = torch.stack([self.bench.run(each, before)[0] for each in self._compared(version)])
+                losses.append(self.metric(indices, outputs.float())[0][-1])
                 partial = self._recovered(losses) if done & (done - 1) == 0 else None
                 task.step(sum(map(len, losses)), len(self.full), partial, note="running the network with it")
             return self._recovered(losses)
@@ -108,3 +120,8 @@ class LiveBench:
     def _compared(self, version: TracedModel) -> list[TracedModel]:
         """Return what the metric needs to see: where the right class is not known, it compares with the network itself."""
         return [version] if self.metric.measure == "classes" else [self.bench.model, version]
+
+
+def _channels_last(value: Tensor) -> Tensor:
+    """Return a map with the channels of each place side by side, as processors convolve it fastest; other values as they are."""
+    return value.contiguous(memory_format=torch.channels_last) if value.ndim == 4 else value
