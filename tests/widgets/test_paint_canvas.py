@@ -15,7 +15,9 @@ from PySide6.QtWidgets import QApplication
 from widgets.canvas.hand import Hand
 from widgets.views.paint_canvas import PaintCanvas
 from workbench.images.drawing import Drawing, Ground
-from workbench.images.strokes import Arc, Brush, Ellipse, Eraser, Fill, Line, Rectangle, Stamp, Stimulus
+from workbench.images.drawn_stimulus import Stimulus
+from workbench.images.shapes import Ellipse, Fill, Rectangle, Stamp
+from workbench.images.strokes import Arc, Brush, Eraser, Line
 
 SHIFT = Qt.KeyboardModifier.ShiftModifier
 LEFT = Qt.MouseButton.LeftButton

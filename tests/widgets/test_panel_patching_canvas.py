@@ -21,8 +21,10 @@ from widgets.panels.patching_canvas import PatchingCanvasPanel
 from widgets.relay import Relay
 from widgets.session import Session
 from workbench.images.drawing import Drawing
+from workbench.images.drawn_stimulus import Stimulus
 from workbench.images.raster import ink_of
-from workbench.images.strokes import Arc, Brush, Rectangle, Stamp, Stimulus
+from workbench.images.shapes import Rectangle, Stamp
+from workbench.images.strokes import Arc, Brush
 from workbench.jobs.canvas_requests import (
     CorruptPicture,
     DescribeStimuli,

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from workbench.images.strokes import Stimulus
+from workbench.images.drawn_stimulus import Stimulus
 from workbench.input_error import InputError
 from workbench.jobs.canvas_requests import (
     LONGEST,

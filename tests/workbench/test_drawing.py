@@ -12,21 +12,12 @@ import pytest
 
 import workbench.images.stimuli  # noqa: F401  its families register themselves
 from workbench.images.drawing import Drawing, Ground
+from workbench.images.drawn_stimulus import Stimulus
 from workbench.images.raster import Raster, ink_of, oversampling
+from workbench.images.shapes import Ellipse, Fill, Rectangle, Stamp
 from workbench.images.stimulus import FAMILIES
-from workbench.images.strokes import (
-    OBJECTS,
-    Arc,
-    Brush,
-    Ellipse,
-    Eraser,
-    Fill,
-    Line,
-    Rectangle,
-    Stamp,
-    Stimulus,
-    Thing,
-)
+from workbench.images.strokes import Arc, Brush, Eraser, Line
+from workbench.images.thing import OBJECTS, Thing
 from workbench.images.touch import distance, object_at
 from workbench.input_error import InputError
 

@@ -7,7 +7,10 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from workbench.images.strokes import Arc, Brush, Ellipse, Fill, Line, Point, Rectangle, Stamp, Stimulus, Thing
+from workbench.images.drawn_stimulus import Stimulus
+from workbench.images.shapes import Ellipse, Fill, Rectangle, Stamp
+from workbench.images.strokes import Arc, Brush, Line
+from workbench.images.thing import Point, Thing
 from workbench.jobs.tuning_requests import STIMULI
 
 Tool = Literal["select", "brush", "eraser", "line", "arc", "rectangle", "ellipse", "fill", "picker", "stamp", "stimulus"]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PySide6.QtCore import QObject, Signal
 
+from workbench.images.drawn_stimulus import Stimulus
 from workbench.images.raster import Ink
-from workbench.images.strokes import Stimulus
 from workbench.jobs.canvas_requests import InkOf
 
 if TYPE_CHECKING:

@@ -22,7 +22,8 @@ from PySide6.QtWidgets import (
 from widgets.buttons import push_button
 from widgets.canvas.colour_button import ColourButton
 from workbench.images.drawing import Drawing
-from workbench.images.strokes import Stimulus, Thing
+from workbench.images.drawn_stimulus import Stimulus
+from workbench.images.thing import Thing
 from workbench.input_error import InputError
 from workbench.jobs.tuning_requests import STIMULI
 

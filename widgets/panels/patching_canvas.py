@@ -35,7 +35,8 @@ from widgets.popup import opens
 from widgets.theme import set_icon
 from workbench.image_pair import ImagePair
 from workbench.images.drawing import Drawing, Ground
-from workbench.images.strokes import Stimulus, Thing
+from workbench.images.drawn_stimulus import Stimulus
+from workbench.images.thing import Thing
 from workbench.jobs.canvas_requests import DescribeStimuli, Picture
 from workbench.kept_image import KeptImage
 

@@ -8,7 +8,7 @@ from PySide6.QtGui import QPainter, QPen, QResizeEvent, QWheelEvent
 from PySide6.QtWidgets import QWidget
 
 from widgets.views.view import PAPER, ViewWidget, as_image, draw_image, elided, figure_font, fit
-from workbench.images.strokes import Point
+from workbench.images.thing import Point
 
 DEEPEST = 40.0
 """How far one can zoom in."""

@@ -22,16 +22,11 @@ from PySide6.QtWidgets import QWidget
 from widgets.canvas.hand import KEYS, Hand
 from widgets.views.canvas_surface import DEEPEST, CanvasSurface
 from workbench.images.drawing import Drawing
+from workbench.images.drawn_stimulus import Stimulus
 from workbench.images.raster import Ink, Raster
-from workbench.images.strokes import (
-    Brush,
-    Eraser,
-    Fill,
-    Path,
-    Point,
-    Stimulus,
-    Thing,
-)
+from workbench.images.shapes import Fill
+from workbench.images.strokes import Brush, Eraser, Path
+from workbench.images.thing import Point, Thing
 from workbench.images.touch import object_at
 from workbench.input_error import InputError
 

@@ -1,4 +1,4 @@
-"""A drawing: a ground, and the objects (`strokes`) on it from the lowest to the uppermost; as plain data and back."""
+"""A drawing: a ground, and the objects (`thing`) on it from the lowest to the uppermost; as plain data and back."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from workbench.images.strokes import OBJECTS, Thing, colour_of, named
+from workbench.images import drawn_stimulus, shapes, strokes  # noqa: F401  each registers its kinds
+from workbench.images.thing import OBJECTS, Thing, colour_of, named
 from workbench.input_error import InputError
 
 

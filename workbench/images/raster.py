@@ -18,25 +18,12 @@ import numpy.typing as npt
 from PIL import Image
 
 from workbench.images.drawing import Drawing, Ground
+from workbench.images.drawn_stimulus import Stimulus
 from workbench.images.framing import cover
 from workbench.images.image_set import Pixels, Size
-from workbench.images.strokes import (
-    Arc,
-    Box,
-    Brush,
-    Ellipse,
-    Eraser,
-    Fill,
-    Line,
-    Path,
-    Point,
-    Rectangle,
-    Shape,
-    Stamp,
-    Stimulus,
-    Thing,
-    colour_of,
-)
+from workbench.images.shapes import Box, Ellipse, Fill, Rectangle, Shape, Stamp
+from workbench.images.strokes import Arc, Brush, Eraser, Line, Path
+from workbench.images.thing import Point, Thing, colour_of
 from workbench.input_error import InputError
 
 Coverage = npt.NDArray[np.float32]

@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 
 from workbench.images.drawing import Drawing
-from workbench.images.strokes import Arc, Box, Ellipse, Line, Path, Point, Shape, Stimulus, Thing
+from workbench.images.drawn_stimulus import Stimulus
+from workbench.images.shapes import Box, Ellipse, Shape
+from workbench.images.strokes import Arc, Line, Path
+from workbench.images.thing import Point, Thing
 
 AROUND = 0.08
 """Of the shorter side: how near to the middle of a stimulus a click belongs to it."""

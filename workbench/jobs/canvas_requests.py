@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from workbench.images.strokes import Stimulus
+from workbench.images.drawn_stimulus import Stimulus
 from workbench.input_error import InputError
 from workbench.jobs.job import Lane, Request
 from workbench.models.layer import Unit
