@@ -18,6 +18,8 @@ from workbench.images.drawing import Drawing, Ground
 from workbench.images.drawn_stimulus import Stimulus
 from workbench.images.shapes import Ellipse, Fill, Rectangle, Stamp
 from workbench.images.strokes import Arc, Brush, Eraser, Line
+from workbench.images.thing import around
+from workbench.images.touch import distance
 
 SHIFT = Qt.KeyboardModifier.ShiftModifier
 LEFT = Qt.MouseButton.LeftButton
@@ -96,7 +98,7 @@ def test_the_radius_handle_of_an_arc_bends_it_whatever_the_tool(canvas: PaintCan
     drag(canvas, (0.0, 0.1), (0.0, -0.1), (0.0, -0.2))
     (arc,) = canvas.drawing.objects
     assert isinstance(arc, Arc) and (arc.radius, arc.start % 360) == (pytest.approx(0.3, abs=0.005), pytest.approx(0, abs=1))
-    assert set(canvas.handles()) == {"place", "radius", "start", "end"}
+    assert set(canvas.handles()) == {"place", "radius", "start", "end", "turn"}
     canvas.hand.tool = "brush"
     drag(canvas, arc.handles()["radius"], (0.0, 0.0), (0.0, -0.05))
     bent = canvas.drawing.objects[0]
@@ -151,9 +153,54 @@ def test_a_stimulus_is_placed_and_turned_by_its_handle(canvas: PaintCanvas):
     drag(canvas, (0.1, 0.2))
     (placed,) = canvas.drawing.objects
     assert isinstance(placed, Stimulus) and dict(placed.values)["x"] == pytest.approx(0.1, abs=0.005)
-    drag(canvas, placed.handles()["turn"], (0.3, 0.2))
+    drag(canvas, placed.handles()["radius"], (0.3, 0.2))
+    bent = dict(canvas.drawing.objects[0].values)  # type: ignore[attr-defined]
+    assert bent["orientation"] % 360 == pytest.approx(0, abs=2) and bent["radius"] == pytest.approx(0.2, abs=0.01)
+    drag(canvas, canvas.point(canvas.handles()["turn"]), (0.3, 0.0), (0.12, -0.1), held=SHIFT)
     turned = dict(canvas.drawing.objects[0].values)  # type: ignore[attr-defined]
-    assert turned["orientation"] % 360 == pytest.approx(0, abs=2) and turned["radius"] == pytest.approx(0.2, abs=0.01)
+    assert turned["orientation"] == 90 and turned["radius"] == bent["radius"], "turned alone, and by whole steps"
+
+
+@pytest.mark.parametrize(
+    "one", [Rectangle(0.0, 0.1, 0.4, 0.2), Ellipse(0, 0.1, 0.4, 0.2, 0.05), Line(-0.1, 0.1, 0.3, 0.2), Arc(0, 0.1, 0.2)]
+)
+def test_a_handle_outside_the_outline_turns_and_snaps_with_shift(canvas: PaintCanvas, one: Any, qtbot: Any):
+    canvas.show_drawing(Drawing(objects=(one,)), {})
+    canvas.select(0)
+    middle = one.handles()["place"]
+    at = canvas.point(canvas.handles()["turn"])
+    assert distance(one, at) > 0.04, "outside"
+    canvas.hand.tool = "brush"
+    right, down = around((at[0] - middle[0], at[1] - middle[1]), 50)
+    halfway = around((at[0] - middle[0], at[1] - middle[1]), 25)
+    drag(canvas, at, (middle[0] + halfway[0], middle[1] + halfway[1]), (middle[0] + right, middle[1] + down))
+    ((drawing, text),) = canvas.said.finished  # type: ignore[attr-defined]
+    turned = drawing.objects[0]
+    assert (turned.direction - one.direction) % 360 == pytest.approx(50, abs=0.5) and text.startswith("turn a") and canvas.selected == 0
+    assert turned.handles()["place"] == pytest.approx(middle) and len(drawing.objects) == 1
+    again = canvas.point(canvas.handles()["turn"])
+    drag(canvas, again, (again[0] + 0.01, again[1]), (again[0] + 0.05, again[1] + 0.02), held=SHIFT)
+    snapped = canvas.drawing.objects[0].direction
+    assert snapped is not None and snapped / 15 == pytest.approx(round(snapped / 15))
+    before = canvas.drawing.objects[0]
+    qtbot.keyClick(canvas, Qt.Key.Key_Left, SHIFT)
+    assert canvas.drawing.objects[0].direction == pytest.approx((before.direction + 5) % 360)  # type: ignore[operator]
+
+
+def test_the_handle_that_turns_can_be_reached_at_the_border(canvas: PaintCanvas, qtbot: Any):
+    for one in (Rectangle(0.0, 0.0, 0.9, 1.4), Rectangle(0.0, -0.48, 0.3, 0.2), Rectangle(0.47, 0.0, 0.2, 0.2, angle=-90)):
+        canvas.show_drawing(Drawing(objects=(one,)), {})
+        canvas.select(0)
+        handle = canvas.handles()["turn"]
+        assert canvas.rect().toRectF().contains(handle) and (handle - canvas.handles()["place"]).manhattanLength() > 20
+        drag(canvas, canvas.point(handle), (0.2, 0.3), (0.3, 0.2))
+        assert canvas.drawing.objects[0].direction != one.direction
+    canvas.show_drawing(Drawing(objects=(Arc(0, 0, 0.2, 0, 360), Brush(((0, 0), (0.1, 0.1))))), {})
+    for place in (0, 1):
+        canvas.select(place)
+        assert "turn" not in canvas.handles(), "what has no direction is not turned"
+        qtbot.keyClick(canvas, Qt.Key.Key_Left, SHIFT)
+        assert canvas.drawing.objects[0] == Arc(0, 0, 0.2, 0, 360)
 
 
 def test_what_is_waited_for_is_not_shown_half(canvas: PaintCanvas):

@@ -24,7 +24,7 @@ from workbench.images.drawing import Drawing
 from workbench.images.drawn_stimulus import Stimulus
 from workbench.images.raster import ink_of
 from workbench.images.shapes import Rectangle, Stamp
-from workbench.images.strokes import Arc, Brush
+from workbench.images.strokes import Arc, Brush, Line
 from workbench.jobs.canvas_requests import (
     CorruptPicture,
     DescribeStimuli,
@@ -189,6 +189,30 @@ def test_objects_are_listed_and_their_numbers_are_fields(panel: PatchingCanvasPa
     assert drawings(session)[0].objects[0].radius == pytest.approx(0.3, abs=0.005)  # type: ignore[attr-defined]
     panel.objects.erase.click()
     assert drawings(session)[0].objects == () and panel.objects.list.isHidden()
+
+
+def test_turning_is_one_step_and_its_angle_is_a_field(panel: PatchingCanvasPanel, session: Session, qtbot: Any, tmp_path: Path):
+    canvas = panel.sides["clean"].canvas
+    panel.tools.take("rectangle")
+    stroke(panel, "clean", (-0.2, -0.1), (0.0, 0.0), (0.2, 0.1))
+    handle = canvas.point(canvas.handles()["turn"])
+    stroke(panel, "clean", handle, (-0.1, -0.2), (-0.2, -0.1), (-0.3, 0.0))
+    (turned,) = drawings(session)[0].objects
+    assert isinstance(turned, Rectangle) and turned.angle == pytest.approx(90, abs=1) and session.undo_stack.count() == 2
+    assert panel.objects.field("angle").value() == pytest.approx(90, abs=1) and panel.objects.list.item(0).text() == "Rectangle, 90°"
+    panel.objects.field("angle").setValue(30)
+    assert drawings(session)[0].objects[0].angle == 30  # type: ignore[attr-defined]
+    kept = Project.load(session.project.save(tmp_path / "turned.workbench"))
+    assert kept.drawings["clean"].objects[0].angle == 30  # type: ignore[attr-defined]
+    session.undo_stack.undo()
+    session.undo_stack.undo()
+    assert drawings(session)[0].objects[0].angle == 0, "one step for the whole movement"  # type: ignore[attr-defined]
+    panel.tools.take("line")
+    stroke(panel, "clean", (0.3, 0.3), (0.35, 0.3), (0.45, 0.3))
+    assert panel.objects.field("angle").value() == pytest.approx(0, abs=1)
+    panel.objects.field("angle").setValue(90)
+    line = drawings(session)[0].objects[1]
+    assert isinstance(line, Line) and (line.x, line.x2) == pytest.approx((0.375, 0.375), abs=0.01) and line.y2 < line.y
 
 
 def test_a_stimulus_is_drawn_by_the_worker_and_stays_editable(panel: PatchingCanvasPanel, session: Session, runner: Any, qtbot: Any):

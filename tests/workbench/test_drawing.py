@@ -17,7 +17,7 @@ from workbench.images.raster import Raster, ink_of, oversampling
 from workbench.images.shapes import Ellipse, Fill, Rectangle, Stamp
 from workbench.images.stimulus import FAMILIES
 from workbench.images.strokes import Arc, Brush, Eraser, Line
-from workbench.images.thing import OBJECTS, Thing
+from workbench.images.thing import OBJECTS, Thing, around
 from workbench.images.touch import distance, object_at
 from workbench.input_error import InputError
 
@@ -29,10 +29,10 @@ EVERY: tuple[Thing, ...] = (
     Eraser(((0.0, 0.0), (0.2, 0.0)), 0.1),
     Line(-0.3, -0.3, 0.3, 0.2, 0.04, "#00ff00"),
     Arc(0.0, 0.1, 0.3, 20, 200, 0.05, "#0000ff"),
-    Rectangle(0.1, 0.1, 0.4, 0.2, 0.03, "#123456"),
-    Ellipse(-0.1, 0.0, 0.5, 0.3, 0.0, "#654321"),
+    Rectangle(0.1, 0.1, 0.4, 0.2, 0.03, "#123456", angle=30),
+    Ellipse(-0.1, 0.0, 0.5, 0.3, 0.0, "#654321", angle=-70),
     Fill(0.4, 0.4, "#abcdef", 30),
-    Stamp(0.0, 0.0, 0.4, 0.2, "red"),
+    Stamp(0.0, 0.0, 0.4, 0.2, "red", angle=20),
     Stimulus("curves", (("x", 0.1), ("y", 0.0), ("orientation", 45.0), ("radius", 0.2))),
 )
 
@@ -74,6 +74,7 @@ def test_a_drawing_is_the_same_after_json():
         ({"objects": [{"kind": "brush", "points": [], "width": 0.1}]}, "1 to 20,000 points"),
         ({"objects": [{"kind": "line", "x": 0, "y": float("nan"), "x2": 1, "y2": 1}]}, "y of line is nan"),
         ({"objects": [{"kind": "fill", "x": 0, "y": 0, "colour": "red"}]}, "#rrggbb, not 'red'"),
+        ({"objects": [{"kind": "ellipse", "x": 0, "y": 0, "across": 1, "down": 1, "angle": math.inf}]}, "angle of ellipse is inf"),
         ({"objects": 3}, "this is no drawing"),
         ({"background": "white"}, "no field 'background'"),
         ({"objects": [{"kind": "brush", "points": [[0, 0], [math.nan, 0], [0.1, 0]]}]}, "a point of a stroke is no number"),
@@ -138,6 +139,47 @@ def test_a_picture_keeps_its_proportions():
     assert isinstance(stamp, Stamp) and (stamp.across, stamp.down) == (pytest.approx(0.8), pytest.approx(0.4))
 
 
+def test_drawings_from_before_there_were_angles_are_read():
+    document = Drawing(objects=EVERY[4:8]).document()
+    for one in document["objects"]:
+        one.pop("angle", None)
+    assert [getattr(one, "angle", 0.0) for one in Drawing.from_document(document).objects] == [0.0] * 4
+    assert Rectangle(0, 0, 1, 1, angle=-30).angle == 330
+
+
+@pytest.mark.parametrize("one", [one for one in EVERY if one.direction is not None], ids=lambda one: one.kind)
+def test_what_has_a_direction_is_turned_about_its_middle_and_snaps(one: Thing):
+    middle = one.handles()["place"]
+    side, away = one.edge()
+    start, end = (
+        (middle[0] + away * math.cos(turn), middle[1] - away * math.sin(turn))
+        for turn in (math.radians(one.direction + side + more) for more in (0, 50))  # type: ignore[operator]
+    )
+    turned = one.turned_by_hand(start, end)
+    assert type(turned) is type(one) and turned.handles()["place"] == pytest.approx(middle)
+    assert turned.direction == pytest.approx((one.direction + 50) % 360)  # type: ignore[operator]
+    for name, (x, y) in one.handles().items():
+        right, down = around((x - middle[0], y - middle[1]), 50)
+        assert turned.handles()[name] == pytest.approx((middle[0] + right, middle[1] + down)), "all of it turns, counter-clockwise"
+    even = one.turned_by_hand(start, end, even=True).direction
+    assert even is not None and abs((even - turned.direction + 180) % 360 - 180) <= 7.5  # type: ignore[operator]
+    assert even % 15 == pytest.approx(0, abs=1e-9) or even % 15 == pytest.approx(15)
+
+
+def test_what_has_no_direction_cannot_be_turned():
+    for one in (EVERY[0], EVERY[6], Arc(0, 0, 0.2, 0, 360), Stimulus("curves"), Stimulus("colours", (("x", 0.0), ("y", 0.0)))):
+        assert one.direction is None
+        with pytest.raises(InputError, match="has no direction"):
+            one.turned_by_hand((0, 1), (1, 0))
+
+
+def test_the_corner_of_a_turned_shape_sizes_it_along_its_own_sides():
+    shape = Rectangle(0.1, 0.0, 0.4, 0.2, angle=90)
+    assert shape.handles()["corner"] == pytest.approx((0.1 + 0.1, -0.2)), "its right side is the upper one now"
+    sized = shape.dragged("corner", (0.1 + 0.15, -0.3))
+    assert isinstance(sized, Rectangle) and (sized.across, sized.down, sized.angle) == (pytest.approx(0.6), pytest.approx(0.3), 90)
+
+
 # What it looks like
 
 
@@ -165,6 +207,29 @@ def test_shapes_cover_their_area_and_outlines_their_length():
         (Line(-0.3, 0.0, 0.3, 0.0, 0.002), 0.6 * 0.002),
     ):
         assert darkness(one).sum() / SIDE**2 == pytest.approx(area, rel=0.03), one
+
+
+@pytest.mark.parametrize("make", [Rectangle, Ellipse])
+@pytest.mark.parametrize("width", [0.0, 0.04])
+def test_a_turned_shape_has_its_ink_along_its_direction(make: type[Rectangle] | type[Ellipse], width: float):
+    x, y = centres()
+    plain, turned = (darkness(make(0.05, -0.02, 0.6, 0.2, width, angle=angle)) for angle in (0, 30))
+    assert turned.sum() == pytest.approx(plain.sum(), rel=0.02), "as much of it"
+    right, up = x - 0.05, -(y + 0.02)
+    mass = turned / turned.sum()
+    spread = np.array([[(mass * right * right).sum(), (mass * right * up).sum()], [(mass * right * up).sum(), (mass * up * up).sum()]])
+    long = np.linalg.eigh(spread)[1][:, 1]
+    assert math.degrees(math.atan2(long[1], long[0])) % 180 == pytest.approx(30, abs=0.5), "counter-clockwise as seen"
+    quarter = darkness(make(0.0, 0.0, 0.6, 0.2, width, angle=90))
+    assert np.abs(quarter - np.rot90(darkness(make(0.0, 0.0, 0.6, 0.2, width)))).max() < 0.02
+
+
+def test_a_turned_picture_has_no_rim():
+    found = drawn(Stamp(0.0, 0.0, 0.4, 0.2, "red", angle=90))
+    upper, lower = found[SIDE // 2 - 8, SIDE // 2], found[SIDE // 2 + 8, SIDE // 2]
+    assert (lower == (255, 0, 0)).all() and (upper == 255).all(), "its left half is below now"
+    tilted = drawn(Stamp(0.0, 0.0, 0.4, 0.2, "red", angle=33))
+    assert (tilted[..., 0] > 253).all(), "red or white or between both, and no dark fringe"
 
 
 def test_an_eraser_bares_the_ground_and_nothing_else():

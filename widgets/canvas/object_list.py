@@ -23,6 +23,8 @@ from widgets.buttons import push_button
 from widgets.canvas.colour_button import ColourButton
 from workbench.images.drawing import Drawing
 from workbench.images.drawn_stimulus import Stimulus
+from workbench.images.shapes import Box
+from workbench.images.strokes import Line
 from workbench.images.thing import Thing
 from workbench.input_error import InputError
 from workbench.jobs.tuning_requests import STIMULI
@@ -30,7 +32,7 @@ from workbench.jobs.tuning_requests import STIMULI
 if TYPE_CHECKING:
     from workbench.images.stimulus import Parameter
 
-DEGREES = ("start", "sweep")
+DEGREES = ("start", "sweep", "angle")
 HINT = "Draw on a canvas; what was drawn is listed here and stays editable."
 WORDS = {"across": "width", "down": "height", "width": "thickness"}
 
@@ -198,7 +200,12 @@ class ObjectList(QWidget):
             return
         one = self._drawing.objects[self._place]
         try:
-            made = one.given(**{name: value}) if isinstance(one, Stimulus) else replace(one, **{name: value})
+            if isinstance(one, Stimulus):
+                made: Thing = one.given(**{name: value})
+            elif name == "angle":  # a line has it by its ends
+                made = one.turned(value)
+            else:
+                made = replace(one, **{name: value})
         except InputError as error:
             self.complaint.setText(str(error))
             self.complaint.show()
@@ -214,16 +221,20 @@ def _numbers(one: Thing | None, parameters: Mapping[str, tuple[Parameter, ...]])
         values = dict(one.values)
         return [(part.name, values.get(part.name, part.default)) for part in parameters.get(one.family, ())]
     given = [(f.name, getattr(one, f.name)) for f in fields(one) if f.name not in ("points", "picture", "kind")]
+    if isinstance(one, Line):
+        given.insert(4, ("angle", one.direction))
     return [(name, float(value) if isinstance(value, int | float) and name != "tolerance" else value) for name, value in given]
 
 
 def _named(one: Thing) -> str:
-    return STIMULI.get(one.family, one.family) if isinstance(one, Stimulus) else one.title
+    if isinstance(one, Stimulus):
+        return STIMULI.get(one.family, one.family)
+    return f"{one.title}, {one.angle:.0f}°" if isinstance(one, Box) and one.angle else one.title
 
 
 def _help(name: str) -> str:
     if name in DEGREES:
-        return "Degrees counter-clockwise; 0 points right" if name == "start" else "Degrees that the arc goes on for"
+        return "Degrees that the arc goes on for" if name == "sweep" else "Degrees counter-clockwise; 0 points right"
     if name in ("x", "y", "x2", "y2"):
         return "From the image's middle, in parts of its shorter side: to the right, or downwards"
     return "In parts of the image's shorter side" + ("; 0 is full" if name == "width" else "")

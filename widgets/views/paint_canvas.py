@@ -7,19 +7,21 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import numpy as np
-from PySide6.QtCore import QEvent, QPointF, QRectF, QSizeF, Qt, Signal
+from PySide6.QtCore import QEvent, QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import (
     QDragEnterEvent,
     QDropEvent,
+    QHelpEvent,
     QKeyEvent,
     QKeySequence,
     QMouseEvent,
     QPainter,
     QPen,
 )
-from PySide6.QtWidgets import QWidget
+from PySide6.QtWidgets import QToolTip, QWidget
 
 from widgets.canvas.hand import KEYS, Hand
+from widgets.canvas.handles import REACH, TIPS, draw_handles, handle_at, handles_of
 from widgets.views.canvas_surface import DEEPEST, CanvasSurface
 from workbench.images.drawing import Drawing
 from workbench.images.drawn_stimulus import Stimulus
@@ -30,8 +32,8 @@ from workbench.images.thing import Point, Thing
 from workbench.images.touch import object_at
 from workbench.input_error import InputError
 
-REACH = 11.0
-"""Pixels around a handle, or an object, that belong to it."""
+TURNED = 5.0
+"""Degrees by which an arrow key with Shift turns the selected object."""
 NEAREST = 0.004
 """Of the shorter side: how far the mouse moves until a stroke has a further point."""
 
@@ -79,13 +81,15 @@ class PaintCanvas(CanvasSurface):
         self._draft: Drawing | None = None
         self._act: Callable[[Point, bool], None] | None = None  # what a movement does while a button is held
         self._button = Qt.MouseButton.NoButton  # the one that began it
-        self._text = ""
+        self._text, self._turns = "", False  # whether what is drawn is an object that is turned
         self._mouse: QPointF | None = None
         self.setMouseTracking(True)
         self.setAcceptDrops(True)
         self.setMinimumSize(150, 150)
         self.setAccessibleName(f"{name} drawing")
-        self.setAccessibleDescription("Draw with the mouse; Return puts the tool's object into the middle, arrows move the selected object")
+        self.setAccessibleDescription(
+            "Draw with the mouse; Return puts the tool's object into the middle; arrows move the selected object, with Shift they turn it"
+        )
 
     # ------------------------------------------------------------------------------------------------ what is shown
 
@@ -174,25 +178,16 @@ class PaintCanvas(CanvasSurface):
         objects = self.current.objects
         if not 0 <= self.selected < len(objects):
             return {}
-        return {name: self.place(point) for name, point in objects[self.selected].handles().items()}
+        return handles_of(objects[self.selected], self)
 
     def paint_over(self, painter: QPainter, frame: QRectF) -> None:
         """Draw handles, the brush under the mouse, and what is said."""
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        handles = self.handles()
-        if "place" in handles:
-            painter.setPen(QPen(self.ink.marker, 1.2, Qt.PenStyle.DotLine))
-            for place in handles.values():
-                painter.drawLine(handles["place"], place)
-        for name, place in handles.items():
-            painter.setPen(QPen(Qt.GlobalColor.white, 1.5))
-            painter.setBrush(self.ink.marker if name == "place" else self.ink.accent)
-            if name == "place":
-                painter.drawRect(QRectF(place - QPointF(5, 5), QSizeF(10, 10)))
-            else:
-                painter.drawEllipse(place, 5.5, 5.5)
-        brush = self.hand.tool in ("brush", "eraser", "line", "arc")
-        if self._mouse is not None and brush and not self._near_handle(self._mouse):
+        turned = self.current.objects[self.selected].direction if self._turns and self.is_drawing else None
+        draw_handles(painter, self.handles(), self.ink, "" if turned is None else f"{turned:.0f}°")
+        drags = self.is_drawing and self.selected >= 0
+        brush = self.hand.tool in ("brush", "eraser", "line", "arc") and not drags
+        if self._mouse is not None and brush and not handle_at(self.handles(), self._mouse):
             radius = max(1.5, self.hand.width / 2 * min(frame.width(), frame.height()))
             painter.setBrush(Qt.BrushStyle.NoBrush)
             for pen in (QPen(Qt.GlobalColor.white, 2.2), QPen(Qt.GlobalColor.black, 1)):
@@ -207,12 +202,6 @@ class PaintCanvas(CanvasSurface):
             painter.drawText(frame, Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap, self.message)
 
     # ------------------------------------------------------------------------------------------------ the mouse
-
-    def _near_handle(self, position: QPointF) -> str:
-        near = {name: (place - position).manhattanLength() for name, place in self.handles().items()}
-        # The middle is taken last: in a small object the other handles stand close to it.
-        nearest = min(near, key=lambda name: near[name] + 3 * (name == "place"), default="")
-        return nearest if nearest and near[nearest] <= REACH else ""
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         """Take a handle, begin a stroke, or do what the tool does at once."""
@@ -234,9 +223,9 @@ class PaintCanvas(CanvasSurface):
             self._act = pan
         elif button == Qt.MouseButton.LeftButton:
             point = self.point(at)
-            handle = self._near_handle(at)
+            handle = handle_at(self.handles(), at)
             if handle:
-                self._take(handle)
+                self._take(handle, point)
             else:
                 self._begin(point)
         else:
@@ -248,7 +237,7 @@ class PaintCanvas(CanvasSurface):
         if self._act is not None:
             self._act(self.point(self._mouse), bool(event.modifiers() & Qt.KeyboardModifier.ShiftModifier))
         else:
-            over = bool(self._near_handle(self._mouse))
+            over = bool(handle_at(self.handles(), self._mouse))
             shape = Qt.CursorShape.OpenHandCursor if over else Qt.CursorShape.ArrowCursor if self.hand.tool == "select" else None
             self.setCursor(Qt.CursorShape.CrossCursor if shape is None else shape)
         self.update()
@@ -273,13 +262,17 @@ class PaintCanvas(CanvasSurface):
         self.update()
         super().leaveEvent(event)
 
-    def _take(self, handle: str) -> None:
+    def _take(self, handle: str, begun: Point) -> None:
         place, one = self.selected, self.drawing.objects[self.selected]
-        self._text = f"change {_a(one)}"
-        self._act = lambda point, _even: self._try(lambda: one.dragged(handle, point), place)
+        self._turns = handle == "turn"
+        self._text = f"{'turn' if self._turns else 'change'} {_a(one)}"
+        if self._turns:
+            self._act = lambda point, even: self._try(lambda: one.turned_by_hand(begun, point, even), place)
+        else:
+            self._act = lambda point, _even: self._try(lambda: one.dragged(handle, point), place)
 
     def _begin(self, point: Point) -> None:
-        tool = self.hand.tool
+        tool, self._turns = self.hand.tool, False
         if tool == "select":
             self._grasp(point)
         elif tool in ("brush", "eraser"):
@@ -346,6 +339,10 @@ class PaintCanvas(CanvasSurface):
         if event.type() == QEvent.Type.ShortcutOverride and isinstance(event, QKeyEvent) and self._used(event):
             event.accept()
             return True
+        if event.type() == QEvent.Type.ToolTip and isinstance(event, QHelpEvent):
+            tip = TIPS.get(handle_at(self.handles(), QPointF(event.pos())), "")
+            QToolTip.showText(event.globalPos(), tip, self)  # hides the one before where there is none
+            return True
         return super().event(event)
 
     def _used(self, event: QKeyEvent) -> bool:
@@ -366,6 +363,11 @@ class PaintCanvas(CanvasSurface):
             self.pasted.emit()
         elif key in (Qt.Key.Key_Delete, Qt.Key.Key_Backspace) and chosen:
             self.remove({self.selected})
+        elif key in (Qt.Key.Key_Left, Qt.Key.Key_Right) and chosen and event.modifiers() & Qt.KeyboardModifier.ShiftModifier:
+            one = self.drawing.objects[self.selected]
+            if one.direction is not None:
+                turned = one.turned((one.direction + (TURNED if key == Qt.Key.Key_Left else -TURNED)) % 360)
+                self._finish(self.drawing.with_replaced(self.selected, turned), f"turn {_a(one)}")
         elif key in moves and chosen:
             pixel = 1 / min(self._raster.size)
             right, down = (step * pixel for step in moves[Qt.Key(key)])

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from workbench.images.thing import Point, Thing, by_place, named, register_object
+from workbench.images.thing import Point, Thing, around, bearing, by_place, named, register_object
 from workbench.input_error import InputError
 
-TURNING = 0.25
-"""Of the shorter side: how far the turning handle of a stimulus stands from its middle, where that says nothing but the angle."""
+ARM = 0.25
+"""Of the shorter side: how far from its middle a stimulus without a radius is taken to be turned."""
 
 
 @register_object("stimulus", "Stimulus")
@@ -39,38 +39,51 @@ class Stimulus(Thing):
         return replace(self, values=tuple((dict(self.values) | values).items()))
 
     def handles(self) -> dict[str, Point]:
-        """Its middle, and one that turns it and sets its radius, as far as those values are known."""
+        """Its middle, and one that sets its radius and turns it, as far as those values are known."""
         values = dict(self.values)
         if "x" not in values or "y" not in values:
             return {}
-        x, y = values["x"], values["y"]
-        found = {"place": (x, y)}
-        away = min(0.48, values["radius"]) if self._bends else TURNING
-        if "orientation" in values:
-            turn = math.radians(values["orientation"])
-            found["turn"] = x + away * math.cos(turn), y - away * math.sin(turn)
-        elif self._bends:
-            found["turn"] = x + away, y
+        found = {"place": (values["x"], values["y"])}
+        if self._bends:
+            right, down = around((self._arm, 0.0), values.get("orientation", 0.0))
+            found["radius"] = values["x"] + right, values["y"] + down
         return found
 
     @property
     def _bends(self) -> bool:
-        """Whether the distance of the turning handle is the radius: not of corners, where 0 is sharp."""
+        """Whether it has a radius that can be taken: not of corners, where 0 is sharp."""
         values = dict(self.values)
         return "radius" in values and "angle" not in values
 
+    @property
+    def _arm(self) -> float:
+        return min(0.48, dict(self.values)["radius"]) if self._bends else ARM
+
     def dragged(self, handle: str, to: Point) -> Thing:
-        """Move it, or turn and bend it."""
+        """Move it, or bend and turn it."""
         values = dict(self.values)
-        if handle != "turn" or "turn" not in self.handles():
+        if handle != "radius" or "radius" not in self.handles():
             return by_place(self, handle, to)
-        right, up = to[0] - values["x"], values["y"] - to[1]
-        changed = {}
+        middle = self.handles()["place"]
+        changed = {"radius": max(0.02, math.dist(middle, to))}
         if "orientation" in values:
-            changed["orientation"] = math.degrees(math.atan2(up, right)) % 360
-        if self._bends:
-            changed["radius"] = max(0.02, math.hypot(right, up))
+            changed["orientation"] = bearing(middle, to) % 360
         return self.given(**changed)
+
+    @property
+    def direction(self) -> float | None:
+        """Its orientation; None where it has none, or stands nowhere."""
+        return dict(self.values).get("orientation") if self.handles() else None
+
+    def edge(self) -> tuple[float, float]:
+        """Beyond its radius, or at some distance."""
+        return 0.0, self._arm
+
+    def turned(self, direction: float) -> Thing:
+        """Give it another orientation."""
+        if self.direction is None:
+            return super().turned(direction)
+        return self.given(orientation=direction)
 
     def moved(self, right: float, down: float) -> Thing:
         """Move its middle; what fills the whole image stays."""

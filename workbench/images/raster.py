@@ -96,7 +96,7 @@ class Raster:
         self._objects: tuple[Thing, ...] = ()
         self._kept: dict[int, Pixels] = {}  # by how many of the lowest objects are in
         self._growing: _Growing | None = None
-        self._scaled: tuple[tuple[str, int, int], Image.Image] | None = None
+        self._scaled: tuple[tuple[str, int, int, float], Image.Image] | None = None
 
     def draw(self, drawing: Drawing, pictures: Mapping[str, Pixels]) -> Pixels:
         """Return the picture, uint8 ``y x 3`` at the network's size.
@@ -255,9 +255,14 @@ class Raster:
         return box, self._soft(distance.astype(np.float32), one.width)
 
     def _full(self, one: Shape) -> tuple[tuple[slice, slice], Coverage]:
-        box = self._box(one.x - one.across / 2, one.x + one.across / 2, one.y - one.down / 2, one.y + one.down / 2)
+        corners = [one.inside(across * one.across / 2, down * one.down / 2) for across in (-1, 1) for down in (-1, 1)]
+        xs, ys = zip(*corners, strict=True)
+        box = self._box(min(xs), max(xs), min(ys), max(ys))
         x, y = self._grid(box)
-        right, down = np.abs(x - self._across(one.x)), np.abs(y - self._downwards(one.y))
+        along, below = x - self._across(one.x), y - self._downwards(one.y)
+        turn = math.radians(one.angle)
+        right = np.abs(along * math.cos(turn) - below * math.sin(turn))
+        down = np.abs(below * math.cos(turn) + along * math.sin(turn))
         wide, high = one.across / 2 * self.side, one.down / 2 * self.side
         if isinstance(one, Rectangle):
             covered = np.clip(wide - right + 0.5, 0, 1) * np.clip(high - down + 0.5, 0, 1)
@@ -269,12 +274,15 @@ class Raster:
 
     def _stamp(self, picture: Pixels, one: Stamp, pictures: Mapping[str, Pixels]) -> None:
         wide, high = max(1, round(one.across * self.side)), max(1, round(one.down * self.side))
-        key = (one.picture, wide, high)
+        key = (one.picture, wide, high, one.angle)
         if self._scaled is None or self._scaled[0] != key:
             whole = Image.fromarray(found(one.picture, pictures))
-            self._scaled = key, whole.resize((wide, high), Image.Resampling.BICUBIC, reducing_gap=3.0)
+            scaled = whole.resize((wide, high), Image.Resampling.BICUBIC, reducing_gap=3.0)
+            if one.angle:  # what is beside it is transparent then
+                scaled = scaled.convert("RGBA").rotate(one.angle, Image.Resampling.BICUBIC, expand=True)
+            self._scaled = key, scaled
         scaled = self._scaled[1]
-        corner = round(self._across(one.x) - wide / 2), round(self._downwards(one.y) - high / 2)
+        corner = round(self._across(one.x) - scaled.width / 2), round(self._downwards(one.y) - scaled.height / 2)
         base = Image.fromarray(picture)
         base.paste(scaled, corner, scaled if scaled.mode == "RGBA" else None)
         picture[:] = np.asarray(base)
@@ -357,6 +365,6 @@ def outline(one: Box) -> tuple[Point, ...]:
     wide, high = one.across / 2, one.down / 2
     if isinstance(one, Ellipse):
         turns = np.linspace(0, 2 * math.pi, FACETS + 1).tolist()
-        return tuple((one.x + wide * math.cos(turn), one.y + high * math.sin(turn)) for turn in turns)
+        return tuple(one.inside(wide * math.cos(turn), high * math.sin(turn)) for turn in turns)
     signs = ((-1, -1), (1, -1), (1, 1), (-1, 1), (-1, -1))
-    return tuple((one.x + across * wide, one.y + down * high) for across, down in signs)
+    return tuple(one.inside(across * wide, down * high) for across, down in signs)

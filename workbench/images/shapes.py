@@ -2,41 +2,76 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import math
+from dataclasses import dataclass, field, replace
 
-from workbench.images.thing import FARTHEST, SMALLEST, Point, Thing, by_place, colour_of, named, register_object, within
+from workbench.images.thing import (
+    FARTHEST,
+    SMALLEST,
+    Point,
+    Thing,
+    around,
+    by_place,
+    colour_of,
+    named,
+    register_object,
+    within,
+)
 from workbench.input_error import InputError
 
 
 @dataclass(frozen=True)
 class Box(Thing):
-    """Something around (x, y), so wide and so high.
+    """Something around (x, y), so wide and so high, turned about its middle.
 
     Attributes
     ----------
     across, down
-        Whole width and height.
-    width
-        Of its outline; 0 where all of it is full.
+        Whole width and height, before it is turned.
+    angle
+        How far it is turned.
     """
 
     x: float
     y: float
     across: float
     down: float
+    angle: float = field(default=0.0, kw_only=True)
 
     def __post_init__(self) -> None:
         within(self, x=self.x, y=self.y, across=self.across, down=self.down)
+        if not isinstance(self.angle, int | float) or not math.isfinite(self.angle):
+            raise InputError(f"angle of {self.title.lower()} is {self.angle!r}")
+        object.__setattr__(self, "angle", self.angle % 360)
+
+    def inside(self, right: float, down: float) -> Point:
+        """Return where a place of it stands that is so far from its middle before it is turned."""
+        away = around((right, down), self.angle)
+        return self.x + away[0], self.y + away[1]
 
     def handles(self) -> dict[str, Point]:
         """Its middle, and a corner that makes it larger on all sides."""
-        return {"place": (self.x, self.y), "corner": (self.x + self.across / 2, self.y + self.down / 2)}
+        return {"place": (self.x, self.y), "corner": self.inside(self.across / 2, self.down / 2)}
 
     def dragged(self, handle: str, to: Point) -> Thing:
         """Move it, or make it another size around its middle."""
         if handle == "corner":
-            return self.sized(2 * abs(to[0] - self.x), 2 * abs(to[1] - self.y))
+            right, down = around((to[0] - self.x, to[1] - self.y), -self.angle)
+            return self.sized(2 * abs(right), 2 * abs(down))
         return by_place(self, handle, to)
+
+    @property
+    def direction(self) -> float:
+        """Where its right side points."""
+        return self.angle
+
+    def edge(self) -> tuple[float, float]:
+        """Above its upper side."""
+        return 90.0, self.down / 2
+
+    def turned(self, direction: float) -> Thing:
+        """Turn it about its middle."""
+        return replace(self, angle=direction)
 
     def sized(self, across: float, down: float) -> Thing:
         """Return it at another size."""
@@ -60,17 +95,21 @@ class Shape(Box):
             within(self, width=self.width)
         colour_of(self.colour)
 
+    def edge(self) -> tuple[float, float]:
+        """Above its upper side, or the outline there."""
+        return 90.0, (self.down + self.width) / 2
+
 
 @register_object("rectangle", "Rectangle")
 @dataclass(frozen=True)
 class Rectangle(Shape):
-    """With sides along the image's."""
+    """With sides along the image's, before it is turned."""
 
 
 @register_object("ellipse", "Ellipse")
 @dataclass(frozen=True)
 class Ellipse(Shape):
-    """With axes along the image's sides."""
+    """With axes along the image's sides, before it is turned."""
 
 
 @register_object("fill", "Fill")

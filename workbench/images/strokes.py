@@ -6,7 +6,18 @@ import math
 from dataclasses import dataclass, replace
 from itertools import chain
 
-from workbench.images.thing import FARTHEST, SMALLEST, Point, Thing, by_place, colour_of, register_object, within
+from workbench.images.thing import (
+    FARTHEST,
+    SMALLEST,
+    Point,
+    Thing,
+    around,
+    bearing,
+    by_place,
+    colour_of,
+    register_object,
+    within,
+)
 from workbench.input_error import InputError
 
 MOST_POINTS = 20_000
@@ -91,6 +102,21 @@ class Line(Thing):
             return replace(self, x2=to[0], y2=to[1])
         return by_place(self, handle, to)
 
+    @property
+    def direction(self) -> float:
+        """From its start to its end."""
+        return bearing((self.x, self.y), (self.x2, self.y2)) % 360
+
+    def edge(self) -> tuple[float, float]:
+        """Beside its middle."""
+        return 90.0, self.width / 2
+
+    def turned(self, direction: float) -> Thing:
+        """Turn both ends about the middle."""
+        x, y = self.handles()["place"]
+        right, down = around((math.dist((self.x, self.y), (self.x2, self.y2)) / 2, 0.0), direction)
+        return replace(self, x=x - right, y=y - down, x2=x + right, y2=y + down)
+
     def moved(self, right: float, down: float) -> Thing:
         """Move both ends."""
         return replace(self, x=self.x + right, y=self.y + down, x2=self.x2 + right, y2=self.y2 + down)
@@ -137,6 +163,19 @@ class Arc(Thing):
         if handle == "end":
             return replace(self, sweep=_part_of_turn(turn - self.start))
         return by_place(self, handle, to)
+
+    @property
+    def direction(self) -> float | None:
+        """Where it starts; None for a whole circle."""
+        return self.start if self.sweep < 360 else None
+
+    def edge(self) -> tuple[float, float]:
+        """Beyond the middle of the arc."""
+        return self.sweep / 2, self.radius + self.width / 2
+
+    def turned(self, direction: float) -> Thing:
+        """Start elsewhere on the circle."""
+        return replace(self, start=direction)
 
     def moved(self, right: float, down: float) -> Thing:
         """Move the circle's middle."""

@@ -24,13 +24,16 @@ SMALLEST = 0.004
 """Of the shorter side: radius, length or width that nothing is made smaller than."""
 FARTHEST = 4.0
 """Of the shorter side: how far from the middle, or how long, something may be."""
+STEP = 15
+"""Degrees between the directions that something snaps to."""
 
 
 @dataclass(frozen=True)
 class Thing:
     """Base of what can stand in a drawing.
 
-    `handles` says where it can be taken, `dragged` what becomes of it when a handle is moved.
+    `handles` says where it can be taken, `dragged` what becomes of it when a handle is moved. What has a `direction` can be turned about
+    its middle: `edge` says where its outline ends on the side of the handle for that, which stands outside.
     """
 
     kind: ClassVar[str]
@@ -53,6 +56,39 @@ class Thing:
     def moved(self, right: float, down: float) -> Thing:
         """Return it somewhere else."""
         return self
+
+    @property
+    def direction(self) -> float | None:
+        """Where it points, in degrees; None for what looks the same wherever it points."""
+        return None
+
+    def edge(self) -> tuple[float, float]:
+        """Return on which side it is taken to be turned, in degrees from `direction`, and how far from the middle its outline is."""
+        return 0.0, 0.0
+
+    def turned(self, direction: float) -> Thing:
+        """Return it pointing elsewhere, its middle where it was.
+
+        Raises
+        ------
+        InputError
+            When it has no direction.
+        """
+        raise InputError(f"{self.title.lower()} has no direction")
+
+    def turned_by_hand(self, start: Point, to: Point, even: bool = False) -> Thing:
+        """Return it turned as by a hand that goes from one place to another around its middle; `even`: by steps of `STEP` degrees.
+
+        Raises
+        ------
+        InputError
+            When it has no direction.
+        """
+        if self.direction is None:
+            raise InputError(f"{self.title.lower()} has no direction")
+        middle = self.handles()["place"]
+        direction = self.direction + bearing(middle, to) - bearing(middle, start)
+        return self.turned((round(direction / STEP) * STEP if even else direction) % 360)
 
     @property
     def pictures(self) -> frozenset[str]:
@@ -114,6 +150,17 @@ def named(one: object, **names: str) -> None:
     for what, name in names.items():
         if not isinstance(name, str):
             raise InputError(f"{what} of {getattr(one, 'title', 'a ground').lower()} is a name, not {name!r}")
+
+
+def bearing(middle: Point, to: Point) -> float:
+    """Return in which direction a place is seen from another, in degrees."""
+    return math.degrees(math.atan2(middle[1] - to[1], to[0] - middle[0]))
+
+
+def around(point: Point, degrees: float) -> Point:
+    """Return a place turned about the origin."""
+    across, down = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    return point[0] * across + point[1] * down, point[1] * across - point[0] * down
 
 
 def by_place(one: Thing, handle: str, to: Point) -> Thing:

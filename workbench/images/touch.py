@@ -8,7 +8,7 @@ from workbench.images.drawing import Drawing
 from workbench.images.drawn_stimulus import Stimulus
 from workbench.images.shapes import Box, Ellipse, Shape
 from workbench.images.strokes import Arc, Line, Path
-from workbench.images.thing import Point, Thing
+from workbench.images.thing import Point, Thing, around
 
 AROUND = 0.08
 """Of the shorter side: how near to the middle of a stimulus a click belongs to it."""
@@ -44,7 +44,7 @@ def distance(one: Thing, point: Point) -> float:
 
 
 def _to_box(one: Box, point: Point) -> float:
-    right, down = abs(point[0] - one.x), abs(point[1] - one.y)
+    right, down = map(abs, around((point[0] - one.x, point[1] - one.y), -one.angle))
     if isinstance(one, Ellipse):
         off = (math.hypot(2 * right / one.across, 2 * down / one.down) - 1) * min(one.across, one.down) / 2
     else:
