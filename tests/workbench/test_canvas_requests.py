@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+import workbench
 from workbench.images.drawn_stimulus import Stimulus
 from workbench.input_error import InputError
 from workbench.jobs.canvas_requests import (
@@ -216,10 +217,72 @@ def test_attention_and_mlp_of_a_block_stay_together(monkeypatch: pytest.MonkeyPa
     names = [part for parts in found["parts"] for part in parts]
     kinds = {name.rpartition(".")[2] for name in names}
     assert kinds == {"attn", "mlp"} and len(found["blocks"]) <= 6 < found["total"]
-    assert all(f"{name[:-3]}attn" in names for name in names if name.endswith(".mlp"))
+    assert all(f"{name[:-3]}attn" in names for name in names if name.endswith(".mlp")) and "blocks.5.mlp" in names
     unit = next(name for name in engine.only.layers if name == "blocks.2.mlp")
     early = PartsOnPair("any", RED, BLUE, Unit(unit, 0)).run(engine, Task())
     assert early["total"] == len(early["blocks"]) == 5, "all that feed it, rather than those of a choice that do"
+
+
+def small_vit(**settings: object) -> TracedModel:
+    from timm.models.vision_transformer import VisionTransformer
+
+    torch.manual_seed(0)
+    network = VisionTransformer(img_size=SIDE, patch_size=4, embed_dim=8, depth=3, num_heads=2, num_classes=3, **settings)  # type: ignore[arg-type]
+    return TracedModel.from_module(network.eval(), torch.zeros(2, 3, SIDE, SIDE))
+
+
+@pytest.mark.parametrize(
+    ("make", "depth"),
+    [
+        (lambda: workbench.load("bundled:vit"), 6),
+        (small_vit, 3),
+        (lambda: small_vit(global_pool="avg", class_token=False), 3),
+    ],
+    ids=["bundled", "small", "averaged"],
+)
+def test_every_attention_and_every_mlp_of_a_transformer_is_a_part(make: Callable[[], TracedModel], depth: int):
+    """The last MLP too: behind it there is a normalisation, and no weights until tokens are chosen or averaged."""
+    found = [part.name for block in blocks_with_parts(make()) for part in block.parts]
+    assert found == [f"blocks.{block}.{part}" for block in range(depth) for part in ("attn", "mlp")]
+
+
+def test_what_a_normalisation_reads_is_a_block_with_parts():
+    class Before(nn.Module):
+        """Normalised before its branch, as in ResNet v2; its last sum is only normalised and averaged."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.stem = nn.Conv2d(3, 4, 3, padding=1)
+            self.norms = nn.ModuleList(nn.BatchNorm2d(4) for _ in range(3))
+            self.blocks = nn.ModuleList(nn.Conv2d(4, 4, 3, padding=1) for _ in range(2))
+            self.head = nn.Linear(4, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = self.stem(x)
+            for norm, block in zip(self.norms, self.blocks, strict=False):
+                x = x + block(torch.relu(norm(x)))
+            return self.head(torch.relu(self.norms[2](x)).mean((2, 3)))
+
+    class Dense(nn.Module):
+        """Put together from all before, then normalised."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.stem, self.more = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+            self.norm, self.head = nn.BatchNorm2d(8), nn.Linear(8, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = torch.relu(self.stem(x))
+            x = torch.cat([x, self.more(x)], 1)
+            return self.head(torch.relu(self.norm(x)).mean((2, 3)))
+
+    parts = []
+    for module in (Before(), Dense()):
+        model = TracedModel.from_module(module.eval(), torch.zeros(2, 3, SIDE, SIDE))
+        parts.append([[part.name for part in block.parts] for block in blocks_with_parts(model)])
+    assert parts[0] == [["blocks.0"], ["blocks.1"]] and parts[1] == [[":relu", "more"]]
 
 
 def mixer() -> nn.Module:

@@ -16,10 +16,16 @@ from workbench.models.graph import ModelGraph
 _MIXES = MIXES | {"scaled_dot_product_attention", "matmul", "bmm"}
 
 
-def nearest_source(graph: ModelGraph, layer: str) -> str | None:
+def nearest_source(graph: ModelGraph, layer: str, sums: bool = False) -> str | None:
     """Return the layer that `layer` is wholly computed from, the nearest with weights in between; None where that is the input.
 
     Pooling and views that keep units apart are not layers of their own: the name is that of what they read.
+
+    Parameters
+    ----------
+    sums
+        Whether one that is put together from several values counts without weights in between as well: the last sum of a transformer
+        has a normalisation behind it and nothing else.
     """
     moving = varying(graph)
     above: dict[fx.Node, fx.Node | None] = {}
@@ -38,7 +44,8 @@ def nearest_source(graph: ModelGraph, layer: str) -> str | None:
     found = above.get(target)
     while found is not None:
         between = behind - _ancestors(found, moving) - {found} | {target}
-        if found in graph.capture.unit_axes and any(kind(node) in _MIXES for node in between):
+        mixed = any(kind(node) in _MIXES for node in between)
+        if found in graph.capture.unit_axes and (mixed or (sums and _is_put_together(graph, found, moving))):
             break
         found = above[found]
     while found is not None and kind(found) in POOLS | SAME_VALUES | VIEWS:
@@ -63,6 +70,14 @@ def _shared(
         else:
             other = above[other]
     return one
+
+
+def _is_put_together(graph: ModelGraph, node: fx.Node, moving: set[fx.Node]) -> bool:
+    """Whether it is a sum, or a concatenation of units, of several values that depend on the input."""
+    if len(operands(node, moving)) < 2:
+        return False
+    axis = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", 0)
+    return kind(node) == "add" or (kind(node) == "cat" and axis % node.meta["val"].dim() == graph.capture.unit_axes[node])
 
 
 def _ancestors(node: fx.Node, moving: set[fx.Node]) -> set[fx.Node]:

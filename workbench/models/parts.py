@@ -16,7 +16,7 @@ from torch import fx
 from workbench.input_error import InputError
 from workbench.models.affine import before_activation
 from workbench.models.capture import SAME_VALUES, VIEWS, batch_of, kind
-from workbench.models.layer import Unit
+from workbench.models.layer import Layer, Unit
 from workbench.models.nearest_source import nearest_source
 from workbench.models.patching import Patch, patches_of
 
@@ -37,10 +37,14 @@ class Block:
     ----------
     parts
         What it is put together from, in order: all of one layer, or some units of the block.
+    module
+        The innermost module that it belongs to: what comes out of the last block of a stage is named after the stage, and is one of
+        that block's sums nevertheless.
     """
 
     layer: str
     parts: tuple[Patch, ...]
+    module: str
 
 
 def passed_by_all(model: TracedModel) -> list[str]:
@@ -52,10 +56,11 @@ def passed_by_all(model: TracedModel) -> list[str]:
         When there is none.
     """
     found: list[str] = []
-    at: str | None = nearest_source(model.graph, before_activation(model.graph, Unit(model.layer(model.graph.output).name, 0)).layer)
+    before = before_activation(model.graph, Unit(model.layer(model.graph.output).name, 0))
+    at: str | None = nearest_source(model.graph, before.layer, sums=True)
     while at is not None:
         if at not in model.layers:  # named, but not told apart into units
-            at = nearest_source(model.graph, at)
+            at = nearest_source(model.graph, at, sums=True)
             continue
         layer = model.layer(at)
         if len(layer.positions) and layer.units > 1:
@@ -63,7 +68,7 @@ def passed_by_all(model: TracedModel) -> list[str]:
         above = None
         for unit in (0, layer.units - 1):  # branches of a concatenation: what all of them pass through
             before = before_activation(model.graph, Unit(layer.name, unit))
-            above = _common(model, above, nearest_source(model.graph, before.layer))
+            above = _common(model, above, nearest_source(model.graph, before.layer, sums=True))
         at = above
     if not found:
         raise InputError("the network has no layer that everything passes through")
@@ -87,10 +92,15 @@ def blocks_with_parts(model: TracedModel) -> list[Block]:
     """
     names = passed_by_all(model)
     stream = {model.graph.node(name) for name in names}
-    blocks = [Block(name, tuple(parts)) for name in names if (parts := _parts(model, name, stream))]
+    blocks = [Block(name, tuple(parts), _module(model.layer(name))) for name in names if (parts := _parts(model, name, stream))]
     if not blocks:
         raise InputError("no layer that everything passes through is put together from parts; patch units or places")
     return blocks
+
+
+def _module(layer: Layer) -> str:
+    names = [name.partition(":")[0] for name in (layer.name, *layer.aliases)]
+    return max(names, key=lambda name: name.count("."))
 
 
 def spread_blocks(blocks: Sequence[Block], most: int) -> list[Block]:
@@ -99,7 +109,7 @@ def spread_blocks(blocks: Sequence[Block], most: int) -> list[Block]:
     A transformer adds to its stream twice in each of its blocks, first what attention says and then what the MLP does: of single sums every
     second one would be all attention.
     """
-    modules = [list(group) for _, group in groupby(blocks, lambda block: block.layer.partition(":")[0])]
+    modules = [list(group) for _, group in groupby(blocks, lambda block: block.module)]
     for number in range(len(modules), 0, -1):
         chosen = [block for module in spread(modules, number) for block in module]
         if len(chosen) <= most:
