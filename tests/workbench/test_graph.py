@@ -7,8 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+import workbench
+from workbench.analyses.unit_activations import as_map
 from workbench.models.capture import CaptureError
-from workbench.models.layer import Unit
+from workbench.models.expanded import centre
+from workbench.models.layer import Unit, on_grid, patch_grid
 from workbench.models.traced_model import TracedModel
 
 
@@ -412,3 +415,24 @@ def test_two_inputs_that_are_one_tensor_in_the_example_stay_two() -> None:
     model = TracedModel.from_module(Difference(), (same, same))
     first, second = torch.rand(2, 2, 3, 4, 4)
     assert torch.equal(model(first, second), 2 * first - second)
+
+
+def test_the_tokens_of_a_text_are_no_patches_of_an_image() -> None:
+    """32 tokens would be seven before 5 x 5 patches, where nobody knows better."""
+    caption = workbench.load("bundled:caption-lm")
+    texts = [layer for layer in caption.layers.values() if len(layer.positions) == 1 and layer.rows == 1]
+    clip = workbench.load("bundled:clip-rn")
+    texts += [layer for layer in clip.layers.values() if layer.name.startswith("transformer.") and len(layer.positions) == 1]
+    texts = [layer for layer in texts if layer.rows == 1]
+    assert len(texts) > 20 and not any(layer.seen for layer in texts)
+    for layer in texts:
+        tokens = layer.positions[0]
+        assert patch_grid(tokens) is not None and layer.grid(tokens) is None
+        values = torch.arange(float(tokens)).expand(1, layer.units, tokens)
+        values = (values if layer.unit_axis == 0 else values.movedim(1, 2)).movedim(0, layer.batch_axis)
+        assert on_grid(layer, values, (32, 32)).shape == (1, layer.units, 1, 1), "the mean over the words, and no map"
+        assert as_map(layer.arrange(values), layer, (32, 32)) is None
+        assert centre(layer) == (tokens // 2,), "the word in the middle"
+    vit = workbench.load("bundled:vit")
+    assert all(layer.seen for layer in vit.layers.values()) and vit.layer("blocks.2").grid(vit.layer("blocks.2").positions[0]) is not None
+    assert all(layer.seen == name.startswith("visual") for name, layer in clip.layers.items() if len(layer.positions) == 1)

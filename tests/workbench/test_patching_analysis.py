@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -98,7 +99,7 @@ def test_tokens_have_places_in_the_image_those_of_a_text_have_none() -> None:
     assert cells_inside(patches, (SIDE, SIDE), (0, 0, 0.5, 0.25)).tolist() == [1, 5], "behind the class token, four in a row"
     assert cells_inside(Layer("map", "conv2d", (8, 4, 6), 0), (SIDE, SIDE), (0.4, 0.9, 0.6, 1)).tolist() == [11, 17]
     assert cells(patches, (SIDE, SIDE))[:3] == ["token 0", "row 0, column 0", "row 0, column 1"]
-    assert cells(text, (SIDE, SIDE), seen=False)[31] == "token 31" and cells(text, (SIDE, SIDE))[31] != "token 31"
+    assert cells(replace(text, seen=False), (SIDE, SIDE))[31] == "token 31" and cells(text, (SIDE, SIDE))[31] != "token 31"
 
 
 def test_tokens_of_an_image_that_is_not_square_have_its_rows_and_columns() -> None:

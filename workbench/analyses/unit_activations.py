@@ -26,7 +26,6 @@ from torch import Tensor
 from workbench.analyses.analysis import Analysis
 from workbench.images.image_set import UnreadableImage
 from workbench.input_error import InputError
-from workbench.models.layer import patch_grid
 from workbench.task import Task
 
 if TYPE_CHECKING:
@@ -105,7 +104,7 @@ def as_map(arranged: Tensor, layer: Layer, size: tuple[int, int]) -> Tensor | No
         return arranged
     if arranged.dim() != 3:
         return None
-    grid = patch_grid(arranged.shape[2], size)
+    grid = layer.grid(arranged.shape[2], size)
     if grid is None:
         return None
     prefix, _, columns = grid

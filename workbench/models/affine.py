@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 
-import torch
 from torch import fx
 from torch.utils import _pytree as pytree
 
 from workbench.input_error import InputError
-from workbench.models.capture import NONLINEAR, SAME_VALUES, describe, is_tensor, kind
+from workbench.models.capture import NONLINEAR, SAME_VALUES, is_number, is_tensor, kind
 from workbench.models.graph import ModelGraph
 from workbench.models.layer import Layer, Unit
 from workbench.models.linearise import LINEAR
@@ -39,7 +38,7 @@ def layer_of(graph: ModelGraph, node: fx.Node) -> Layer:
         When its value does not depend on the input or is not made of real numbers.
     """
     name = graph.name(node)
-    found = graph.layers.get(name) or describe(node, graph.capture.names[node], graph.capture.unit_axes[node])
+    found = graph.layers.get(name) or graph.describe(node)
     if found is None:
         raise InputError(f"{name} has no units: it does not depend on the input, or is not made of real numbers")
     return found
@@ -89,7 +88,7 @@ def varying(graph: ModelGraph) -> set[fx.Node]:
     """Return the nodes whose value depends on what the network reads, not on the number of examples alone."""
     found: set[fx.Node] = set()
     for node in graph.graph.nodes:
-        if not _is_number(node) and (node.op == "placeholder" or operands(node, found)):
+        if not is_number(node) and (node.op == "placeholder" or operands(node, found)):
             found.add(node)
     return found
 
@@ -97,10 +96,6 @@ def varying(graph: ModelGraph) -> set[fx.Node]:
 def is_real(node: fx.Node) -> bool:
     """Tell whether a node is a tensor of real numbers: a timestep or a token is not."""
     return is_tensor(node) and bool(node.meta["val"].is_floating_point())
-
-
-def _is_number(node: fx.Node) -> bool:
-    return isinstance(node.meta.get("val"), (int, float, torch.SymInt, torch.SymFloat))
 
 
 def is_affine(node: fx.Node, moving: set[fx.Node]) -> bool:

@@ -199,6 +199,11 @@ def is_tensor(node: fx.Node) -> bool:
     return isinstance(node.meta.get("val"), Tensor)
 
 
+def is_number(node: fx.Node) -> bool:
+    """Whether the node's value is a number, such as that of the examples."""
+    return isinstance(node.meta.get("val"), (int, float, torch.SymInt, torch.SymFloat))
+
+
 def batch_of(node: fx.Node) -> tuple[int, int] | None:
     """Axis that counts examples and rows per example (windows), or None where the value does not depend on the batch."""
     value = node.meta.get("val")

@@ -22,7 +22,7 @@ from workbench.extent import extent
 from workbench.input_error import InputError
 from workbench.models.affine import affine_sources, before_activation, layer_of
 from workbench.models.crop import Crop, crop
-from workbench.models.layer import Layer, Unit, patch_grid
+from workbench.models.layer import Layer, Unit
 from workbench.models.linearise import NORMS, Gate, LinearCut
 
 if TYPE_CHECKING:
@@ -370,11 +370,13 @@ def nothing(source: Layer, units: int) -> Window:
 def centre(layer: Layer) -> tuple[int, ...]:
     """Return the position in the middle of the image: of a sequence of patches, or of windows, that of the middle row and column."""
     windows, inside = (layer.positions[:1], layer.positions[1:]) if layer.rows > 1 else ((), layer.positions)
-    return (*map(_in_the_middle, windows), *(map(_in_the_middle, inside) if len(inside) == 1 else (size // 2 for size in inside)))
+    tokens = [*windows, *(inside if len(inside) == 1 else ())]
+    middle = [_in_the_middle(layer, number) for number in tokens]
+    return (*middle, *(() if len(inside) == 1 else (size // 2 for size in inside)))
 
 
-def _in_the_middle(tokens: int) -> int:
-    grid = patch_grid(tokens)
+def _in_the_middle(layer: Layer, tokens: int) -> int:
+    grid = layer.grid(tokens)
     return tokens // 2 if grid is None else grid[0] + grid[1] // 2 * grid[2] + grid[2] // 2
 
 

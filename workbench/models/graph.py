@@ -8,7 +8,7 @@ to a layer, patching the cut from a layer to the output; what the second reads b
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from torch import Tensor, fx, nn
 from torch.fx.node import map_aggregate
 
 from workbench.input_error import InputError
-from workbench.models.capture import VIEWS, Capture, batch_of, describe, is_tensor, kind, multiple
+from workbench.models.capture import VIEWS, Capture, batch_of, describe, is_number, is_tensor, kind, multiple
 from workbench.models.layer import Layer
 
 if TYPE_CHECKING:
@@ -94,20 +94,37 @@ class ModelGraph:
         self.outputs: tuple[fx.Node | None, ...] = tuple(
             leaf if isinstance(leaf, fx.Node) else None for leaf in _leaves(output.args[0])
         )
+        self._seeing = self._computed_from_the_image()
         self._nodes: dict[str, fx.Node] = {}
         for node, names in capture.names.items():
             for name in names:
                 self._nodes.setdefault(name, node)
         self.layers: dict[str, Layer] = {}
-        for node, names in capture.names.items():
+        for node in capture.names:
             shown = node not in capture.inner and (kind(node) not in VIEWS or node in capture.module_outputs)
-            layer = describe(node, names, capture.unit_axes[node]) if shown else None
+            layer = self.describe(node) if shown else None
             if layer is not None:
                 self.layers[layer.name] = layer
         self._aliases = {alias: layer for layer in self.layers.values() for alias in layer.aliases}
         self._cuts: dict[tuple[tuple[str, ...], tuple[str, ...]], Cut] = {}
         self._linear_cuts: dict[tuple[tuple[str, ...], tuple[str, ...], Gate], LinearCut] = {}
         self._exposed: ModelGraph | None = None
+
+    def describe(self, node: fx.Node) -> Layer | None:
+        """Return the layer a node is, or None where it does not depend on the batch or is not made of real numbers."""
+        layer = describe(node, self._capture.names[node], self._capture.unit_axes[node])
+        return replace(layer, seen=node in self._seeing) if layer is not None else None
+
+    def _computed_from_the_image(self) -> set[fx.Node]:
+        """Return the nodes whose values are; numbers, such as that of the examples, are not."""
+        image = self.inputs[0].meta["val"] if self.inputs else None
+        if not isinstance(image, Tensor) or image.dim() != 4 or not image.is_floating_point():
+            return set()
+        found = {self.inputs[0]}
+        for node in self.graph.nodes:
+            if not found.isdisjoint(node.all_input_nodes) and not is_number(node):
+                found.add(node)
+        return found
 
     @property
     def capture(self) -> Capture:

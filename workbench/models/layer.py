@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from workbench.input_error import InputError
@@ -54,6 +54,8 @@ class Layer:
         Axis of the full tensor that counts examples.
     rows
         Rows of that axis per example: 1, or the number of windows where attention works in windows.
+    seen
+        Whether it is computed from the image: the tokens of a text are no patches of one, however many there are.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Layer:
     aliases: tuple[str, ...] = ()
     batch_axis: int = 0
     rows: int = 1
+    seen: bool = field(default=True, compare=False)  # cards of networks that were kept before say nothing of it
 
     @property
     def units(self) -> int:
@@ -79,6 +82,10 @@ class Layer:
         axis = self.unit_axis % len(self.shape) if self.shape else 0
         rest = tuple(size for i, size in enumerate(self.shape) if i != axis)
         return (self.rows, *rest) if self.rows > 1 else rest
+
+    def grid(self, tokens: int, size: tuple[int, int] = (1, 1)) -> tuple[int, int, int] | None:
+        """Return where the patches of the image are among so many tokens of this layer, as `patch_grid`; None where it does not see it."""
+        return patch_grid(tokens, size) if self.seen else None
 
     def arrange(self, activation: Tensor) -> Tensor:
         """View an activation of this layer as ``batch unit *position``, whatever order its axes have.
@@ -104,7 +111,7 @@ def on_grid(layer: Layer, activation: Tensor, size: tuple[int, int]) -> Tensor:
     arranged = layer.arrange(activation).float()
     if arranged.dim() == 4 and layer.rows == 1:
         return arranged
-    grid = patch_grid(arranged.shape[2], size) if arranged.dim() == 3 and layer.rows == 1 else None
+    grid = layer.grid(arranged.shape[2], size) if arranged.dim() == 3 and layer.rows == 1 else None
     if grid is not None:
         prefix, rows, columns = grid
         maps: Tensor = arranged[:, :, prefix:].unflatten(2, (rows, columns))

@@ -7,7 +7,7 @@ any patch are rows of the same batch, so that "nothing patched" and "everything 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -20,7 +20,8 @@ from torch import Tensor, fx
 from workbench.input_error import InputError
 from workbench.models.affine import unit_count
 from workbench.models.capture import batch_of, kind
-from workbench.models.layer import Layer, patch_grid
+from workbench.models.layer import Layer
+from workbench.models.one_call import one_call
 from workbench.models.traced_model import same_bits_in_every_row
 
 if TYPE_CHECKING:
@@ -99,8 +100,7 @@ def patches_of(model: TracedModel, layer: str, kind_of: Kind) -> list[Patch]:
         return [Patch(branch, name, units) for branch, units in branches(model.graph, name)]
     if kind_of == "head":
         return [Patch(f"{name} head {head}", name, units) for head, units in enumerate(heads(model.graph, name))]
-    seen = model.graph.node(name) in model.graph.downstream([model.graph.name(model.graph.inputs[0])]) and model.sees
-    places = cells(found, model.preprocessing.size, seen)
+    places = cells(found, model.preprocessing.size)
     return [Patch(f"{name} at {place}", name, None, np.array([cell])) for cell, place in enumerate(places)]
 
 
@@ -115,18 +115,16 @@ def grid_of(layer: Layer, size: tuple[int, int]) -> tuple[int, int, int] | None:
     shape = layer.positions
     if layer.rows != 1 or len(shape) not in (1, 2):
         return None
-    return patch_grid(shape[0], size) if len(shape) == 1 else (0, shape[0], shape[1])
+    return layer.grid(shape[0], size) if len(shape) == 1 else (0, shape[0], shape[1])
 
 
-def cells(layer: Layer, size: tuple[int, int], seen: bool = True) -> list[str]:
+def cells(layer: Layer, size: tuple[int, int]) -> list[str]:
     """Return what the positions of a layer are called: row and column, or a token's number.
 
     Parameters
     ----------
     size
         Height and width of the image, for a transformer's patches.
-    seen
-        Whether it reads the image: the tokens of a text are no patches of one.
 
     Raises
     ------
@@ -136,7 +134,7 @@ def cells(layer: Layer, size: tuple[int, int], seen: bool = True) -> list[str]:
     shape = layer.positions
     if int(np.prod(shape)) < 2:
         raise InputError(f"{layer.name} has one position only; patch its units")
-    if len(shape) == 1 and not seen:
+    if len(shape) == 1 and not layer.seen:
         return [f"token {token}" for token in range(shape[0])]
     grid = grid_of(layer, size)
     if grid is not None:
@@ -207,6 +205,8 @@ class Patcher:
         The layer that is read; the output by default.
     hold
         Layers on the way that keep what they are in the run that is patched: only what goes past them counts.
+    recorded
+        Whether what is computed is recorded as one call at its first run (`one_call`): for answers that are given while somebody draws.
 
     Raises
     ------
@@ -214,8 +214,11 @@ class Patcher:
         When the layer does not feed the target, what is held does not lie between the two, or no path goes past it.
     """
 
-    def __init__(self, model: TracedModel, layer: str, target: str | None = None, hold: Sequence[str] = ()) -> None:
-        self.model, self.layer = model, model.layer(layer)
+    def __init__(
+        self, model: TracedModel, layer: str, target: str | None = None, hold: Sequence[str] = (), recorded: bool = False
+    ) -> None:
+        self.model, self.layer, self.recorded = model, model.layer(layer), recorded
+        self._recordings: dict[tuple[torch.Size, ...], Callable[..., tuple[Tensor, ...]]] = {}
         graph = model.graph
         self.target = graph.name(graph.node(target or graph.output))
         if graph.node(self.target) not in graph.downstream([self.layer.name]):
@@ -296,10 +299,18 @@ class Patcher:
                 flat[id(value)] = self._flat(value)
             self._write(patch, parts[row], flat[id(value)])
         with torch.no_grad(), same_bits_in_every_row(self.piece):
-            (output,) = self.piece(*read)
+            (output,) = self._compute(read)
         axis, per_example = self._out
         result: Tensor = output.unflatten(axis, (rows, -1)).movedim(axis, 0)[:number]
         return result if per_example == 1 else result.reshape(number, pairs, -1)
+
+    def _compute(self, read: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        if not self.recorded:
+            return self.piece(*read)
+        shapes = tuple(value.shape for value in read)
+        if shapes not in self._recordings:
+            self._recordings[shapes] = one_call(self.piece, tuple(read))
+        return self._recordings[shapes](*read)
 
     def chunks(self, number: int, pairs: int, rows: int = ROWS) -> list[slice]:
         """Return which patches are tried together in a batch of so many examples."""

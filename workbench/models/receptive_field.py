@@ -11,7 +11,7 @@ from torch import Tensor
 
 from workbench.input_error import InputError
 from workbench.models.expanded import centre
-from workbench.models.layer import Layer, patch_grid
+from workbench.models.layer import Layer
 from workbench.models.traced_model import TracedModel
 
 
@@ -95,7 +95,7 @@ def _at(arranged: Tensor, position: Sequence[int]) -> Tensor:
 
 def _first(layer: Layer) -> tuple[int, ...]:
     """Return the first position of the image: of a sequence the first patch behind its class token."""
-    grid = patch_grid(layer.positions[0]) if len(layer.positions) == 1 else None
+    grid = layer.grid(layer.positions[0]) if len(layer.positions) == 1 else None
     return (grid[0],) if grid is not None else (0,) * len(layer.positions)
 
 
