@@ -2,14 +2,16 @@
 
 Left alone, the collector runs in whichever thread happens to allocate: in the worker it would destroy windows from the wrong side, which
 Qt does not survive. So it is switched off, and a timer of the main thread collects when the collector's own thresholds say so; not
-while the worker imports or exports, when a pass would go over half a million objects that stay.
+while the worker imports or exports, when a pass would go over half a million objects that stay. The oldest generation waits while a
+button of the mouse is held, too: a pass over it takes as long as several movements of a brush.
 """
 
 from __future__ import annotations
 
 import gc
 
-from PySide6.QtCore import QObject, QTimer
+from PySide6.QtCore import QObject, Qt, QTimer
+from PySide6.QtGui import QGuiApplication
 
 from workbench.jobs.collector import at_rest
 
@@ -36,7 +38,8 @@ class GarbageCollector(QObject):
         if at_rest():
             return
         counts = gc.get_count()
-        due = [generation for generation in range(3) if counts[generation] > self._thresholds[generation]]
+        busy = QGuiApplication.mouseButtons() != Qt.MouseButton.NoButton
+        due = [generation for generation in range(2 if busy else 3) if counts[generation] > self._thresholds[generation]]
         if due:
             gc.collect(due[-1])
 

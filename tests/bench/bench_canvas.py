@@ -24,6 +24,7 @@ SCRIPT = """
 import json, math, sys, time
 from PySide6.QtCore import QEvent, QPointF, QTimer, Qt
 from PySide6.QtGui import QMouseEvent
+from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 from widgets.app import make_engine
 from widgets.garbage import GarbageCollector
@@ -70,13 +71,6 @@ live.answered.connect(shown)
 live.answered.connect(panel.results._take_answer)
 live.patched.connect(lambda found: (patched.append(time.perf_counter()) if canvas.is_drawing else patched.clear()) or settle(found))
 
-def send(kind, point, buttons):
-    place = canvas.place(point)
-    button = Qt.MouseButton.NoButton if kind == QEvent.Type.MouseMove else Qt.MouseButton.LeftButton
-    where = QPointF(canvas.mapToGlobal(place))
-    event = QMouseEvent(kind, place, where, button, buttons, Qt.KeyboardModifier.NoModifier)
-    app.sendEvent(canvas, event)
-
 def settle(found):
     if canvas.is_drawing:
         if len(patched) > 1:
@@ -98,7 +92,7 @@ def stroke():
         session.close(10)
         app.quit()
         return
-    send(QEvent.Type.MouseButtonPress, point(state["stroke"], 0), Qt.MouseButton.LeftButton)
+    QTest.mousePress(canvas, Qt.MouseButton.LeftButton, pos=canvas.place(point(state["stroke"], 0)).toPoint())  # held, for whoever asks
     ticks.start()
 
 def tick():
@@ -107,12 +101,14 @@ def tick():
     if state["move"] > MOVES:
         ticks.stop()
         moved.clear()
-        send(QEvent.Type.MouseButtonRelease, point(state["stroke"], MOVES), Qt.MouseButton.NoButton)
+        QTest.mouseRelease(canvas, Qt.MouseButton.LeftButton, pos=canvas.place(point(state["stroke"], MOVES)).toPoint())
         QTimer.singleShot(1500, stroke)
         return
     began = time.perf_counter()
     before = canvas.pixels
-    send(QEvent.Type.MouseMove, point(state["stroke"], state["move"]), Qt.MouseButton.LeftButton)
+    place = canvas.place(point(state["stroke"], state["move"]))
+    where, left, none = QPointF(canvas.mapToGlobal(place)), Qt.MouseButton.LeftButton, Qt.MouseButton.NoButton
+    app.sendEvent(canvas, QMouseEvent(QEvent.Type.MouseMove, place, where, none, left, Qt.KeyboardModifier.NoModifier))
     if canvas.pixels is not before:
         moved[number] = canvas.pixels, began
 

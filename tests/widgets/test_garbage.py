@@ -6,6 +6,9 @@ import gc
 import threading
 import weakref
 
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QWidget
+
 from widgets.garbage import GarbageCollector
 
 
@@ -38,6 +41,25 @@ def test_knots_made_in_another_thread_are_freed_in_the_main_one(qtbot):
     finally:
         collector.stop()
     assert gc.isenabled()
+
+
+def test_the_oldest_generation_waits_while_a_button_is_held(qtbot, monkeypatch):
+    collected: list[int] = []
+    held = QWidget()
+    qtbot.addWidget(held)
+    held.show()
+    collector = GarbageCollector(interval=100_000)
+    try:
+        monkeypatch.setattr(gc, "get_count", lambda: (10**6, 10**6, 10**6))
+        monkeypatch.setattr(gc, "collect", collected.append)
+        qtbot.mousePress(held, Qt.MouseButton.LeftButton)
+        collector.collect()
+        qtbot.mouseRelease(held, Qt.MouseButton.LeftButton)
+        collector.collect()
+    finally:
+        monkeypatch.undo()
+        collector.stop()
+    assert collected == [1, 2]
 
 
 def test_it_stops_collecting_when_told(qtbot):

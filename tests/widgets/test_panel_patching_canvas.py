@@ -412,6 +412,20 @@ def test_one_question_at_a_time_and_the_newest_pair_next(panel: PatchingCanvasPa
     assert runner.asked(PairOnNetwork)[-1].corrupt is panel.sides["corrupt"].canvas.pixels
 
 
+def test_while_one_draws_the_pair_that_was_answered_is_patched(panel: PatchingCanvasPanel, runner: Any, qtbot: Any):
+    """What it does is known then, and nothing has to be run for it."""
+    del runner.answers[PairOnNetwork]
+    asked = len(runner.asked(PartsOnPair))
+    stroke(panel, "corrupt", (-0.2, 0.0), (-0.1, 0.0), release=False)
+    first = panel.sides["corrupt"].canvas.pixels
+    job = max(number for number, request in runner.requests.items() if isinstance(request, PairOnNetwork))
+    drawn = runner.requests[job].corrupt
+    assert len(runner.asked(PartsOnPair)) == asked, "nothing is known of this stroke yet"
+    runner.tell(job, "done", result=on_network(runner.requests[job]))
+    qtbot.waitUntil(lambda: len(runner.asked(PartsOnPair)) > asked)
+    assert runner.asked(PartsOnPair)[asked].corrupt is drawn and drawn is not first
+
+
 def test_a_click_on_a_bar_selects_the_unit_and_on_a_block_the_layer(panel: PatchingCanvasPanel, session: Session, qtbot: Any):
     stroke(panel, "corrupt", (-0.2, 0.0), (0.2, 0.0))
     qtbot.waitUntil(lambda: panel.results.units.data()["names"][0] == "63")

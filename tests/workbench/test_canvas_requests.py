@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,6 +26,7 @@ from workbench.jobs.canvas_requests import (
     PartsOnPair,
     PictureOfSet,
     ReadPicture,
+    SeenImages,
 )
 from workbench.jobs.engine import Engine
 from workbench.jobs.store import Store
@@ -146,6 +149,49 @@ def test_the_branch_that_sees_the_difference_carries_it(engine: OneModel):
     assert both.sum() == pytest.approx(1) and both[0] == pytest.approx(2 / 2.5)
     unit = PartsOnPair("any", BLUE, BLACK, Unit(engine.only.graph.output, 1)).run(engine, Task())
     assert unit["scores"][block].tolist() == [0.0, 1.0] and "largest activation" in unit["metric"]
+
+
+def test_patching_takes_what_was_computed_for_the_activations(engine: OneModel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """While one draws the network runs once for each picture: what patching reads is kept from that run."""
+    cat = next(name for name, layer in engine.only.layers.items() if layer.kind == "cat")
+    runs = []
+    once = TracedModel.activations
+    monkeypatch.setattr(TracedModel, "activations", lambda *given: runs.append(given) or once(*given))
+    PartsOnPair("any", RED, BLUE).run(engine, Task())
+    assert len(runs) == 2, "nothing was computed before: both images are run"
+    for corrupt in (BLACK, plain(200, 0, 10), plain(150, 0, 20)):
+        PairOnNetwork("any", cat, RED, corrupt).run(engine, Task())
+    found = PartsOnPair("any", RED, plain(200, 0, 10)).run(engine, Task())
+    assert len(runs) == 2, "one that was drawn meanwhile does not matter"
+    fresh = PartsOnPair("any", RED, plain(200, 0, 10)).run(OneModel(Store(tmp_path), engine.only), Task())
+    assert found["difference"] == fresh["difference"] and found["metric"] == fresh["metric"]
+    assert all(np.array_equal(found["scores"][block], scores) for block, scores in fresh["scores"].items())
+    known = SeenImages.by(engine, engine.only)
+    assert len(known.values) <= 4
+    PartsOnPair("any", RED, BLACK, Unit("mixed", 0)).run(engine, Task())
+    assert "mixed" in known.reads and all(set(each) == set(known.reads) for each in known.values.values())
+
+
+def test_a_block_that_took_long_is_left_out_for_a_while(engine: OneModel, monkeypatch: pytest.MonkeyPatch):
+    took = iter([0.5, *[0.001] * 100])
+    now = [0.0]
+    once = PartsOnPair._scores
+
+    def slow(self: PartsOnPair, *given: Any) -> Any:
+        now[0] += next(took)
+        return once(self, *given)
+
+    monkeypatch.setattr(PartsOnPair, "_scores", slow)
+    monkeypatch.setattr("workbench.jobs.canvas_requests.time", SimpleNamespace(perf_counter=lambda: now[0]))
+    PartsOnPair("any", RED, BLUE).run(engine, Task())
+    assert PartsOnPair("any", RED, BLUE, None, 0.02).run(engine, Task())["scores"], "the first run, in which it is recorded, does not count"
+    took = iter([0.05, *[0.001] * 100])
+    PartsOnPair("any", RED, BLACK).run(engine, Task())
+    tried = []
+    for _ in range(12):
+        tried.append(bool(PartsOnPair("any", RED, BLUE, None, 0.02).run(engine, Task())["scores"]))
+        PartsOnPair("any", RED, BLUE).run(engine, Task())
+    assert tried[:5] == [False] * 5 and tried[-1], "it is tried again"
 
 
 def test_pairs_that_read_the_same_are_said_to_be_alike(engine: OneModel):

@@ -49,6 +49,7 @@ class LiveAnswers(QObject):
         self._unit: Unit | None = None
         self._patches = True
         self._pair: Pair | None = None
+        self._answered: Pair | None = None  # the last one since something is drawn: what it does is known, and can be patched at once
         self._drawing = False
         self._asked: PairOnNetwork | None = None
         self._asked_job = 0
@@ -67,6 +68,8 @@ class LiveAnswers(QObject):
         if drawing and not self._drawing and self._patching is not None and self._patching.affordable > AFFORDABLE:
             self._session.relay.cancel(self._patching_job)  # it would keep activations waiting
             self._patched = None
+        if drawing and not self._drawing:
+            self._answered = None
         self._drawing = drawing
         if drawing:
             self._rest.start()
@@ -79,7 +82,7 @@ class LiveAnswers(QObject):
         self._rest.stop()
         self._breath.stop()
         asked = self._asked is not None, self._patching is not None
-        self._pair = self._told = self._patched = None
+        self._pair = self._answered = self._told = self._patched = None
         self._asked = self._patching = None
         self._drawing = False
         for under_way, job in zip(asked, (self._asked_job, self._patching_job), strict=True):
@@ -123,11 +126,12 @@ class LiveAnswers(QObject):
             self._told = model.ref, layer, self._pair
             self._asked = PairOnNetwork(model.ref, layer, *self._pair)
             self._asked_job = self._session.relay.submit(self._asked, self._take)
-        waits = self._patching is not None or (self._drawing and self._breath.isActive()) or np.array_equal(*self._pair)
-        if self._patches and not waits and not _same(self._patched, (model.ref, self._unit, self._pair, self._drawing)):
-            self._patched = model.ref, self._unit, self._pair, self._drawing
+        pair = self._answered if self._drawing else self._pair
+        waits = self._patching is not None or (self._drawing and self._breath.isActive()) or pair is None or np.array_equal(*pair)
+        if pair is not None and self._patches and not waits and not _same(self._patched, (model.ref, self._unit, pair, self._drawing)):
+            self._patched = model.ref, self._unit, pair, self._drawing
             affordable = AFFORDABLE if self._drawing else float("inf")
-            self._patching = PartsOnPair(model.ref, *self._pair, self._unit, affordable)
+            self._patching = PartsOnPair(model.ref, *pair, self._unit, affordable)
             self._patching_job = self._session.relay.submit(self._patching, self._take_patched)
 
     def _take(self, event: JobEvent) -> None:
@@ -138,6 +142,7 @@ class LiveAnswers(QObject):
         if model is None or (asked.model, asked.layer) != (model.ref, self._session.layer):
             pass  # another layer was selected meanwhile, and is asked about now
         elif event.state == "done":
+            self._answered = asked.clean, asked.corrupt
             self.answered.emit(event.result)
         elif event.state == "failed":
             self.failed.emit("activations", event.error)

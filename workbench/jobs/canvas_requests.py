@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -38,12 +39,66 @@ if TYPE_CHECKING:
 Pixels = npt.NDArray[np.uint8]
 SMALL = 128 * 128
 """Pixels up to which an image is computed in one thread."""
+FADING = 0.9
+"""Of the time that patching a block took, what still counts the next time."""
+SEEN = 4
+"""Images whose activations are kept: while one draws on one of two, patching is a run or two behind."""
 BLOCKS = 12
 """Blocks whose parts are patched while one draws."""
 LIKELIEST = 6
 """Classes that are told."""
 LONGEST = 1024
 """Pixels on the longer side that a picture for the canvas is reduced to."""
+
+
+_Told = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
+"""Units and classes of one image."""
+
+
+@dataclass(eq=False)
+class SeenImages:
+    """What was computed on the images asked about last: one run of the network serves everything that is told of an image.
+
+    Attributes
+    ----------
+    layer
+        The layer whose units were asked about last.
+    reads
+        Layers whose activations patching wants, in order: they are kept whenever the network is run.
+    values
+        Those of an image, by its `digest`; of the last `SEEN` images.
+    told
+        What was told of both images asked about last, by layer and `digest`.
+    """
+
+    layer: str = ""
+    reads: tuple[str, ...] = ()
+    values: OrderedDict[bytes, Mapping[str, Tensor]] = field(default_factory=OrderedDict)
+    told: dict[tuple[str, bytes], _Told] = field(default_factory=dict)
+
+    @classmethod
+    def by(cls, engine: Engine, model: TracedModel) -> SeenImages:
+        """Return what was computed with a network."""
+        return engine.kept(("canvas images", model.ref, model.weight_hash), cls, alone=True)
+
+    def ask_for(self, reads: tuple[str, ...]) -> None:
+        """Say what patching wants from now on: what was told without it is computed anew."""
+        self.reads = reads
+        self.values.clear()
+        self.told.clear()
+
+    def keep(self, key: bytes, values: Mapping[str, Tensor]) -> None:
+        """Keep the activations of an image, where any are wanted."""
+        if self.reads:
+            self.values[key] = values
+            while len(self.values) > SEEN:
+                self.values.popitem(last=False)
+
+    def use(self, key: bytes) -> Mapping[str, Tensor]:
+        """Return the activations of an image, and keep them longer than those of others; none where it was not seen."""
+        if key in self.values:
+            self.values.move_to_end(key)
+        return self.values.get(key, {})
 
 
 @dataclass(frozen=True)
@@ -89,26 +144,29 @@ class PairOnNetwork(Request):
         model = engine.model(self.model, task=task)
         layer, output = model.layer(self.layer), model.graph.output
         classes = has_classes(model)
-        targets = list(dict.fromkeys((layer.name, output) if classes else (layer.name,)))
+        seen = SeenImages.by(engine, model)
+        seen.layer = layer.name
+        targets = tuple(dict.fromkeys((layer.name, *([output] if classes else []), *seen.reads)))
 
-        def read(image: Pixels) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        def read(image: Pixels, key: bytes) -> _Told:
             with torch.inference_mode(), few_threads(image):
                 inputs = model.inputs(model.preprocess(np.array(image)[None]))
-                place = ("canvas run", model.ref, model.weight_hash, layer.name, tuple(value.shape for value in inputs))
+                place = ("canvas run", model.ref, model.weight_hash, targets, tuple(value.shape for value in inputs))
                 run = engine.kept(place, lambda: one_call(model.forward_to(targets), inputs), alone=True)
                 values = dict(zip(targets, run(*inputs), strict=True))
+                seen.keep(key, {name: values[name] for name in seen.reads})
                 arranged = layer.arrange(values[layer.name])
                 units = arranged.reshape(*arranged.shape[:2], -1).amax(2)[0].float().cpu().numpy()
                 shares = values[output][0].float().softmax(0).cpu().numpy() if classes else np.zeros(0, np.float32)
             return units, shares
 
-        known: dict[bytes, tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]
-        known = engine.kept(("canvas images", model.ref, model.weight_hash, layer.name), dict, alone=True)
         keys = [digest(image) for image in (self.clean, self.corrupt)]
-        read_now = {key: known.get(key) or read(image) for key, image in zip(keys, (self.clean, self.corrupt), strict=True)}
-        known.clear()
-        known.update(read_now)
-        (units, shares), (corrupt_units, corrupt_shares) = (read_now[key] for key in keys)
+        told: dict[bytes, _Told] = {}
+        for key, image in zip(keys, (self.clean, self.corrupt), strict=True):
+            told[key] = seen.told.get((layer.name, key)) or told.get(key) or read(image, key)
+            seen.use(key)
+        seen.told = {(layer.name, key): each for key, each in told.items()}
+        (units, shares), (corrupt_units, corrupt_shares) = (told[key] for key in keys)
         likeliest = np.argsort(-np.maximum(shares, corrupt_shares), kind="stable")[:LIKELIEST]
         return {
             "classes": tuple(model.labels[place] for place in likeliest.tolist()),
@@ -119,9 +177,8 @@ class PairOnNetwork(Request):
         }
 
 
-_Patching = tuple["list[Block]", int, "list[list[Patcher]]", dict[str, float], "dict[bytes, dict[str, Tensor]]"]
-"""Blocks, how many there are, what patches the parts of each, what each last took in seconds,
-and what was read of the images asked about last."""
+_Patching = tuple["list[Block]", int, "list[list[Patcher]]", dict[str, float]]
+"""Blocks, how many there are, what patches the parts of each, and what each takes in seconds."""
 
 
 @dataclass(frozen=True)
@@ -171,20 +228,27 @@ class PartsOnPair(Request):
 
         model = engine.model(self.model, task=task)
         place = ("canvas parts", model.ref, model.weight_hash, self.unit.layer if self.unit is not None else "")
-        blocks, total, patchers, costs, known = engine.kept(place, lambda: self._patchers(model), alone=True)
+        blocks, total, patchers, costs = engine.kept(place, lambda: self._patchers(model), alone=True)
         began = time.perf_counter()
         target = patchers[0][0].target
-        reads = list(dict.fromkeys([name for each in patchers for patcher in each for name in patcher.reads] + [target]))
+        seen = SeenImages.by(engine, model)
+        reads = tuple(dict.fromkeys([name for each in patchers for patcher in each for name in patcher.reads] + [target]))
+        if seen.reads != reads and self.affordable == math.inf:  # at rest: recording the run once more takes as long as many strokes
+            seen.ask_for(reads)
+            if seen.layer:
+                PairOnNetwork(self.model, seen.layer, self.clean, self.corrupt).run(engine, task)
 
-        def read(image: Pixels) -> dict[str, Tensor]:
+        def read(image: Pixels) -> Mapping[str, Tensor]:
+            key = digest(image)
+            if seen.reads == reads and key in seen.values:
+                return seen.use(key)
             with torch.no_grad(), few_threads(image):
-                return model.activations(model.inputs(model.preprocess(np.array(image)[None])), reads)
+                values = model.activations(model.inputs(model.preprocess(np.array(image)[None])), reads)
+            if seen.reads == reads:
+                seen.keep(key, values)
+            return values
 
-        keys = [digest(image) for image in (self.clean, self.corrupt)]
-        read_now = {key: known.get(key) or read(image) for key, image in zip(keys, (self.clean, self.corrupt), strict=True)}
-        known.clear()
-        known.update(read_now)
-        runs = read_now[keys[0]], read_now[keys[1]]
+        runs = read(self.clean), read(self.corrupt)
         value = torch.cat([run[target] for run in runs])
         metric, words = self._metric(model, value)
         whole = metric(value[:, None])[:, 0]
@@ -204,10 +268,14 @@ class PartsOnPair(Request):
                 task.step(number, len(blocks))
                 if costs.get(block.layer, 0.0) > self.affordable:
                     continue
-                started = time.perf_counter()
                 with few_threads(self.clean):
+                    if block.layer not in costs:  # is recorded in its first run, which says nothing of those that follow
+                        self._scores(block, each, runs, metric)
+                        task.step(number, len(blocks))
+                    started = time.perf_counter()
                     scores[block.layer] = self._scores(block, each, runs, metric)
-                costs[block.layer] = time.perf_counter() - started
+                # At rest it takes half of what it takes beside a window that paints: the most of the last times is what may be waited for.
+                costs[block.layer] = max(time.perf_counter() - started, FADING * costs.get(block.layer, 0.0))
                 task.step(number + 1, len(blocks), {block.layer: scores[block.layer]})
         return told | {"scores": scores, "seconds": time.perf_counter() - began}
 
@@ -227,7 +295,7 @@ class PartsOnPair(Request):
             raise InputError(f"no block of this network feeds {target}; read off a unit of a later layer")
         blocks = spread_blocks(feeding, BLOCKS)
         layers = [list(dict.fromkeys(part.layer for part in block.parts)) for block in blocks]
-        return blocks, len(feeding), [[Patcher(model, layer, target) for layer in each] for each in layers], {}, {}
+        return blocks, len(feeding), [[Patcher(model, layer, target, recorded=True) for layer in each] for each in layers], {}
 
     def _scores(
         self,
