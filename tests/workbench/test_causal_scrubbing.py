@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,8 +15,10 @@ from torch import nn
 import workbench
 import workbench.claims as claims_module
 from workbench.analyses.causal_scrubbing import SCORED, CausalScrubbing
+from workbench.hypothesis import Hypothesis, HypothesisError
 from workbench.images.image_set import load_images
 from workbench.input_error import InputError
+from workbench.jobs.scrubbing_requests import InspectHypothesis
 from workbench.models.expanded import centre
 from workbench.models.traced_model import TracedModel
 from workbench.reports.causal_scrubbing import _told
@@ -190,7 +194,37 @@ def test_a_loss_that_hides_moved_outputs_says_so() -> None:
     found = asked.run(model, images).summary
     assert found["recovered"] == pytest.approx(model.circuit.facts["recovered_loss"], abs=0.08)
     assert found["recovered_distance"] < found["recovered"] - 0.1 and "the mean hides it" in found["hides"]
-    kept = asked.model_copy(update={"loss": "distance"}).run(model, images).summary
+    kept_result = asked.model_copy(update={"loss": "distance"}).run(model, images)
+    kept = kept_result.summary
     assert kept["recovered"] == kept["recovered_distance"] == found["recovered_distance"] and kept["hides"] == ""
-    with pytest.raises(InputError, match="needs all classes as the root"):
-        asked.model_copy(update={"hypothesis": hypothesis(RED, root="head:0")}).run(model, images)
+    assert "squared distance" in CausalScrubbing.draw(kept_result)["recovered"].get_suptitle()
+
+
+def test_a_loss_that_cannot_be_measured_is_refused_at_the_root_before_an_image_is_read() -> None:
+    model = workbench.load("bundled:planted/cancellation_net")
+    assert model.circuit is not None
+    images = load_images(model.circuit.images)
+    output = f"{model.graph.output}:0,1"
+    asked = CausalScrubbing(hypothesis=hypothesis(RED, root=output), loss="cross_entropy", examples=16)
+    for classes, root, why in (
+        (None, output, "root, loss: .* has no labels that are classes of .*; choose the squared distance"),
+        ([*model.labels, *model.labels, *model.labels, model.labels[0], "green"], output, "the class of 1 of 8 images of .* is no class"),
+        ([model.labels[0]] * 8, f"{model.graph.output}:0", "root, loss: the cross-entropy needs all 2 classes as the root"),
+        ([model.labels[0]] * 8, "saturate:0", "root, loss: the cross-entropy needs all 2 classes as the root"),
+    ):
+        if classes is not None:
+            images.columns["class"] = classes
+        task, tree = Told(), hypothesis(root=root) if root == "saturate:0" else hypothesis(RED, root=root)
+        with pytest.raises(HypothesisError, match=why):
+            asked.model_copy(update={"hypothesis": tree}).compute(model, images, task)
+        assert task.notes == []
+        engine = SimpleNamespace(model=lambda _ref, task: model, images=lambda _ref, _task: images)
+        found = InspectHypothesis("m", "i", Hypothesis.from_json(tree).root, loss="cross_entropy").run(engine, task)
+        assert found[0].field == "loss" and re.search(why, f"root, loss: {found[0].reason}") and not any(card.reason for card in found[1:])
+        assert InspectHypothesis("m", "i", Hypothesis.from_json(tree).root).run(engine, task)[0].reason == ""
+
+
+def test_rivals_that_a_whole_document_names_are_tried(planted) -> None:
+    whole = Hypothesis(Hypothesis.from_json(hypothesis(LYING, RED)).root, "mine", rivals=("red=all", "*=itself"))
+    found = CausalScrubbing(hypothesis=whole.to_json(), rivals=("*=itself", "*=all"), examples=16).run(*planted)
+    assert [row["name"] for row in found.summary["rows"] if row["kind"] == "rival"] == ["red=all", "*=itself", "*=all"]
