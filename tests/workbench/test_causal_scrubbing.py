@@ -14,7 +14,7 @@ from torch import nn
 
 import workbench
 import workbench.claims as claims_module
-from workbench.analyses.causal_scrubbing import SCORED, CausalScrubbing
+from workbench.analyses.causal_scrubbing import LETTERS, SCORED, CausalScrubbing
 from workbench.hypothesis import Hypothesis, HypothesisError
 from workbench.images.image_set import load_images
 from workbench.input_error import InputError
@@ -156,6 +156,18 @@ def test_claims_that_are_equal_are_scrubbed_on_the_same_examples(planted) -> Non
     for rival, twin in zip(rivals, ("hypothesis", "whole", "nothing"), strict=True):
         assert {name: rows[rival][name] for name in SCORED} == {name: rows[twin][name] for name in SCORED}
     assert rows["hypothesis"]["recovered"] != rows["nothing"]["recovered"]
+
+
+def test_long_names_and_intervals_have_room_in_the_figure(planted) -> None:
+    rivals = tuple(f"*== floor(orientation / 90) + 100 * round(width * 1000) + 1000000 * round(ink_hue / {by})" for by in (100, 200))
+    result = CausalScrubbing(hypothesis=hypothesis(LYING), rivals=rivals, examples=16).run(*planted)
+    for row in result.summary["rows"]:
+        row |= {"recovered": 0.5, "recovered_low": 0.2, "recovered_high": 0.8}
+    result.summary["rows"][0]["recovered_low"] = -0.8
+    bars, points = CausalScrubbing.draw(result)["recovered"].axes
+    labels = [label.get_text() for label in bars.get_yticklabels()]
+    assert max(map(len, labels)) <= LETTERS and len(set(labels)) == len(labels) and "rival *== floor(orientat … " in " ".join(labels)
+    assert bars.get_xlim()[0] == pytest.approx(-0.85) and points.get_ylabel() == "scrubbed"
 
 
 def test_rows_are_told_apart_by_kind(planted) -> None:

@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 BOOTSTRAP = 1
 HIDES = 0.1
 """Of what is recovered: a loss that keeps so much more than the distance of single outputs hides that these move."""
+LETTERS = 48
+"""Of the name of a row in a figure."""
 RANDOM = 5
 """Trees of random units that are tried."""
 SCORED = ("recovered", "recovered_low", "recovered_high", "detectable", "recovered_distance", "median_distance")
@@ -286,6 +288,11 @@ def _one(value: Tensor) -> npt.NDArray[np.float32]:
     return found
 
 
+def _shortened(text: str) -> str:
+    """Leave out the middle of a name that would take the room of the figure: expressions differ at their ends."""
+    return text if len(text) <= LETTERS else f"{text[: LETTERS // 2]} … {text[3 - LETTERS // 2 :]}"
+
+
 def _figure(result: Result) -> Figure:
     from matplotlib.figure import Figure
 
@@ -299,12 +306,14 @@ def _figure(result: Result) -> Figure:
             bars.plot([row["recovered_low"], row["recovered_high"]], [place, place], color=colours[row["kind"]], linewidth=1.4)
         bars.plot(row["recovered"], place, "o", color=colours[row["kind"]], markersize=4)
     named = {"ladder": "up to {}", "rival": "rival {}", "hypothesis": "{}"} | dict.fromkeys(NULLS, "null: {}")
-    bars.set_yticks(range(len(rows)), [named[row["kind"]].format(row["name"]) for row in rows], fontsize=7, parse_math=False)
+    said = [_shortened(named[row["kind"]].format(row["name"])) for row in rows]
+    bars.set_yticks(range(len(rows)), said, fontsize=7, parse_math=False)
     bars.set_ylim(len(rows) - 0.4, -0.6)
     bars.axvline(0, color=LIGHT, linewidth=0.8, linestyle=":")
     bars.axvline(1, color=LIGHT, linewidth=0.8, linestyle=":")
-    bars.set_xlim(left=max(-1.0, min([0.0, *(row["recovered"] for row in rows)]) - 0.05))
-    bars.set_xlabel("recovered (0: as if everything were resampled, 1: as in the network); 95 % over concepts", fontsize=7)
+    lowest = [row[name] for row in rows for name in ("recovered", "recovered_low") if row[name] is not None]
+    bars.set_xlim(left=max(-1.0, min([0.0, *lowest]) - 0.05))
+    bars.set_xlabel("recovered; 95 % over concepts\n(0: as if everything were resampled, 1: as in the network)", fontsize=7)
     if not rows:
         bars.text(0.5, 0.5, f"Nothing can be said: {summary['root']}\nis the same on all images.", ha="center", va="center",
                   fontsize=8, transform=bars.transAxes, parse_math=False)  # fmt: skip
@@ -317,6 +326,7 @@ def _figure(result: Result) -> Figure:
     points.legend(fontsize=6, frameon=False)
     for axis in (bars, points):
         axis.tick_params(axis="x", labelsize=6)
+    points.tick_params(axis="y", labelsize=6)
     of = f"{LOSSES[summary['loss']][0]}, {summary['images']} images, {summary['examples']} examples"
     figure.suptitle(f"Causal scrubbing of {summary['root']}: {of}", fontsize=9, parse_math=False)
     return figure
