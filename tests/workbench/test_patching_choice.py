@@ -80,6 +80,13 @@ def test_where_no_other_pairs_are_it_says_so(model: TracedModel, shown: ArraySet
         ActivationPatching(layers=(RELU,), part="unit", most=4, **files).run(model, shown)
 
 
+def test_small_effects_are_not_squeezed_into_the_edge_of_their_figure(model: TracedModel, shown: ArraySet) -> None:
+    result = ActivationPatching(layers=(RELU,), part="unit", pairs=16).run(model, shown)
+    for row in result.summary["patches"]:
+        row |= {name: value / 20 for name, value in row.items() if isinstance(value, float)}
+    assert ActivationPatching.draw(result)["effects"].axes[0].get_xlim()[1] < 0.1
+
+
 def test_half_are_the_best_and_half_stand_for_the_rest() -> None:
     parts = [Patch(f"a:{unit}", "a", np.array([unit])) for unit in range(20)]
     whole = np.array([1.0, -1.0, 1.0])

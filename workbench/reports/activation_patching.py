@@ -164,6 +164,8 @@ def _network(ref: str, results: Mapping[str, Result]) -> list[Section]:
     sections = []
     for part, result in results.items():
         drawings = ActivationPatching.draw(result)
+        if part == "layer":  # all of the difference comes with each of them: the other figures would show one point
+            drawings = {"effects": drawings["effects"]}
         title = {"layer": "Layers", "branch": "Branches", "unit": "Channels"}[part]
         shown: list[Any] = [
             Drawing(f"{title} of {ref}: {name}", as_svg(figure, f"{short(ref)}-{part}-{name}")) for name, figure in drawings.items()
