@@ -7,6 +7,7 @@ from collections.abc import Callable
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QMenu, QSpinBox, QToolButton, QVBoxLayout, QWidget
 
+from widgets.choice_box import choice_box
 from widgets.elided_combo_box import ElidedComboBox
 from widgets.popup import opens
 from widgets.theme import set_icon
@@ -33,12 +34,8 @@ class CircuitTools(QWidget):
         opens(self.circuit, self.whole)
         self.undo = self._button("", "Take back the last edit (Ctrl+Z)", "undo", "Undo")
         self.redo = self._button("", "Do again what was taken back (Ctrl+Shift+Z)", "redo", "Redo")
-        self.measure = ElidedComboBox(8, self)
-        for name, (title, against) in MEASURES.items():
-            self.measure.addItem(title, name)
-            self.measure.setItemData(self.measure.count() - 1, f"Width in per cent {against}", Qt.ItemDataRole.ToolTipRole)
-        self.measure.setToolTip("What the width and the colour of edges show")
-        self.measure.setAccessibleName("What edges show")
+        measures = {name: (title, f"Width in per cent {against}") for name, (title, against) in MEASURES.items()}
+        self.measure = choice_box(ElidedComboBox(8, self), measures, "What the width and the colour of edges show")
         self.least = QSpinBox(self)
         self.least.setRange(0, 100)
         self.least.setPrefix("≥ ")

@@ -1,4 +1,7 @@
-"""Changes of hypotheses that can be taken back. The investigation keeps them by their names, each of which is there once."""
+"""Changes of hypotheses that can be taken back, and hypotheses as files.
+
+The investigation keeps them by their names, each of which is there once.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,18 @@ import json
 import re
 from collections.abc import Callable, Hashable
 from dataclasses import replace
+from pathlib import Path
 
+from PySide6.QtWidgets import QWidget
+
+from widgets.file_dialogs import ask_for_file, ask_where_to_write
 from widgets.project_edit import ProjectEdit
 from widgets.session import Session
 from workbench.hypothesis import Hypothesis
 from workbench.input_error import InputError
 from workbench.project import Project
+
+FILES = "Hypotheses (*.json);;All files (*)"
 
 
 def named(project: Project, name: str) -> Hypothesis | None:
@@ -84,3 +93,51 @@ def delete_hypothesis(session: Session, gone: Hypothesis) -> None:
         project.hypotheses = [*project.hypotheses[:place], gone, *project.hypotheses[place:]]
 
     session.undo_stack.push(ProjectEdit(session, f"delete the hypothesis {gone.name}", do, undo))
+
+
+# ---------------------------------------------------------------------------------------------------- files
+
+
+def ask_and_import(session: Session, parent: QWidget, taken: Callable[[Hypothesis], object]) -> None:
+    """Ask for a file and take the hypothesis in it into the investigation; `taken` is given it as it is there."""
+
+    def read(name: str) -> None:
+        if (found := import_hypothesis(session, Path(name))) is not None:
+            taken(found)
+
+    ask_for_file(parent, "Import hypothesis", FILES, read)
+
+
+def ask_and_export(session: Session, parent: QWidget, hypothesis: Hypothesis) -> None:
+    """Ask for a file and write a hypothesis into it."""
+    name = re.sub(r"[^\w.-]+", "-", hypothesis.name).strip("-.") or "hypothesis"
+    ask_where_to_write(parent, "Export hypothesis", f"{name}.json", FILES, lambda path: export_hypothesis(session, Path(path), hypothesis))
+
+
+def import_hypothesis(session: Session, path: Path) -> Hypothesis | None:
+    """Take a hypothesis from a file into the investigation, as one edit; None where it cannot be read, and which node is wrong is said."""
+    try:
+        found = Hypothesis.from_json(path.read_text(encoding="utf-8-sig"))
+    except UnicodeDecodeError:
+        session.report(f"{path.name} could not be imported: it is no text in UTF-8")
+        return None
+    except OSError as error:
+        session.report(f"{path.name} could not be imported: {error.strerror}")
+        return None
+    except InputError as error:
+        session.report(f"{path.name} could not be imported: {error}")
+        return None
+    new = add_hypothesis(session, replace(found, name=found.name.strip() or path.stem), f"import {path.name}")
+    if new.model and not session.is_open(new.model):
+        session.inform(f"{new.name} is about {new.model}, which is not open: it is shown when that network is")
+    return new
+
+
+def export_hypothesis(session: Session, path: Path, hypothesis: Hypothesis) -> None:
+    """Write a hypothesis as the JSON that a project keeps and the command line takes."""
+    try:
+        path.write_text(hypothesis.to_json(), encoding="utf-8")
+    except OSError as error:
+        session.report(f"{path} could not be written: {error.strerror}")
+        return
+    session.inform(f"Written: {path}")

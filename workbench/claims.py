@@ -12,8 +12,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from workbench.circuit import layer_of, units_of
+from workbench.classes import classes_of, has_classes
 from workbench.feature_labels import labels_of
-from workbench.hypothesis import HypothesisError, Node, NodeCard
+from workbench.hypothesis import LOSSES, HypothesisError, Node, NodeCard
 from workbench.input_error import InputError
 from workbench.scrubbing import Claim, faults, occupancy, places
 from workbench.scrubbing.reading import Place, read
@@ -133,10 +135,42 @@ def claims(
     return claim(root)
 
 
-def inspected(model: TracedModel, root: Node, data: Data | None) -> Iterator[NodeCard]:
-    """Give a card of each node, from the root down; without images only the units are looked at."""
+def classes_seen(model: TracedModel, root: Node, images: ImageSet, seen: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return the class of each image drawn, by which the root's cross-entropy is measured: int64 ``datum``, places among the labels.
+
+    Raises
+    ------
+    HypothesisError
+        At the root: when it is not all classes of the network, or the image set does not say the class of every image.
+    """
+    other = f"choose the {LOSSES['distance'][0]}"
+    output = model.graph.output
+    whole = [unit.index for unit in units_of(root.units)] == list(range(len(model.labels)))
+    if not has_classes(model) or not whole or model.layer(layer_of(root.units)).name != output:
+        about = f"all {len(model.labels)} classes as the root, {output}:0,1,… in order" if has_classes(model) else "a network with classes"
+        raise HypothesisError(root.name, "loss", f"the cross-entropy needs {about}; {other} for {root.units}")
+    column, classes = classes_of(model, images)
+    if not column:
+        raise HypothesisError(root.name, "loss", f"{images.name} has no labels that are classes of {model.name}; {other}")
+    if without := int((classes[seen] < 0).sum()):
+        raise HypothesisError(
+            root.name, "loss", f"the {column} of {without:,} of {len(seen):,} images of {images.name} is no class of {model.name}; {other}"
+        )
+    return classes[seen]
+
+
+def inspected(model: TracedModel, root: Node, data: Data | None, loss: HypothesisError | None = None) -> Iterator[NodeCard]:
+    """Give a card of each node, from the root down; without images only the units are looked at.
+
+    Parameters
+    ----------
+    loss
+        Why the loss cannot be measured; said where nothing else is wrong at its node.
+    """
     wrong = {fault.node: fault for fault in faults(model, root)}
     cells = {} if wrong else places(model, root)
+    if loss is not None:
+        wrong.setdefault(loss.node, loss)
     for node in root.every():
         at = len(cells.get(node.name) or ())
         if node.name in wrong:

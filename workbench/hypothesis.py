@@ -25,6 +25,11 @@ FEWEST = 4
 NULLS = {"identity": "identity", "whole": "the units, whole", "nothing": "no hypothesis", "random": "random units"}
 """What a result is compared with, the names of its rows by their kind: nothing is resampled; every node keeps its image, all that is not in
 the tree being resampled; nothing is claimed of any node; the same is claimed of other units."""
+LOSSES = {
+    "distance": ("squared distance", "The root's values: their squared distance from what the network says"),
+    "cross_entropy": ("cross-entropy", "The cross-entropy of the class that the images name; the root is all classes then"),
+}
+"""What a hypothesis must keep, in a word or two and in a sentence."""
 Offsets = tuple[tuple[int, int], ...]
 
 
@@ -269,9 +274,11 @@ def _root(document: object) -> Node:
     return _node(document, "root")
 
 
-def _node(document: Mapping[str, Any], place: str) -> Node:
-    """Read a node; one without a name is called by its place."""
+def _node(document: Mapping[str, Any], place: str, above: int = 0) -> Node:
+    """Read a node below so many others; one without a name is called by its place."""
     name = document.get("name") or place
+    if above >= MOST_NODES:
+        raise HypothesisError(document.get("name") or "the lowest node", "children", f"the tree is deeper than {MOST_NODES} nodes")
     if not isinstance(name, str):
         raise HypothesisError(place, "name", f"{name!r} is no text")
     if unknown := sorted(set(document) - {"name", "units", "feature", "offsets", "children"}):
@@ -285,7 +292,7 @@ def _node(document: Mapping[str, Any], place: str) -> Node:
     if not isinstance(children, list) or not all(isinstance(child, Mapping) for child in children):
         raise HypothesisError(name, "children", "it is no list of nodes")
     before = "node " if place == "root" else f"{name}."
-    below = tuple(_node(child, f"{before}{at + 1}") for at, child in enumerate(children))
+    below = tuple(_node(child, f"{before}{at + 1}", above + 1) for at, child in enumerate(children))
     return Node(name, document.get("units", ""), document.get("feature", "all"), tuple((o[0], o[1]) for o in offsets), below)
 
 

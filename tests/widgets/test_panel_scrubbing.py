@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
+from typing import get_args
 
 import numpy as np
 import pytest
-from PySide6.QtCore import QCoreApplication, QPoint, Qt
+from PySide6.QtCore import QCoreApplication, QEvent, QPoint, Qt
+from PySide6.QtWidgets import QFileDialog
 
 from tests.widgets.conftest import IMAGES, ScriptedRunner
+from widgets.hypothesis_edit import export_hypothesis, import_hypothesis
 from widgets.panels.scrubbing import GROWING, INVITATION, READY, ScrubbingPanel
 from widgets.session import Session
 from workbench.analyses.analysis import Result
+from workbench.analyses.causal_scrubbing import CausalScrubbing
 from workbench.circuit import Circuit, Edge
-from workbench.hypothesis import NULLS, Hypothesis, Node, NodeCard
+from workbench.hypothesis import LOSSES, NULLS, Hypothesis, Node, NodeCard
 from workbench.jobs.job import JobEvent
 from workbench.jobs.requests import FetchImages, OpenImages, ReadImage, RunAnalysis
 from workbench.jobs.scrubbing_requests import FindCurveHypothesis, InspectHypothesis
@@ -62,7 +67,7 @@ def result(request: RunAnalysis) -> Result | Exception:
     arrays |= {"distance": (clean * 0.5) ** 2, "distance_random": np.ones(EXAMPLES)}
     arrays |= {f"sampled/{node.name}": (np.arange(EXAMPLES) + 1 + place) % 100 for place, node in enumerate(nodes)}
     summary = rows[0] | {
-        "root": document["units"], "images": 100, "examples": EXAMPLES, "groups": "image", "rows": rows,
+        "root": document["units"], "loss": request.parameters["loss"], "images": 100, "examples": EXAMPLES, "groups": "image", "rows": rows,
         "nodes": [{"name": node.name, "units": node.units, "feature": node.feature} for node in nodes],
         "sparse": [node.name for node in nodes if node.feature == "itself"],
     }  # fmt: skip
@@ -366,7 +371,7 @@ def test_the_curve_hypothesis_is_measured(panel: ScrubbingPanel, runner: Scripte
     settle()
     assert panel.hypothesis == hypothesis and panel.said.text() == "It bulges to 90°."
     assert runner.asked(OpenImages)[-1].ref == "stimuli:curves?x=0"
-    panel.read.setCurrentIndex(panel.read.findData("mean"))
+    panel.editor.settings.read.setCurrentIndex(panel.editor.settings.read.findData("mean"))
     panel.start.click()
     settle()
     assert runner.asked(RunAnalysis)[-1].parameters["read"] == "centre", "cells are counted from the middle"
@@ -384,13 +389,13 @@ def test_it_stands_as_it_was(panel: ScrubbingPanel) -> None:
     begin(panel)
     panel.chooser.activated.emit(0)
     settle()
-    panel.examples.setValue(99)
+    panel.editor.settings.examples.setValue(99)
     state = json.loads(json.dumps(panel.save_state()))
     panel.chooser.activated.emit(1)
     settle()
-    panel.examples.setValue(16)
+    panel.editor.settings.examples.setValue(16)
     panel.restore_state(state)
-    assert panel.hypothesis.name == "head:1" and panel.examples.value() == 99
+    assert panel.hypothesis.name == "head:1" and panel.editor.settings.examples.value() == 99
     panel.restore_state({"images": "many", "hypothesis": 3})
     panel.resize(640, 900)
     assert panel.splitter.orientation() == Qt.Orientation.Vertical
@@ -474,18 +479,155 @@ def test_settings_that_a_run_would_now_have_are_compared(panel: ScrubbingPanel) 
     settle()
     asked = "As it was:"
     assert asked not in panel.page.sentence.text()
-    before = panel.examples.value()
-    panel.examples.setValue(before + 1)
+    before = panel.editor.settings.examples.value()
+    panel.editor.settings.examples.setValue(before + 1)
     assert asked in panel.page.sentence.text()
-    panel.examples.setValue(before)
+    panel.editor.settings.examples.setValue(before)
     assert asked not in panel.page.sentence.text()
-    panel.read.setCurrentIndex(panel.read.findData("mean"))
+    panel.editor.settings.read.setCurrentIndex(panel.editor.settings.read.findData("mean"))
     assert asked in panel.page.sentence.text()
-    panel.read.setCurrentIndex(panel.read.findData("centre"))
+    panel.editor.settings.read.setCurrentIndex(panel.editor.settings.read.findData("centre"))
     panel.editor.rivals.setText("*=all")
     panel.editor.rivals.editingFinished.emit()
     settle()
     assert panel.page.sentence.text().startswith("The hypothesis was changed since")
+
+
+def test_the_loss_is_chosen_as_the_analysis_has_it_and_named_beside_the_result(panel: ScrubbingPanel, runner: ScriptedRunner) -> None:
+    settings = panel.editor.settings
+    kinds = get_args(CausalScrubbing.model_fields["loss"].annotation)
+    assert [settings.loss.itemData(place) for place in range(settings.loss.count())] == list(kinds) == list(LOSSES)
+    begin(panel)
+    panel.start.click()
+    settle()
+    assert runner.asked(RunAnalysis)[-1].parameters["loss"] == "distance" and "(by squared distance; " in panel.page.sentence.text()
+    settings.loss.setCurrentIndex(settings.loss.findData("cross_entropy"))
+    settle()
+    assert "another loss" in panel.page.sentence.text() and "As it was:" in panel.page.sentence.text()
+    begin(panel, "radius")
+    panel.start.click()
+    settle()
+    assert runner.asked(RunAnalysis)[-1].parameters["loss"] == "cross_entropy" and "(by cross-entropy; " in panel.page.sentence.text()
+    assert "by cross-entropy" in panel.page.bars.provenance()["x"]
+    assert panel.page.bars.effects[-1].name == "other hypothesis: head:1, by squared distance"
+    state = json.loads(json.dumps(panel.save_state()))
+    settings.loss.setCurrentIndex(0)
+    panel.restore_state(state)
+    assert settings.loss.currentData() == "cross_entropy"
+    panel.restore_state(state | {"loss": "hinge"})
+    assert settings.loss.currentData() == "distance"
+
+
+def test_a_loss_that_images_without_labels_do_not_have_is_refused_at_the_root(panel: ScrubbingPanel, runner: ScriptedRunner) -> None:
+    why = "Test images has no labels that are classes of small; choose the squared distance"
+
+    def asked(request: InspectHypothesis):
+        told = tuple(cards(request))
+        return (replace(told[0], field="loss", reason=why), *told[1:]) if request.loss == "cross_entropy" else told
+
+    runner.answers |= {InspectHypothesis: asked, RunAnalysis: ValueError(f"head:1, loss: {why}")}
+    begin(panel)
+    assert panel.editor.tree.reason_at("head:1") == ""
+    loss = panel.editor.settings.loss
+    loss.setCurrentIndex(loss.findData("cross_entropy"))
+    settle()
+    assert panel.editor.tree.reason_at("head:1") == f"loss: {why}", "before anything is run"
+    panel.editor.tree.choose("head:1")
+    settle()
+    said = panel.editor.form.said
+    assert said.text() == f"loss: {why}" and said.height() >= said.heightForWidth(said.width()) > said.fontMetrics().height()
+    panel.start.click()
+    settle()
+    assert panel.said.text() == f"head:1, loss: {why}" and panel.editor.tree.current == "head:1"
+    loss.setCurrentIndex(0)
+    settle()
+    assert panel.editor.tree.reason_at("head:1") == ""
+
+
+def test_a_hypothesis_goes_into_a_file_and_comes_back_and_the_analysis_takes_it(panel: ScrubbingPanel, tmp_path) -> None:
+    panel.file.offers.actions()[1].trigger()
+    assert panel.findChild(QFileDialog) is None and not panel.file.out.isEnabled(), "there is none"
+    begin(panel)
+    panel.editor.rivals.setText("*=all")
+    panel.editor.rivals.editingFinished.emit()
+    settle()
+    whole, told = panel.hypothesis, []
+    panel.session.message.connect(told.append)
+    path = tmp_path / "mine.json"
+    command = {one.id: one for one in panel.commands()}
+    command["hypothesis.export"].run()
+    dialog = panel.findChild(QFileDialog)
+    assert Path(dialog.selectedFiles()[0]).name == "head-1.json" and dialog.acceptMode() == QFileDialog.AcceptMode.AcceptSave
+    dialog.fileSelected.emit(str(path))
+    dialog.close()
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    assert Hypothesis.from_json(path.read_text(encoding="utf-8")) == whole and str(path) in told[-1].text
+    assert CausalScrubbing(hypothesis=path.read_text(encoding="utf-8")).hypothesis == whole.to_json()
+    command["hypothesis.import"].run()
+    dialog = panel.findChild(QFileDialog)
+    dialog.fileSelected.emit(str(path))
+    dialog.close()
+    settle()
+    assert panel.hypothesis == replace(whole, name="head:1 2"), "beside the one that is there"
+    stack = panel.session.undo_stack
+    assert stack.undoText() == "import mine.json"
+    stack.undo()
+    settle()
+    assert panel.hypothesis == whole and panel.session.project.hypotheses == [whole]
+    stack.redo()
+    settle()
+    assert len(panel.session.project.hypotheses) == 2
+    path.write_text(replace(whole, name="", model="test:other").to_json(), encoding="utf-8")
+    assert import_hypothesis(panel.session, path).name == "mine" and "which is not open" in told[-1].text
+    export_hypothesis(panel.session, tmp_path, whole)
+    assert "could not be written" in told[-1].text and told[-1].level == "error"
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"{", "the hypothesis is no JSON"),
+        (b"\xff\xfe\x00", "no text in UTF-8"),
+        (b"[" * 100_000, "the hypothesis is no JSON"),
+        (b'{"nodes": []}', "the hypothesis has no root"),
+        (b'{"hypothesis": 9, "root": {}}', "this hypothesis is of version 9, this program reads version 1"),
+        (b'{"units": "head:0", "children": [{"units": "a:0"}, {"name": "lines", "units": "blocks"}]}', "lines, units: "),
+        (b'{"units": "head:0", "children": [{"units": "a:0", "offsets": [[1]]}]}', "node 1, offsets: write pairs of whole numbers"),
+        (b'{"units": "head:0", "children": [{"units": "a:0", "children": [{"unit": "b:1"}]}]}', "node 1.1, unit: a node has name, units"),
+        (b'{"units": "head:0", "children": [{"name": "a", "units": "a:0"}, {"name": "a", "units": "a:1"}]}', "a, name: two nodes have"),
+        (b'{"units": "a:0", "children": [' * 400 + b'{"units": "a:0"}' + b"]}" * 400, "children: the tree is deeper than 200 nodes"),
+    ],
+)
+def test_a_broken_file_is_refused_with_its_node_and_the_reason(panel: ScrubbingPanel, tmp_path, content: bytes, why: str) -> None:
+    told = []
+    panel.session.message.connect(told.append)
+    path = tmp_path / "broken.json"
+    path.write_bytes(content)
+    assert import_hypothesis(panel.session, path) is None
+    assert told[-1].text.startswith("broken.json could not be imported: ") and why in told[-1].text and told[-1].level == "error"
+    assert panel.session.project.hypotheses == [] and not panel.session.undo_stack.canUndo()
+
+
+def test_columns_keep_the_width_that_the_user_gave_them(panel: ScrubbingPanel) -> None:
+    begin(panel)
+    tree = panel.editor.tree
+    fitting = [tree.columnWidth(column) for column in range(4)]
+    tree.choose(f"{ACT}:3")
+    panel.editor.form.name.setText("a name that is so long that it needs all the room")
+    panel.editor.form.name.editingFinished.emit()
+    settle()
+    assert tree.columnWidth(0) > fitting[0], "nobody has chosen one yet"
+    for column, width in ((0, 123), (1, 77)):
+        tree.setColumnWidth(column, width)
+    panel.editor.form.name.setText("short")
+    panel.editor.form.name.editingFinished.emit()
+    settle()
+    panel.editor.remove.click()
+    settle()
+    panel.editor.inspect()
+    begin(panel, "radius")
+    assert names(panel)[0] == "head:1" and [tree.columnWidth(column) for column in range(2)] == [123, 77]
+    assert [tree.columnWidth(column) for column in (2, 3)] == fitting[2:]
 
 
 def test_a_node_may_be_called_like_a_null(panel: ScrubbingPanel) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,9 +14,11 @@ from torch import nn
 
 import workbench
 import workbench.claims as claims_module
-from workbench.analyses.causal_scrubbing import SCORED, CausalScrubbing
+from workbench.analyses.causal_scrubbing import LETTERS, SCORED, CausalScrubbing
+from workbench.hypothesis import Hypothesis, HypothesisError
 from workbench.images.image_set import load_images
 from workbench.input_error import InputError
+from workbench.jobs.scrubbing_requests import InspectHypothesis
 from workbench.models.expanded import centre
 from workbench.models.traced_model import TracedModel
 from workbench.reports.causal_scrubbing import _told
@@ -154,6 +158,18 @@ def test_claims_that_are_equal_are_scrubbed_on_the_same_examples(planted) -> Non
     assert rows["hypothesis"]["recovered"] != rows["nothing"]["recovered"]
 
 
+def test_long_names_and_intervals_have_room_in_the_figure(planted) -> None:
+    rivals = tuple(f"*== floor(orientation / 90) + 100 * round(width * 1000) + 1000000 * round(ink_hue / {by})" for by in (100, 200))
+    result = CausalScrubbing(hypothesis=hypothesis(LYING), rivals=rivals, examples=16).run(*planted)
+    for row in result.summary["rows"]:
+        row |= {"recovered": 0.5, "recovered_low": 0.2, "recovered_high": 0.8}
+    result.summary["rows"][0]["recovered_low"] = -0.8
+    bars, points = CausalScrubbing.draw(result)["recovered"].axes
+    labels = [label.get_text() for label in bars.get_yticklabels()]
+    assert max(map(len, labels)) <= LETTERS and len(set(labels)) == len(labels) and "rival *== floor(orientat … " in " ".join(labels)
+    assert bars.get_xlim()[0] == pytest.approx(-0.85) and points.get_ylabel() == "scrubbed"
+
+
 def test_rows_are_told_apart_by_kind(planted) -> None:
     result = CausalScrubbing(hypothesis=hypothesis(LYING | {"name": "random units"}, RED | {"name": "identity"}), examples=16).run(*planted)
     kinds = [row["kind"] for row in result.summary["rows"]]
@@ -190,7 +206,37 @@ def test_a_loss_that_hides_moved_outputs_says_so() -> None:
     found = asked.run(model, images).summary
     assert found["recovered"] == pytest.approx(model.circuit.facts["recovered_loss"], abs=0.08)
     assert found["recovered_distance"] < found["recovered"] - 0.1 and "the mean hides it" in found["hides"]
-    kept = asked.model_copy(update={"loss": "distance"}).run(model, images).summary
+    kept_result = asked.model_copy(update={"loss": "distance"}).run(model, images)
+    kept = kept_result.summary
     assert kept["recovered"] == kept["recovered_distance"] == found["recovered_distance"] and kept["hides"] == ""
-    with pytest.raises(InputError, match="needs all classes as the root"):
-        asked.model_copy(update={"hypothesis": hypothesis(RED, root="head:0")}).run(model, images)
+    assert "squared distance" in CausalScrubbing.draw(kept_result)["recovered"].get_suptitle()
+
+
+def test_a_loss_that_cannot_be_measured_is_refused_at_the_root_before_an_image_is_read() -> None:
+    model = workbench.load("bundled:planted/cancellation_net")
+    assert model.circuit is not None
+    images = load_images(model.circuit.images)
+    output = f"{model.graph.output}:0,1"
+    asked = CausalScrubbing(hypothesis=hypothesis(RED, root=output), loss="cross_entropy", examples=16)
+    for classes, root, why in (
+        (None, output, "root, loss: .* has no labels that are classes of .*; choose the squared distance"),
+        ([*model.labels, *model.labels, *model.labels, model.labels[0], "green"], output, "the class of 1 of 8 images of .* is no class"),
+        ([model.labels[0]] * 8, f"{model.graph.output}:0", "root, loss: the cross-entropy needs all 2 classes as the root"),
+        ([model.labels[0]] * 8, "saturate:0", "root, loss: the cross-entropy needs all 2 classes as the root"),
+    ):
+        if classes is not None:
+            images.columns["class"] = classes
+        task, tree = Told(), hypothesis(root=root) if root == "saturate:0" else hypothesis(RED, root=root)
+        with pytest.raises(HypothesisError, match=why):
+            asked.model_copy(update={"hypothesis": tree}).compute(model, images, task)
+        assert task.notes == []
+        engine = SimpleNamespace(model=lambda _ref, task: model, images=lambda _ref, _task: images)
+        found = InspectHypothesis("m", "i", Hypothesis.from_json(tree).root, loss="cross_entropy").run(engine, task)
+        assert found[0].field == "loss" and re.search(why, f"root, loss: {found[0].reason}") and not any(card.reason for card in found[1:])
+        assert InspectHypothesis("m", "i", Hypothesis.from_json(tree).root).run(engine, task)[0].reason == ""
+
+
+def test_rivals_that_a_whole_document_names_are_tried(planted) -> None:
+    whole = Hypothesis(Hypothesis.from_json(hypothesis(LYING, RED)).root, "mine", rivals=("red=all", "*=itself"))
+    found = CausalScrubbing(hypothesis=whole.to_json(), rivals=("*=itself", "*=all"), examples=16).run(*planted)
+    assert [row["name"] for row in found.summary["rows"] if row["kind"] == "rival"] == ["red=all", "*=itself", "*=all"]

@@ -27,3 +27,16 @@ def test_what_has_no_order_has_no_correlation() -> None:
     line = np.arange(5.0)
     assert rank_correlation(line, np.ones(5)) is None and rank_correlation(line[:2], line[:2]) is None
     assert rank_correlation(line, 1e-6 * line, alike=1e-4) is None and rank_correlation(line, 1e-6 * line) == pytest.approx(1)
+
+
+def test_a_number_that_stands_for_several_counts_as_these() -> None:
+    random = np.random.default_rng(1)
+    one, other = random.integers(0, 5, (2, 40)).astype(float)
+    number = random.integers(1, 5, 40)
+    many = number.astype(float)
+    apart = rank_correlation(np.repeat(one, number), np.repeat(other, number))
+    assert rank_correlation(one, other, weights=many) == pytest.approx(apart, abs=1e-12) != rank_correlation(one, other)
+    assert rank_correlation(one, other, weights=np.ones(40)) == pytest.approx(rank_correlation(one, other), abs=1e-12)
+    one[3] = np.nan
+    apart = rank_correlation(np.repeat(one, number), np.repeat(other, number))
+    assert rank_correlation(one, other, weights=many) == pytest.approx(apart, abs=1e-12)

@@ -144,7 +144,7 @@ def test_a_network_that_does_not_allow_it_is_left_out_and_named(engine: Engine) 
 def test_patching_is_reported_with_what_it_is_worth(engine: Engine, monkeypatch) -> None:
     from workbench.reports import activation_patching as report
 
-    for name, value in (("PAIRS", 10), ("UNIT_PAIRS", 8), ("LAYERS", 1), ("UNIT_LAYERS", 1)):
+    for name, value in (("PAIRS", 10), ("CHANNELS", 12), ("LAYERS", 1), ("UNIT_LAYERS", 1)):
         monkeypatch.setattr(report, name, value)
     found = write_report(engine, "7.15", ["bundled:inception"]).findings
     said = " ".join(part for part in found.sections[0].parts if isinstance(part, str))
@@ -155,6 +155,8 @@ def test_patching_is_reported_with_what_it_is_worth(engine: Engine, monkeypatch)
     assert figures["branch"]["patches"][0]["name"].startswith("mixed3a.")
     (row,) = figures["unit"]["findings"]
     assert row["concentration"] is not None and row["concentration_twin"] is not None
+    assert (row["parts"], row["of"]) == (12, 24)
+    assert "of 1 of these layers 12 of 24 were patched, half of them the best by attribution" in said
 
 
 def test_planted_families_are_reported_and_late_layers_are_named(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

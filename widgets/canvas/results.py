@@ -11,6 +11,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QComboBox, QLabel, QSplitter, QVBoxLayout, QWidget
 
 from widgets.canvas.live import LiveAnswers
+from widgets.choice_box import choice_box
 from widgets.theme import say
 from widgets.views.pair_bars import PairBars
 from widgets.views.part_bars import PartBars, Row
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
 UNITS = 8
 """Units that are shown: those that differ most, where not several are selected."""
+READS = {
+    "classes": ("read off the classes", "The logits of the two drawings' classes"),
+    "unit": ("read off the selected unit", "What the selected unit does"),
+}
 NO_NETWORK = "Open a network (panel Model): what it makes of both drawings is shown here while you draw."
 NO_UNITS = "Here: the units of the selected layer, clean beside corrupt."
 NO_PARTS = "Here: how much of the difference between both drawings each part of the network carries."
@@ -61,12 +66,7 @@ class Results(QWidget):
         self.units.setToolTip("Click a unit to look at it")
         self.units.clicked.connect(self._pick_unit)
         self.parts.clicked.connect(self._pick_block)
-        self.reads = QComboBox(self)
-        self.reads.setAccessibleName("What patching reads off")
-        self.reads.setToolTip("What is read off the patched runs: the logits of the two drawings' classes, or the selected unit")
-        self.reads.addItem("read off the classes", "classes")
-        self.reads.addItem("read off the selected unit", "unit")
-        self.reads.currentIndexChanged.connect(lambda _index: self._on_unit())
+        self.reads = choice_box(QComboBox(self), READS, "What is read off the patched runs", self._on_unit)
         patching = QWidget(self)
         column = QVBoxLayout(patching)
         column.setContentsMargins(0, 0, 0, 0)

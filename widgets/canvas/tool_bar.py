@@ -16,6 +16,7 @@ from PySide6.QtWidgets import (
 
 from widgets.canvas.colour_button import ColourButton
 from widgets.canvas.hand import KEYS, TOOLS, WIDTHS, Hand, Tool
+from widgets.choice_box import choice_box
 from widgets.theme import set_icon
 from workbench.jobs.tuning_requests import STIMULI
 
@@ -77,11 +78,8 @@ class ToolBar(QWidget):
         self.tolerance.setToolTip("How far the colour of what is filled may be off, in levels of 255")
         self.tolerance.valueChanged.connect(lambda value: setattr(hand, "tolerance", value))
         line.addWidget(self.tolerance)
-        self.family = QComboBox(self)
-        for name, title in STIMULI.items():
-            self.family.addItem(title, name)
-        self.family.setAccessibleName("Kind of stimulus on the canvas")
-        self.family.setToolTip("Kind of stimulus")
+        kinds = {name: (title, "") for name, title in STIMULI.items()}
+        self.family = choice_box(QComboBox(self), kinds, "Kind of stimulus on the canvas")
         self.family.currentIndexChanged.connect(lambda _index: setattr(hand, "family", self.family.currentData()))
         line.addWidget(self.family)
         self.picture = QToolButton(self, text="Picture …")

@@ -25,6 +25,7 @@ from PySide6.QtWidgets import (
 from widgets.analysis_run import AnalysisRun
 from widgets.badge import Badge
 from widgets.buttons import push_button
+from widgets.choice_box import choice_box
 from widgets.docks import Panel
 from widgets.family_angles import TuningQuestion, Turned, WeightsQuestion
 from widgets.family_dialog import edit_family
@@ -96,16 +97,10 @@ class FamiliesPanel(Panel):
         self.run.said.connect(self._say)
         self.run.done.connect(self._take)
         self.run.in_place_of(self.find)
-        self.what = QComboBox(self, editable=True)
-        for name, words in TRANSFORMATIONS.items():
-            self.what.addItem(name)
-            self.what.setItemData(self.what.count() - 1, words, Qt.ItemDataRole.ToolTipRole)
-        self.what.setAccessibleName("Transformation")
+        changes = {name: (name, words) for name, words in TRANSFORMATIONS.items()}
+        self.what = choice_box(QComboBox(self, editable=True), changes, "Transformation")
         self.what.setToolTip("What is done to images: flip, rotate:DEGREES, hue:DEGREES, scale:FACTOR, or COLUMN:ONE>OTHER of the images")
-        self.scope = QComboBox(self)
-        for key, words in SCOPES.items():
-            self.scope.addItem(words, key)
-        self.scope.setAccessibleName("Layers that are asked")
+        self.scope = choice_box(QComboBox(self), {key: (words, "") for key, words in SCOPES.items()}, "Layers that are asked")
         self.keep = push_button(self, "Keep as family", "Put the chosen family into the investigation; undo takes it out", self._keep)
         self.table = push_button(self, "Save CSV…", "Write all families that were found into a table", self._ask_file)
         bar = QHBoxLayout()

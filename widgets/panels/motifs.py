@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from PySide6.QtCore import Qt, QTimer
+from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QScrollArea, QVBoxLayout
 
 from widgets.analysis_run import AnalysisRun
 from widgets.badge import Badge
 from widgets.buttons import push_button
+from widgets.choice_box import choice_box
 from widgets.docks import Panel
 from widgets.file_dialogs import ask_where_to_write
 from widgets.panels import PANELS
@@ -71,13 +72,8 @@ class MotifsPanel(Panel):
         tip = "Open the chosen motif as a circuit: its units, what they read, and the weights"
         self.open = push_button(self, "Open as circuit", tip, self._open)
         self.table = push_button(self, "Save CSV…", "Write all findings that are shown into a table", self._ask_file)
-        self.kind = QComboBox(self)
-        self.kind.addItem("all kinds", "")
-        for kind, (title, _) in KINDS.items():
-            self.kind.addItem(title, kind)
-            self.kind.setItemData(self.kind.count() - 1, meaning(kind), Qt.ItemDataRole.ToolTipRole)
-        self.kind.setAccessibleName("Kind of motif")
-        self.kind.currentIndexChanged.connect(lambda _index: self._show())
+        kinds = {"": ("all kinds", "")} | {kind: (title, meaning(kind)) for kind, (title, _) in KINDS.items()}
+        self.kind = choice_box(QComboBox(self), kinds, "Kind of motif", self._show)
         self.layer = QComboBox(self)
         self.layer.setAccessibleName("Layer of the motif")
         self.layer.setToolTip("Only motifs of units in this layer")

@@ -7,22 +7,33 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from PySide6.QtCore import QSignalBlocker, Qt
-from PySide6.QtWidgets import QComboBox, QLabel, QSpinBox, QSplitter, QVBoxLayout
+from PySide6.QtWidgets import QComboBox, QLabel, QSplitter, QVBoxLayout
 
 from widgets.analysis_run import AnalysisRun
 from widgets.badge import Badge
 from widgets.buttons import push_button
 from widgets.docks import Panel
-from widgets.hypothesis_edit import add_hypothesis, delete_hypothesis, key_of, named, present
+from widgets.hypothesis_edit import (
+    add_hypothesis,
+    ask_and_export,
+    ask_and_import,
+    delete_hypothesis,
+    key_of,
+    named,
+    present,
+)
 from widgets.project_edit import UndoKeys
-from widgets.scrubbing.editor import SEED, HypothesisEditor, line_of
-from widgets.scrubbing.hypothesis_source import NewButton
+from widgets.scrubbing.editor import HypothesisEditor
+from widgets.scrubbing.hypothesis_commands import hypothesis_commands
+from widgets.scrubbing.hypothesis_source import FileButton, NewButton
+from widgets.scrubbing.line_of import line_of
 from widgets.scrubbing.result_page import ResultPage
 from widgets.theme import say
 from workbench.jobs.requests import FetchImages, RunAnalysis
 from workbench.jobs.scrubbing_requests import FindCurveHypothesis
 
 if TYPE_CHECKING:
+    from widgets.commands import Command
     from widgets.session import Session
     from widgets.views.view import View
     from workbench.analyses.analysis import Result
@@ -35,7 +46,6 @@ INVITATION = (
 )
 READY = "Run resamples everything that the hypothesis says does not matter, node after node, beside rivals and nulls."
 GROWING = "Select what it is computed from – units of an earlier layer, in any panel – then Add child, and say what feature they carry."
-READS = {"centre": "the middle", "largest": "the largest", "mean": "the mean", "values": "all values"}
 NARROW = 900
 """Pixels of width below which hypothesis and results stand above one another."""
 
@@ -79,6 +89,7 @@ class ScrubbingPanel(Panel):
         self.chooser.lineEdit().editingFinished.connect(self._rename)
         UndoKeys(self.session, self.chooser.lineEdit(), own_first=True)
         self.new = NewButton(self.session, self._add, self._ask_curve, lambda why: self._say(why, wrong=True), self)
+        self.file = FileButton(self._ask_import, self._ask_export, self)
         self.delete = push_button(self, "Delete", "Take this hypothesis out of the investigation", self._delete)
         self.start = push_button(self, "Run", "Scrub this hypothesis over the open images", self._run_shown)
         self.start_all = push_button(self, "Run all", "Scrub every hypothesis of this network, to compare them", self._run_all)
@@ -93,28 +104,13 @@ class ScrubbingPanel(Panel):
         self.editor = HypothesisEditor(self.session, self)
         self.editor.said.connect(self._say)
         self.editor.renamed.connect(self._follow_name)
-        self.read = QComboBox(self)
-        for name, text in READS.items():
-            self.read.addItem(text, name)
-        self.read.setAccessibleName("What of the root's map is compared")
-        self.read.setToolTip("What of the root's map is compared; with cells below it, it is the middle")
-        self.examples = QSpinBox(self, minimum=16, maximum=100_000, value=256)
-        self.examples.setAccessibleName("Examples")
-        self.examples.setToolTip("Examples that are scrubbed; more make narrower intervals and take longer")
-        compare = (QLabel("Compare", self), self.read, QLabel("of the root on", self), None)
-        self.read.currentIndexChanged.connect(lambda _place: self._show_result())
-        for box in (self.examples, self.editor.images):
-            box.valueChanged.connect(lambda _value: self._show_result())
-        drawn = (self.examples, QLabel("examples of at most", self), self.editor.images, QLabel("images", self), None)
-        for widgets in (compare, drawn):
-            self.editor.fields.addLayout(line_of(*widgets))
-        self.editor.fields.addStretch(1)
+        self.editor.settings.changed.connect(self._show_result)
         self.page = ResultPage(self)
         self.page.node_chosen.connect(self.editor.choose)
         self.page.example_chosen.connect(lambda _place: self._show_result())
         self.page.image_chosen.connect(self._open_image)
         bar = line_of(
-            QLabel("Hypothesis", self), self.chooser, self.new, self.delete, None, self.start, self.run.cancel, self.start_all
+            QLabel("Hypothesis", self), self.chooser, self.new, self.file, self.delete, None, self.start, self.run.cancel, self.start_all
         )
         bar.setStretch(1, 1)
         self.splitter = QSplitter(Qt.Orientation.Horizontal, self)
@@ -208,8 +204,8 @@ class ScrubbingPanel(Panel):
         ready = self.session.model is not None and self.session.images is not None
         self.start.setEnabled(ready and shown is not None and bool(shown.root.children))
         self.start_all.setEnabled(ready and len(names) > 1)
-        for widget in (self.delete, self.chooser):
-            widget.setEnabled(shown is not None)
+        for part in (self.delete, self.chooser, self.file.out):
+            part.setEnabled(shown is not None)
         self._show_result()
 
     def _add(self, hypothesis: Hypothesis, text: str) -> None:
@@ -225,6 +221,13 @@ class ScrubbingPanel(Panel):
     def _delete(self) -> None:
         if self.hypothesis is not None:
             delete_hypothesis(self.session, self.hypothesis)
+
+    def _ask_import(self) -> None:
+        ask_and_import(self.session, self, lambda taken: self._show(taken.name))
+
+    def _ask_export(self) -> None:
+        if self.hypothesis is not None:
+            ask_and_export(self.session, self, self.hypothesis)
 
     # ------------------------------------------------------------------------------------------------ the curve hypothesis
 
@@ -278,14 +281,8 @@ class ScrubbingPanel(Panel):
     def _parameters(self, hypothesis: Hypothesis) -> dict[str, Any]:
         """Return what is asked of the analysis with what is set now."""
         root = hypothesis.root
-        return {
-            "hypothesis": json.dumps(root.document(), ensure_ascii=False),
-            "rivals": list(hypothesis.rivals),
-            "read": "centre" if any(child.offsets for child in root.children) else self.read.currentData(),
-            "images": self.editor.images.value(),
-            "examples": self.examples.value(),
-            "seed": SEED,
-        }
+        given = {"hypothesis": json.dumps(root.document(), ensure_ascii=False), "rivals": list(hypothesis.rivals)}
+        return given | self.editor.settings.parameters(cells=any(child.offsets for child in root.children))
 
     def _hear(self, text: str, wrong: bool) -> None:
         """Say how far it is; what went wrong at a node is said there, too."""
@@ -321,8 +318,8 @@ class ScrubbingPanel(Panel):
         now = self._parameters(shown)
         if [json.loads(result.parameters["hypothesis"]), list(result.parameters["rivals"])] != [shown.root.document(), now["rivals"]]:
             return "The hypothesis was changed since; run it again. As it was:"
-        if any(result.parameters.get(name) != now[name] for name in ("read", "images", "examples", "seed")):
-            return "Other examples or another part of the map are set now; run it again. As it was:"
+        if any(result.parameters.get(name) != now[name] for name in ("read", "loss", "images", "examples", "seed")):
+            return "Other examples, another loss or another part of the map are set now; run it again. As it was:"
         return ""
 
     def _show_result(self) -> None:
@@ -381,19 +378,19 @@ class ScrubbingPanel(Panel):
         self.editor.inspect()
 
     def save_state(self) -> dict[str, Any]:
-        """Keep which hypothesis is shown, and how much is drawn."""
-        numbers = {"images": self.editor.images.value(), "examples": self.examples.value(), "read": self.read.currentData()}
-        return {"hypothesis": self._name, **numbers}
+        """Keep which hypothesis is shown, what is compared, and how much is drawn."""
+        return {"hypothesis": self._name, **self.editor.settings.save_state()}
 
     def restore_state(self, state: dict[str, Any]) -> None:
         """Take it back."""
-        for name, box in (("images", self.editor.images), ("examples", self.examples)):
-            if isinstance(state.get(name), int):
-                box.setValue(state[name])
-        self.read.setCurrentIndex(max(0, self.read.findData(state.get("read"))))
+        self.editor.settings.restore_state(state)
         if isinstance(state.get("hypothesis"), str):
             self._show(state["hypothesis"])
 
     def views(self) -> list[View]:
         """What came of it."""
         return self.page.views()
+
+    def commands(self) -> tuple[Command, ...]:
+        """Offer from anywhere to bring a hypothesis in and to write the one that is shown."""
+        return hypothesis_commands(self._ask_import, self._ask_export, self.file.out.isEnabled)

@@ -21,6 +21,7 @@ from PySide6.QtWidgets import (
 
 from widgets.analysis_run import AnalysisRun
 from widgets.badge import Badge
+from widgets.choice_box import choice_box
 from widgets.docks import Panel
 from widgets.theme import say
 from widgets.tuning_ranking import TWINS, RankingTable
@@ -68,12 +69,8 @@ class TuningPanel(Panel):
         self._renew()
 
     def _build(self) -> None:
-        self.family = QComboBox(self)
-        for name, title in STIMULI.items():
-            self.family.addItem(title, name)
-        self.family.setAccessibleName("Kind of stimulus")
-        self.family.setToolTip("Kind of stimulus")
-        self.family.currentIndexChanged.connect(self._on_family)
+        kinds = {name: (title, "") for name, title in STIMULI.items()}
+        self.family = choice_box(QComboBox(self), kinds, "Kind of stimulus", self._on_family)
         self.unit = QLabel(self)
         self.best = QPushButton("Best stimulus", self)
         self.best.setToolTip("Show the stimulus that the unit responded to most")
@@ -145,7 +142,7 @@ class TuningPanel(Panel):
     def _on_unit(self, _unit: Unit | None) -> None:
         self._renew()
 
-    def _on_family(self, _index: int) -> None:
+    def _on_family(self) -> None:
         self._curves = self._curves_asked = None
         self._forget_layer()
         self._renew()

@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
 )
 
 from widgets.buttons import push_button
+from widgets.choice_box import choice_box
 from widgets.polysemanticity.names import free_name
 from widgets.theme import say
 from workbench.jobs.direction_requests import MakeDirections
@@ -49,9 +50,8 @@ class DirectionBox(QFrame):
         self._job = 0
         self.taken: frozenset[str] = frozenset()
         self.setFrameShape(QFrame.Shape.StyledPanel)
-        self.method = QComboBox(self)
-        for method, title in METHODS.items():
-            self.method.addItem(title, method)
+        methods = {method: (title, "") for method, title in METHODS.items()}
+        self.method = choice_box(QComboBox(self), methods, "How the directions are found")
         self.number = QSpinBox(self)
         self.number.setRange(1, 512)
         self.number.setValue(16)

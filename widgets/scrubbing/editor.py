@@ -6,14 +6,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QSpinBox, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QLabel, QLineEdit, QSplitter, QVBoxLayout, QWidget
 
 from widgets.buttons import push_button
 from widgets.hypothesis_edit import change_hypothesis
 from widgets.project_edit import UndoKeys
 from widgets.scrubbing.hypothesis_source import POOLED, selected_node
 from widgets.scrubbing.hypothesis_tree import HypothesisTree, occupied
+from widgets.scrubbing.line_of import line_of
 from widgets.scrubbing.node_form import NodeForm
+from widgets.scrubbing.run_settings import SEED, RunSettings
 from workbench.circuit_hypothesis import pooled
 from workbench.input_error import InputError
 from workbench.jobs.scrubbing_requests import InspectHypothesis
@@ -25,17 +27,14 @@ if TYPE_CHECKING:
     from workbench.hypothesis import Hypothesis, Node, NodeCard
     from workbench.jobs.job import JobEvent
 
-SEED = 0
-"""Of the images that are drawn; the run draws the same."""
-
 
 class HypothesisEditor(QSplitter):
     """Shows one hypothesis of the investigation; every change is an edit of the investigation that can be taken back.
 
     Attributes
     ----------
-    images
-        How many images are drawn from, at most.
+    settings
+        What a run compares, and how much it draws.
     """
 
     said = Signal(str, bool)
@@ -72,18 +71,18 @@ class HypothesisEditor(QSplitter):
         )
         self.rivals.editingFinished.connect(self._set_rivals)
         UndoKeys(session, self.rivals, own_first=True)
-        self.images = QSpinBox(self, minimum=8, maximum=100_000, value=1000)
-        self.images.setAccessibleName("Images")
-        self.images.setToolTip("Images of the open set that are drawn from, at most")
-        self.images.editingFinished.connect(self.inspect)
+        self.settings = RunSettings(self)
+        self.settings.inspected.connect(self._on_settings)
         self.upper, self.lower = QWidget(self), QWidget(self)
         column = QVBoxLayout(self.upper)
         column.addWidget(self.tree, 1)
         column.addLayout(line_of(self.child, self.each, self.remove, self.pool, None))
-        self.fields = QVBoxLayout(self.lower)
-        self.fields.addWidget(self.form)
-        self.fields.addLayout(line_of(QLabel("Rivals", self), self.rivals))
-        for layout in (column, self.fields):
+        fields = QVBoxLayout(self.lower)
+        fields.addWidget(self.form)
+        fields.addLayout(line_of(QLabel("Rivals", self), self.rivals))
+        fields.addWidget(self.settings)
+        fields.addStretch(1)
+        for layout in (column, fields):
             layout.setContentsMargins(0, 0, 0, 0)
             layout.setSpacing(2)
         for part, stretch in ((self.upper, 1), (self.lower, 0)):
@@ -247,11 +246,18 @@ class HypothesisEditor(QSplitter):
 
     # ------------------------------------------------------------------------------------------------ checking
 
+    def _on_settings(self) -> None:
+        """Look again: a run may have been refused because of what was set."""
+        self.refuse({})
+        self._say_of_node()
+        self.inspect()
+
     def _inspection(self, root: Node) -> InspectHypothesis | None:
         model, images = self._session.model, self._session.images
         if model is None:
             return None
-        return InspectHypothesis(model.ref, images.ref if images is not None else "", root, self.images.value(), SEED)
+        asked = self.settings.parameters(cells=False)
+        return InspectHypothesis(model.ref, images.ref if images is not None else "", root, asked["images"], SEED, asked["loss"])
 
     def inspect(self) -> None:
         """Have the worker look for what is wrong, if somebody is looking."""
@@ -291,16 +297,3 @@ class HypothesisEditor(QSplitter):
             card = next((one for one in event.result if one.name == self._node), None)
             if card is not None:
                 self.form.say(f"{card.field}: {card.reason}" if card.reason else occupied(card) if card.labels else "", bool(card.reason))
-
-
-def line_of(*widgets: QWidget | None) -> QHBoxLayout:
-    """Return widgets beside one another; None is room."""
-    line = QHBoxLayout()
-    line.setContentsMargins(6, 3, 6, 3)
-    line.setSpacing(5)
-    for widget in widgets:
-        if widget is None:
-            line.addStretch(1)
-        else:
-            line.addWidget(widget)
-    return line

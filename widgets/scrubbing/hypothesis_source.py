@@ -1,4 +1,4 @@
-"""Where a hypothesis begins: what is selected, the circuit that is open, or the curve that a unit detects."""
+"""Where a hypothesis begins: what is selected, the circuit that is open, or the curve that a unit detects; or a file, where it may end."""
 
 from __future__ import annotations
 
@@ -34,6 +34,25 @@ def selected_node(session: Session, feature: str = "itself") -> Node | None:
     address = address_of(units)
     label = primary(known_of(session.project.labels, session.model.ref, session.layer).get(address, ()))
     return Node(" ".join((session.family or (label.name if label is not None else "") or address).split()), address, feature)
+
+
+class FileButton(QToolButton):
+    """Offers a hypothesis to be read from a file, and to be written into one.
+
+    Attributes
+    ----------
+    out
+        The second of these.
+    """
+
+    def __init__(self, read: Callable[[], object], write: Callable[[], object], parent: QWidget) -> None:
+        super().__init__(parent, text="File", toolTip="Bring a hypothesis in from a file, or write this one")
+        self.offers = QMenu(self)
+        self.offers.setToolTipsVisible(True)
+        self.offers.addAction("Import hypothesis…", read).setToolTip("Take one from a JSON file into the investigation")
+        self.out = self.offers.addAction("Export hypothesis…", write)
+        self.out.setToolTip("Write this one as JSON, which the command line takes, too")
+        opens(self, self.offers)
 
 
 class NewButton(QToolButton):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from PySide6.QtCore import QEvent, QModelIndex, QSize, Qt, Signal
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from workbench.hypothesis import Hypothesis, Node, NodeCard
 
 NAME = Qt.ItemDataRole.UserRole
+WIDTHS = ((110, 190), (60, 112), (40, 70), (60, 132))
+"""Least and most pixels that each column but the last is made wide at first."""
 
 
 class HypothesisTree(QTreeView):
@@ -41,10 +43,12 @@ class HypothesisTree(QTreeView):
         self._model = QStandardItemModel(self)
         self._rows: dict[str, list[QStandardItem]] = {}  # never asked of the model: its own items outlive nothing
         self._filling = False
+        self._by_hand = False  # whether the user has made a column as wide as it is to be
         self._marks: tuple[Mapping[str, NodeCard], Mapping[str, str]] = ({}, {})
         self.setModel(self._model)
         self.header().setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
         self.header().setMinimumSectionSize(36)
+        self.header().sectionResized.connect(self._keep)
         self.selectionModel().currentChanged.connect(self._tell)
 
     @property
@@ -55,6 +59,7 @@ class HypothesisTree(QTreeView):
     def show_hypothesis(self, hypothesis: Hypothesis | None, chosen: str) -> None:
         """List its nodes; the one of that name is chosen, else the root."""
         self._filling = True
+        widths = [self.columnWidth(column) for column in range(len(WIDTHS))]
         self._model.clear()
         self._rows.clear()
         self._model.setHorizontalHeaderLabels([name for name, _ in self.HEADINGS])
@@ -63,7 +68,7 @@ class HypothesisTree(QTreeView):
         if hypothesis is not None:
             self._add(hypothesis.root, None)
             self.expandAll()
-            self._widths()
+            self._set_widths(widths if self._by_hand else self._fitting())
             self.choose(chosen if chosen in self._rows else hypothesis.root.name)
         self._filling = False
 
@@ -87,10 +92,19 @@ class HypothesisTree(QTreeView):
         for child in node.children:
             self._add(child, row[0])
 
-    def _widths(self) -> None:
-        for column, (least, most) in enumerate(((110, 190), (60, 112), (40, 70), (60, 132))):
-            self.resizeColumnToContents(column)
-            self.setColumnWidth(column, min(most, max(least, self.columnWidth(column))))
+    def _fitting(self) -> list[int]:
+        """Return how wide columns are that show what is in them."""
+        return [min(most, max(least, self.sizeHintForColumn(column))) for column, (least, most) in enumerate(WIDTHS)]
+
+    def _set_widths(self, widths: Sequence[int]) -> None:
+        filling, self._filling = self._filling, True
+        for column, width in enumerate(widths):
+            self.setColumnWidth(column, width)
+        self._filling = filling
+
+    def _keep(self, column: int, _before: int, _now: int) -> None:
+        """Remember that the user has chosen a width; the last column takes what is left."""
+        self._by_hand |= not self._filling and column < len(WIDTHS)
 
     def choose(self, name: str) -> None:
         """Move to a node."""
@@ -120,7 +134,8 @@ class HypothesisTree(QTreeView):
             row[4].setToolTip(reason or (occupied(card) if card is not None and card.labels else text))
             row[0].setToolTip(reason or name)
             row[0].setIcon(icon("error" if reason else "warning") if reason or sparse else QIcon())
-        self._widths()
+        if not self._by_hand:
+            self._set_widths(self._fitting())
 
     def changeEvent(self, event: QEvent) -> None:
         """Follow the palette when the scheme changes between light and dark."""

@@ -16,6 +16,8 @@ from workbench.hypothesis import Node, offsets_in, offsets_text
 from workbench.input_error import InputError
 
 if TYPE_CHECKING:
+    from PySide6.QtGui import QResizeEvent
+
     from widgets.session import Session
 
 LIVE = 250
@@ -118,6 +120,17 @@ class NodeForm(QWidget):
     def say(self, text: str, wrong: bool = False) -> None:
         """Say something of the node."""
         say(self.said, text, wrong)
+        self._make_room()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Keep room for what is said, which may take more lines now."""
+        super().resizeEvent(event)
+        self._make_room()
+
+    def _make_room(self) -> None:
+        """Let the form be as high as all lines of what is said: a splitter would else cut them off."""
+        margins = self.layout().contentsMargins()
+        self.said.setMinimumHeight(max(0, self.said.heightForWidth(self.width() - margins.left() - margins.right())))
 
     def _changed(self) -> Node:
         """Return the node as the fields say it is."""

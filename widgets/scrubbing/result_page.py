@@ -14,7 +14,7 @@ from widgets.theme import say
 from widgets.views.effect_list import Effect, EffectList
 from widgets.views.image_strip import ImageStrip, Picture, Row
 from widgets.views.scatter_plot import ScatterPlot
-from workbench.hypothesis import NULLS
+from workbench.hypothesis import LOSSES, NULLS
 from workbench.recompute import of_result
 
 if TYPE_CHECKING:
@@ -129,13 +129,15 @@ class ResultPage(QWidget):
         self._lines = [row["name"] if row["kind"] == "ladder" else "" for row in shown]
         for name, other in others.items():
             first = other.summary["rows"][0]
-            effects.append(_effect(first, f"other hypothesis: {name}"))
+            loss = other.summary["loss"]
+            by = "" if loss == self._result.summary["loss"] else f", by {LOSSES[loss][0]}"
+            effects.append(_effect(first, f"other hypothesis: {name}{by}"))
             self._lines.append("")
         lowest = [effect.value for effect in effects if math.isfinite(effect.value)] + random
         self.bars.show_effects(
             effects,
             title=f"What is left of {self._result.summary['root']} when all else is resampled",
-            label="recovered; 95 % over concepts",
+            label=f"recovered by {LOSSES[self._result.summary['loss']][0]}; 95 % over concepts",
             null=(min(random), max(random)) if random else None,
             null_name=RANDOM_NAME,
             span=(min(0.0, max(-1.0, min(lowest, default=0.0))), 1.0),
@@ -269,7 +271,7 @@ def told(summary: Mapping[str, Any]) -> str:
         return f"Nothing can be said: {summary['root']} is the same on all images."
     said = [
         f"{summary['root']} keeps {percent(summary)} of what it loses with everything resampled "
-        f"({summary['examples']} examples of {summary['images']} images, 95 % over {summary['groups']}s"
+        f"(by {LOSSES[summary['loss']][0]}; {summary['examples']} examples of {summary['images']} images, 95 % over {summary['groups']}s"
         + (f"; an effect from {100 * summary['detectable']:.0f} % on would have been found" if summary["detectable"] is not None else "")
         + ")."
     ]

@@ -9,6 +9,7 @@ import numpy as np
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
 
+from widgets.choice_box import choice_box
 from widgets.views.image_strip import ImageStrip, Picture, Row
 from workbench.jobs.checkpoint_requests import UnitFilm
 from workbench.models.layer import Unit
@@ -38,13 +39,7 @@ class Film(QWidget):
         self._request: UnitFilm | None = None
         self._job = 0
         self._frames: dict[int, np.ndarray] = {}
-        self.kind = QComboBox(self)
-        for data, (text, tip) in FILMS.items():
-            self.kind.addItem(text, data)
-            self.kind.setItemData(self.kind.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
-        self.kind.setAccessibleName("What the film shows")
-        self.kind.setToolTip("What the film shows of the unit")
-        self.kind.currentIndexChanged.connect(lambda _index: self.renew())
+        self.kind = choice_box(QComboBox(self), FILMS, "What the film shows of the unit", self.renew)
         self.title = QLabel(self)
         self.strip = ImageStrip(smallest=28, largest=64)
         self.strip.setAccessibleName("The unit at every checkpoint")

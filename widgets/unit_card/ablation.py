@@ -6,9 +6,10 @@ import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QComboBox
 
+from widgets.choice_box import choice_box
 from widgets.unit_card.examples import short
 from widgets.unit_card.question import Question, Subject
 from widgets.views.axes import number
@@ -44,13 +45,9 @@ class AblationSection(Question):
             "What the network's classes lose when this unit, or all that are selected together, no longer tell images apart",
             "Show images of the open set to the network with and without it",
         )
-        self.method = QComboBox(self)
-        for name, meaning in METHODS.items():
-            self.method.addItem(name, name)
-            self.method.setItemData(self.method.count() - 1, f"The activation becomes {meaning}", Qt.ItemDataRole.ToolTipRole)
+        methods = {name: (name, f"The activation becomes {meaning}") for name, meaning in METHODS.items()}
+        self.method = choice_box(QComboBox(self), methods, "Method of ablation", self.show_known)
         self.method.setToolTip("What the unit becomes: its mean over the images, zero, or what it is on another image")
-        self.method.setAccessibleName("Method of ablation")
-        self.method.currentIndexChanged.connect(lambda _index: self.show_known())
         self.whom = QComboBox(self)
         self.whom.addItems(["this unit", ""])
         self.whom.setToolTip("Take out this unit alone, or all that are selected together")

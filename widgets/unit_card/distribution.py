@@ -10,6 +10,7 @@ import numpy as np
 from PySide6.QtCore import QSignalBlocker
 from PySide6.QtWidgets import QComboBox, QPushButton
 
+from widgets.choice_box import choice_box
 from widgets.unit_card.examples import quantile_range
 from widgets.unit_card.section import Section
 from widgets.unit_card.visualizations import TWIN as NULL
@@ -24,6 +25,13 @@ if TYPE_CHECKING:
     from widgets.views.view import View
     from workbench.jobs.job import JobEvent
 
+COUNTED = {
+    "max_histogram": ("images", "The largest activation in each image"),
+    "histogram": ("positions", "The activation at some seeded positions of each image"),
+    "pre max_histogram": ("pre: images", "The largest in each image of what the non-linearity reads"),
+    "pre histogram": ("pre: positions", "What the non-linearity reads at some seeded positions of each image"),
+}
+
 
 class Distribution(Section):
     """The activation histogram, over images (largest activation of each) or over positions."""
@@ -32,19 +40,13 @@ class Distribution(Section):
         super().__init__(session, "Activation histogram", "How often the unit is how active on the open image set")
         self.histogram = Histogram()
         self.histogram.setFixedHeight(220)
-        self.counted = QComboBox(self)
-        self.counted.addItem("images", "max_histogram")
-        self.counted.addItem("positions", "histogram")
-        self.counted.addItem("pre: images", "pre max_histogram")
-        self.counted.addItem("pre: positions", "pre histogram")
+        self.counted = choice_box(QComboBox(self), COUNTED, "What the histogram counts", self._turn)
         self.counted.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.counted.setMinimumContentsLength(6)
         self.counted.setToolTip(
             "What is counted: the largest activation in each image, or the activation at some seeded positions of each;\n"
             "pre: of the value that the non-linearity reads"
         )
-        self.counted.setAccessibleName("What the histogram counts")
-        self.counted.currentIndexChanged.connect(lambda _index: self._turn())
         self.head.addWidget(self.counted)
         self.add(self.histogram)
         self._pre: tuple[Unit | None, Mapping[str, Any]] | None = None  # the unit before the non-linearity, and what is known of it

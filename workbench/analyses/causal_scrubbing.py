@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -15,12 +15,11 @@ from torch import Tensor
 
 from workbench.analyses.analysis import Analysis, Result, register
 from workbench.bootstrap import ratio_of_means
-from workbench.circuit import layer_of, units_of
-from workbench.claims import Data, claims
-from workbench.classes import classes_of, has_classes
+from workbench.circuit import layer_of
+from workbench.claims import Data, claims, classes_seen
 from workbench.figure_colours import ACCENT, INK, LIGHT
 from workbench.finite import plain
-from workbench.hypothesis import FEWEST, NULLS, Hypothesis, HypothesisError, Node
+from workbench.hypothesis import FEWEST, LOSSES, NULLS, Hypothesis, HypothesisError, Node
 from workbench.input_error import InputError
 from workbench.models.expanded import centre
 from workbench.scrubbing import (
@@ -46,6 +45,8 @@ if TYPE_CHECKING:
 BOOTSTRAP = 1
 HIDES = 0.1
 """Of what is recovered: a loss that keeps so much more than the distance of single outputs hides that these move."""
+LETTERS = 48
+"""Of the name of a row in a figure."""
 RANDOM = 5
 """Trees of random units that are tried."""
 SCORED = ("recovered", "recovered_low", "recovered_high", "detectable", "recovered_distance", "median_distance")
@@ -56,10 +57,11 @@ Read = Literal["values", "centre", "largest", "mean"]
 class CausalScrubbing(Analysis):
     """Test a hypothesis about what units compute from what: all that it says does not matter is resampled from other images.
 
-    A hypothesis is JSON, a tree: ``{"units": "head:0", "children": [{"name": "lines", "units": "conv2d1:3,4", "feature": "orientation / 8",
-    "offsets": [[0, -1], [0, 1]], "children": [...]}, ...]}``. A child's feature is what its units are claimed to compute (see
-    `workbench.feature_labels`): it may be computed on any image that agrees on it with the image its parent is computed on. With offsets
-    (rows down, columns to the right) only those cells of its maps are meant. See `workbench.scrubbing` for the method (Chan et al. 2022).
+    A hypothesis is JSON, as the window exports it or a tree alone: ``{"units": "head:0", "children": [{"name": "lines", "units":
+    "conv2d1:3,4", "feature": "orientation / 8", "offsets": [[0, -1], [0, 1]], "children": [...]}, ...]}``. A child's feature is what its
+    units are claimed to compute (see `workbench.feature_labels`): it may be computed on any image that agrees on it with the image its
+    parent is computed on. With offsets (rows down, columns to the right) only those cells of its maps are meant. See `workbench.scrubbing`
+    for the method (Chan et al. 2022).
 
     ``recovered`` = 1 - (L_scrubbed - L_clean) / (L_random - L_clean), ratios of means over examples, where L is the loss of the task or the
     squared distance of the root's values from the clean ones, read as `read` says, and in L_random the root is that of another image.
@@ -83,19 +85,19 @@ class CausalScrubbing(Analysis):
     """
 
     title: ClassVar[str] = "Causal scrubbing"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     needs_images: ClassVar[bool] = True
 
     hypothesis: str = Field(description="The tree, as JSON.")
     rivals: tuple[str, ...] = Field(
-        default=(), description="Rival features, each NAME=FEATURE for the node of that name, or *=FEATURE for all nodes."
+        default=(),
+        description="Rival features, each NAME=FEATURE for the node of that name, or *=FEATURE for all nodes, beside those of the JSON.",
     )
     read: Read = Field(
         default="centre", description="What of the root's map is compared: all values, the middle position, the largest or the mean."
     )
     loss: Literal["distance", "cross_entropy"] = Field(
-        default="distance",
-        description="What must be kept: the root's values, or the cross-entropy of the class that the images name; then of all classes.",
+        default="distance", description=f"What must be kept. {'. '.join(f'{name}: {words}' for name, (_, words) in LOSSES.items())}."
     )
     agreement: Literal["parent", "root"] = Field(default="parent", description="Whose image a child agrees with; root is weaker.")
     images: int = Field(default=512, ge=8, description="Images that are drawn from.")
@@ -114,6 +116,8 @@ class CausalScrubbing(Analysis):
             raise fault
         if self.read != "centre" and any(child.offsets for child in document.children):
             raise HypothesisError(document.name, "offsets", f"its children stand around its middle, so read the centre, not {self.read}")
+        if self.loss == "cross_entropy":
+            classes_seen(model, document, images, Data.drawn(images, self.images, self.seed).seen)
         data = Data.drawn(images, self.images, self.seed, model, lambda: task.step(0, 0, note="reading the images"))
         seen, inputs = data.seen, data.inputs
         assert inputs is not None
@@ -124,7 +128,7 @@ class CausalScrubbing(Analysis):
         root = bound(document)
         concept = images.concepts
         groups = np.unique([concept[index] for index in seen.tolist()], return_inverse=True)[1]
-        rivals, refused = self._bound_rivals(document, bound)
+        rivals, refused = _bound_rivals(document, [*dict.fromkeys((*hypothesis.rivals, *self.rivals))], bound)
         names = [node.name for node in root.every() if node is not root]
         plan: list[tuple[str, str, Claim, list[str] | None]] = [("hypothesis", "the hypothesis", root, None)]
         plan += [("ladder", name, root, names[: place + 1]) for place, name in enumerate(names[:-1])]
@@ -133,7 +137,7 @@ class CausalScrubbing(Analysis):
         plan += [("nothing", NULLS["nothing"], without_hypothesis(root), None)]
         others = [(draw, of_random_units(model, root, self.seed + draw)) for draw in range(RANDOM)]
         plan += [("random", f"{NULLS['random']} {draw + 1}", claim, None) for draw, claim in others if _units(claim) != _units(root)]
-        loss = self._loss(model, images, seen, root)
+        loss = _cross_entropy(classes_seen(model, document, images, seen)) if self.loss == "cross_entropy" else None
         middle = centre(model.layer(layer_of(root.units)))
         rows: list[dict[str, Any]] = []
         whole: Scrubbed | None = None
@@ -179,31 +183,6 @@ class CausalScrubbing(Analysis):
             "sparse": [node["name"] for node in nodes if node["least"] < FEWEST],
         }
 
-    def _bound_rivals(self, root: Node, bind: Callable[[Node], Claim]) -> tuple[list[tuple[str, Claim]], list[tuple[str, str]]]:
-        """Return the rivals that can be tested here, and those that cannot with the reason; one must not keep the others from it."""
-        bound, refused = [], []
-        for text in self.rivals:
-            try:
-                bound.append((text, bind(_rival(root, text))))
-            except InputError as error:  # one that names no node, too: it may have been renamed
-                refused.append((text, str(error)))
-        return bound, refused
-
-    def _loss(self, model: TracedModel, images: ImageSet, seen: npt.NDArray[np.int64], root: Claim) -> Loss | None:
-        """Return the loss of the task, None for the distance."""
-        if self.loss == "distance":
-            return None
-        whole = [unit.index for unit in units_of(root.units)] == list(range(len(model.labels)))
-        if not has_classes(model) or not whole or model.layer(layer_of(root.units)).name != model.graph.output:
-            raise InputError(
-                f"cross-entropy needs all classes as the root, {model.graph.output}:0,1,… in order; choose loss = distance for other units"
-            )
-        column, classes = classes_of(model, images)
-        if not column or (classes[seen] < 0).any():
-            raise InputError(f"{images.name} does not say the class of every image; choose loss = distance")
-        of = torch.from_numpy(classes[seen])
-        return lambda value, data: torch.nn.functional.cross_entropy(value.reshape(len(value), -1), of[data], reduction="none")
-
     def _scores(self, found: Scrubbed, groups: npt.NDArray[np.integer]) -> dict[str, Any]:
         of = groups[found.data]
         lost = ratio_of_means(
@@ -225,10 +204,29 @@ class CausalScrubbing(Analysis):
         return {"recovered": _figure(result)}
 
 
+def _cross_entropy(classes: npt.NDArray[np.int64]) -> Loss:
+    """Return the loss of the task, given the class of each datum."""
+    of = torch.from_numpy(classes)
+    return lambda value, data: torch.nn.functional.cross_entropy(value.reshape(len(value), -1), of[data], reduction="none")
+
+
 def _units(root: Claim) -> list[tuple[str, frozenset[str]]]:
     """Return which units each node means, in whatever order they are written; of layers that have no others a null is none."""
     parts = (node.units.rpartition(":") for node in root.every())
     return [(layer, frozenset(units.split(","))) for layer, _, units in parts]
+
+
+def _bound_rivals(
+    root: Node, rivals: Sequence[str], bind: Callable[[Node], Claim]
+) -> tuple[list[tuple[str, Claim]], list[tuple[str, str]]]:
+    """Return the rivals that can be tested here, and those that cannot with the reason; one must not keep the others from it."""
+    bound, refused = [], []
+    for text in rivals:
+        try:
+            bound.append((text, bind(_rival(root, text))))
+        except InputError as error:  # one that names no node, too: it may have been renamed
+            refused.append((text, str(error)))
+    return bound, refused
 
 
 def _rival(root: Node, text: str) -> Node:
@@ -290,6 +288,11 @@ def _one(value: Tensor) -> npt.NDArray[np.float32]:
     return found
 
 
+def _shortened(text: str) -> str:
+    """Leave out the middle of a name that would take the room of the figure: expressions differ at their ends."""
+    return text if len(text) <= LETTERS else f"{text[: LETTERS // 2]} … {text[3 - LETTERS // 2 :]}"
+
+
 def _figure(result: Result) -> Figure:
     from matplotlib.figure import Figure
 
@@ -303,12 +306,14 @@ def _figure(result: Result) -> Figure:
             bars.plot([row["recovered_low"], row["recovered_high"]], [place, place], color=colours[row["kind"]], linewidth=1.4)
         bars.plot(row["recovered"], place, "o", color=colours[row["kind"]], markersize=4)
     named = {"ladder": "up to {}", "rival": "rival {}", "hypothesis": "{}"} | dict.fromkeys(NULLS, "null: {}")
-    bars.set_yticks(range(len(rows)), [named[row["kind"]].format(row["name"]) for row in rows], fontsize=7, parse_math=False)
+    said = [_shortened(named[row["kind"]].format(row["name"])) for row in rows]
+    bars.set_yticks(range(len(rows)), said, fontsize=7, parse_math=False)
     bars.set_ylim(len(rows) - 0.4, -0.6)
     bars.axvline(0, color=LIGHT, linewidth=0.8, linestyle=":")
     bars.axvline(1, color=LIGHT, linewidth=0.8, linestyle=":")
-    bars.set_xlim(left=max(-1.0, min([0.0, *(row["recovered"] for row in rows)]) - 0.05))
-    bars.set_xlabel("recovered (0: as if everything were resampled, 1: as in the network); 95 % over concepts", fontsize=7)
+    lowest = [row[name] for row in rows for name in ("recovered", "recovered_low") if row[name] is not None]
+    bars.set_xlim(left=max(-1.0, min([0.0, *lowest]) - 0.05))
+    bars.set_xlabel("recovered; 95 % over concepts\n(0: as if everything were resampled, 1: as in the network)", fontsize=7)
     if not rows:
         bars.text(0.5, 0.5, f"Nothing can be said: {summary['root']}\nis the same on all images.", ha="center", va="center",
                   fontsize=8, transform=bars.transAxes, parse_math=False)  # fmt: skip
@@ -321,5 +326,7 @@ def _figure(result: Result) -> Figure:
     points.legend(fontsize=6, frameon=False)
     for axis in (bars, points):
         axis.tick_params(axis="x", labelsize=6)
-    figure.suptitle(f"Causal scrubbing of {summary['root']}: {summary['images']} images, {summary['examples']} examples", fontsize=9)
+    points.tick_params(axis="y", labelsize=6)
+    of = f"{LOSSES[summary['loss']][0]}, {summary['images']} images, {summary['examples']} examples"
+    figure.suptitle(f"Causal scrubbing of {summary['root']}: {of}", fontsize=9, parse_math=False)
     return figure

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from workbench.hypothesis import Node, NodeCard
+from workbench.hypothesis import HypothesisError, Node, NodeCard
 from workbench.jobs.job import Lane, Request
 from workbench.models.layer import Unit
 from workbench.task import Task
@@ -28,6 +28,8 @@ class InspectHypothesis(Request):
         Reference, empty for none: features are not read then.
     number, seed
         Of the images that are drawn, as `CausalScrubbing` will draw them.
+    loss
+        What must be kept (`workbench.hypothesis.LOSSES`).
     """
 
     model: str
@@ -35,6 +37,7 @@ class InspectHypothesis(Request):
     root: Node
     number: int = 512
     seed: int = 0
+    loss: str = "distance"
     lane: ClassVar[Lane] = "interactive"
 
     @property
@@ -50,10 +53,18 @@ class InspectHypothesis(Request):
     def run(self, engine: Engine, task: Task) -> tuple[NodeCard, ...]:
         """Ask the graph, and the columns of the images."""
         model = engine.model(self.model, task=task)
-        from workbench.claims import Data, inspected
+        from workbench.claims import Data, classes_seen, inspected
 
-        data = Data.drawn(engine.images(self.images, task), self.number, self.seed) if self.images else None
-        return tuple(inspected(model, self.root, data))
+        if not self.images:
+            return tuple(inspected(model, self.root, None))
+        images = engine.images(self.images, task)
+        data, wrong = Data.drawn(images, self.number, self.seed), None
+        if self.loss == "cross_entropy":
+            try:
+                classes_seen(model, self.root, images, data.seen)
+            except HypothesisError as error:
+                wrong = error
+        return tuple(inspected(model, self.root, data, wrong))
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from workbench.analyses.patching import ActivationPatching
+from workbench.analyses.patching import OTHERS, ActivationPatching
 from workbench.input_error import InputError
 from workbench.report_page import Drawing, Section, Table, as_svg
 from workbench.reports.report import Findings, Work, answers, cell, short
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 MODELS = ("bundled:inception",)
 PAIRS = 200
-UNIT_PAIRS, FULL_UNIT_PAIRS = 24, 200
-"""Pairs that every unit of a layer is patched on, quick and full."""
-LAYERS, UNIT_LAYERS = 3, 2
+CHANNELS = 64
+"""Units of a layer that are patched with the budget quick, at most; all of them with the budget full."""
+LAYERS, UNIT_LAYERS = 3, 3
 """Blocks whose branches are patched, and whose units are, with the budget quick; all of them with the budget full."""
 RELIABLE = 0.5
 """Rank correlation between two halves of the concepts below which a ranking is called unreliable."""
@@ -35,12 +35,12 @@ def activation_patching(work: Work) -> Findings:
 
     def measured(ref: str) -> dict[str, Result]:
         names = blocks[ref]
-        found = {"layer": _patched(work, ref, "layer", names, PAIRS)}
+        found = {"layer": _patched(work, ref, "layer", names)}
         joined = concatenations(work.model(ref), names)
         if joined:
-            found["branch"] = _patched(work, ref, "branch", spread(joined, LAYERS if work.quick else len(joined)), PAIRS)
+            found["branch"] = _patched(work, ref, "branch", spread(joined, LAYERS if work.quick else len(joined)))
         chosen = spread(names, UNIT_LAYERS if work.quick else len(names))
-        found["unit"] = _patched(work, ref, "unit", chosen, UNIT_PAIRS if work.quick else FULL_UNIT_PAIRS, twin=True)
+        found["unit"] = _patched(work, ref, "unit", chosen, twin=True, most=CHANNELS if work.quick else 0)
         return found
 
     of_network = work.each(lambda ref: measured(ref) if ref in blocks else {})
@@ -56,8 +56,9 @@ def activation_patching(work: Work) -> Findings:
     return Findings([*sections, _missing(work)], figures)
 
 
-def _patched(work: Work, ref: str, part: Kind, layers: Sequence[str], pairs: int, twin: bool = False) -> Result:
-    return work.run(f"{short(ref)}-{part}", ActivationPatching(layers=tuple(layers), part=part, pairs=pairs, twin=twin), ref)
+def _patched(work: Work, ref: str, part: Kind, layers: Sequence[str], twin: bool = False, most: int = 0) -> Result:
+    asked = ActivationPatching(layers=tuple(layers), part=part, pairs=PAIRS, twin=twin, most=most)
+    return work.run(f"{short(ref)}-{part}", asked, ref)
 
 
 def blocks_of(model: TracedModel) -> list[str]:
@@ -101,8 +102,8 @@ def _answer(found: Mapping[str, Mapping[str, Result]]) -> Section:
             what = {"branch": "Branches", "unit": "Channels"}[part]
             said.append(
                 f"{ref}, {what.lower()}: their ranking is the same on other concepts (rank correlation at least {RELIABLE:g}) in "
-                f"{len(reliable)} of {len(rows)} layers ({names}), {summary['pairs']} pairs. Chosen on one half of the clean images' "
-                f"concepts and patched on the other: {'; '.join(beyond)}."
+                f"{len(reliable)} of {len(rows)} layers ({names}), {summary['pairs']} pairs{_sampled(rows)}. Chosen on one half of the "
+                f"clean images' concepts and patched on the other: {'; '.join(beyond)}."
             )
         layers = results["layer"].summary["patches"]
         off = max(abs((row["denoise_estimate"] or 0) - (row["denoise"] or 0)) for row in layers)
@@ -112,6 +113,18 @@ def _answer(found: Mapping[str, Mapping[str, Result]]) -> Section:
             f"{said_of(max(carried))} of the difference; attribution patching of whole layers is off by up to {said_of(off)}."
         )
     return Section("Answer", said)
+
+
+def _sampled(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Say how the parts were chosen, where these are not all."""
+    some = [row for row in rows if row["parts"] < row["of"]]
+    if not some:
+        return ""
+    counts = ", ".join(f"{row['parts']} of {row['of']}" for row in some)
+    return (
+        f"; of {len(some)} of these layers {counts} were patched, half of them the best by attribution on {OTHERS} pairs of other "
+        "concepts, half drawn at random of the rest, which stand for the rest in all figures of the layer"
+    )
 
 
 def said_of(value: float | None) -> str:
@@ -125,11 +138,11 @@ def _figures(found: Mapping[str, Mapping[str, Result]]) -> Section:
         "in the top tenth", "strangers", "random net", "if even",
     )  # fmt: skip
     names = (
-        "parts", "reliability", "reliability_noise", "reliability_twin", "directions", "attribution", "attribution_noise",
+        "reliability", "reliability_noise", "reliability_twin", "directions", "attribution", "attribution_noise",
         "concentration", "concentration_unaligned", "concentration_twin", "even",
     )  # fmt: skip
     cells = [
-        (ref, part, result.summary["layers"][row["layer"]], *(cell(row[name]) for name in names))
+        (ref, part, result.summary["layers"][row["layer"]], _number(row), *(cell(row[name]) for name in names))
         for ref, results in found.items()
         for part, result in results.items()
         for row in result.summary["findings"]
@@ -143,10 +156,16 @@ def _figures(found: Mapping[str, Mapping[str, Result]]) -> Section:
     return Section("What works", [Table(columns, cells, caption)])
 
 
+def _number(row: Mapping[str, Any]) -> str | int:
+    return row["parts"] if row["parts"] == row["of"] else f"{row['parts']} of {row['of']}"
+
+
 def _network(ref: str, results: Mapping[str, Result]) -> list[Section]:
     sections = []
     for part, result in results.items():
         drawings = ActivationPatching.draw(result)
+        if part == "layer":  # all of the difference comes with each of them: the other figures would show one point
+            drawings = {"effects": drawings["effects"]}
         title = {"layer": "Layers", "branch": "Branches", "unit": "Channels"}[part]
         shown: list[Any] = [
             Drawing(f"{title} of {ref}: {name}", as_svg(figure, f"{short(ref)}-{part}-{name}")) for name, figure in drawings.items()
@@ -164,7 +183,8 @@ def _missing(work: Work) -> Section:
     ]
     if work.quick:
         said.append(
-            f"Quick: channels of {UNIT_LAYERS} layers on {UNIT_PAIRS} pairs, branches of {LAYERS}; --budget full takes all layers and "
-            f"{FULL_UNIT_PAIRS} pairs."
+            f"Quick: channels of {UNIT_LAYERS} layers, {CHANNELS} of each at most, and branches of {LAYERS}; --budget full takes all "
+            "layers and all channels. What the best channels carry together is of those that were patched: one that attribution on other "
+            "pairs misses may be better."
         )
     return Section("What this could not see", [*said, *work.left()])

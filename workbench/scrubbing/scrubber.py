@@ -161,11 +161,6 @@ class Scrubber:
         drawn = {name: np.concatenate(rows) for name, rows in sampled.items()}
         return Scrubbed(clean, value, random, losses[0], losses[1], losses[2], apart[0], apart[1], data, drawn)
 
-    def ladder(self, root: Claim, examples: int, loss: Loss | None = None) -> list[tuple[str, Scrubbed]]:
-        """Return what each node's claim costs: the first alone, then with the next one, from the root down."""
-        names = [node.name for node in root.every() if node is not root]
-        return [(name, self.run(root, examples, loss, scrubbed=names[: place + 1])) for place, name in enumerate(names)]
-
     def _value(
         self,
         node: Claim,

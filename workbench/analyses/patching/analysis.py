@@ -12,11 +12,12 @@ import torch
 from pydantic import Field, field_validator
 
 from workbench.analyses.analysis import Analysis, Result, register
+from workbench.analyses.patching.choice import Choice, choose_parts, other_pairs
 from workbench.analyses.patching.figures import effects, halves, scatter
 from workbench.analyses.patching.findings import findings
 from workbench.analyses.patching.joint import BOOTSTRAP, joint_effects
 from workbench.analyses.patching.metric import Metric, MetricOf
-from workbench.analyses.patching.pairs import Pairs, draw_pairs, drawn_pair, read_pair
+from workbench.analyses.patching.pairs import Pairs, draw_pairs, drawn_from, drawn_pair, read_pair
 from workbench.analyses.patching.parts import Part, in_graph, parts_of, reading
 from workbench.analyses.patching.scores import differing, oriented, scored
 from workbench.analyses.patching.sweep import Steps, Sweep
@@ -72,12 +73,17 @@ class ActivationPatching(Analysis):
     pair's own, and where the set says what its images show, not of the classes that the network sees in the pair, if there are others (the
     summary's ``unrelated``: how many, and whether so).
 
+    Where a layer has more parts than `most`, only so many are patched: half of them those with the largest estimates on 64 other pairs, of
+    none of the concepts of those patched, and half at random of the rest, which then stand for the rest in what is said of the layer.
+
     What was found so far is shown meanwhile as a result of its own, ``incomplete`` in its summary: whoever cancels keeps it.
 
     Arrays; p is a patch in the order of the summary's ``names``, i a pair:
 
     ``layer``
         int32 ``p``: place of its layer in the summary's ``layers``.
+    ``stands_for``
+        float64 ``p``: how many parts of its layer each stands for in the summary's ``findings``.
     ``denoise`` ``noise``
         float64 ``p i``: m - m_base of each patch; NaN where it was not tried yet. Its sign is turned in pairs whose clean image has less
         of the metric than the corrupt one, as it may be of a unit, a text or a chosen class: no two pairs cancel one another.
@@ -100,7 +106,7 @@ class ActivationPatching(Analysis):
     """
 
     title: ClassVar[str] = "Activation patching"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     needs_images: ClassVar[bool] = True
 
     layers: tuple[str, ...] = Field(
@@ -140,6 +146,11 @@ class ActivationPatching(Analysis):
         default="resample", description="What noise puts: the corrupt run's activation, the clean images' mean, or 0."
     )
     pairs: int = Field(default=64, ge=8, le=100_000, description="Pairs of images.")
+    most: int = Field(
+        default=0,
+        ge=0,
+        description="Parts of a layer that are patched: the best by attribution on other pairs, and as many others at random; 0 for all.",
+    )
     top: int = Field(default=10, ge=1, description="Parts of a layer patched together; at most half of them, beside as many others.")
     twin: bool = Field(default=False, description="Patch a network of random weights, too, as a null.")
     seed: int = Field(default=0, ge=0, lt=2**31, description="Of pairs, halves, bootstrap and the random network.")
@@ -200,11 +211,20 @@ class ActivationPatching(Analysis):
         parts = {patcher.layer.name: parts[patcher.layer.name] for patcher in patchers}
         task.step(0, 0, note="reading the pairs")
         pairs, classes = self._pairs(model, images)
+        swaps = self.drawn or self.corruption == "swap"
+        choices = [Choice.whole(each) for each in parts.values()]
+        if self.most and max(map(len, parts.values())) > self.most:
+            others = other_pairs(images, model.preprocessing.size, drawn_from(images, classes), pairs, self.corruption, self.seed)
+            guess = Sweep(model, metric, patchers, list(parts.values()), others, classes, swaps, self.put, showing=False)
+            guess.attribute(Steps(task, 0, dict))
+            choices = choose_parts(list(parts.values()), guess.found["denoise_estimate"], guess.found["whole"], self.most, self.seed)
+        parts = {name: choice.parts for name, choice in zip(parts, choices, strict=True)}
         concept = images.concepts
         groups = np.unique([concept[index] for index in pairs.indices.tolist()], return_inverse=True)[1]
-        swaps = self.drawn or self.corruption == "swap"
         sweep = Sweep(model, metric, patchers, list(parts.values()), pairs, classes, swaps, self.put)
+        stands_for = np.concatenate([choice.stands_for for choice in choices])
         told = self._about(parts, pairs, metric, model) | {"without": without}
+        told["of_layer"] = [round(float(choice.stands_for.sum())) for choice in choices]
 
         def show() -> dict[str, Result]:
             arrays, summary = self._so_far(sweep.found, pairs, told)
@@ -232,9 +252,9 @@ class ActivationPatching(Analysis):
         found = oriented(found, pairs.drawn)
         known = self._known(found["whole"], groups, metric)
         arrays = self._arrays(found, pairs, told, known, groups)
-        arrays["half"] = half[known]
+        arrays |= {"half": half[known], "stands_for": stands_for}
         chosen, held = (known, known) if pairs.drawn else (known & half, known & ~half)
-        joint = joint_effects(sweep, found, turned, (chosen, held), groups, self.top, self.seed, steps)
+        joint = joint_effects(sweep, found, turned, (chosen, held), groups, self.top, self.seed, steps, stands_for)
         summary = told | self._counted(found["whole"], known) | {"joint": joint, "incomplete": False}
         summary["no_number"] = int((~np.isfinite(found["whole"])).sum())
         summary |= findings(arrays, len(parts), groups[known])
@@ -278,9 +298,7 @@ class ActivationPatching(Analysis):
             files = read_pair(size, self.clean_file, self.corrupt_file)
             shown = self._said(model, np.concatenate(files)) if column else []
             return drawn_pair(images, size, *files, shown, classes if column else none, self.seed), none
-        usable = np.flatnonzero(classes >= 0) if column else np.arange(len(images))
-        kinds: Sequence[object] = classes.tolist() if column else images.concepts
-        return draw_pairs(images, size, usable, kinds, self.pairs, self.corruption, self.seed), classes
+        return draw_pairs(images, size, *drawn_from(images, classes), self.pairs, self.corruption, self.seed), classes
 
     @staticmethod
     def _said(model: TracedModel, pixels: npt.NDArray[np.uint8]) -> list[int]:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from workbench.analyses.analysis import Result
 
 BARS = 24
+NEAR = 0.3
+"""Score from which on 1 is shown: smaller ones would be squeezed into the edge of the figure."""
 
 
 def _noise(result: Result) -> str:
@@ -53,7 +55,8 @@ def effects(result: Result) -> Figure:
         if row["unaligned"] is not None:
             named = "null of denoise: from another pair" if not place else None
             axis.plot(row["unaligned"], place, "|", color=LIGHT, markersize=10, label=named)
-    for at in (0, 1):
+    whole = max((row[name] for row in table for name in ("denoise", "noise", "unaligned") if row[name] is not None), default=1.0)
+    for at in (0, 1) if whole > NEAR else (0,):
         axis.axvline(at, color=LIGHT, linewidth=0.8, linestyle=":")
     axis.set_yticks(range(len(table)), [row["name"] for row in table], fontsize=7, parse_math=False)
     axis.set_ylim(len(table) - 0.4, -0.6)

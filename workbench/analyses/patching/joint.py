@@ -25,6 +25,7 @@ def joint_effects(
     top: int,
     seed: int,
     steps: Steps,
+    stands_for: npt.NDArray[np.float64],
 ) -> list[dict[str, Any]]:
     """Return for each layer of several parts what its best parts carry together.
 
@@ -40,6 +41,8 @@ def joint_effects(
         Concept of each pair.
     top
         So many of the best; at most half of a layer's parts, for as many others must be left.
+    stands_for
+        float64 ``p``: how many parts each stands for.
     """
     told: list[dict[str, Any]] = []
     (chosen, held), drawn, start = halves, sweep.pairs.drawn, 0
@@ -51,7 +54,7 @@ def joint_effects(
         best = min(top, len(patches) // 2)
         order = np.argsort(-found["denoise"][rows][:, chosen].mean(1), kind="stable")[:best]
         random = np.random.default_rng([seed, OTHERS, place])
-        values = sweep.together(place, order.tolist(), np.flatnonzero(held), random, steps)
+        values = sweep.together(place, order.tolist(), np.flatnonzero(held), random, steps, stands_for[rows])
         values = {name: each * (turned[:1] if drawn else turned[held]) for name, each in values.items()}
         whole = found["whole"][held]
         score = ratio_of_means(values["together"], groups[held], [seed, BOOTSTRAP], whole)

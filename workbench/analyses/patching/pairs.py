@@ -73,6 +73,13 @@ class Pairs:
             yield np.array([place]), image[None]
 
 
+def drawn_from(images: ImageSet, classes: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], Sequence[object]]:
+    """Return which images pairs are drawn from, and what each image of the set shows: its class (-1 for none), or else its concept."""
+    if not len(classes):
+        return np.arange(len(images)), images.concepts
+    return np.flatnonzero(classes >= 0), classes.tolist()
+
+
 def draw_pairs(
     images: ImageSet, size: Size, usable: npt.NDArray[np.int64], kinds: Sequence[object], number: int, corruption: str, seed: int
 ) -> Pairs:

@@ -73,7 +73,7 @@ class Sweep:
     Parameters
     ----------
     showing
-        Whether what it finds is shown meanwhile; not that of a twin.
+        Whether what it finds is shown meanwhile; not that of a twin, or of pairs that parts are chosen by.
 
     Attributes
     ----------
@@ -181,7 +181,7 @@ class Sweep:
                 effects = self._estimates(inputs, base, other, metric, read.target)
                 parts = [patch.of(effect) for effect, patches in zip(effects, self.parts, strict=True) for patch in patches]
                 self.found[f"{name}_estimate"][:, rows] = torch.stack(parts).cpu().double().numpy()
-            steps.tell("attribution: estimating all parts", partial=True)
+            steps.tell("attribution: estimating all parts", partial=self.showing)
 
     def _estimates(
         self,
@@ -240,9 +240,20 @@ class Sweep:
         return np.argsort(-size, kind="stable")
 
     def together(
-        self, place: int, chosen: Sequence[int], pairs: npt.NDArray[np.integer], random: np.random.Generator, steps: Steps
+        self,
+        place: int,
+        chosen: Sequence[int],
+        pairs: npt.NDArray[np.integer],
+        random: np.random.Generator,
+        steps: Steps,
+        stands_for: npt.NDArray[np.float64],
     ) -> dict[str, Array]:
         """Denoise several parts of a layer at once, on some pairs.
+
+        Parameters
+        ----------
+        stands_for
+            How many parts each of the layer's patches stands for: it is drawn the more often.
 
         Returns
         -------
@@ -255,7 +266,8 @@ class Sweep:
         if math.comb(len(rest), len(chosen)) <= RANDOM:
             others = [list(each) for each in combinations(rest.tolist(), len(chosen))]
         else:
-            others = [random.choice(rest, len(chosen), replace=False).tolist() for _ in range(RANDOM)]
+            likely = stands_for[rest] / stands_for[rest].sum()
+            others = [random.choice(rest, len(chosen), replace=False, p=likely).tolist() for _ in range(RANDOM)]
         rows_of = [joined([patches[at] for at in each]) for each in (chosen, *others)]
         found: dict[str, list[Array]] = {"together": [], "random": [], "unaligned": []}
         for at in range(0, len(pairs), TOGETHER):

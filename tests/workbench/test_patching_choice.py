@@ -1,0 +1,109 @@
+"""Patching some parts of a layer: the best of an estimate on other pairs, others at random, and figures that are of all parts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tests.workbench.colour_net import Colours
+from workbench.analyses.patching import ActivationPatching
+from workbench.analyses.patching.choice import OTHERS, choose_parts, other_pairs
+from workbench.analyses.patching.findings import concentration
+from workbench.analyses.patching.pairs import draw_pairs
+from workbench.images.array_set import ArraySet
+from workbench.input_error import InputError
+from workbench.models.patching import Patch
+from workbench.models.traced_model import Preprocessing, TracedModel
+
+SIDE = 12
+RELU = "parts.relu"
+NAMES = ("red", "green", "blue")
+
+
+@pytest.fixture(scope="module")
+def model() -> TracedModel:
+    return TracedModel.from_module(
+        Colours().eval(), torch.randn(2, 3, SIDE, SIDE), preprocessing=Preprocessing((SIDE, SIDE)), labels=NAMES
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def shown() -> ArraySet:
+    """A colour each, every image of a concept of its own."""
+    random = np.random.default_rng(0)
+    shows = random.integers(0, 3, 300)
+    pixels = random.integers(20, 60, (300, SIDE, SIDE, 3)).astype(np.uint8)
+    pixels[np.arange(300), :6, :6, shows] += 120
+    made = ArraySet(pixels)
+    made.columns = {"colour": [NAMES[one] for one in shows], "concept": [f"{at}" for at in range(300)]}
+    return made
+
+
+def test_the_units_that_matter_are_found_on_other_pairs_and_patched_as_where_all_are(model: TracedModel, shown: ArraySet) -> None:
+    """Three of twelve units are heard; with 8 patched, 4 for their estimate, these three are among them."""
+    some = ActivationPatching(layers=(RELU,), part="unit", pairs=32, most=8, top=2).run(model, shown)
+    whole = ActivationPatching(layers=(RELU,), part="unit", pairs=32, top=2).run(model, shown)
+    names = some.summary["names"]
+    assert len(names) == 8 and {f"{RELU}:{unit}" for unit in range(3)} < set(names) and some.summary["of_layer"] == [12]
+    stands_for = dict(zip(names, some.arrays["stands_for"].tolist(), strict=True))
+    assert sorted(stands_for.values()) == [1] * 4 + [2] * 4 and all(stands_for[f"{RELU}:{unit}"] == 1 for unit in range(3))
+    at = [whole.summary["names"].index(name) for name in names]
+    assert some.arrays["denoise"] == pytest.approx(whole.arrays["denoise"][at], abs=1e-5)
+    (row,), (of_all,) = some.summary["findings"], whole.summary["findings"]
+    assert (row["parts"], row["of"]) == (8, 12) and (of_all["parts"], of_all["of"]) == (12, 12)
+    assert row["concentration"] == pytest.approx(of_all["concentration"], abs=1e-6) and row["even"] == of_all["even"]
+    assert whole.arrays["stands_for"].tolist() == [1] * 12
+    assert len(ActivationPatching(layers=(RELU,), part="unit", pairs=32, most=12).run(model, shown).summary["names"]) == 12
+
+
+def test_pairs_that_parts_are_chosen_by_have_no_concept_of_those_that_are_patched(shown: ArraySet) -> None:
+    everything = np.arange(len(shown)), shown.columns["colour"]
+    pairs = draw_pairs(shown, (SIDE, SIDE), *everything, 40, "swap", 0)
+    others = other_pairs(shown, (SIDE, SIDE), everything, pairs, "swap", 0)
+    assert len(others) == OTHERS
+    seen, chosen_by = ({*each.indices.tolist(), *each.partners.tolist()} for each in (pairs, others))
+    assert not seen & chosen_by
+
+
+def test_where_no_other_pairs_are_it_says_so(model: TracedModel, shown: ArraySet, tmp_path) -> None:
+    with pytest.raises(InputError, match=r"0 images of other concepts are left to choose parts by; .*patch all parts"):
+        ActivationPatching(layers=(RELU,), part="unit", pairs=300, most=4).run(model, shown)
+    files = {}
+    for name, colour in (("clean_file", 0), ("corrupt_file", 2)):
+        files[name] = str(tmp_path / f"{name}.png")
+        pixels = np.full((SIDE, SIDE, 3), 30, np.uint8)
+        pixels[..., colour] = 220
+        Image.fromarray(pixels).save(files[name])
+    with pytest.raises(InputError, match="there is one only; patch all parts"):
+        ActivationPatching(layers=(RELU,), part="unit", most=4, **files).run(model, shown)
+
+
+def test_small_effects_are_not_squeezed_into_the_edge_of_their_figure(model: TracedModel, shown: ArraySet) -> None:
+    result = ActivationPatching(layers=(RELU,), part="unit", pairs=16).run(model, shown)
+    for row in result.summary["patches"]:
+        row |= {name: value / 20 for name, value in row.items() if isinstance(value, float)}
+    assert ActivationPatching.draw(result)["effects"].axes[0].get_xlim()[1] < 0.1
+
+
+def test_half_are_the_best_and_half_stand_for_the_rest() -> None:
+    parts = [Patch(f"a:{unit}", "a", np.array([unit])) for unit in range(20)]
+    whole = np.array([1.0, -1.0, 1.0])
+    estimates = np.linspace(0, 1, 20)[:, None] * whole  # of every pair alike, once its sign is turned
+    drawn = set()
+    for seed in range(30):
+        (choice, all_of) = choose_parts([parts, parts[:3]], np.concatenate([estimates, estimates[:3]]), whole, 7, seed)
+        assert all_of.parts == parts[:3] and all_of.stands_for.tolist() == [1, 1, 1]
+        places = [int(part.units[0]) for part in choice.parts]
+        best = [place for place, number in zip(places, choice.stands_for, strict=True) if number == 1]
+        assert places == sorted(places) and best == [17, 18, 19] and choice.stands_for.sum() == pytest.approx(20)
+        drawn |= set(places) - set(best)
+    assert drawn == set(range(17)), "each of the rest has a chance"
+
+
+def test_a_part_of_a_part_is_among_the_largest_tenth() -> None:
+    """40 parts, of which four are the largest tenth: one that stands for one, and three of those ten that the next stands for."""
+    scores, number = np.array([0.1, -2.0, 1.0]), np.array([29.0, 1.0, 10.0])
+    assert concentration(scores, number) == pytest.approx((2 + 3) / (2 + 10 + 2.9))
+    assert concentration(np.repeat(scores, number.astype(int)), np.ones(40)) == pytest.approx(5 / 14.9)
