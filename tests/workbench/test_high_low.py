@@ -40,10 +40,10 @@ def test_planted_detectors_are_found_with_their_side_and_no_others(found: Result
     assert {unit for unit, one in by_unit.items() if one["beyond"]} == set(range(len(SIDES)))
     for unit, side in enumerate(SIDES):
         one = by_unit[unit]
-        assert abs((one["prefers"] - side + 180) % 360 - 180) < 3 and one["score"] > 0.6 > 2 * summary["twin_highest"]
+        assert abs((one["prefers"] - side + 180) % 360 - 180) < 3 and one["score"] > 0.6 > 1.5 * summary["twin_highest"]
         assert one["held_out"] > 0.99 and abs(one["score_by_hand"] - one["score"]) < 0.02
     assert all(abs(one["score"]) < 0.05 for unit, one in by_unit.items() if unit >= len(SIDES)), "fine, coarse and line units are none"
-    assert set(found.figures()) == {"scores", "boundaries"}
+    assert set(HandCodedHighLow.draw(found)) == {"scores", "boundaries"}
 
 
 def test_detectors_written_by_hand_bring_back_what_the_own_ones_do_and_shuffled_ones_do_not(model: TracedModel, found: Result) -> None:
@@ -99,7 +99,7 @@ def test_layers_that_cannot_be_written_are_looked_through_and_say_why() -> None:
     analysis = HandCodedHighLow(twins=1, scales=1, layer="4")
     result = analysis.run(model)
     assert "grouped kernels" in result.summary["unwritable"] and not any("edit" in one for one in result.summary["units"])
-    assert set(result.figures()) == {"scores"}
+    assert set(HandCodedHighLow.draw(result)) == {"scores"}
     with pytest.raises(InputError, match="joins several layers"):
         HandCodedHighLow(layer="mixed3a", twins=1).run(workbench.load("bundled:inception"))
 

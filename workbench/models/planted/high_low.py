@@ -42,8 +42,9 @@ def high_low_net() -> PlantedNetwork:
     window = _side(0).abs()
     alone = [(sign * fine).clamp(min=0)[:, None, None] * window for sign in (1, -1)]
     lines = [torch.tensor([float(kind[1] == angle) for kind in kinds])[:, None, None] * window for angle in ORIENTATIONS]
-    boundary = nn.Conv2d(len(kinds), len(planted) + len(alone) + len(lines), BOUNDARY_SIDE, padding=BOUNDARY_SIDE // 2, bias=False)
+    boundary = nn.Conv2d(len(kinds), len(planted) + len(alone) + len(lines), BOUNDARY_SIDE, padding=BOUNDARY_SIDE // 2)
     boundary.weight.copy_(torch.stack([*planted, *alone, *lines]) / 4)
+    boundary.bias.zero_()  # type: ignore[union-attr]
     decision = nn.Linear(len(boundary.weight), len(SIDES), bias=False)
     decision.weight.copy_(SURE * torch.eye(len(SIDES), len(boundary.weight)))
     net = nn.Sequential(
