@@ -119,7 +119,10 @@ class KernelSite:
     def ground(self, model: TracedModel) -> Ground:
         """Return what its kernels are written over, units without any that is known of them."""
         shape = self._value(model, self.weight).shape
-        pixels = self.reads == model.graph.name(model.graph.inputs[0]) and shape[1] in (1, 3)
+        read = model.graph.node(self.reads)
+        while kind(read) == "pad" or kind(read) in SAME_VALUES:
+            (read,) = read.all_input_nodes
+        pixels = read is model.graph.inputs[0] and shape[1] in (1, 3)
         return Ground((int(shape[2]), int(shape[3])), int(shape[1]), tuple(model.preprocessing.std) if pixels else ())
 
     def channels(self, model: TracedModel, index: int) -> range:

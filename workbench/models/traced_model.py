@@ -207,10 +207,15 @@ class TracedModel:
             sampling=sampling,
         )
 
-    def twin(self, seed: int) -> TracedModel:
+    def twin(self, seed: int, layers: Sequence[str] = ()) -> TracedModel:
         """Return the same graph with random weights at the same scale (see `workbench.models.twin`); this one stays as it is.
 
         A network that reads no images keeps the scale of a fresh one.
+
+        Parameters
+        ----------
+        layers
+            All that will be read of it: what lies behind them is not brought to scale, which takes most of the time. None: everything.
 
         Raises
         ------
@@ -232,7 +237,8 @@ class TracedModel:
             if self.preprocessing.channels not in (1, 3):
                 images = images.mean(1, keepdim=True)
             further = (value.expand(IMAGES, *value.shape[1:]) for value in self.held.values())
-            match_scale(capture.root, root, capture.graph, [self.preprocess(images), *further])
+            piece = self.forward_to(layers).module.graph if layers else None
+            match_scale(capture.root, root, capture.graph, [self.preprocess(images), *further], piece)
         twin = TracedModel(
             ModelGraph(replace(capture, root=root)),
             preprocessing=self.preprocessing,

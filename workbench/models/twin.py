@@ -97,12 +97,22 @@ def draw(capture: Capture, seed: int) -> nn.Module:
     return root
 
 
-def match_scale(trained: nn.Module, twin: nn.Module, graph: fx.Graph, inputs: Sequence[Tensor]) -> None:
-    """Measure the twin's BatchNorm statistics and bring its layers to the trained ones' scale, on `inputs`; changes `twin` in place."""
+def match_scale(
+    trained: nn.Module, twin: nn.Module, graph: fx.Graph, inputs: Sequence[Tensor], piece: fx.Graph | None = None
+) -> None:
+    """Measure the twin's BatchNorm statistics and bring its layers to the trained ones' scale, on `inputs`; changes `twin` in place.
+
+    Parameters
+    ----------
+    piece
+        Of the graph, with the same inputs: only its layers are brought to scale, and to the same as with the whole graph.
+    """
+    run = graph if piece is None else piece
+    readers = Counter(id(attrgetter(str(node.target))(twin)) for node in graph.nodes if node.op == "get_attr" for _ in node.users)
     with torch.inference_mode(False), torch.no_grad():
-        recorded = _Recorded(fx.GraphModule(trained, graph))
+        recorded = _Recorded(fx.GraphModule(trained, run))
         recorded.run(*inputs)
-        _Matched(fx.GraphModule(twin, graph), recorded.scales).run(*inputs)
+        _Matched(fx.GraphModule(twin, run), recorded.scales, readers).run(*inputs)
 
 
 def dead_leaves(number: int, side: int = SIDE, seed: int = 0) -> npt.NDArray[np.uint8]:
@@ -138,11 +148,9 @@ class _Recorded(fx.Interpreter):
 class _Matched(fx.Interpreter):
     """Runs the twin's graph; every layer is put right before the next one reads it."""
 
-    def __init__(self, module: fx.GraphModule, scales: Mapping[str, float]) -> None:
+    def __init__(self, module: fx.GraphModule, scales: Mapping[str, float], readers: Mapping[int, int]) -> None:
         super().__init__(module)
-        self.scales = scales
-        reads = [node for node in module.graph.nodes if node.op == "get_attr"]
-        self.readers = Counter(id(attrgetter(str(node.target))(module)) for node in reads for _ in node.users)
+        self.scales, self.readers = scales, readers
 
     def run_node(self, n: fx.Node) -> Any:
         if kind(n) == "batch_norm":

@@ -2,7 +2,8 @@
 
 `analysis` declares the question, `bench` runs a network and its versions from the edited layers on, `fitting` finds offset and scale,
 `recovery` turns losses into what is recovered, `figures` draws.
-`ground` measures what the units that a kernel reads detect; `curves` finds the curve detectors and writes them from that,
+`ground` measures what the units that a kernel reads detect; `curves` and `high_low` find the curve and the high-low frequency detectors
+and write them from that, both by way of `directed`;
 `early` names the families of the first layer and writes each unit as the template it is most like. `trial` tries one kernel while it is
 painted.
 """
@@ -10,5 +11,6 @@ painted.
 from workbench.analyses.hand_coding.analysis import HandCoding
 from workbench.analyses.hand_coding.curves import HandCodedCurves
 from workbench.analyses.hand_coding.early import EarlyFamilies
+from workbench.analyses.hand_coding.high_low import HandCodedHighLow
 
-__all__ = ["EarlyFamilies", "HandCodedCurves", "HandCoding"]
+__all__ = ["EarlyFamilies", "HandCodedCurves", "HandCodedHighLow", "HandCoding"]

@@ -49,7 +49,8 @@ class EarlyFamilies(Analysis):
     Each unit is written as the template that fits it best. Templates are compared with weights here, not with responses. A template fits as
     well with its sign turned; where no other phase, side or order of hues says that, the unit's ``sign`` is -1.
 
-    Only families that one kernel over pixels can be are asked about: high-low frequency and complex Gabor detectors need a layer below.
+    Only families that one kernel over pixels can be are asked about: complex Gabor detectors need a layer below, and so do those of
+    high-low frequency, which `HandCodedHighLow` looks for.
 
     Arrays:
 
@@ -91,7 +92,7 @@ class EarlyFamilies(Analysis):
         fits, best = compare(own, drawn)
         highest = np.empty((2, self.twins))
         for place in range(self.twins):
-            for null, kernels in enumerate((kernels_of(model.twin(self.seed + place), layer), phased(own, random))):
+            for null, kernels in enumerate((kernels_of(model.twin(self.seed + place, [layer]), layer), phased(own, random))):
                 pairs = zip(kernels, _best(kernels, drawn), strict=True)
                 highest[null, place] = max(improve(kernel, drawn, *at, ground, random)[0] for kernel, at in pairs)
             task.step(len(families) + place + 1, total, note="asking random-weight twins and random phases")

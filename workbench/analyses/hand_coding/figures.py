@@ -96,12 +96,32 @@ def _pair(axis: Axes, own: npt.NDArray[np.float32], hand: npt.NDArray[np.float32
 
 def curve_maps(result: Result) -> Figure:
     """Draw for each unit the responses to curves by direction and radius, its own above and those of the kernel by hand below."""
+    radii = ", ".join(f"{radius:g}" for radius in result.summary["radii"])
+    return _maps(
+        result,
+        f"response to black curves: across, direction 0° to 345°; down, radius {radii} of the side; own above, by hand below,\n"
+        "each from its least to its most; r: correlation on curves of other radii",
+    )
+
+
+def boundary_maps(result: Result) -> Figure:
+    """Draw for each unit the responses to boundaries by side and frequency, its own above and those of the kernel by hand below."""
+    pairs = ", ".join(f"{fine:g} beside {coarse:g}" for fine, coarse in result.summary["frequencies"])
+    return _maps(
+        result,
+        f"response to fine beside coarse texture: across, side of the fine one, 0° (right) to 330°; down, {pairs} cycles a side;\n"
+        "own above, by hand below, each from its least to its most; r: correlation on other textures",
+    )
+
+
+def _maps(result: Result, title: str) -> Figure:
+    """Draw ``own_map`` above ``hand_map`` for each unit, each scaled to itself."""
     from matplotlib.figure import Figure
 
     units = result.summary["units"][:KERNELS]
     columns = min(4, len(units))
     rows = math.ceil(len(units) / columns)
-    figure = Figure(figsize=(2.6 * columns, 1.5 * rows + 0.5), layout="constrained")
+    figure = Figure(figsize=(2.6 * max(columns, 3), 1.5 * rows + 0.5), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False)
     for place, axis in enumerate(grid.flat):
         axis.set_axis_off()
@@ -113,10 +133,30 @@ def curve_maps(result: Result) -> Figure:
             unit = units[place]
             held = "-" if unit["held_out"] is None else f"{unit['held_out']:.2f}"
             axis.set_title(f"{unit['unit']} {unit['prefers']:.0f}°, r {held}", fontsize=7, parse_math=False)
-    radii = ", ".join(f"{radius:g}" for radius in result.summary["radii"])
-    figure.suptitle(
-        f"response to black curves: across, direction 0° to 345°; down, radius {radii} of the side; own above, by hand below,\n"
-        "each from its least to its most; r: correlation on curves of other radii",
-        fontsize=7,
+    figure.suptitle(title, fontsize=7)
+    return figure
+
+
+def scores(result: Result) -> Figure:
+    """Draw the scores of all units of each layer that was looked through, and the highest of each random-weight twin."""
+    from matplotlib.figure import Figure
+
+    layers = list(result.summary["looked_through"])
+    figure = Figure(figsize=(6.8, 0.32 * (len(layers) + 1) + 1.2), layout="constrained")
+    axis = figure.subplots()
+    for place, values in enumerate([*(result.arrays[f"scores/{name}"] for name in layers), result.arrays["twin_score"]]):
+        axis.axhline(place, color=LIGHT, linewidth=0.6, zorder=0)
+        colour = np.where(values > result.summary["twin_highest"], ACCENT, INK)
+        axis.scatter(values, np.full(len(values), place), s=9, c=colour, linewidths=0, alpha=0.6)
+    axis.axvline(result.summary["twin_highest"], color=INK, linewidth=0.8, linestyle="--")
+    axis.set_yticks(range(len(layers) + 1), [*layers, f"highest of each of {result.summary['twins']} twins"], fontsize=7)
+    axis.invert_yaxis()
+    axis.tick_params(labelsize=7)
+    axis.set_xlabel("score: part of the response to fine beside coarse texture that points to one side (0 none, 0.79 ideal)", fontsize=7)
+    axis.set_title(
+        f"{result.summary['network']}: high-low frequency detectors, before the non-linearity\n"
+        f"a dot is a unit; dashed: the highest of the random-weight twins, {result.summary['twin_highest']:.2f}",
+        fontsize=8,
+        parse_math=False,
     )
     return figure

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -28,8 +28,10 @@ WAVES = (2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0)
 """Cycles a side."""
 SELECTIVE = 0.15
 """Vector strength from which a unit counts as a detector of lines: all its responses in one direction would be 1, all alike 0."""
-BATCH = 32
+BATCH, PIXELS = 32, 2**17
+"""Stimuli computed at once, and pixels of them: what is between the layers of larger batches leaves the processor's cache."""
 Responses = npt.NDArray[np.float64]
+Stimuli = tuple[StimulusFamily, Table]
 
 
 def measured_ground(model: TracedModel, site: KernelSite, index: int, task: Task) -> Ground:
@@ -54,10 +56,11 @@ def measured_ground(model: TracedModel, site: KernelSite, index: int, task: Task
     blank = lines.grid(ink_lightness=[0.0, LIGHTNESS, 1.0])
     for name in ("lightness", "chroma", "hue"):
         blank[f"ground_{name}"] = blank[f"ink_{name}"]
-    parts: list[tuple[StimulusFamily, Table]] = [(lines, table) for table in (blank, black, white, hued)] + [(Gratings(), gratings)]
+    parts: list[Stimuli] = [(lines, table) for table in (blank, black, white, hued)] + [(Gratings(), gratings)]
     total, done, found = sum(len(table) for _, table in parts), 0, []
     for family, table in parts:
-        found.append(strongest(model, site.reads, family, table, task_of(task, done, total))[:, channels.start : channels.stop])
+        (largest,) = strongest(model, [site.reads], family, table, task_of(task, done, total))
+        found.append(largest[:, channels.start : channels.stop])
         done += len(table)
     dark, grey, light = found[0]
     tuning = (found[1] - light).clip(0).reshape(DIRECTIONS, len(WIDTHS), -1).max(1)
@@ -83,17 +86,25 @@ def measured_ground(model: TracedModel, site: KernelSite, index: int, task: Task
 
 
 def strongest(
-    model: TracedModel, layer: str, family: StimulusFamily, table: Table, tell: Callable[[int], None], part: float = 0.5
-) -> Responses:
-    """Return the largest value of each unit on each stimulus, ``stimulus unit``, over the middle `part` of the positions each way."""
-    found = []
-    for start in range(0, len(table), BATCH):
-        (value,) = values(model, (layer,), family, table[start : start + BATCH])
-        (top, bottom), (left, right) = (_inside(length, part) for length in value.shape[2:])
-        middle = value[:, :, top:bottom, left:right]
-        found.append(middle.amax((2, 3)).cpu().double().numpy())
-        tell(min(start + BATCH, len(table)))
-    return np.concatenate(found)
+    model: TracedModel, layers: Sequence[str], family: StimulusFamily, table: Table, tell: Callable[[int], None], part: float = 0.5
+) -> list[Responses]:
+    """Return for each layer each unit's largest value on each stimulus, ``stimulus unit``, over the middle `part` of positions each way."""
+    found: list[list[Responses]] = [[] for _ in layers]
+    done = 0
+    for piece in pieces(model, table):
+        for place, value in enumerate(values(model, layers, family, piece)):
+            (top, bottom), (left, right) = (_inside(length, part) for length in value.shape[2:])
+            found[place].append(value[:, :, top:bottom, left:right].amax((2, 3)).cpu().double().numpy())
+        done += len(piece)
+        tell(done)
+    return [np.concatenate(one) for one in found]
+
+
+def pieces(model: TracedModel, table: Table) -> Iterator[Table]:
+    """Cut a table into batches."""
+    rows, columns = model.preprocessing.size
+    size = max(1, min(BATCH, PIXELS // (rows * columns)))
+    return (table[start : start + size] for start in range(0, len(table), size))
 
 
 def _inside(length: int, part: float) -> tuple[int, int]:
@@ -103,7 +114,7 @@ def _inside(length: int, part: float) -> tuple[int, int]:
 
 
 @torch.no_grad()
-def values(model: TracedModel, layers: tuple[str, ...], family: StimulusFamily, table: Table) -> list[Tensor]:
+def values(model: TracedModel, layers: Sequence[str], family: StimulusFamily, table: Table) -> list[Tensor]:
     """Return the activations of some layers on stimuli."""
     images = family.render(table, model.preprocessing.size)
     return list(model.activations(model.preprocess(images), layers).values())

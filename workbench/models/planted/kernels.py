@@ -19,13 +19,15 @@ def offsets(side: int) -> tuple[Float[Tensor, "1 x"], Float[Tensor, "y 1"]]:
     return from_middle[None], -from_middle[:, None]
 
 
-def gabor(orientation: float, side: int = 9, wavelength: float = 5.0, sigma: float = 2.0) -> Float[Tensor, "y x"]:
-    """Return an even Gabor filter, bright in the middle, whose stripes run along `orientation`; of sum 0 and length 1."""
+def gabor(
+    orientation: float, side: int = 9, wavelength: float = 5.0, sigma: float = 2.0, phase: float = 0.0
+) -> Float[Tensor, "y x"]:
+    """Return a Gabor filter whose stripes run along `orientation`, at `phase` 0 bright in the middle; of sum 0 and length 1."""
     right, up = offsets(side)
     angle = math.radians(orientation)
     across = up * math.cos(angle) - right * math.sin(angle)
     window = torch.exp(-(right**2 + up**2) / (2 * sigma**2))
-    wave = window * torch.cos(2 * math.pi * across / wavelength)
+    wave = window * torch.cos(2 * math.pi * across / wavelength + math.radians(phase))
     wave = wave - window * (wave.sum() / window.sum())
     return nn.functional.normalize(wave.flatten(), dim=0).view(side, side)
 
