@@ -8,8 +8,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -20,6 +19,7 @@ import numpy.typing as npt
 
 from workbench.images.strokes import Stimulus
 from workbench.input_error import InputError
+from workbench.jobs.few_threads import few_threads
 from workbench.jobs.job import Lane, Request
 from workbench.models.layer import Unit
 from workbench.task import Task
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from workbench.models.traced_model import TracedModel
 
 Pixels = npt.NDArray[np.uint8]
-SMALL = 128 * 128
-"""Pixels up to which an image is computed in one thread."""
 BLOCKS = 12
 """Blocks whose parts are patched while one draws."""
 LIKELIEST = 6
@@ -92,7 +90,7 @@ class PairOnNetwork(Request):
         targets = list(dict.fromkeys((layer.name, output) if classes else (layer.name,)))
 
         def read(image: Pixels) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-            with torch.inference_mode(), few_threads(image):
+            with torch.inference_mode(), few_threads(image.shape):
                 inputs = model.inputs(model.preprocess(np.array(image)[None]))
                 place = ("canvas run", model.ref, model.weight_hash, layer.name, tuple(value.shape for value in inputs))
                 run = engine.kept(place, lambda: one_call(model.forward_to(targets), inputs), alone=True)
@@ -177,7 +175,7 @@ class PartsOnPair(Request):
         reads = list(dict.fromkeys([name for each in patchers for patcher in each for name in patcher.reads] + [target]))
 
         def read(image: Pixels) -> dict[str, Tensor]:
-            with torch.no_grad(), few_threads(image):
+            with torch.no_grad(), few_threads(image.shape):
                 return model.activations(model.inputs(model.preprocess(np.array(image)[None])), reads)
 
         keys = [digest(image) for image in (self.clean, self.corrupt)]
@@ -205,7 +203,7 @@ class PartsOnPair(Request):
                 if costs.get(block.layer, 0.0) > self.affordable:
                     continue
                 started = time.perf_counter()
-                with few_threads(self.clean):
+                with few_threads(self.clean.shape):
                     scores[block.layer] = self._scores(block, each, runs, metric)
                 costs[block.layer] = time.perf_counter() - started
                 task.step(number + 1, len(blocks), {block.layer: scores[block.layer]})
@@ -269,22 +267,6 @@ class PartsOnPair(Request):
             other = int(rest.argmax())
         reading = MetricOf.of_classes(model, "logit difference", "", "").reading([one], [other], model.device)
         return reading, f"logit {model.labels[one]} − {model.labels[other]}"
-
-
-@contextmanager
-def few_threads(image: Pixels) -> Iterator[None]:
-    """Run a small image in one thread: two that wait for one another after each layer wait for the window's thread as well."""
-    import torch
-
-    before = torch.get_num_threads()
-    if image.shape[0] * image.shape[1] > SMALL:
-        yield
-        return
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def digest(image: Pixels) -> bytes:
