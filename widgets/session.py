@@ -123,6 +123,8 @@ class Session(QObject):
     """A `Message` for the message bar."""
     panels_wanted = Signal(object)
     """Ids of panels that a panel asks to open, as a tuple; the first is to get the keyboard."""
+    family_wanted = Signal(object)
+    """A `Family` of the open network to be added to the circuit as one node, once the circuit's panel is open."""
     consent_needed = Signal(str, str, object)
     """A ``python:`` reference, and the layer and unit to select: ask the user, then call `open_model` with `allow_code` and these."""
 

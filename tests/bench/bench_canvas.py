@@ -63,12 +63,10 @@ panel.show()
 canvas, live = panel.sides["corrupt"].canvas, panel.results.live
 state = {"stroke": -1, "move": 0, "ready": False, "begun": False}
 
-def shown(found):  # before the panel hears of it: which pair is this?
-    if live._told is not None:
-        answered.append(live._told[2][1])
-live.answered.disconnect()
-live.answered.connect(shown)
-live.answered.connect(panel.results._take_answer)
+def shown(event):  # which pair is this?
+    if event.state == "done":
+        answered.append(event.request.corrupt)
+live.activations.ended.connect(shown)
 live.patched.connect(lambda found: (patched.append(time.perf_counter()) if canvas.is_drawing else patched.clear()) or settle(found))
 
 def settle(found):

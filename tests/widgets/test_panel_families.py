@@ -145,6 +145,31 @@ def test_the_chosen_family_is_kept_and_taken_out_again(panel, runner, qtbot, ses
     assert not session.project.families.get("test:small")
 
 
+def test_a_family_that_was_found_is_a_node_of_the_circuit_and_selected_with_one_click(make_window, runner, qtbot):
+    runner.answers[RunAnalysis] = found
+    window = make_window()
+    session = window.session
+    window.docks.reveal("families")
+    panel = window.docks.panel("families")
+    assert not panel.use.isEnabled()
+    qtbot.waitUntil(lambda: session.model is not None and session.images is not None)
+    session.select_layer(ACT)
+    search(panel, runner, qtbot)
+    for _ in range(2):  # pressed again, it is not kept again
+        qtbot.mouseClick(panel.use, Qt.MouseButton.LeftButton)
+        (kept,) = session.project.families["test:small"]
+        assert kept == Family("turned by 90°, 1", ACT, [7, 1, 9, 2], [0, 270, 180, 90])
+        assert session.selection == (7, 1, 9, 2) and session.family == kept.name, "patching and scrubbing offer what is selected"
+        assert set(session.circuit.units) == {f"{ACT}:{unit}" for unit in kept.units}
+    graph = window.docks.panel("circuit_graph")
+    assert window.docks.is_visible("circuit_graph") and len(graph.view.selection) == 1, "the four units are one node"
+    assert graph.folds.of(session.circuit) == list(graph.view.selection)
+    assert list(window.docks.panel("patching").settings.families_given().values()) == [f"{ACT}:7,1,9,2"]
+    session.undo_stack.undo()
+    session.undo_stack.undo()
+    assert not session.project.families.get("test:small")
+
+
 def test_tuning_curves_are_asked_of_the_family(panel, runner, qtbot):
     search(panel, runner, qtbot)
     panel.tabs.setCurrentWidget(panel.tuning)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from PySide6.QtCore import QPoint, QRectF, Qt
+from PySide6.QtCore import QPoint, QPointF, QRectF, Qt
 
 from widgets.panels.filter_editor import FilterEditorPanel
+from widgets.template_handles import HANDLES, placed
 from workbench.analyses.analysis import Result
 from workbench.input_error import InputError
 from workbench.jobs.kernel_requests import Exported, ExportNetwork, KernelCard, KernelOf, RecoverLive, Trial, TryKernel
 from workbench.jobs.requests import RunAnalysis
 from workbench.kernel_edits import KernelEdit
 from workbench.kernel_ground import Ground
+from workbench.kernel_templates import TEMPLATES
 from workbench.models.layer import Unit
 
 UNIT = Unit("blocks.0.act", 3)
@@ -253,3 +255,104 @@ def test_nothing_to_recover_is_said_once_all_images_were_seen_and_nothing_at_all
     qtbot.waitUntil(lambda: panel.recovery.text() == "Recovered: within noise (2,000 images)")
     session.undo_stack.undo()
     assert panel.recovery.isHidden()
+
+
+def take(panel: FilterEditorPanel, template: str):
+    """Write a template with its defaults and return the form."""
+    form = panel.form
+    form.kind.setCurrentIndex(form.kind.findData(template))
+    form.kind.activated.emit(form.kind.currentIndex())
+    return form
+
+
+def drag(qtbot, panel: FilterEditorPanel, handle: str, *to: tuple[float, float]) -> None:
+    """Take a handle and lead it over places: cells to the right of the kernel's middle, and above it."""
+    view = panel.form.picture
+    middle, cell = view._frame(view.rect().toRectF()).center(), view._cell()
+    points = [(middle + QPointF(right, -up) * cell).toPoint() for right, up in to]
+    qtbot.mousePress(view, Qt.MouseButton.LeftButton, pos=view.places()[handle].toPoint())
+    for point in points:
+        qtbot.mouseMove(view, point)
+    assert view.held
+    qtbot.mouseRelease(view, Qt.MouseButton.LeftButton, pos=points[-1])
+
+
+def number_in(panel: FilterEditorPanel, name: str) -> float:
+    return float(panel.form.field(name).text())
+
+
+def test_a_handle_turns_and_lengthens_a_line_in_one_edit(panel, session, qtbot):
+    form = take(panel, "line")
+    before = session.undo_stack.count()
+    seen: list[np.ndarray] = []
+    form.previewed.connect(lambda kernel: seen.append(np.array(panel.kernels.hand)))
+    drag(qtbot, panel, "end", (2.0, 1.0), (0.5, 1.5), (0.0, 2.0))
+    assert number_in(panel, "orientation") == pytest.approx(90, abs=3) and number_in(panel, "length") == pytest.approx(4, abs=0.3)
+    assert len(seen) == 3 and not np.array_equal(seen[0], seen[2]), "the kernel follows the handle"
+    assert session.undo_stack.count() == before + 1, "one drag is one step"
+    edit = entries(session)[0]
+    assert edit.parameters["orientation"] == number_in(panel, "orientation")
+    assert np.array_equal(panel.kernels.hand, session.project.arrays[edit.array])
+    at = form.picture.places()["end"] - form.picture._frame(form.picture.rect().toRectF()).center()
+    assert abs(at.x()) < 0.2 * form.picture._cell() and at.y() < 0
+    session.undo_stack.undo()
+    assert number_in(panel, "orientation") == 0 and number_in(panel, "length") == 8
+    at = form.picture.places()["end"] - form.picture._frame(form.picture.rect().toRectF()).center()
+    assert at.x() > 0 and at.y() == 0, "the handle goes back with the field"
+
+
+def test_a_number_that_is_typed_moves_its_handle_and_its_slider(panel):
+    form = take(panel, "gabor")
+    before, step = form.picture.places()["dark stripe"], form.slider("phase").value()
+    for name, text in (("wavelength", "2.5"), ("phase", "180")):
+        form.field(name).setText(text)
+        form.field(name).editingFinished.emit()
+    middle = form.picture._frame(form.picture.rect().toRectF()).center()
+    after = form.picture.places()["dark stripe"]
+    assert (middle - after).y() == pytest.approx(1.25 * form.picture._cell(), abs=1) and after != before
+    assert form.slider("phase").value() > step
+
+
+def test_a_slider_beside_its_field_is_one_step_for_one_drag(panel, session):
+    form = take(panel, "centre_surround")
+    slider, before = form.slider("balance"), session.undo_stack.count()
+    slider.setSliderDown(True)
+    for step in (200, 100, 0):
+        slider.setValue(step)
+    assert number_in(panel, "balance") == 0 and session.undo_stack.count() == before
+    slider.setSliderDown(False)
+    assert session.undo_stack.count() == before + 1 and entries(session)[0].parameters["balance"] == 0
+    session.undo_stack.undo()
+    assert number_in(panel, "balance") == 1 and slider.value() == 250
+
+
+def test_a_handle_that_is_let_go_where_nothing_can_be_is_refused_at_its_field(panel, session, qtbot):
+    form = take(panel, "centre_surround")
+    before, written = session.undo_stack.count(), np.array(panel.kernels.hand)
+    drag(qtbot, panel, "centre", (1.5, 0.0), (2.5, 0.0))
+    assert "larger than the centre" in form.complaint_at("surround") and number_in(panel, "centre") == pytest.approx(2.5, abs=0.1)
+    assert session.undo_stack.count() == before and np.array_equal(panel.kernels.hand, written), "nothing is written"
+    drag(qtbot, panel, "centre", (0.5, 0.0))
+    assert form.complaint_at("surround") == "" and session.undo_stack.count() == before + 1
+
+
+def test_every_number_of_every_template_has_a_handle_or_a_slider():
+    for name, template in TEMPLATES.items():
+        numbers = {knob.name: knob.default for over in template.over for knob in template.parameters(over)}
+        assert placed(name) <= set(numbers)
+        for handle in HANDLES[name]:
+            place = handle.place(numbers, 1e6)
+            back = handle.moved(numbers, place, 1e6)
+            assert set(back) == set(handle.changes)
+            for changed, value in back.items():
+                turns = changed == "orientation"
+                apart = (value - numbers[changed] + 180) % 360 - 180 if turns else value - numbers[changed]
+                assert apart == pytest.approx(0, abs=1e-6 if turns else 1e-3 * max(1, numbers[changed])), (name, handle.name, changed)
+
+
+def test_an_arc_is_bent_by_a_place_on_it():
+    [bend] = [handle for handle in HANDLES["curve"] if handle.name == "bend"]
+    values = {"orientation": 90.0, "radius": 3.0}
+    right, up = bend.place(values, 2.0)
+    assert right**2 + (up + 3) ** 2 == pytest.approx(9), "on the circle below the middle"
+    assert bend.moved(values, (2.0, -2.0), 2.0)["radius"] == pytest.approx(2) and bend.moved(values, (2.0, -0.1), 2.0)["radius"] > 15

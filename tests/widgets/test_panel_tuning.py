@@ -9,6 +9,7 @@ from PySide6.QtGui import QImage, QPainter
 
 from widgets.label_edit import set_labels
 from widgets.panels.tuning import TuningPanel
+from widgets.tuning_figures import FIGURES
 from widgets.tuning_ranking import TWINS
 from widgets.views.polar_plot import PolarPlot
 from workbench.analyses.analysis import Result
@@ -46,6 +47,15 @@ def tuning(request: RunAnalysis) -> Result:
         "curve_second": 0.9 * curve,
         "levels": np.array([0.1, 0.3]),
         "heatmap": np.stack([curve, 2 * curve], 1),
+        "frequencies": np.array([2.0, 4.0, 8.0]),
+        "grating": np.stack([np.eye(3, 12) * (1 + row) for row in range(len(shown))]),
+        "hues": np.arange(24) * 15.0,
+        "hue": np.stack([np.cos(np.radians(np.arange(24) * 15.0 - 90 - 30 * row)) for row in range(len(shown))]),
+        "places": np.linspace(-0.5, 0.5, 7),
+        "position": np.stack([np.eye(7) * (1 + row) for row in range(len(shown))]),
+        "morph_radius": np.linspace(0, 0.3, 7),
+        "morph": np.stack([np.linspace(1, 2, 7) * (1 + row) for row in range(len(shown))]),
+        "best": np.ones(UNITS),
         "ranking": np.array([3, 4, 2, 1, 0]),
         "null_r2": np.full(twins, 0.6),
         "null_index": np.full(twins, 0.3),
@@ -57,6 +67,7 @@ def tuning(request: RunAnalysis) -> Result:
     summary = {
         "layer": request.parameters["layer"],
         "activation": "post-activation",
+        "feature": request.parameters["feature"],
         "period": 360,
         "varied": "radius",
         "stimuli": 768,
@@ -100,7 +111,7 @@ def test_the_selected_unit_is_shown_with_its_curve_and_map(panel, runner):
     assert request.parameters == {"layer": LAYER, "units": [2], "feature": "curves", "twins": 0}
     data = panel.polar.data()
     assert data["orientation"][data["response"].argmax()] == 60 and "twins" not in data
-    assert panel.heat.data()["values"].shape == (2, ORIENTATIONS)
+    assert panel.figures.view.data()["values"].shape == (2, ORIENTATIONS)
     assert "rank the layer" in panel.said.text() and "post-activation" in panel.said.text()
     assert "Tuning" in panel.polar.recomputation.python()
     assert panel.polar.made_from["address"].endswith("tuning") or "tuning" in panel.polar.made_from["address"]
@@ -125,16 +136,111 @@ def test_units_that_are_selected_together_stand_in_one_plot_each_in_its_colour(p
     assert panel.polar.data()["response"].max() > 2
 
 
+def given(panel: TuningPanel, runner, qtbot) -> dict:
+    """Return what was asked about last, once it is answered."""
+    qtbot.waitUntil(lambda: panel._live.newest is None)
+    return dict(runner.asked(UnitOnStimulus)[-1].given)
+
+
+def choose(panel: TuningPanel, figure: str):
+    panel.figures.choice.setCurrentIndex(panel.figures.choice.findData(figure))
+    return panel.figures.view
+
+
+def test_each_figure_of_the_unit_is_chosen_and_none_is_computed_again(panel, runner):
+    before = len(runner.requests)
+    shown = {name: choose(panel, name) for name in FIGURES}
+    assert len(runner.requests) == before, "they are all of one result"
+    levels, gratings, places = (choose(panel, name).data() for name in ("levels", "frequency", "position"))
+    assert levels["radius"].tolist() == [0.1, 0.3] and levels["orientation"][-1] == 330
+    assert gratings["values"].shape == (3, 12) and gratings["orientation of stripes"][1] == 15 and gratings["frequency"][2] == 8
+    assert places["values"].shape == (7, 7) and places["y downwards"][0] == -0.5
+    hue = shown["hue"].data()
+    assert hue["hue"][hue["response"].argmax()] == 90 and "grey" in shown["hue"].provenance()["radius"]
+    assert shown["morph"].data()["response"].tolist() == [np.linspace(1, 2, 7).tolist()]
+    for name in FIGURES:
+        view = choose(panel, name)
+        assert view.isVisible() and view in panel.views() and len(panel.views()) == 3 and not view.grab().isNull()
+        told = view.provenance()
+        assert f"{LAYER}:2" in told["title"] and "Tuning" in told["python"] and told["activation"] == "post-activation"
+
+
+def test_units_that_are_selected_together_stand_in_the_hue_wheel_and_the_morph(panel, session, qtbot):
+    session.select_together((1, 2), "pair")
+    qtbot.waitUntil(lambda: "beside" in choose(panel, "hue").data())
+    hue, morph = choose(panel, "hue").data(), choose(panel, "morph").data()
+    assert hue["beside_names"].tolist() == ["1"] and hue["hue"][hue["beside"][0].argmax()] == 120
+    assert morph["units"].tolist() == ["2", "1"] and morph["response"][:, -1].tolist() == [2, 4]
+
+
+def test_a_colour_that_does_nothing_does_not_fill_the_wheel(qtbot):
+    plot = PolarPlot()
+    qtbot.addWidget(plot)
+    hues = np.arange(24) * 15.0
+    plot.show_tuning(hues, np.full(24, 0.001), period=360, angle="hue", least=0.05, title="Hues")
+    assert plot._most() == 0.05
+    plot.show_tuning(hues, np.full(24, 0.001), period=360, angle="hue", least=0.05, title="Hues", beside=[("other", np.full(24, 0.5))])
+    assert plot.data()["response"].max() == 0.02 and plot.data()["beside"].max() == 1
+
+
+def test_axes_tell_what_lies_under_the_mouse(panel):
+    view = choose(panel, "frequency")
+    assert view._tell(1, 1) == "frequency 4 cycles a side, orientation of stripes 15°: 1.00"
+    assert view._tell(2, 3) == "frequency 8 cycles a side, orientation of stripes 45°: 0"
+    assert "(degrees)" in view.provenance()["columns"] and "(cycles a side)" in view.provenance()["rows"]
+
+
+def test_progress_is_told_while_stimuli_are_shown(panel, session, runner, qtbot):
+    runner.answers.pop(RunAnalysis)
+    session.select_unit(Unit(LAYER, 1))
+    job = max(number for number, request in runner.requests.items() if isinstance(request, RunAnalysis))
+    runner.tell(job, "progress", done=1, total=2, note="looking closely")
+    qtbot.waitUntil(lambda: panel.polar.message == "Looking closely: 50%")
+    assert panel.figures.view.message == "Looking closely: 50%" and panel.figures.views() == []
+
+
+def moved(panel: TuningPanel, x: float) -> None:
+    panel.stimulus.dragged.emit({"x": x})
+
+
+def test_while_a_handle_is_dragged_one_question_is_asked_at_a_time_and_then_the_newest(panel, runner, qtbot):
+    qtbot.waitUntil(lambda: panel._live.newest is None)
+    runner.answers.pop(UnitOnStimulus)
+    before = len(runner.asked(UnitOnStimulus))
+    for step in range(1, 9):
+        moved(panel, step / 100)
+    assert [dict(request.given)["x"] for request in runner.asked(UnitOnStimulus)[before:]] == [0.01]
+    for waiting in (0.01, 0.08):
+        job = max(number for number, request in runner.requests.items() if isinstance(request, UnitOnStimulus))
+        assert dict(runner.requests[job].given)["x"] == waiting and job in runner.open, "nothing under way is cancelled"
+        runner.tell(job, "done", result=on_stimulus(runner.requests[job]))
+        qtbot.waitUntil(lambda expected=waiting: f"{1.5 + expected:.2f}" in panel.stimulus.provenance()["caption"])
+    assert len(runner.asked(UnitOnStimulus)) == before + 2 and panel._live.newest is None
+
+
+def test_an_answer_about_a_unit_that_is_looked_at_no_more_is_dropped_and_the_next_one_asked_about(panel, session, runner, qtbot):
+    qtbot.waitUntil(lambda: panel._live.newest is None)
+    runner.answers.pop(UnitOnStimulus)
+    moved(panel, 0.2)
+    job = max(number for number, request in runner.requests.items() if isinstance(request, UnitOnStimulus))
+    session.select_unit(Unit(LAYER, 4))
+    with qtbot.waitSignal(panel._live.ended):
+        runner.tell(job, "done", result=on_stimulus(runner.requests[job]))
+    assert "1.70" not in panel.stimulus.provenance()["caption"]
+    assert runner.asked(UnitOnStimulus)[-1].unit == 4
+    session.set_model(None)
+    assert panel._live.newest is None
+
+
 def test_dragging_a_handle_asks_what_the_unit_does_there(panel, runner, qtbot):
+    qtbot.waitUntil(lambda: panel._live.newest is None)
     before = len(runner.asked(UnitOnStimulus))
     place = panel.stimulus.handles()["place"].toPoint()
     side = min(panel.stimulus._areas(panel.stimulus.rect().toRectF())[0].width(), 1e9)
     qtbot.mousePress(panel.stimulus, Qt.MouseButton.LeftButton, pos=place)
     qtbot.mouseMove(panel.stimulus, place + QPoint(round(side / 10), 0))
     qtbot.mouseRelease(panel.stimulus, Qt.MouseButton.LeftButton, pos=place + QPoint(round(side / 10), 0))
-    request = runner.asked(UnitOnStimulus)[-1]
-    assert len(runner.asked(UnitOnStimulus)) > before
-    assert dict(request.given)["x"] == pytest.approx(0.1, abs=0.01) and request.key == "unit on stimulus"
+    assert given(panel, runner, qtbot)["x"] == pytest.approx(0.1, abs=0.01) and len(runner.asked(UnitOnStimulus)) > before
     qtbot.waitUntil(lambda: "1.60" in panel.stimulus.provenance()["caption"])
     turn = panel.stimulus.handles()["turn"]
     assert (turn - panel.stimulus.handles()["place"]).y() == pytest.approx(-0.3 * side, abs=1), "an arch is held at its top"
@@ -142,23 +248,23 @@ def test_dragging_a_handle_asks_what_the_unit_does_there(panel, runner, qtbot):
     middle = panel.stimulus.handles()["place"]
     qtbot.mouseMove(panel.stimulus, (middle + QPointF(-0.2 * side, 0)).toPoint())
     panel.stimulus._held = ""
-    given = dict(runner.asked(UnitOnStimulus)[-1].given)
-    assert given["orientation"] == pytest.approx(180, abs=2) and given["radius"] == pytest.approx(0.2, abs=0.02)
+    now = given(panel, runner, qtbot)
+    assert now["orientation"] == pytest.approx(180, abs=2) and now["radius"] == pytest.approx(0.2, abs=0.02)
 
 
 def test_the_stimulus_begins_at_what_the_unit_prefers_and_returns_there(panel, runner, qtbot):
     qtbot.waitUntil(lambda: dict(runner.asked(UnitOnStimulus)[-1].given).get("radius") == 0.3)
     panel.stimulus.dragged.emit({"radius": 0.11})
-    assert dict(runner.asked(UnitOnStimulus)[-1].given)["radius"] == 0.11
+    assert given(panel, runner, qtbot)["radius"] == 0.11
     qtbot.mouseClick(panel.best, Qt.MouseButton.LeftButton)
-    assert dict(runner.asked(UnitOnStimulus)[-1].given)["radius"] == 0.3
+    assert given(panel, runner, qtbot)["radius"] == 0.3
 
 
 def test_keys_move_and_turn_the_stimulus(panel, runner, qtbot):
     qtbot.keyClick(panel.stimulus, Qt.Key.Key_Down)
-    assert dict(runner.asked(UnitOnStimulus)[-1].given)["y"] == pytest.approx(1 / 64)
+    assert given(panel, runner, qtbot)["y"] == pytest.approx(1 / 64)
     qtbot.keyClick(panel.stimulus, Qt.Key.Key_Left, Qt.KeyboardModifier.ShiftModifier)
-    assert dict(runner.asked(UnitOnStimulus)[-1].given)["orientation"] == 95
+    assert given(panel, runner, qtbot)["orientation"] == 95
 
 
 def test_the_ranking_stands_beside_the_twins_and_leads_to_units(panel, session, runner, qtbot):
@@ -177,10 +283,15 @@ def test_the_ranking_stands_beside_the_twins_and_leads_to_units(panel, session, 
     assert runner.asked(RunAnalysis)[-1].parameters["feature"] == "lines" and panel._null() == (None, {})
 
 
-def test_what_cannot_be_turned_says_so_and_can_be_dragged(panel, runner):
+def test_what_cannot_be_turned_says_so_and_can_be_dragged(panel, runner, qtbot):
     panel.family.setCurrentIndex(panel.family.findData("patches"))
-    assert "no orientation" in panel.polar.message and not panel.rank.isEnabled()
-    assert runner.asked(UnitOnStimulus)[-1].family == "patches"
+    assert "no orientation" in panel.polar.message and not panel.rank.isEnabled() and not panel.best.isEnabled()
+    qtbot.waitUntil(lambda: runner.asked(UnitOnStimulus)[-1].family == "patches")
+    qtbot.waitUntil(lambda: bool(choose(panel, "hue").data()))
+    assert "no orientation" in choose(panel, "morph").message and panel.figures.views() == [] and panel.polar.data() == {}
+    assert "orientation of stripes" in choose(panel, "frequency").data(), "gratings are the same, whatever stands beside them"
+    panel.stimulus.dragged.emit({"extent": 0.3})
+    assert given(panel, runner, qtbot)["extent"] == 0.3
 
 
 def test_a_failure_is_said(panel, session, runner, qtbot):
@@ -194,10 +305,12 @@ def test_a_failure_is_said(panel, session, runner, qtbot):
 def test_what_is_chosen_is_kept(panel, session, qtbot):
     panel.family.setCurrentIndex(panel.family.findData("gratings"))
     panel.stimulus.dragged.emit({"frequency": 5.0})
+    choose(panel, "morph")
     state = panel.save_state()
     other = TuningPanel(session)
     qtbot.addWidget(other)
     other.restore_state(state)
+    assert other.figures.view is other.figures.morph
     assert other._kind == "gratings" and other._given["gratings"] == {"frequency": 5.0}
     other.restore_state({"family": "squares", "given": {"squares": {}}})
     assert other._kind == "curves"

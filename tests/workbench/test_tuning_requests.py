@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from workbench.images.stimuli import Curves
+from workbench.images.stimulus import FAMILIES
 from workbench.jobs.engine import Engine
 from workbench.jobs.store import Store
 from workbench.jobs.tuning_requests import STIMULI, UnitOnStimulus
@@ -61,3 +62,18 @@ def test_every_family_can_be_asked_for(engine: Engine) -> None:
         found = UnitOnStimulus("any", "2", 0, family).run(engine, Task())
         assert np.isfinite(found["value"]), family
         assert np.isnan(found["ground"]) == (family == "colours"), "a plain colour has no ground of its own"
+
+
+def test_the_ground_is_that_without_ink_whatever_was_asked_before(engine: Engine) -> None:
+    model = engine.model("any")
+    for name, family in FAMILIES.items():
+        if "contrast" not in {part.name for part in family.parameters}:
+            continue
+        shapes = [part.name for part in family.parameters if "chroma" not in part.name and part.name not in ("frequency", "high", "low")]
+        for row in family.random(6, 3, shapes):
+            given = {field: 0.0 if "chroma" in field else float(row[field]) for field in row.dtype.names}
+            found = UnitOnStimulus("any", "2", 3, name, tuple(given.items())).run(engine, Task())
+            blank = family.render(family.grid(**(given | {"contrast": 0.0})), (32, 32))
+            with torch.inference_mode():
+                alone = model.activations(model.preprocess(blank), ["2"])["2"][0, 3, 6, 6]
+            assert found["ground"] == pytest.approx(float(alone), abs=1e-5), name

@@ -1,9 +1,8 @@
 """What the network does on the two drawings, asked again and again while something is drawn.
 
-One question of a kind is under way at a time, and the newest pair is asked about as soon as it is answered: a question that was replaced
-by each movement of the mouse would never be answered while the mouse moves. Activations come first; patching runs inside the time they
-leave, and while something is drawn only of the blocks that nobody has to wait for. While nobody looks nothing is asked, and an answer
-about a network, layer or unit that is no longer selected is dropped.
+One question of a kind is under way at a time, and the newest pair is asked about as soon as it is answered (`NewestQuestion`). Activations
+come first; patching runs inside the time they leave, and while something is drawn only of the blocks that nobody has to wait for. While
+nobody looks nothing is asked, and an answer about a network, layer or unit that is no longer selected is dropped.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ import numpy as np
 from PySide6.QtCore import QObject, QTimer, Signal
 from PySide6.QtWidgets import QWidget
 
+from widgets.newest_question import NewestQuestion
 from workbench.jobs.canvas_requests import PairOnNetwork, PartsOnPair
 from workbench.models.layer import Unit
 
@@ -51,8 +51,8 @@ class LiveAnswers(QObject):
         self._pair: Pair | None = None
         self._answered: Pair | None = None  # the last one since something is drawn: what it does is known, and can be patched at once
         self._drawing = False
-        self._asked: PairOnNetwork | None = None
-        self._asked_job = 0
+        self.activations = NewestQuestion(session.relay, self)
+        self.activations.ended.connect(self._take)
         self._told: tuple[str, str, Pair] | None = None  # what was asked about last
         self._patching: PartsOnPair | None = None
         self._patched: tuple[str, Unit | None, Pair, bool] | None = None
@@ -81,17 +81,16 @@ class LiveAnswers(QObject):
         """Take no answer any more, and ask nothing until the next pair: another network is open."""
         self._rest.stop()
         self._breath.stop()
-        asked = self._asked is not None, self._patching is not None
-        self._pair = self._answered = self._told = self._patched = None
-        self._asked = self._patching = None
+        patching = self._patching is not None
+        self._pair = self._answered = self._told = self._patched = self._patching = None
         self._drawing = False
-        for under_way, job in zip(asked, (self._asked_job, self._patching_job), strict=True):
-            if under_way:
-                self._session.relay.cancel(job)
+        self.activations.forget()
+        if patching:
+            self._session.relay.cancel(self._patching_job)
 
     def again(self) -> None:
         """Ask what the network does on the pair once more: another layer is selected."""
-        if self._asked is None:  # one that is under way is dropped where it is of another layer
+        if self.activations.newest is None:  # one that is under way is dropped where it is of another layer
             self._told = None
         self._ask()
 
@@ -122,10 +121,9 @@ class LiveAnswers(QObject):
         model, layer = self._session.model, self._session.layer
         if self._pair is None or model is None or not layer or not self._widget.isVisible():
             return
-        if self._asked is None and not _same(self._told, (model.ref, layer, self._pair)):
+        if not _same(self._told, (model.ref, layer, self._pair)):
             self._told = model.ref, layer, self._pair
-            self._asked = PairOnNetwork(model.ref, layer, *self._pair)
-            self._asked_job = self._session.relay.submit(self._asked, self._take)
+            self.activations.ask(PairOnNetwork(model.ref, layer, *self._pair))
         pair = self._answered if self._drawing else self._pair
         waits = self._patching is not None or (self._drawing and self._breath.isActive()) or pair is None or np.array_equal(*pair)
         if pair is not None and self._patches and not waits and not _same(self._patched, (model.ref, self._unit, pair, self._drawing)):
@@ -135,13 +133,11 @@ class LiveAnswers(QObject):
             self._patching_job = self._session.relay.submit(self._patching, self._take_patched)
 
     def _take(self, event: JobEvent) -> None:
-        asked, model = self._asked, self._session.model
-        if asked is None or event.request is not asked or not event.ended:
-            return
-        self._asked = None
+        asked, model = event.request, self._session.model
+        assert isinstance(asked, PairOnNetwork)
         if model is None or (asked.model, asked.layer) != (model.ref, self._session.layer):
-            pass  # another layer was selected meanwhile, and is asked about now
-        elif event.state == "done":
+            return  # another layer was selected meanwhile, and is asked about now
+        if event.state == "done":
             self._answered = asked.clean, asked.corrupt
             self.answered.emit(event.result)
         elif event.state == "failed":

@@ -89,6 +89,7 @@ class CircuitGraphPanel(Panel):
         session.model_changed.connect(lambda _card: self._show())
         session.images_changed.connect(lambda _card: self._show())
         session.touched.connect(self._show_cards)
+        session.family_wanted.connect(self.add_family)
         session.unit_changed.connect(lambda _unit: self._mark())
         stack = session.undo_stack
         stack.canUndoChanged.connect(tools.undo.setEnabled)

@@ -102,6 +102,9 @@ class FamiliesPanel(Panel):
         self.what.setToolTip("What is done to images: flip, rotate:DEGREES, hue:DEGREES, scale:FACTOR, or COLUMN:ONE>OTHER of the images")
         self.scope = choice_box(QComboBox(self), {key: (words, "") for key, words in SCOPES.items()}, "Layers that are asked")
         self.keep = push_button(self, "Keep as family", "Put the chosen family into the investigation; undo takes it out", self._keep)
+        self.use = push_button(
+            self, "Use in circuit", "Keep it, select it for patching and scrubbing, and add it to the circuit as one node", self._use
+        )
         self.table = push_button(self, "Save CSV…", "Write all families that were found into a table", self._ask_file)
         bar = QHBoxLayout()
         bar.setContentsMargins(6, 4, 6, 2)
@@ -109,6 +112,7 @@ class FamiliesPanel(Panel):
             bar.addWidget(widget)
         bar.addStretch(1)
         bar.addWidget(self.keep)
+        bar.addWidget(self.use)
         bar.addWidget(self.table)
         self.said = QLabel(self, wordWrap=True)
         self.said.setMargin(4)
@@ -184,7 +188,7 @@ class FamiliesPanel(Panel):
         self.layers.clear(READY if ready else INVITATION)
         self.tuning.look_at(None)
         self.weights.look_at(None)
-        self.keep.setEnabled(False)
+        self._offer(False)
         self.table.setEnabled(False)
         self._say("")
 
@@ -259,7 +263,7 @@ class FamiliesPanel(Panel):
     def _on_row(self, item: QTreeWidgetItem | None, _before: QTreeWidgetItem | None) -> None:
         if item is None or self._result is None:
             self._chosen = None
-            self.keep.setEnabled(False)
+            self._offer(False)
             return
         result = self._result
         family = self._chosen = result.summary["families"][item.data(0, Qt.ItemDataRole.UserRole)]
@@ -279,7 +283,7 @@ class FamiliesPanel(Panel):
         self.tuning.look_at(turned)
         self.weights.look_at(turned)
         self.weights.offer(self._known())
-        self.keep.setEnabled(True)
+        self._offer(True)
         self._ask_pictures()
 
     def _known(self) -> list[Turned]:
@@ -303,17 +307,39 @@ class FamiliesPanel(Panel):
         except ValueError as error:  # a layer that is not listed
             self.session.report(str(error))
 
-    def _keep(self) -> None:
-        """Put the chosen family into the investigation, under a name that is free."""
+    def _offer(self, chosen: bool) -> None:
+        """Let a family be kept and used where one is chosen."""
+        for button in (self.keep, self.use):
+            button.setEnabled(chosen)
+
+    def _keep(self) -> Family | None:
+        """Put the chosen family into the investigation, under a name that is free; return it as it is kept."""
         model, family = self.session.model, self._chosen
         if model is None or family is None:
-            return
+            return None
         words, number = TRANSFORMATIONS.get(family["transformation"], family["transformation"]), 1
         while find_family(self.session.project.families, model.ref, family["layer"], f"{words}, {number}") is not None:
             number += 1
         made = Family(f"{words}, {number}", family["layer"], list(family["units"]), list(family["angles"]))
         edit_family(self.session, model.ref, None, made)
         self.session.inform(f"The family {made.name} of {made.layer} is in the investigation: {len(made.units)} units.")
+        return made
+
+    def _use(self) -> None:
+        """Keep the chosen family, unless it is kept already, select its units, and add it to the circuit as one node."""
+        model, chosen = self.session.model, self._chosen
+        if model is None or chosen is None:
+            return
+        kept = listed_of(self.session.project.families, model.ref)
+        family = next((one for one in kept if (one.layer, one.units) == (chosen["layer"], chosen["units"])), None) or self._keep()
+        assert family is not None
+        try:
+            self.session.select_family(family.layer, family.name)
+        except ValueError as error:  # a layer that is not listed
+            self.session.report(str(error))
+            return
+        self.session.panels_wanted.emit(("circuit_graph",))
+        self.session.family_wanted.emit(family)
 
     # ------------------------------------------------------------------------------------------------ pictures
 

@@ -79,6 +79,7 @@ class FilterEditorPanel(Panel):
         self.responses = ResponsePlot(self)
         self.form = TemplateForm(self)
         self.form.written.connect(lambda name, values, kernel: self._put(kernel, name, values, f"write a {name.replace('_', ' ')}"))
+        self.form.previewed.connect(self._preview)
         self.said = QLabel(self, wordWrap=True)
         self.said.setMargin(4)
         self.stack = QListWidget(self)
@@ -203,11 +204,15 @@ class FilterEditorPanel(Panel):
         if card is None:
             return
         hand = card.kernel if edit is None else edit.kernel
+        self._draw(card, hand)
+        self._show_template(edit)
+        self._try(hand)
+
+    def _draw(self, card: KernelCard, hand: np.ndarray) -> None:
+        """Show the own kernel and one by hand."""
         colours = ("red", "green", "blue") if card.ground.channels == 3 else ("grey",)
         names = colours if card.ground.over == "pixels" else tuple(self._name(c) for c in range(card.ground.channels))
         self.kernels.show_kernels(card.kernel, hand, names, title=f"{card.unit} reads {card.reads}", made_from=self._origin())
-        self._show_template(edit)
-        self._try(hand)
 
     def _show_template(self, edit: KernelEdit | None) -> None:
         self.form.show_template(edit.template if edit is not None else "", dict(edit.parameters) if edit is not None else {})
@@ -224,14 +229,22 @@ class FilterEditorPanel(Panel):
         card = self._card
         if card is None:
             return
-        length = float(np.linalg.norm(kernel))
-        if name and length:  # as long as the own one, to be seen on one scale; how strong it is to be is fitted
-            kernel = kernel * (float(np.linalg.norm(card.kernel)) / length or 1.0)
+        if name:
+            kernel = _as_long(kernel, card.kernel)
         # A kernel that stands on the stack already keeps the name it has there, whichever layer shows it now.
         mine = self._mine()
         place = card.place if mine is None else Unit(mine.layer, mine.unit)
         edit = KernelEdit(place.layer, place.index, kernel, card.bias if card.shifts else 0.0, name, values)
         push_kernel(self.session, self._model, edit, text)
+
+    def _preview(self, kernel: np.ndarray | None) -> None:
+        """Show a kernel while a handle is held, or what is written where it came to nothing; an edit is made when it is let go."""
+        card = self._card
+        if card is not None and kernel is not None:
+            self._draw(card, _as_long(kernel, card.kernel))
+        elif card is not None:
+            edit = self._mine()
+            self._draw(card, card.kernel if edit is None else edit.kernel)
 
     def _begin_again(self) -> None:
         if self._card is not None:
@@ -402,3 +415,9 @@ class FilterEditorPanel(Panel):
         """The kernels, the responses, and what is recovered."""
         shown: list[View] = [self.kernels, self.responses] if self._card is not None and self.responses.data() else []
         return shown + ([self.bars] if self.bars.data() else [])
+
+
+def _as_long(kernel: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """Return a kernel from a template as long as the own one, to be seen on one scale; how strong it is to be is fitted."""
+    length = float(np.linalg.norm(kernel))
+    return kernel * (float(np.linalg.norm(own)) / length or 1.0) if length else kernel

@@ -23,10 +23,11 @@ from widgets.analysis_run import AnalysisRun
 from widgets.badge import Badge
 from widgets.choice_box import choice_box
 from widgets.docks import Panel
+from widgets.newest_question import NewestQuestion
 from widgets.theme import say
+from widgets.tuning_figures import TuningFigures
 from widgets.tuning_ranking import TWINS, RankingTable
 from widgets.views.axes import number
-from widgets.views.matrix_view import MatrixView
 from widgets.views.polar_plot import PolarPlot
 from widgets.views.stimulus_view import StimulusView
 from workbench.jobs.requests import RunAnalysis
@@ -46,6 +47,7 @@ AT_ONCE = 16
 """Units whose curves are drawn over one another, at most: each takes as many stimuli again."""
 TURNED = ("curves", "lines", "corners", "line_ends", "gratings", "high_low")
 """Stimuli of which the analysis `Tuning` makes curves."""
+UNTURNED = "This kind of stimulus has no orientation to turn; drag it on the left."
 INVITATION = "Open a network and choose a unit: here a stimulus stands that you can drag, and what the unit does at every orientation."
 
 
@@ -60,7 +62,9 @@ class TuningPanel(Panel):
         self._curves: Result | None = None  # of the unit
         self._layer_result: Result | None = None
         self._curves_asked: RunAnalysis | None = None
-        self._jobs: dict[str, int] = {}
+        self._curves_job = 0
+        self._live = NewestQuestion(session.relay, self)
+        self._live.ended.connect(self._take_stimulus)
         self._build()
         session.model_changed.connect(self._on_model)
         session.layer_changed.connect(self._on_layer)
@@ -94,8 +98,7 @@ class TuningPanel(Panel):
         self.stimulus = StimulusView(self)
         self.stimulus.dragged.connect(self._on_dragged)
         self.polar = PolarPlot(self)
-        self.heat = MatrixView(self)
-        self.heat.setAccessibleName("Response by orientation and second variable")
+        self.figures = TuningFigures(self)
         self.table = RankingTable(self)
         self.list = QTableView(self)
         self.list.setModel(self.table)
@@ -110,7 +113,7 @@ class TuningPanel(Panel):
         upper, lower = QSplitter(Qt.Orientation.Horizontal, self), QSplitter(Qt.Orientation.Horizontal, self)
         upper.addWidget(self.stimulus)
         upper.addWidget(self.polar)
-        lower.addWidget(self.heat)
+        lower.addWidget(self.figures)
         lower.addWidget(self.list)
         self.splitter = QSplitter(Qt.Orientation.Vertical, self)
         self.splitter.addWidget(upper)
@@ -155,8 +158,8 @@ class TuningPanel(Panel):
         if model is None or unit is None:
             self._curves_asked = self._curves = None
             self.stimulus.clear(INVITATION if model is None else "Click a unit in the panel Neurons.")
-            self.polar.clear()
-            self.heat.clear()
+            self._live.forget()
+            self._wait("")
             return
         if not self.isVisible():
             return
@@ -174,10 +177,12 @@ class TuningPanel(Panel):
         model, unit = self.session.model, self.session.unit
         if model is not None and unit is not None:
             given = tuple(sorted(self._given.get(self._kind, {}).items()))
-            self.session.relay.submit(UnitOnStimulus(model.ref, unit.layer, unit.index, self._kind, given), self._take_stimulus)
+            request = UnitOnStimulus(model.ref, unit.layer, unit.index, self._kind, given)
+            if request != self._live.newest:
+                self._live.ask(request)
 
     def _on_dragged(self, values: dict[str, float]) -> None:
-        """Keep what was dragged, and ask what the unit does now; only the newest is answered."""
+        """Keep what was dragged, and ask what the unit does now."""
         self._given.setdefault(self._kind, {}).update(values)
         self._ask_stimulus()
 
@@ -215,20 +220,19 @@ class TuningPanel(Panel):
     def _ask_curves(self) -> None:
         model, unit = self.session.model, self.session.unit
         assert model is not None and unit is not None
-        if self._kind not in TURNED:
-            self._curves = self._curves_asked = None
-            self.best.setEnabled(False)
-            self.polar.clear("This kind of stimulus has no orientation to turn; drag it on the left.")
-            self.heat.clear()
-            return
-        wanted = RunAnalysis("Tuning", {"layer": unit.layer, "units": self._together(), "feature": self._kind, "twins": 0}, model.ref)
+        kind = self._kind if self._kind in TURNED else TURNED[0]  # hues and frequencies are the same for all kinds
+        wanted = RunAnalysis("Tuning", {"layer": unit.layer, "units": self._together(), "feature": kind, "twins": 0}, model.ref)
         if wanted != self._curves_asked:
-            self.session.relay.cancel(self._jobs.get("curves", 0))
+            self.session.relay.cancel(self._curves_job)
             self._curves, self._curves_asked = None, wanted
-            self.best.setEnabled(False)
-            self.polar.clear("Showing stimuli at all orientations …")
-            self.heat.clear()
-            self._jobs["curves"] = self.session.relay.submit(wanted, self._take_curves)
+            self._wait("Showing stimuli at all orientations …")
+            self._curves_job = self.session.relay.submit(wanted, self._take_curves)
+
+    def _wait(self, message: str) -> None:
+        """Show no curves, and say why."""
+        self.best.setEnabled(False)
+        self.polar.clear(message if self._kind in TURNED else UNTURNED)
+        self.figures.clear(message)
 
     def _together(self) -> list[int]:
         """Return the unit, then the others that are selected with it, in their order, as many as are looked at closely at once."""
@@ -249,19 +253,26 @@ class TuningPanel(Panel):
             return
         if event.state in ("failed", "cancelled"):
             self._curves_asked = None
-            self.polar.clear(event.error or "Cancelled; choose the unit again.")
+            self._wait(event.error or "Cancelled; choose the unit again.")
+        elif event.state == "progress" and event.total:
+            self._wait(f"{event.note.capitalize() or 'Showing stimuli'}: {event.done / event.total:.0%}")
         elif event.state == "done":
             self._curves = event.result
             self._show_curves()
-            if self._kind not in self._given:  # nothing was dragged yet: begin with what the unit prefers
+            if self._kind in TURNED and self._kind not in self._given:  # nothing was dragged yet: begin with what the unit prefers
                 self._show_best()
 
     def _show_curves(self) -> None:
         result = self._curves
-        self.best.setEnabled(result is not None)
         if result is None:
             return
         arrays, summary = result.arrays, result.summary
+        names = [self._called(int(unit)) for unit in arrays["units"]]
+        turned = self._kind in TURNED
+        self.best.setEnabled(turned)
+        self.figures.show_result(result, names, self._origin(), turned)
+        if not turned:
+            return
         unit = int(arrays["units"][0])
         address = f"{summary['layer']}:{unit}"
         band, nulls = self._null()
@@ -277,24 +288,13 @@ class TuningPanel(Panel):
             period=float(summary["period"]),
             second=arrays["curve_second"][0],
             band=band,
-            name=self._called(unit),
-            beside=[(self._called(int(other)), arrays["curve"][row]) for row, other in enumerate(arrays["units"][1:], 1)],
+            name=names[0],
+            beside=list(zip(names[1:], arrays["curve"][1:], strict=True)),
             title=f"Radial tuning of {self.session.family or address}",
             note=" · ".join(told),
             made_from=self._origin(r2=r2, index=index, null=nulls or "not computed", stimuli=summary["stimuli"]),
         )
-        levels, angles, varied = arrays["levels"], arrays["orientations"], summary["varied"]
-        self.heat.show_matrix(
-            arrays["heatmap"][0],
-            np.arange(len(levels)),
-            np.arange(len(angles)),
-            label="response",
-            title=f"{address}: {varied} and orientation",
-            caption=f"rows: {varied} {levels[0]:.2g} – {levels[-1]:.2g} · columns: orientation 0 – {angles[-1]:g}°",
-            tell=lambda row, column: f"{varied} {levels[row]:.3g}, {angles[column]:g}°: {number(float(self.heat.values[row, column]))}",
-            made_from=self._origin(rows=levels.tolist(), columns=angles.tolist()),
-        )
-        self.polar.recomputation = self.heat.recomputation = of_result(result, summary["layer"])
+        self.polar.recomputation = of_result(result, summary["layer"])
         if self._layer_result is None:
             self.table.show_scores(dict(arrays), {})
             self._mark()
@@ -372,12 +372,14 @@ class TuningPanel(Panel):
         self._renew()
 
     def save_state(self) -> dict[str, Any]:
-        """Keep the kind of stimulus, and where it was dragged to."""
-        return {"family": self._kind, "given": self._given, "sizes": self.splitter.sizes()}
+        """Keep the kind of stimulus, where it was dragged to, and which figure is looked at."""
+        figure = self.figures.choice.currentData()
+        return {"family": self._kind, "given": self._given, "sizes": self.splitter.sizes(), "figure": figure}
 
     def restore_state(self, state: dict[str, Any]) -> None:
         """Take it back."""
         self.family.setCurrentIndex(max(0, self.family.findData(state.get("family"))))
+        self.figures.choice.setCurrentIndex(max(0, self.figures.choice.findData(state.get("figure"))))
         given = state.get("given")
         if isinstance(given, dict):
             self._given = {name: dict(values) for name, values in given.items() if name in STIMULI and isinstance(values, dict)}
@@ -387,9 +389,9 @@ class TuningPanel(Panel):
         self._renew()
 
     def views(self) -> list[View]:
-        """The curve, the map and the stimulus, as far as they are shown."""
-        curves = [self.polar, self.heat] if self._curves is not None else []
-        return [*curves, *([self.stimulus] if self.stimulus.handles() or "image" in self.stimulus.data() else [])]
+        """The curve, the chosen figure and the stimulus, as far as they are shown."""
+        polar = [self.polar] if self.polar.data() else []
+        return [*polar, *self.figures.views(), *([self.stimulus] if self.stimulus.handles() or "image" in self.stimulus.data() else [])]
 
 
 def _beside(summary: Any, name: str) -> str:

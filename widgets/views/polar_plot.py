@@ -7,17 +7,18 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from PySide6.QtCore import QPointF, QRectF, QSizeF, Qt
-from PySide6.QtGui import QColor, QFontMetricsF, QMouseEvent, QPainter, QPen, QPolygonF
+from PySide6.QtGui import QColor, QMouseEvent, QPainter, QPen, QPolygonF
 from PySide6.QtWidgets import QToolTip, QWidget
 
 from widgets.views.axes import number, tick, ticks
+from widgets.views.legend import LINE, Named, in_lines, paint_names, shade
 from widgets.views.plot import Plot
 from widgets.views.view import elided, figure_font
 
 MARGIN = 26
 SPOKES = 8
-LEGEND = 14
-"""Height of a line of names."""
+RIM = 5.0
+GROUND = "above the plain ground"
 
 
 class PolarPlot(Plot):
@@ -41,6 +42,9 @@ class PolarPlot(Plot):
         self._beside: tuple[tuple[str, np.ndarray], ...] = ()
         self._name = ""
         self._period = 360.0
+        self._quantity, self._angle = GROUND, "orientation"
+        self._rim: tuple[QColor, ...] = ()
+        self._least = 1e-9
         self.setAccessibleDescription(message)
         self.update()
 
@@ -54,6 +58,10 @@ class PolarPlot(Plot):
         band: np.ndarray | None = None,
         name: str = "",
         beside: Sequence[tuple[str, np.ndarray]] = (),
+        quantity: str = GROUND,
+        angle: str = "orientation",
+        rim: np.ndarray | None = None,
+        least: float = 1e-9,
         title: str,
         note: str = "",
         made_from: Mapping[str, object] | None = None,
@@ -71,16 +79,23 @@ class PolarPlot(Plot):
         name, beside
             What the unit is called, and names and responses of further units at the same orientations. Then each is drawn over its own
             largest response: what units of a family prefer is compared, and not how strong they are.
+        quantity, angle
+            What the distance from the middle is, and what is turned, in words.
+        rim
+            uint8 ``angle 3``: colours that the circle is drawn in, at the angles.
+        least
+            Response that the circle stands for at least: less is drawn as the little that it is.
         """
-        self.message, self._period = "", period
+        self.message, self._period, self._quantity, self._angle, self._least = "", period, quantity, angle, least
+        self._rim = tuple(QColor(*colour) for colour in rim.tolist()) if rim is not None else ()
         self._angles, self._values = np.asarray(angles, float), np.asarray(values, float)
         self._second = np.empty(0) if second is None else np.asarray(second, float)
         self._band = np.empty((0, 0)) if band is None else np.asarray(band, float)
         self._name, self._beside = name, tuple((called, np.asarray(own, float)) for called, own in beside)
         if self._beside:
-            largest = max(float(self._values.max()), 1e-9)
-            self._values, self._second = self._values / largest, self._second / largest
-            self._beside = tuple((called, own / max(float(own.max()), 1e-9)) for called, own in self._beside)
+            largest = max(float(self._values.max()), least)
+            self._values, self._second, self._least = self._values / largest, self._second / largest, 1.0
+            self._beside = tuple((called, own / max(float(own.max()), least)) for called, own in self._beside)
         self.title, self._note, self.made_from = title, note, made_from or {}
         best = float(self._angles[int(np.argmax(self._values))])
         self.setAccessibleDescription(f"{title}. Largest at {number(best)} degrees: {number(float(self._values.max()))}. {note}")
@@ -91,10 +106,10 @@ class PolarPlot(Plot):
         return QSizeF(340, 370)
 
     def data(self) -> dict[str, np.ndarray]:
-        """``orientation`` (degrees), ``response``, ``second_response`` half a step on; ``twins`` and ``beside`` ``[…, orientation]``."""
+        """Degrees of what is turned, ``response``, ``second_response`` half a step on; ``twins`` and ``beside`` ``[…, angle]``."""
         if not len(self._values):
             return {}
-        found = {"orientation": self._angles, "response": self._values}
+        found = {self._angle: self._angles, "response": self._values}
         if len(self._second):
             found["second_response"] = self._second
         if self._beside:
@@ -104,8 +119,8 @@ class PolarPlot(Plot):
 
     def provenance(self) -> dict[str, object]:
         """Name axes and sample beside what the numbers were made from."""
-        radius = "response above the plain ground" + (", each over its largest" if self._beside else "")
-        axes = {"angle": f"orientation (degrees, of {self._period:g})", "radius": radius}
+        radius = f"response {self._quantity}" + (", each over its largest" if self._beside else "")
+        axes = {"angle": f"{self._angle} (degrees, of {self._period:g})", "radius": radius}
         return super().provenance() | axes | {"sample": self._note}
 
     # ------------------------------------------------------------------------------------------------ drawing
@@ -115,12 +130,12 @@ class PolarPlot(Plot):
         super(Plot, self).fill_menu(menu)
 
     def _circle(self, rect: QRectF) -> tuple[QPointF, float]:
-        names = LEGEND * len(self._lines(rect.width() - 12)) + 8 if self._beside else 0
+        names = LINE * len(self._lines(rect.width() - 12)) + 8 if self._beside else 0
         inner = rect.adjusted(MARGIN, 24 + 16 + names, -MARGIN, -18 - 26)
         return inner.center(), max(20.0, min(inner.width(), inner.height()) / 2)
 
     def _most(self) -> float:
-        return max(float(np.max(self._values)), float(np.max(self._second, initial=0.0)), 1e-9)
+        return max(float(np.max(self._values)), float(np.max(self._second, initial=0.0)), self._least)
 
     def paint(self, painter: QPainter, rect: QRectF) -> None:
         """Draw circles, spokes, the band and the curves."""
@@ -141,6 +156,7 @@ class PolarPlot(Plot):
             painter.drawEllipse(middle, radius * mark / most, radius * mark / most)
         painter.setPen(QPen(ink.line, 1))
         painter.drawEllipse(middle, radius, radius)
+        self._paint_rim(painter, middle, radius)
         for spoke in range(SPOKES):
             turn = 2 * math.pi * spoke / SPOKES
             along = QPointF(math.cos(turn), -math.sin(turn))
@@ -156,7 +172,8 @@ class PolarPlot(Plot):
         for place, (_, own) in enumerate(self._beside):
             painter.setPen(QPen(self.colour(place), 1.5))
             painter.drawPolygon(self._polygon(self._angles, own / most, middle, radius))
-        self._paint_names(painter, rect)
+        if self._beside:
+            paint_names(painter, QPointF(rect.left() + 8, rect.top() + 24), self._lines(rect.width() - 12))
         if len(self._second) and not self._beside:
             half = self._period / len(self._second) / 2
             painter.setPen(QPen(ink.marker, 1.3, Qt.PenStyle.DashLine))
@@ -167,7 +184,7 @@ class PolarPlot(Plot):
         for mark in rings:
             away = radius * mark / most
             painter.drawText(middle + QPointF(away * math.cos(0.3) + 1, -away * math.sin(0.3)), tick(mark))
-        legend = "above the plain ground" + (", each over its largest response" if self._beside else "")
+        legend = self._quantity + (", each over its largest response" if self._beside else "")
         if len(self._second) and not self._beside:
             legend += " · dashed: 2nd rendering"
         if len(self._band):
@@ -177,36 +194,21 @@ class PolarPlot(Plot):
         painter.restore()
 
     def colour(self, place: int) -> QColor:
-        """Return the colour of a unit beside the first: hues in even steps, away from that of the first."""
-        hue = (0.6 + (place + 1) / (len(self._beside) + 1)) % 1
-        return QColor.fromHsvF(hue, 0.75, 0.9 if self.ink.paper.lightness() < 128 else 0.72)
+        """Return the colour of a unit beside the first."""
+        return shade(place, len(self._beside), self.ink)
 
-    def _lines(self, width: float) -> list[list[tuple[str, QColor]]]:
+    def _lines(self, width: float) -> list[list[Named]]:
         """Return the names with their colours in lines that fit a width."""
-        metrics = QFontMetricsF(figure_font(10))
         named = [(self._name, self.ink.bar), *((called, self.colour(place)) for place, (called, _) in enumerate(self._beside))]
-        lines: list[list[tuple[str, QColor]]] = [[]]
-        room = width
-        for called, colour in named:
-            wide = metrics.horizontalAdvance(called) + 12
-            if wide > room and lines[-1]:
-                lines.append([])
-                room = width
-            lines[-1].append((called, colour))
-            room -= wide
-        return lines
+        return in_lines(named, width)
 
-    def _paint_names(self, painter: QPainter, rect: QRectF) -> None:
-        """Write the names below the heading, each in the colour of its curve."""
-        if not self._beside:
-            return
-        metrics = QFontMetricsF(painter.font())
-        for row, line in enumerate(self._lines(rect.width() - 12)):
-            x = rect.left() + 8
-            for called, colour in line:
-                painter.setPen(colour)
-                painter.drawText(QPointF(x, rect.top() + 24 + LEGEND * (row + 1) - 3), called)
-                x += metrics.horizontalAdvance(called) + 12
+    def _paint_rim(self, painter: QPainter, middle: QPointF, radius: float) -> None:
+        """Draw the circle in the colours of its angles."""
+        circle = QRectF(middle.x() - radius, middle.y() - radius, 2 * radius, 2 * radius)
+        for angle, colour in zip(self._angles.tolist(), self._rim, strict=False):
+            painter.setPen(QPen(colour, RIM, Qt.PenStyle.SolidLine, Qt.PenCapStyle.FlatCap))
+            half = 180 / len(self._rim)  # degrees of the drawing; Qt counts in sixteenths
+            painter.drawArc(circle, round(16 * (angle * 360 / self._period - half)), round(32 * half))
 
     def _paint_band(self, painter: QPainter, middle: QPointF, radius: float) -> None:
         """Fill up to the largest of the twins at each angle from the preferred one."""

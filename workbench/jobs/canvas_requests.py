@@ -9,8 +9,7 @@ import hashlib
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -21,6 +20,7 @@ import numpy.typing as npt
 
 from workbench.images.drawn_stimulus import Stimulus
 from workbench.input_error import InputError
+from workbench.jobs.few_threads import few_threads
 from workbench.jobs.job import Lane, Request
 from workbench.models.layer import Unit
 from workbench.task import Task
@@ -37,12 +37,10 @@ if TYPE_CHECKING:
     from workbench.models.traced_model import TracedModel
 
 Pixels = npt.NDArray[np.uint8]
-SMALL = 128 * 128
-"""Pixels up to which an image is computed in one thread."""
-FADING = 0.9
-"""Of the time that patching a block took, what still counts the next time."""
 SEEN = 4
 """Images whose activations are kept: while one draws on one of two, patching is a run or two behind."""
+FADING = 0.9
+"""Of the time that patching a block took, what still counts the next time."""
 BLOCKS = 12
 """Blocks whose parts are patched while one draws."""
 LIKELIEST = 6
@@ -149,7 +147,7 @@ class PairOnNetwork(Request):
         targets = tuple(dict.fromkeys((layer.name, *([output] if classes else []), *seen.reads)))
 
         def read(image: Pixels, key: bytes) -> _Told:
-            with torch.inference_mode(), few_threads(image):
+            with torch.inference_mode(), few_threads(image.shape):
                 inputs = model.inputs(model.preprocess(np.array(image)[None]))
                 place = ("canvas run", model.ref, model.weight_hash, targets, tuple(value.shape for value in inputs))
                 run = engine.kept(place, lambda: one_call(model.forward_to(targets), inputs), alone=True)
@@ -242,7 +240,7 @@ class PartsOnPair(Request):
             key = digest(image)
             if seen.reads == reads and key in seen.values:
                 return seen.use(key)
-            with torch.no_grad(), few_threads(image):
+            with torch.no_grad(), few_threads(image.shape):
                 values = model.activations(model.inputs(model.preprocess(np.array(image)[None])), reads)
             if seen.reads == reads:
                 seen.keep(key, values)
@@ -268,7 +266,7 @@ class PartsOnPair(Request):
                 task.step(number, len(blocks))
                 if costs.get(block.layer, 0.0) > self.affordable:
                     continue
-                with few_threads(self.clean):
+                with few_threads(self.clean.shape):
                     if block.layer not in costs:  # is recorded in its first run, which says nothing of those that follow
                         self._scores(block, each, runs, metric)
                         task.step(number, len(blocks))
@@ -337,22 +335,6 @@ class PartsOnPair(Request):
             other = int(rest.argmax())
         reading = MetricOf.of_classes(model, "logit difference", "", "").reading([one], [other], model.device)
         return reading, f"logit {model.labels[one]} − {model.labels[other]}"
-
-
-@contextmanager
-def few_threads(image: Pixels) -> Iterator[None]:
-    """Run a small image in one thread: two that wait for one another after each layer wait for the window's thread as well."""
-    import torch
-
-    before = torch.get_num_threads()
-    if image.shape[0] * image.shape[1] > SMALL:
-        yield
-        return
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def digest(image: Pixels) -> bytes:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
+from workbench.jobs.few_threads import few_threads
 from workbench.jobs.job import Lane, Request
 from workbench.task import Task
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from workbench.images.stimulus import Table
     from workbench.jobs.engine import Engine
 
 STIMULI = {
@@ -27,6 +29,9 @@ STIMULI = {
     "colours": "Colours",
 }
 """Families of stimuli and what they are called; written out so that the window need not import what draws them."""
+
+COLOURS = "ink_", "ground_", "profile"
+"""How parameters begin that a stimulus without contrast still depends on: a mixture of ink and ground is left of some profiles."""
 
 
 @dataclass(frozen=True)
@@ -59,35 +64,52 @@ class UnitOnStimulus(Request):
 
     @property
     def key(self) -> str:
-        """The newest wins: while a handle is dragged only the last place counts."""
+        """The newest wins."""
         return "unit on stimulus"
 
     def run(self, engine: Engine, task: Task) -> dict[str, Any]:
         """Draw it and run the network as far as the layer."""
+        engine.warm_up()
         import torch
 
         import workbench.images.stimuli  # noqa: F401  its families register themselves
         from workbench.images.stimulus import FAMILIES
+        from workbench.models.one_call import one_call
         from workbench.models.receptive_field import at_middle
 
         model = engine.model(self.model, task=task)
         layer, family = model.layer(self.layer), FAMILIES[self.family]
-        names = [part.name for part in family.parameters]
         defaults = {part.name: part.default for part in family.parameters}
-        table = np.repeat(family.grid(**(defaults | dict(self.given))), 2)
-        blank = "contrast" in names
-        if blank:
-            table["contrast"][1] = 0
-        with torch.inference_mode():
-            images = family.render(table, model.preprocessing.size, model.device)
-            activation = layer.arrange(model.forward_to([layer.name])(*model.inputs(model.preprocess(images)))[0])[:, self.unit]
-        middle = at_middle(activation[:, None], layer)[:, 0].float().cpu().numpy()
+        table = family.grid(**(defaults | dict(self.given)))
+        of = model.ref, model.weight_hash, layer.name
+
+        def shown(row: Table) -> tuple[Tensor, Tensor, Tensor]:
+            """Return the image, its activation, and that at the middle of all units."""
+            image = family.render(row, model.preprocessing.size, model.device)
+            inputs = model.inputs(model.preprocess(image))
+            place = ("stimulus run", *of, tuple(value.shape for value in inputs))
+            run = engine.kept(place, lambda: one_call(model.forward_to([layer.name]), inputs), alone=True)
+            activation = layer.arrange(run(*inputs)[0])
+            return image, activation, at_middle(activation, layer)[0]
+
+        with torch.inference_mode(), few_threads(model.preprocessing.size):
+            image, activation, middle = shown(table)
+            ground = float("nan")
+            if "contrast" in defaults:  # without ink nothing is left of the shape
+                blank = table.copy()
+                blank["contrast"] = 0
+                grounds: dict[tuple[object, ...], Tensor] = engine.kept(("stimulus grounds", *of), dict, alone=True)
+                colours = self.family, *(float(blank[name][0]) for name in defaults if name.startswith(COLOURS))
+                if colours not in grounds:
+                    grounds.clear()
+                    grounds[colours] = shown(blank)[2]
+                ground = float(grounds[colours][self.unit])
         field = engine.field_of_middle(model, layer.name)
         return {
-            "image": (images[0] * 255).round().byte().permute(1, 2, 0).contiguous().cpu().numpy(),
-            "values": {name: float(table[name][0]) for name in names},
-            "value": float(middle[0]),
-            "ground": float(middle[1]) if blank else float("nan"),
-            "largest": float(activation[0].max()),
+            "image": (image[0] * 255).round().byte().permute(1, 2, 0).contiguous().cpu().numpy(),
+            "values": {name: float(table[name][0]) for name in defaults},
+            "value": float(middle[self.unit]),
+            "ground": ground,
+            "largest": float(activation[0, self.unit].max()),
             "field": (field.top, field.left, field.height, field.width),
         }

@@ -1,0 +1,25 @@
+"""How many threads compute what is asked while something is drawn or dragged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+SMALL = 128 * 128
+"""Pixels up to which an image is computed in one thread."""
+
+
+@contextmanager
+def few_threads(size: tuple[int, ...]) -> Iterator[None]:
+    """Run a small image (height, width ...) in one thread: two that wait for one another after each layer wait for the window's as well."""
+    import torch
+
+    before = torch.get_num_threads()
+    if size[0] * size[1] > SMALL:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
