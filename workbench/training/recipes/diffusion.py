@@ -22,7 +22,6 @@ from workbench.training.drawings import (
     generator,
     network_input,
     order,
-    plain_grounds,
     split_emoji,
 )
 from workbench.training.judge import Judge
@@ -46,7 +45,7 @@ class Diffusion(Recipe):
 
     title: ClassVar[str] = "Diffusion model"
 
-    steps: int = Field(4_300, ge=1, description="weight updates")
+    steps: int = Field(10_000, ge=1, description="weight updates")
     batch: int = Field(64, ge=2, description="images an update")
     learning_rate: float = Field(1e-3, gt=0, description="at its largest, after the warm-up")
     weight_decay: float = Field(0.01, ge=0, description="of matrices and kernels (AdamW)")
@@ -96,10 +95,10 @@ class _Drawing(Course):
         return loss, {name: error.detach()[rows].mean() for name, rows in within.items() if rows.any()}
 
     def shown(self, indices: Int64[Tensor, " n"], random: torch.Generator) -> Float[Tensor, "n 3 32 32"]:
-        """Return drawings barely moved, half of them on white and half on one plain colour, in [0, 1]."""
+        """Return drawings barely moved, on white, in [0, 1]; what stands behind them is nothing a caption says."""
         if self._drawings is None:
             self._drawings = Drawings(self.images, self.device, SIDE, grounds=2)
-        ground = plain_grounds(len(indices), random, self.device)
+        ground = torch.ones(len(indices), 3, 1, 1, device=self.device)
         return self._drawings.batch(indices, random, strength=0.2, flip=False, ground=ground)
 
     def _tokens(self, indices: Int64[Tensor, " n"], random: torch.Generator) -> Int64[Tensor, "n context"]:
