@@ -386,18 +386,18 @@ def test_bars_follow_while_the_stroke_is_drawn(panel: PatchingCanvasPanel, sessi
 def test_what_was_left_out_is_shown_as_older(panel: PatchingCanvasPanel, session: Session):
     nothing = np.zeros((1, 1, 3), np.uint8)
     results, request = panel.results, PartsOnPair("test:small", nothing, nothing)
-    results._take_patched(parts(request))
-    results._take_patched(parts(replace(request, affordable=0.01)))
+    results._take_patched(parts(request), {})
+    results._take_patched(parts(replace(request, affordable=0.01)), {})
     early, late = results.parts.rows
     assert early.old and early.scores is not None and not late.old
     assert results.parts.data()["parts"].tolist() == list(PARTS), "older figures are not exported"
     assert not results.parts.caption.startswith("2 of")
-    results._take_patched(parts(request) | {"total": 23})
+    results._take_patched(parts(request) | {"total": 23}, {})
     assert results.parts.caption.startswith("2 of 23 blocks; logit cat")
-    results._take_patched(parts(replace(request, affordable=0.01)))
-    results._take_part({"blocks.0": np.array([0.5])})
+    results._take_patched(parts(replace(request, affordable=0.01)), {})
+    results._take_part({"blocks.0": np.array([0.5])}, {})
     assert not results.parts.rows[0].old and results.parts.data()["scores"][0] == 0.5
-    results._take_patched(parts(request) | {"alike": True, "scores": {}})
+    results._take_patched(parts(request) | {"alike": True, "scores": {}}, {})
     assert results.parts.data() == {} and "the same logit cat" in results.parts.message
 
 
@@ -533,8 +533,8 @@ def settle(qtbot: Any) -> None:
 def test_an_answer_about_another_layer_or_network_is_dropped(panel: PatchingCanvasPanel, session: Session, runner: Any, qtbot: Any):
     del runner.answers[PairOnNetwork], runner.answers[PartsOnPair]
     heard: list[object] = []
-    panel.results.live.answered.connect(heard.append)
-    panel.results.live.patched.connect(heard.append)
+    panel.results.live.answered.connect(lambda *found: heard.append(found))
+    panel.results.live.patched.connect(lambda *found: heard.append(found))
     stroke(panel, "corrupt", (-0.2, 0.0), (0.2, 0.0))
     (activations,), (patching,) = unanswered(runner, PairOnNetwork), unanswered(runner, PartsOnPair)
     session.select_layer("blocks.0.act")
@@ -604,8 +604,8 @@ def test_patching_reads_off_what_is_said(panel: PatchingCanvasPanel, session: Se
 def test_scores_of_another_metric_are_not_shown_as_older(panel: PatchingCanvasPanel):
     nothing = np.zeros((1, 1, 3), np.uint8)
     results, request = panel.results, PartsOnPair("test:small", nothing, nothing, affordable=0.01)
-    results._take_patched(parts(replace(request, affordable=9.0)))
-    results._take_patched(parts(request) | {"metric": "logit dog − cat"})
+    results._take_patched(parts(replace(request, affordable=9.0)), {})
+    results._take_patched(parts(request) | {"metric": "logit dog − cat"}, {})
     early, late = results.parts.rows
     assert early.scores is None and late.scores is not None
 
