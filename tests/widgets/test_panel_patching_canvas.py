@@ -426,6 +426,54 @@ def test_while_one_draws_the_pair_that_was_answered_is_patched(panel: PatchingCa
     assert runner.asked(PartsOnPair)[asked].corrupt is drawn and drawn is not first
 
 
+def test_scores_of_a_stroke_that_was_undone_are_dropped(panel: PatchingCanvasPanel, session: Session, runner: Any, qtbot: Any):
+    del runner.answers[PartsOnPair]
+    stroke(panel, "corrupt", (-0.2, 0.0), (0.2, 0.0))
+    qtbot.waitUntil(lambda: bool(unanswered(runner, PartsOnPair)))
+    (job,) = unanswered(runner, PartsOnPair)
+    runner.cancel = lambda _job: None  # it was done before the worker heard of it
+    session.undo.undo()
+    settle(qtbot)
+    request = runner.requests[job]
+    runner.tell(job, "running", partial={"blocks.1": np.array([0.9, -0.2])})
+    runner.tell(job, "done", result=parts(request))
+    settle(qtbot)
+    assert panel.results.parts.data() == {} and "are the same" in panel.results.parts.message
+    runner.answers[PartsOnPair] = parts
+    session.undo.redo()
+    qtbot.waitUntil(lambda: bool(panel.results.parts.data()))
+
+
+def test_an_answer_says_what_it_is_about_not_what_was_drawn_since(panel: PatchingCanvasPanel, session: Session, runner: Any, qtbot: Any):
+    del runner.answers[PairOnNetwork], runner.answers[PartsOnPair]
+    stroke(panel, "corrupt", (-0.2, 0.0), (0.2, 0.0))
+    (activations,), (patching,) = unanswered(runner, PairOnNetwork), unanswered(runner, PartsOnPair)
+    stroke(panel, "corrupt", (-0.2, 0.2), (0.2, 0.2))
+    before = {"clean": "blank", "corrupt": "brush stroke"}
+    assert session.project.drawings["corrupt"].told() != "brush stroke"
+    runner.tell(activations, "done", result=on_network(runner.requests[activations]))
+    runner.tell(patching, "done", result=parts(runner.requests[patching]))
+    qtbot.waitUntil(lambda: bool(panel.results.parts.data()))
+    assert [view.made_from["drawings"] for view in (panel.results.classes, panel.results.units, panel.results.parts)] == [before] * 3
+
+
+def test_a_question_that_is_tried_again_is_answered(panel: PatchingCanvasPanel, session: Session, runner: Any, qtbot: Any):
+    del runner.answers[PairOnNetwork]
+    stroke(panel, "corrupt", (-0.2, 0.0), (0.2, 0.0))
+    (job,) = unanswered(runner, PairOnNetwork)
+    asked = len(runner.asked(PairOnNetwork))
+    runner.cancel(job)
+    settle(qtbot)
+    assert len(runner.asked(PairOnNetwork)) == asked, "who cancels it does not want it at once"
+    runner.answers[PairOnNetwork] = on_network
+    again = panel.results.live.activations
+    heard: list[Any] = []
+    again.ended.connect(heard.append)
+    session.relay.retry(job)
+    qtbot.waitUntil(lambda: bool(heard))
+    assert heard[0].state == "done" and panel.results.classes.data()["corrupt"][1] > 0
+
+
 def test_a_click_on_a_bar_selects_the_unit_and_on_a_block_the_layer(panel: PatchingCanvasPanel, session: Session, qtbot: Any):
     stroke(panel, "corrupt", (-0.2, 0.0), (0.2, 0.0))
     qtbot.waitUntil(lambda: panel.results.units.data()["names"][0] == "63")

@@ -186,8 +186,8 @@ def _figures(found: Mapping[str, Mapping[str, Result]]) -> Section:
         "network of random weights. Directions: between denoise and noise. Attribution: between exact scores and first-order estimates. "
         "The last four: part of all absolute scores that the strongest tenth has; with activations of another pair's image (null); in one "
         "network of random weights; and where all are alike. In "
-        "brackets, where only some of a layer's channels were patched: 95 % interval of the figure when those that were drawn at random are "
-        "drawn again. What is largest with strangers and in the random network was not chosen: the parts of their strongest tenths are low "
+        "brackets, where only some of a layer's channels were patched: 95 % interval of the figure when those drawn at random are drawn "
+        "again. What is largest with strangers and in the random network was not chosen: the parts of their strongest tenths are low "
         "more often than not, and a difference from them is less than it looks."
     )
     return Section("What works", [Table(columns, cells, caption)])
