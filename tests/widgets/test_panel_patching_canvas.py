@@ -17,6 +17,7 @@ from PySide6.QtWidgets import QApplication
 
 from tests.widgets.conftest import CARD
 from widgets.app import make_engine
+from widgets.canvas.drawing_edit import push_drawings
 from widgets.panels.patching_canvas import PatchingCanvasPanel
 from widgets.relay import Relay
 from widgets.session import Session
@@ -432,7 +433,7 @@ def test_scores_of_a_stroke_that_was_undone_are_dropped(panel: PatchingCanvasPan
     qtbot.waitUntil(lambda: bool(unanswered(runner, PartsOnPair)))
     (job,) = unanswered(runner, PartsOnPair)
     runner.cancel = lambda _job: None  # it was done before the worker heard of it
-    session.undo.undo()
+    session.undo_stack.undo()
     settle(qtbot)
     request = runner.requests[job]
     runner.tell(job, "running", partial={"blocks.1": np.array([0.9, -0.2])})
@@ -440,7 +441,7 @@ def test_scores_of_a_stroke_that_was_undone_are_dropped(panel: PatchingCanvasPan
     settle(qtbot)
     assert panel.results.parts.data() == {} and "are the same" in panel.results.parts.message
     runner.answers[PartsOnPair] = parts
-    session.undo.redo()
+    session.undo_stack.redo()
     qtbot.waitUntil(lambda: bool(panel.results.parts.data()))
 
 
@@ -448,8 +449,9 @@ def test_an_answer_says_what_it_is_about_not_what_was_drawn_since(panel: Patchin
     del runner.answers[PairOnNetwork], runner.answers[PartsOnPair]
     stroke(panel, "corrupt", (-0.2, 0.0), (0.2, 0.0))
     (activations,), (patching,) = unanswered(runner, PairOnNetwork), unanswered(runner, PartsOnPair)
-    stroke(panel, "corrupt", (-0.2, 0.2), (0.2, 0.2))
     before = {"clean": "blank", "corrupt": "brush stroke"}
+    drawing = session.project.drawings["corrupt"]
+    push_drawings(session, {"corrupt": drawing.with_object(drawing.objects[0].moved(0.1, 0.1))}, "draw")
     assert session.project.drawings["corrupt"].told() != "brush stroke"
     runner.tell(activations, "done", result=on_network(runner.requests[activations]))
     runner.tell(patching, "done", result=parts(runner.requests[patching]))
@@ -461,6 +463,9 @@ def test_a_question_that_is_tried_again_is_answered(panel: PatchingCanvasPanel, 
     del runner.answers[PairOnNetwork]
     stroke(panel, "corrupt", (-0.2, 0.0), (0.2, 0.0))
     (job,) = unanswered(runner, PairOnNetwork)
+    runner.cancel(job)
+    settle(qtbot)
+    (job,) = unanswered(runner, PairOnNetwork)  # what was drawn meanwhile
     asked = len(runner.asked(PairOnNetwork))
     runner.cancel(job)
     settle(qtbot)
