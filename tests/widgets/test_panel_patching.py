@@ -120,7 +120,7 @@ def test_where_only_some_parts_were_patched_it_says_so_and_counts_what_they_stan
     panel.settings.layers.choose([STEM, ACT])
     qtbot.mouseClick(panel.start, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: "12 of 66 patched" in panel.results.matrix.title)
-    assert "drawn at random" in panel.results.matrix.caption and "12 of 66 patched" in panel.results.attribution.title
+    assert "drawn at random" in panel.results.matrix._caption and "12 of 66 patched" in panel.results.attribution.title
     assert panel.results.directions._note != whole[1], "of all parts, not of those patched"
     assert "3 of 33 channels of stem.act, 6 of which were patched, carry" in about(panel.results.result)
 
