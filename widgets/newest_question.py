@@ -1,7 +1,8 @@
 """One question of a kind at a time, and of those that come meanwhile the newest: what is asked while something is dragged or drawn.
 
 A question that was replaced by each movement of the mouse would never be answered while the mouse moves. Here each runs to its end, and
-what came last meanwhile is asked then, so there are as many answers as the worker has time for and none is about a place long left.
+what came last meanwhile is asked then, so there are as many answers as the worker has time for and none is about a place long left. One
+that failed or was cancelled and is tried again counts as long as nothing else is asked.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ class NewestQuestion(QObject):
         self._relay = relay
         self._asked: Request | None = None
         self._waiting: Request | None = None
+        self._lost: Request | None = None  # that failed or was cancelled last: it may be tried again in the panel Jobs
         self._job = 0
 
     @property
@@ -43,13 +45,15 @@ class NewestQuestion(QObject):
 
     def forget(self) -> None:
         """Want no answer any more."""
-        asked, self._asked, self._waiting = self._asked, None, None
+        asked, self._asked, self._waiting, self._lost = self._asked, None, None, None
         if asked is not None:
             self._relay.cancel(self._job)
 
     def _take(self, event: JobEvent) -> None:
-        if event.request is not self._asked or not event.ended:
+        again = self._asked is None and event.request is self._lost
+        if not event.ended or not (again or event.request is self._asked):
             return
+        self._lost = None if event.state == "done" else event.request
         waiting, self._asked, self._waiting = self._waiting, None, None
         if waiting is not None:
             self.ask(waiting)  # first: the worker need not wait until the answer is painted

@@ -11,7 +11,7 @@ from widgets.views.axes import number
 from widgets.views.colour_scale import ColourScale
 from widgets.views.image_strip import Picture, Row
 from workbench.extent import extent
-from workbench.models.layer import Unit, patch_grid
+from workbench.models.layer import Layer, Unit, patch_grid
 
 if TYPE_CHECKING:
     from workbench.analyses.analysis import Result
@@ -30,7 +30,7 @@ def card_rows(
     others: Sequence[int],
     pictures: Mapping[int, np.ndarray],
     account: str,
-    seen: bool,
+    source: Layer | None,
 ) -> tuple[list[Row], list[list[int]]]:
     """Return the rows of a unit, and for each row the unit of the other layer that each of its pictures leads to.
 
@@ -44,8 +44,8 @@ def card_rows(
         What they look like, as far as is known.
     account
         How much of the unit the linear account explains, in words.
-    seen
-        Whether the layer that the kernels are over sees the image (`Layer.seen`): the tokens of a text lie in a row.
+    source
+        The layer that the kernels are over, as far as it is known: the tokens of a text lie in a row.
     """
     arrays = result.arrays
     kernels = arrays["kernels"][unit.index] if inputs else arrays["kernels"][:, unit.index]
@@ -57,7 +57,7 @@ def card_rows(
         value, total = float(arrays["contribution"][pair]), number(float(arrays["sum"][pair]))
         of_other = "" if inputs else f"\nR² of {others_layer}:{other} {number(float(arrays['r2'][other]))}"
         tip = f"{others_layer}:{other}\nnorm × std {number(value)}, sum {total}{of_other}\nClick to follow it"
-        drawn.append(Picture(kernel_pixels(kernels[other], scale, seen), number(value), value=value, tip=tip))
+        drawn.append(Picture(kernel_pixels(kernels[other], scale, source), number(value), value=value, tip=tip))
         named.append(Picture(pictures.get(other), str(other), tip=tip))
     rows = [
         Row(f"{'inputs' if inputs else 'outputs'} of {unit}", tuple(named), account, lines=1),
@@ -65,13 +65,13 @@ def card_rows(
     ]
     leads = [list(others), list(others)]
     if inputs and arrays["factor_sources"].shape[1]:
-        row, strongest = _groups(result, unit, others_layer, seen)
+        row, strongest = _groups(result, unit, others_layer, source)
         rows.append(row)
         leads.append(strongest)
     return rows, leads
 
 
-def _groups(result: Result, unit: Unit, sources_layer: str, seen: bool) -> tuple[Row, list[int]]:
+def _groups(result: Result, unit: Unit, sources_layer: str, source: Layer | None) -> tuple[Row, list[int]]:
     """Return the kernels that the layer's groups of sources have for a unit, and the strongest source of each."""
     sources, kernels = result.arrays["factor_sources"], result.arrays["factor_kernels"][unit.index]
     kernels = cropped(kernels) if kernels.ndim == 3 else kernels
@@ -84,7 +84,7 @@ def _groups(result: Result, unit: Unit, sources_layer: str, seen: bool) -> tuple
         names = ", ".join(str(member) for member in members)
         tip = f"One kernel in place of those of the units {names} … of {sources_layer}\nnorm {number(value)}\nClick to follow the strongest"
         named = ", ".join(str(member) for member in members[:2]) + " …"
-        drawn.append(Picture(kernel_pixels(kernels[group], scale, seen), named, value=value, tip=tip))
+        drawn.append(Picture(kernel_pixels(kernels[group], scale, source), named, value=value, tip=tip))
         strongest.append(int(members[0]))
     explained = result.summary["factors_explain"]
     note = f"one-sided NMF of the layer; gives back {explained:.0%} of its weights" if explained is not None else ""
@@ -115,14 +115,14 @@ def cropped(kernels: np.ndarray) -> np.ndarray:
     return kernels if window is None else kernels[(slice(None), *window)]
 
 
-def kernel_pixels(kernel: np.ndarray, scale: ColourScale, seen: bool = True) -> np.ndarray:
+def kernel_pixels(kernel: np.ndarray, scale: ColourScale, source: Layer | None = None) -> np.ndarray:
     """Colour a kernel (``y x``, ``token``, or one number), each entry a square of at least a pixel; patches lie as they do in the image."""
-    flat = kernel.reshape(-1, kernel.shape[-1]) if kernel.ndim > 1 else folded(np.atleast_1d(kernel), seen)
+    flat = kernel.reshape(-1, kernel.shape[-1]) if kernel.ndim > 1 else folded(np.atleast_1d(kernel), source)
     side = max(1, KERNEL // max(flat.shape))
     return scale.colours(flat).repeat(side, 0).repeat(side, 1)
 
 
-def folded(tokens: np.ndarray, seen: bool = True) -> np.ndarray:
+def folded(tokens: np.ndarray, source: Layer | None) -> np.ndarray:
     """Lay tokens out over the image where they are a square number, without up to eight that stand before the patches; else in a row."""
-    grid = patch_grid(len(tokens)) if seen else None
+    grid = patch_grid(len(tokens)) if source is None else source.grid(len(tokens))
     return tokens[None] if grid is None else tokens[grid[0] :].reshape(grid[1:])

@@ -54,6 +54,12 @@ def rows_of(result: Result) -> list[Row]:
     return found
 
 
+def partly(summary: Mapping[str, Any]) -> str:
+    """Say how many of the layers' parts were patched, where these are not all: ``64 of 448 patched``."""
+    patched, of = sum(summary["in_layer"]), sum(summary["of_layer"])
+    return f"{patched} of {of} patched" if patched < of else ""
+
+
 def numbers_in(name: str) -> tuple[tuple[int, int | str], ...]:
     """Return a key that sorts names as one counts: ``mixed4a:2`` before ``mixed4a:10``."""
     return tuple((0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"([0-9]+)", name) if part)

@@ -199,8 +199,9 @@ def test_the_handle_that_turns_can_be_reached_at_the_border(canvas: PaintCanvas,
     for place in (0, 1):
         canvas.select(place)
         assert "turn" not in canvas.handles(), "what has no direction is not turned"
+        before = canvas.drawing.objects[place]
         qtbot.keyClick(canvas, Qt.Key.Key_Left, SHIFT)
-        assert canvas.drawing.objects[0] == Arc(0, 0, 0.2, 0, 360)
+        assert canvas.drawing.objects[place] == before.moved(-1 / 64, 0.0), "it is moved, as without Shift"
 
 
 def test_what_is_waited_for_is_not_shown_half(canvas: PaintCanvas):

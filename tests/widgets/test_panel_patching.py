@@ -56,15 +56,16 @@ def found(request: RunAnalysis, exact: int | None = None) -> Result:
         "noise_attribution": score,
         "unaligned_score": np.where(known, 0.02, np.nan),
         "unaligned_high": np.where(known, 0.08, np.nan),
+        "stands_for": np.ones(number),
         "clean_image": IMAGE,
         "corrupt_image": IMAGE // 2,
     }
-    joint = {"layer": layers[0], "parts": names[:3], "of": 6, "together": 0.71, "sum_of_singles": 0.8, "random_largest": 0.08}
+    joint = {"layer": layers[0], "parts": names[:3], "of": 6, "patched": 6, "together": 0.71, "sum_of_singles": 0.8, "random_largest": 0.08}
     joint |= {"unaligned": 0.05, "held_out": not drawn, "together_low": None if drawn else 0.6, "together_high": None if drawn else 0.8}
     summary = {
         "layers": layers, "part": part, "corruption": "a drawn pair" if drawn else asked["corruption"], "drawn": drawn,
         "metric": "logit of it", "put": asked["put"], "through": asked.get("through", ""), "names": names,
-        "in_layer": [6] * len(layers), "pairs": 1 if drawn else 32, "left_out": 0 if drawn else 2,
+        "in_layer": [6] * len(layers), "of_layer": [6] * len(layers), "pairs": 1 if drawn else 32, "left_out": 0 if drawn else 2,
         "unrelated": {"images": 3, "other_classes": True} if drawn else None, "apart": True,
         "no_number": 0, "without": {}, "grids": [(2, 3)] * len(layers),
         "joint": [joint] if exact is None else [], "incomplete": exact is not None, "exact": exact,
@@ -100,6 +101,28 @@ def test_nothing_open_says_what_to_do(session, qtbot):
     qtbot.addWidget(made)
     made.show()
     assert "Open a network and images" in made.results.matrix.message and not made.start.isEnabled() and made.views() == []
+
+
+def test_where_only_some_parts_were_patched_it_says_so_and_counts_what_they_stand_for(panel, runner, qtbot):
+    def sampled(request: RunAnalysis) -> Result:
+        made = found(request)
+        made.arrays["stands_for"] = np.tile([1.0, 1.0, 1.0, 10.0, 10.0, 10.0], 2)
+        made.summary["of_layer"] = [33, 33]
+        made.summary["joint"][0]["of"] = 33
+        return made
+
+    ask(panel, runner, qtbot)
+    whole = panel.results.attribution.title, panel.results.directions._note
+    assert "patched" not in panel.results.matrix.title and "patched" not in whole[0]
+    runner.answers[RunAnalysis] = sampled
+    panel.settings.part.setCurrentIndex(panel.settings.part.findData("unit"))
+    panel.settings.layers.choose([STEM])
+    panel.settings.layers.choose([STEM, ACT])
+    qtbot.mouseClick(panel.start, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: "12 of 66 patched" in panel.results.matrix.title)
+    assert "drawn at random" in panel.results.matrix._caption and "12 of 66 patched" in panel.results.attribution.title
+    assert panel.results.directions._note != whole[1], "of all parts, not of those patched"
+    assert "3 of 33 channels of stem.act, 6 of which were patched, carry" in about(panel.results.result)
 
 
 def test_sensible_layers_are_the_blocks(panel):

@@ -17,6 +17,7 @@ from PySide6.QtWidgets import QApplication
 
 from tests.widgets.conftest import CARD
 from widgets.app import make_engine
+from widgets.canvas.drawing_edit import push_drawings
 from widgets.panels.patching_canvas import PatchingCanvasPanel
 from widgets.relay import Relay
 from widgets.session import Session
@@ -386,18 +387,18 @@ def test_bars_follow_while_the_stroke_is_drawn(panel: PatchingCanvasPanel, sessi
 def test_what_was_left_out_is_shown_as_older(panel: PatchingCanvasPanel, session: Session):
     nothing = np.zeros((1, 1, 3), np.uint8)
     results, request = panel.results, PartsOnPair("test:small", nothing, nothing)
-    results._take_patched(parts(request))
-    results._take_patched(parts(replace(request, affordable=0.01)))
+    results._take_patched(parts(request), {})
+    results._take_patched(parts(replace(request, affordable=0.01)), {})
     early, late = results.parts.rows
     assert early.old and early.scores is not None and not late.old
     assert results.parts.data()["parts"].tolist() == list(PARTS), "older figures are not exported"
     assert not results.parts.caption.startswith("2 of")
-    results._take_patched(parts(request) | {"total": 23})
+    results._take_patched(parts(request) | {"total": 23}, {})
     assert results.parts.caption.startswith("2 of 23 blocks; logit cat")
-    results._take_patched(parts(replace(request, affordable=0.01)))
-    results._take_part({"blocks.0": np.array([0.5])})
+    results._take_patched(parts(replace(request, affordable=0.01)), {})
+    results._take_part({"blocks.0": np.array([0.5])}, {})
     assert not results.parts.rows[0].old and results.parts.data()["scores"][0] == 0.5
-    results._take_patched(parts(request) | {"alike": True, "scores": {}})
+    results._take_patched(parts(request) | {"alike": True, "scores": {}}, {})
     assert results.parts.data() == {} and "the same logit cat" in results.parts.message
 
 
@@ -424,6 +425,58 @@ def test_while_one_draws_the_pair_that_was_answered_is_patched(panel: PatchingCa
     runner.tell(job, "done", result=on_network(runner.requests[job]))
     qtbot.waitUntil(lambda: len(runner.asked(PartsOnPair)) > asked)
     assert runner.asked(PartsOnPair)[asked].corrupt is drawn and drawn is not first
+
+
+def test_scores_of_a_stroke_that_was_undone_are_dropped(panel: PatchingCanvasPanel, session: Session, runner: Any, qtbot: Any):
+    del runner.answers[PartsOnPair]
+    stroke(panel, "corrupt", (-0.2, 0.0), (0.2, 0.0))
+    qtbot.waitUntil(lambda: bool(unanswered(runner, PartsOnPair)))
+    (job,) = unanswered(runner, PartsOnPair)
+    runner.cancel = lambda _job: None  # it was done before the worker heard of it
+    session.undo_stack.undo()
+    settle(qtbot)
+    request = runner.requests[job]
+    runner.tell(job, "running", partial={"blocks.1": np.array([0.9, -0.2])})
+    runner.tell(job, "done", result=parts(request))
+    settle(qtbot)
+    assert panel.results.parts.data() == {} and "are the same" in panel.results.parts.message
+    runner.answers[PartsOnPair] = parts
+    session.undo_stack.redo()
+    qtbot.waitUntil(lambda: bool(panel.results.parts.data()))
+
+
+def test_an_answer_says_what_it_is_about_not_what_was_drawn_since(panel: PatchingCanvasPanel, session: Session, runner: Any, qtbot: Any):
+    del runner.answers[PairOnNetwork], runner.answers[PartsOnPair]
+    stroke(panel, "corrupt", (-0.2, 0.0), (0.2, 0.0))
+    (activations,), (patching,) = unanswered(runner, PairOnNetwork), unanswered(runner, PartsOnPair)
+    before = {"clean": "blank", "corrupt": "brush stroke"}
+    drawing = session.project.drawings["corrupt"]
+    push_drawings(session, {"corrupt": drawing.with_object(drawing.objects[0].moved(0.1, 0.1))}, "draw")
+    assert session.project.drawings["corrupt"].told() != "brush stroke"
+    runner.tell(activations, "done", result=on_network(runner.requests[activations]))
+    runner.tell(patching, "done", result=parts(runner.requests[patching]))
+    qtbot.waitUntil(lambda: bool(panel.results.parts.data()))
+    assert [view.made_from["drawings"] for view in (panel.results.classes, panel.results.units, panel.results.parts)] == [before] * 3
+
+
+def test_a_question_that_is_tried_again_is_answered(panel: PatchingCanvasPanel, session: Session, runner: Any, qtbot: Any):
+    del runner.answers[PairOnNetwork]
+    stroke(panel, "corrupt", (-0.2, 0.0), (0.2, 0.0))
+    (job,) = unanswered(runner, PairOnNetwork)
+    runner.cancel(job)
+    settle(qtbot)
+    (job,) = unanswered(runner, PairOnNetwork)  # what was drawn meanwhile
+    asked = len(runner.asked(PairOnNetwork))
+    runner.cancel(job)
+    settle(qtbot)
+    assert len(runner.asked(PairOnNetwork)) == asked, "who cancels it does not want it at once"
+    runner.answers[PairOnNetwork] = on_network
+    again = panel.results.live.activations
+    heard: list[Any] = []
+    again.ended.connect(heard.append)
+    session.relay.retry(job)
+    qtbot.waitUntil(lambda: bool(heard))
+    assert heard[0].state == "done" and panel.results.classes.data()["corrupt"][1] > 0
 
 
 def test_a_click_on_a_bar_selects_the_unit_and_on_a_block_the_layer(panel: PatchingCanvasPanel, session: Session, qtbot: Any):
@@ -533,8 +586,8 @@ def settle(qtbot: Any) -> None:
 def test_an_answer_about_another_layer_or_network_is_dropped(panel: PatchingCanvasPanel, session: Session, runner: Any, qtbot: Any):
     del runner.answers[PairOnNetwork], runner.answers[PartsOnPair]
     heard: list[object] = []
-    panel.results.live.answered.connect(heard.append)
-    panel.results.live.patched.connect(heard.append)
+    panel.results.live.answered.connect(lambda *found: heard.append(found))
+    panel.results.live.patched.connect(lambda *found: heard.append(found))
     stroke(panel, "corrupt", (-0.2, 0.0), (0.2, 0.0))
     (activations,), (patching,) = unanswered(runner, PairOnNetwork), unanswered(runner, PartsOnPair)
     session.select_layer("blocks.0.act")
@@ -604,8 +657,8 @@ def test_patching_reads_off_what_is_said(panel: PatchingCanvasPanel, session: Se
 def test_scores_of_another_metric_are_not_shown_as_older(panel: PatchingCanvasPanel):
     nothing = np.zeros((1, 1, 3), np.uint8)
     results, request = panel.results, PartsOnPair("test:small", nothing, nothing, affordable=0.01)
-    results._take_patched(parts(replace(request, affordable=9.0)))
-    results._take_patched(parts(request) | {"metric": "logit dog − cat"})
+    results._take_patched(parts(replace(request, affordable=9.0)), {})
+    results._take_patched(parts(request) | {"metric": "logit dog − cat"}, {})
     early, late = results.parts.rows
     assert early.scores is None and late.scores is not None
 

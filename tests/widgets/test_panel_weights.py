@@ -285,7 +285,8 @@ def test_the_source_is_the_nearest_layer_outside_the_targets_own_module():
 def test_kernels_of_any_shape_become_pictures():
     scale = ColourScale(-1.0, 1.0)
     assert kernel_pixels(np.array(0.5), scale).shape == (48, 48, 3)
-    patches, words = (kernel_pixels(np.linspace(-1, 1, 17), scale, seen) for seen in (True, False))
+    text = Layer("words", "add", (17, 8), -1, seen=False)
+    patches, words = (kernel_pixels(np.linspace(-1, 1, 17), scale, source) for source in (None, text))
     assert patches.shape == (48, 48, 3) and words.shape[1] == 17 * words.shape[0], "rows of patches behind a class token; a text is one row"
     assert kernel_pixels(np.zeros((5, 3)), scale).shape == (45, 27, 3)
     assert kernel_pixels(np.zeros(3), scale).shape == (16, 48, 3)

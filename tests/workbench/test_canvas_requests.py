@@ -157,8 +157,12 @@ def test_patching_takes_what_was_computed_for_the_activations(engine: OneModel, 
     runs = []
     once = TracedModel.activations
     monkeypatch.setattr(TracedModel, "activations", lambda *given: runs.append(given) or once(*given))
-    PartsOnPair("any", RED, BLUE).run(engine, Task())
-    assert len(runs) == 2, "nothing was computed before: both images are run"
+    PairOnNetwork("any", cat, RED, BLUE).run(engine, Task())
+    PartsOnPair("any", RED, BLUE, None, 0.02).run(engine, Task())
+    assert len(runs) == 2, "nothing was kept before: both images are run"
+    PairOnNetwork("any", cat, RED, BLACK).run(engine, Task())
+    PartsOnPair("any", RED, BLACK, None, 0.02).run(engine, Task())
+    assert len(runs) == 2, "also within the first stroke of all"
     for corrupt in (BLACK, plain(200, 0, 10), plain(150, 0, 20)):
         PairOnNetwork("any", cat, RED, corrupt).run(engine, Task())
     found = PartsOnPair("any", RED, plain(200, 0, 10)).run(engine, Task())
@@ -200,7 +204,9 @@ def test_pairs_that_read_the_same_are_said_to_be_alike(engine: OneModel):
 
 
 def test_what_nobody_can_wait_for_is_left_out(engine: OneModel):
-    assert PartsOnPair("any", RED, BLUE, None, 1e-9).run(engine, Task())["scores"], "what it takes is not known yet"
+    assert not PartsOnPair("any", RED, BLUE, None, 10.0).run(engine, Task())["scores"], "it is recorded first, which takes long"
+    assert PartsOnPair("any", RED, BLUE).run(engine, Task())["scores"]
+    assert PartsOnPair("any", RED, BLUE, None, 10.0).run(engine, Task())["scores"]
     found = PartsOnPair("any", RED, BLACK, None, 1e-9).run(engine, Task())
     assert found["scores"] == {} and not found["alike"] and len(found["blocks"]) == 1
 

@@ -161,12 +161,17 @@ def test_claims_that_are_equal_are_scrubbed_on_the_same_examples(planted) -> Non
 def test_long_names_and_intervals_have_room_in_the_figure(planted) -> None:
     rivals = tuple(f"*== floor(orientation / 90) + 100 * round(width * 1000) + 1000000 * round(ink_hue / {by})" for by in (100, 200))
     result = CausalScrubbing(hypothesis=hypothesis(LYING), rivals=rivals, examples=16).run(*planted)
+    alike = [dict(row) for row in result.summary["rows"] if row["kind"] == "rival"]
+    for row in alike:
+        row["name"] = row["name"].replace("round(width", "floor(width")  # the middle alone differs
+    result.summary["rows"] += alike
     for row in result.summary["rows"]:
         row |= {"recovered": 0.5, "recovered_low": 0.2, "recovered_high": 0.8}
     result.summary["rows"][0]["recovered_low"] = -0.8
     bars, points = CausalScrubbing.draw(result)["recovered"].axes
     labels = [label.get_text() for label in bars.get_yticklabels()]
-    assert max(map(len, labels)) <= LETTERS and len(set(labels)) == len(labels) and "rival *== floor(orientat … " in " ".join(labels)
+    assert max(map(len, labels)) <= LETTERS + len(" (2)") and len(set(labels)) == len(labels)
+    assert "rival *== floor(orientat … " in " ".join(labels)
     assert bars.get_xlim()[0] == pytest.approx(-0.85) and points.get_ylabel() == "scrubbed"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from workbench.models.cells import looks
 from workbench.models.layer import Unit
 from workbench.models.traced_model import TracedModel
 from workbench.scrubbing import faults
+from workbench.task import Task
 from workbench.tuned.curve_hypothesis import _pieces, curve_template
 
 
@@ -50,6 +52,10 @@ def test_every_node_is_looked_at_and_each_fault_is_at_its_own(planted) -> None:
     assert cards["gone"].field == "units" and "nowhere" in cards["gone"].reason
     assert (cards["doing"].labels, cards["doing"].reason) == (0, ""), "what units do is not computed for a glance"
     assert "a cycle" in cards["again"].reason
+    classes = ",".join(str(place) for place in range(len(model.labels)))
+    asked = InspectHypothesis("m", "i", Node("gone", f"nowhere:{classes}"), 100, loss="cross_entropy")
+    (card,) = asked.run(SimpleNamespace(model=lambda *_, **__: model, images=lambda *_: images), Task())  # type: ignore[arg-type]
+    assert card.field == "units" and "nowhere" in card.reason
     assert InspectHypothesis("m", "i", root).key == InspectHypothesis("m", "", root).key, "the newest counts"
 
 

@@ -159,6 +159,21 @@ def test_patching_is_reported_with_what_it_is_worth(engine: Engine, monkeypatch)
     assert "of 1 of these layers 12 of 24 were patched, half of them the best by attribution" in said
 
 
+def test_channels_that_cannot_be_chosen_are_all_patched_and_it_says_so(engine: Engine) -> None:
+    from workbench.reports.activation_patching import _channels
+
+    class Refusing(Work):
+        def run(self, name: str, analysis: Analysis, model: str, images: str = "") -> Result:
+            asked = analysis.model_dump(mode="json")
+            if asked["most"]:
+                raise InputError("too few images to choose by")
+            return Result("ActivationPatching", asked, {}, {}, {})
+
+    work = Refusing(engine, ["bundled:inception"], "emoji", "quick", Task())
+    found = _channels(work, "bundled:inception", ["mixed3a"])
+    assert found.parameters["most"] == 0 and "all are patched instead: too few images" in work.refused[0]
+
+
 def test_planted_families_are_reported_and_late_layers_are_named(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     from workbench.reports import equivariance
 

@@ -2,12 +2,13 @@
 
 One question of a kind is under way at a time, and the newest pair is asked about as soon as it is answered (`NewestQuestion`). Activations
 come first; patching runs inside the time they leave, and while something is drawn only of the blocks that nobody has to wait for. While
-nobody looks nothing is asked, and an answer about a network, layer or unit that is no longer selected is dropped.
+nobody looks nothing is asked, and an answer about a network, layer or unit that is no longer selected is dropped, and scores of an earlier
+pair once both images are alike. Each answer comes with what the images it is about show, in words.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from PySide6.QtCore import QObject, QTimer, Signal
@@ -18,6 +19,8 @@ from workbench.jobs.canvas_requests import PairOnNetwork, PartsOnPair
 from workbench.models.layer import Unit
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from widgets.session import Session
     from workbench.jobs.job import JobEvent
 
@@ -28,17 +31,28 @@ BREATH = 400
 REST = 200
 """Milliseconds without a movement after which all blocks are patched."""
 
-Pair = tuple[np.ndarray, np.ndarray]
+
+class Pair(NamedTuple):
+    """Two images, and what stands on them, in words, by side."""
+
+    clean: np.ndarray
+    corrupt: np.ndarray
+    told: Mapping[str, str]
+
+    @property
+    def alike(self) -> bool:
+        """Whether both are the same."""
+        return np.array_equal(self.clean, self.corrupt)
 
 
 class LiveAnswers(QObject):
     """Asks about the newest pair of images while the widget it belongs to is looked at."""
 
-    answered = Signal(object)
-    """What `PairOnNetwork` found."""
-    patched = Signal(object)
+    answered = Signal(object, object)
+    """What `PairOnNetwork` found, and what its images show, in words, by side; so do the others."""
+    patched = Signal(object, object)
     """What `PartsOnPair` found."""
-    part_patched = Signal(object)
+    part_patched = Signal(object, object)
     """Scores of some blocks, by name."""
     failed = Signal(str, str)
     """Which question failed, ``activations`` or ``patching``, and why."""
@@ -62,9 +76,13 @@ class LiveAnswers(QObject):
         self._breath = QTimer(self, singleShot=True, interval=BREATH)
         self._breath.timeout.connect(self._ask)
 
-    def show(self, clean: np.ndarray, corrupt: np.ndarray, drawing: bool) -> None:
-        """Ask about a pair; `drawing`: more are about to come."""
-        self._pair = clean, corrupt
+    def show(self, clean: np.ndarray, corrupt: np.ndarray, drawing: bool, told: Mapping[str, str]) -> None:
+        """Ask about a pair; `drawing`: more are about to come; `told`: what it shows."""
+        self._pair = Pair(clean, corrupt, told)
+        if self._pair.alike:  # what is under way is about an earlier pair, which is gone; it is patched anew should it come back
+            self._patched = None
+            if self._patching is not None:
+                self._session.relay.cancel(self._patching_job)
         if drawing and not self._drawing and self._patching is not None and self._patching.affordable > AFFORDABLE:
             self._session.relay.cancel(self._patching_job)  # it would keep activations waiting
             self._patched = None
@@ -111,7 +129,8 @@ class LiveAnswers(QObject):
 
     def _is_wanted(self, request: PartsOnPair) -> bool:
         model = self._session.model
-        return self._patches and model is not None and (request.model, request.unit) == (model.ref, self._unit)
+        there = self._pair is not None and not self._pair.alike
+        return there and self._patches and model is not None and (request.model, request.unit) == (model.ref, self._unit)
 
     def _settle(self) -> None:
         self._drawing = False
@@ -125,11 +144,11 @@ class LiveAnswers(QObject):
             self._told = model.ref, layer, self._pair
             self.activations.ask(PairOnNetwork(model.ref, layer, *self._pair))
         pair = self._answered if self._drawing else self._pair
-        waits = self._patching is not None or (self._drawing and self._breath.isActive()) or pair is None or np.array_equal(*pair)
+        waits = self._patching is not None or (self._drawing and self._breath.isActive()) or pair is None or pair.alike
         if pair is not None and self._patches and not waits and not _same(self._patched, (model.ref, self._unit, pair, self._drawing)):
             self._patched = model.ref, self._unit, pair, self._drawing
             affordable = AFFORDABLE if self._drawing else float("inf")
-            self._patching = PartsOnPair(model.ref, *pair, self._unit, affordable)
+            self._patching = PartsOnPair(model.ref, pair.clean, pair.corrupt, self._unit, affordable, pair.told)
             self._patching_job = self._session.relay.submit(self._patching, self._take_patched)
 
     def _take(self, event: JobEvent) -> None:
@@ -138,10 +157,13 @@ class LiveAnswers(QObject):
         if model is None or (asked.model, asked.layer) != (model.ref, self._session.layer):
             return  # another layer was selected meanwhile, and is asked about now
         if event.state == "done":
-            self._answered = asked.clean, asked.corrupt
-            self.answered.emit(event.result)
+            self._answered = Pair(asked.clean, asked.corrupt, asked.drawings)
+            self.answered.emit(event.result, asked.drawings)
         elif event.state == "failed":
             self.failed.emit("activations", event.error)
+        elif self.activations.newest is None:
+            self._told = None  # cancelled by hand: asked again with the next movement, not now
+            return
         self._ask()
 
     def _take_patched(self, event: JobEvent) -> None:
@@ -150,7 +172,7 @@ class LiveAnswers(QObject):
             return
         wanted = self._is_wanted(patching)
         if wanted and isinstance(event.partial, dict):
-            self.part_patched.emit(event.partial)
+            self.part_patched.emit(event.partial, patching.drawings)
         if not event.ended:
             return
         self._patching = None
@@ -159,7 +181,7 @@ class LiveAnswers(QObject):
         if not wanted:
             pass  # something else is read off now
         elif event.state == "done":
-            self.patched.emit(event.result)
+            self.patched.emit(event.result, patching.drawings)
         elif event.state == "failed":
             self.failed.emit("patching", event.error)
         self._ask()
@@ -171,4 +193,4 @@ def _same(one: tuple[Any, ...] | None, other: tuple[Any, ...]) -> bool:
 
 
 def _alike(one: object, other: object) -> bool:
-    return isinstance(one, tuple) and isinstance(other, tuple) and all(a is b for a, b in zip(one, other, strict=True))
+    return isinstance(one, Pair) and isinstance(other, Pair) and one.clean is other.clean and one.corrupt is other.corrupt

@@ -47,7 +47,7 @@ class Results(QWidget):
         self._alike = True  # both drawings are the same, or not there yet
         self._found: dict[str, Any] = {}  # what was answered last
         self._units: tuple[int, ...] = ()
-        self._drawings: Mapping[str, str] = {}
+        self._drawings: Mapping[str, str] = {}  # what that is about
         self._build()
         self.live.answered.connect(self._take_answer)
         self.live.patched.connect(self._take_patched)
@@ -96,8 +96,7 @@ class Results(QWidget):
         told
             What stands on the canvases, in words, by side.
         """
-        self._drawings = told
-        self.live.show(clean, corrupt, drawing)
+        self.live.show(clean, corrupt, drawing, told)
         self._alike = np.array_equal(clean, corrupt)
         if self._alike:
             self._clear_parts()
@@ -142,8 +141,8 @@ class Results(QWidget):
             self.live.read_off(unit, unit is not None or not wanted)
         self._show_units()
 
-    def _take_answer(self, found: dict[str, Any]) -> None:
-        self._found = found
+    def _take_answer(self, found: dict[str, Any], drawings: Mapping[str, str]) -> None:
+        self._found, self._drawings = found, drawings
         self._say("")
         if found["classes"]:
             self.classes.show_pairs(
@@ -153,7 +152,7 @@ class Results(QWidget):
                 title="Likeliest classes",
                 whole=1.0,
                 write=lambda share: f"{100 * share:.1f} %",
-                made_from=self._origin(),
+                made_from=self._origin(drawings),
             )
         else:
             self.classes.clear("This network has no classes: patching reads off the selected unit, or its output.")
@@ -175,19 +174,20 @@ class Results(QWidget):
         self._units = tuple(chosen)
         marked = self._units.index(session.unit.index) if session.unit is not None and session.unit.index in self._units else -1
         names = [str(unit) for unit in self._units]
-        made = self._origin(reduction="largest activation at any position")
+        made = self._origin(self._drawings, reduction="largest activation at any position")
         self.units.show_pairs(names, clean[chosen], corrupt[chosen], title=title, marked=marked, made_from=made)
 
-    def _take_part(self, scores: dict[str, np.ndarray]) -> None:
+    def _take_part(self, scores: dict[str, np.ndarray], drawings: Mapping[str, str]) -> None:
         """Show the scores of some blocks as they come."""
         for block, values in scores.items():
             if block in self._rows:
                 self._rows[block] = replace(self._rows[block], scores=values, old=False)
         if self._rows:
             shown = self.parts
-            shown.show_rows(list(self._rows.values()), title=shown.title, caption=shown.caption, made_from=shown.made_from)
+            made = {**shown.made_from, "drawings": dict(drawings)}
+            shown.show_rows(list(self._rows.values()), title=shown.title, caption=shown.caption, made_from=made)
 
-    def _take_patched(self, found: dict[str, Any]) -> None:
+    def _take_patched(self, found: dict[str, Any], drawings: Mapping[str, str]) -> None:
         """Show all scores; those of blocks that were left out while something is drawn stay, and are shown as older."""
         if found["alike"]:
             self._rows, self._metric = {}, found["metric"]
@@ -205,7 +205,7 @@ class Results(QWidget):
         caption = f"{found['metric']}: clean − corrupt {found['difference']:.3g}"
         if len(rows) < found["total"]:
             caption = f"{len(rows)} of {found['total']} blocks; {caption}"
-        made = self._origin(metric=found["metric"], difference=found["difference"])
+        made = self._origin(drawings, metric=found["metric"], difference=found["difference"])
         self.parts.show_rows(list(rows.values()), title=title, caption=caption, made_from=made)
 
     def _take_failure(self, question: str, error: str) -> None:
@@ -227,12 +227,12 @@ class Results(QWidget):
         if block in self.session.layers:
             self.session.select_layer(block)
 
-    def _origin(self, **more: object) -> dict[str, object]:
-        """Return the provenance of a figure: the network, and both drawings."""
+    def _origin(self, drawings: Mapping[str, str], **more: object) -> dict[str, object]:
+        """Return the provenance of a figure: the network, and both drawings that it is about."""
         session, model = self.session, self.session.model
         of = {"model": model.ref, "weights": model.weight_hash, "layer": session.layer} if model is not None else {}
         address = replace(session.addresses.selected(), view="patching_canvas")
-        return {**of, "drawings": dict(self._drawings), "address": str(address), **more}
+        return {**of, "drawings": dict(drawings), "address": str(address), **more}
 
     def _say(self, text: str, wrong: bool = False) -> None:
         say(self.said, text, wrong)

@@ -374,7 +374,7 @@ class PatchingCanvasPanel(Panel):
             return
         drawing = clean.is_drawing or corrupt.is_drawing
         if self.isVisible():
-            told = {name: side.canvas.drawing.told() for name, side in self.sides.items()}
+            told = {name: side.canvas.current.told() for name, side in self.sides.items()}
             self.results.show_pair(clean.pixels, corrupt.pixels, drawing, told)
         if not drawing:
             self._announce(clean, corrupt)

@@ -389,8 +389,7 @@ class WeightsPanel(Panel):
         unit, summary, fits = Unit(self.session.layer, self._unit), self._result.summary, self._result.arrays["r2"]
         account = self._account() if self.inputs else ""
         source = self.session.layers.get(summary["source"])
-        seen = source is None or source.seen
-        rows, self._leads = card_rows(self._result, unit, self._others, self.inputs, self._shown, self._pictures, account, seen)
+        rows, self._leads = card_rows(self._result, unit, self._others, self.inputs, self._shown, self._pictures, account, source)
         self.strip.show_rows(
             rows,
             title=f"Strongest {'inputs' if self.inputs else 'outputs'} of {unit} in {self._others} ({summary['path']} ways)",

@@ -18,7 +18,7 @@ from widgets.views.colour_scale import ColourScale
 from widgets.views.effect_list import Effect, EffectList
 from widgets.views.image_view import ImageView
 from widgets.views.score_scatter import ScoreScatter
-from workbench.patching_table import Row, rows_of
+from workbench.patching_table import Row, partly, rows_of
 from workbench.recompute import of_result
 
 if TYPE_CHECKING:
@@ -143,6 +143,7 @@ class PatchingResults(QWidget):
         self._null = null_of(result)
         self._parts = PLURAL[told["part"]]
         self._title = f"Patching {self._parts}, {told['corruption']}" + (f", through {told['through']}" if told["through"] else "")
+        self._title += f"; {some}" if (some := partly(told)) else ""
         self._show_matrix()
         self._show_images(same_run)
         self._show_bars()
@@ -153,10 +154,11 @@ class PatchingResults(QWidget):
             x, y, axes = others, score, (axis, "exact, denoise")
             if view is self.directions:
                 x, y, axes = score, others, ("denoise: suffices", axis)
-            rank = agreement(x, y)
+            rank = agreement(x, y, arrays["stands_for"])
             bands = (None, self._null) if view is self.attribution else (self._null, None)
             view.show_scores(
-                x, y, told["names"], title=title, axes=axes, groups=arrays["layer"], group_names=told["layers"], bands=bands,
+                x, y, told["names"], title=title + (f"; {some}" if some else ""), axes=axes,
+                groups=arrays["layer"], group_names=told["layers"], bands=bands,
                 note=f"ρ {number(rank)}" if rank is not None else "", made_from=self._made_from,
             )  # fmt: skip
             view.message = "Exact scores follow one after the other …"
@@ -181,6 +183,7 @@ class PatchingResults(QWidget):
         texts = [[self._short(at) if at >= 0 else ("", "") for at in line] for line in self._grid.tolist()]
         order = "strongest first" if told["part"] in SORTED else "in their order"
         left = f"; the first {most} of each" if max(told["in_layer"]) > most else ""
+        left += f"; {some}, half of them drawn at random" if (some := partly(told)) else ""
         caption = "layers, from the input on" if told["part"] == "layer" else f"{self._parts} of each layer, {order}{left}"
         self.matrix.show_scores(
             values, told["layers"], texts, label="denoise", title=self._title, caption=caption,

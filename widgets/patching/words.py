@@ -61,9 +61,9 @@ def halfway(null: float | None) -> str:
     return " (any third image lies about halfway between two)" if null is not None and null > LARGE else ""
 
 
-def agreement(one: np.ndarray, other: np.ndarray) -> float | None:
-    """Return Spearman's rank correlation of what is known of both; None for fewer than three."""
-    return rank_correlation(one, other, ALIKE)
+def agreement(one: np.ndarray, other: np.ndarray, stands_for: np.ndarray) -> float | None:
+    """Return Spearman's rank correlation of what is known of both, each patch standing for so many; None for fewer than three."""
+    return rank_correlation(one, other, ALIKE, None if (stands_for == 1).all() else stands_for)
 
 
 def about(result: Result) -> str:
@@ -94,9 +94,10 @@ def _together(best: dict[str, Any], told: dict[str, Any] | Any, through: str) ->
     unaligned = f"{percent(best['unaligned'])}{halfway(best['unaligned'])}"
     beside = f"as many others at most {percent(best['random_largest'])}, with unrelated images {unaligned}"
     carry = "carries" if number == 1 else "carry"
+    some = f", {best['patched']} of which were patched," if best["patched"] < of else ""
     return (
-        f"{number} of {of} {PLURAL[told['part']]} of {best['layer']} {carry} {percent(best['together'])}{sure} of the difference{through}, "
-        f"{chosen}; {beside}. One by one they sum to {percent(best['sum_of_singles'])}."
+        f"{number} of {of} {PLURAL[told['part']]} of {best['layer']}{some} {carry} {percent(best['together'])}{sure} of the "
+        f"difference{through}, {chosen}; {beside}. One by one they sum to {percent(best['sum_of_singles'])}."
     )
 
 

@@ -88,7 +88,8 @@ class PaintCanvas(CanvasSurface):
         self.setMinimumSize(150, 150)
         self.setAccessibleName(f"{name} drawing")
         self.setAccessibleDescription(
-            "Draw with the mouse; Return puts the tool's object into the middle; arrows move the selected object, with Shift they turn it"
+            "Draw with the mouse; Return puts the tool's object into the middle; arrows move the selected object, "
+            "Shift with left or right turns one that has a direction"
         )
 
     # ------------------------------------------------------------------------------------------------ what is shown
@@ -357,17 +358,17 @@ class PaintCanvas(CanvasSurface):
         key = event.key()
         moves = {Qt.Key.Key_Left: (-1, 0), Qt.Key.Key_Right: (1, 0), Qt.Key.Key_Up: (0, -1), Qt.Key.Key_Down: (0, 1)}
         chosen = 0 <= self.selected < len(self.drawing.objects)
+        direction = self.drawing.objects[self.selected].direction if chosen else None
         plain = not event.modifiers() & (Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.AltModifier)
         tool = next((tool for tool, letter in KEYS.items() if plain and letter == event.text().upper()), None)
         if event.matches(QKeySequence.StandardKey.Paste):
             self.pasted.emit()
         elif key in (Qt.Key.Key_Delete, Qt.Key.Key_Backspace) and chosen:
             self.remove({self.selected})
-        elif key in (Qt.Key.Key_Left, Qt.Key.Key_Right) and chosen and event.modifiers() & Qt.KeyboardModifier.ShiftModifier:
+        elif key in (Qt.Key.Key_Left, Qt.Key.Key_Right) and event.modifiers() & Qt.KeyboardModifier.ShiftModifier and direction is not None:
             one = self.drawing.objects[self.selected]
-            if one.direction is not None:
-                turned = one.turned((one.direction + (TURNED if key == Qt.Key.Key_Left else -TURNED)) % 360)
-                self._finish(self.drawing.with_replaced(self.selected, turned), f"turn {_a(one)}")
+            turned = one.turned((direction + (TURNED if key == Qt.Key.Key_Left else -TURNED)) % 360)
+            self._finish(self.drawing.with_replaced(self.selected, turned), f"turn {_a(one)}")
         elif key in moves and chosen:
             pixel = 1 / min(self._raster.size)
             right, down = (step * pixel for step in moves[Qt.Key(key)])

@@ -116,8 +116,10 @@ class CausalScrubbing(Analysis):
             raise fault
         if self.read != "centre" and any(child.offsets for child in document.children):
             raise HypothesisError(document.name, "offsets", f"its children stand around its middle, so read the centre, not {self.read}")
+        classes: dict[int, int] = {}
         if self.loss == "cross_entropy":
-            classes_seen(model, document, images, Data.drawn(images, self.images, self.seed).seen)
+            drawn = Data.drawn(images, self.images, self.seed).seen
+            classes = dict(zip(drawn.tolist(), classes_seen(model, document, images, drawn).tolist(), strict=True))
         data = Data.drawn(images, self.images, self.seed, model, lambda: task.step(0, 0, note="reading the images"))
         seen, inputs = data.seen, data.inputs
         assert inputs is not None
@@ -137,7 +139,7 @@ class CausalScrubbing(Analysis):
         plan += [("nothing", NULLS["nothing"], without_hypothesis(root), None)]
         others = [(draw, of_random_units(model, root, self.seed + draw)) for draw in range(RANDOM)]
         plan += [("random", f"{NULLS['random']} {draw + 1}", claim, None) for draw, claim in others if _units(claim) != _units(root)]
-        loss = _cross_entropy(classes_seen(model, document, images, seen)) if self.loss == "cross_entropy" else None
+        loss = _cross_entropy(np.array([classes[index] for index in seen.tolist()])) if classes else None  # some may not be readable
         middle = centre(model.layer(layer_of(root.units)))
         rows: list[dict[str, Any]] = []
         whole: Scrubbed | None = None
@@ -288,9 +290,10 @@ def _one(value: Tensor) -> npt.NDArray[np.float32]:
     return found
 
 
-def _shortened(text: str) -> str:
-    """Leave out the middle of a name that would take the room of the figure: expressions differ at their ends."""
-    return text if len(text) <= LETTERS else f"{text[: LETTERS // 2]} … {text[3 - LETTERS // 2 :]}"
+def _shortened(names: Sequence[str]) -> list[str]:
+    """Leave out the middle of names that would take the room of the figure, and number those that are alike then."""
+    short = [text if len(text) <= LETTERS else f"{text[: LETTERS // 2]} … {text[3 - LETTERS // 2 :]}" for text in names]
+    return [f"{text} ({short[:at].count(text) + 1})" if short.count(text) > 1 else text for at, text in enumerate(short)]
 
 
 def _figure(result: Result) -> Figure:
@@ -306,7 +309,7 @@ def _figure(result: Result) -> Figure:
             bars.plot([row["recovered_low"], row["recovered_high"]], [place, place], color=colours[row["kind"]], linewidth=1.4)
         bars.plot(row["recovered"], place, "o", color=colours[row["kind"]], markersize=4)
     named = {"ladder": "up to {}", "rival": "rival {}", "hypothesis": "{}"} | dict.fromkeys(NULLS, "null: {}")
-    said = [_shortened(named[row["kind"]].format(row["name"])) for row in rows]
+    said = _shortened([named[row["kind"]].format(row["name"]) for row in rows])
     bars.set_yticks(range(len(rows)), said, fontsize=7, parse_math=False)
     bars.set_ylim(len(rows) - 0.4, -0.6)
     bars.axvline(0, color=LIGHT, linewidth=0.8, linestyle=":")

@@ -113,12 +113,15 @@ class PairOnNetwork(Request):
     ----------
     clean, corrupt
         uint8 ``[y, x, 3]``.
+    drawings
+        What they show, in words, by side: for the provenance of what is shown of the answer.
     """
 
     model: str
     layer: str
     clean: Pixels = field(compare=False, repr=False)
     corrupt: Pixels = field(compare=False, repr=False)
+    drawings: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     lane: ClassVar[Lane] = "interactive"
 
     @property
@@ -198,7 +201,10 @@ class PartsOnPair(Request):
     unit
         The unit that is read off; None for the logits of the two images' classes, or the output of a network without classes.
     affordable
-        Blocks that took more seconds than this when they were last patched are left out: while a stroke is drawn nothing may wait.
+        Blocks that took more seconds than this are left out, and where there is such an end, those never patched: while a stroke is drawn
+        nothing may wait. What counts is the last time, or the longest one before where it, fading by `FADING` each time, is still more.
+    drawings
+        What the images show, in words, by side: for the provenance of what is shown of the answer.
     """
 
     model: str
@@ -206,6 +212,7 @@ class PartsOnPair(Request):
     corrupt: Pixels = field(compare=False, repr=False)
     unit: Unit | None = None
     affordable: float = math.inf
+    drawings: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     lane: ClassVar[Lane] = "interactive"
     precedence: ClassVar[float] = -0.5  # activations go first, also inside its steps
 
@@ -231,9 +238,10 @@ class PartsOnPair(Request):
         target = patchers[0][0].target
         seen = SeenImages.by(engine, model)
         reads = tuple(dict.fromkeys([name for each in patchers for patcher in each for name in patcher.reads] + [target]))
-        if seen.reads != reads and self.affordable == math.inf:  # at rest: recording the run once more takes as long as many strokes
+        at_rest = self.affordable == math.inf
+        if not seen.reads or (seen.reads != reads and at_rest):  # else later: recording the run once more takes as long as many strokes
             seen.ask_for(reads)
-            if seen.layer:
+            if seen.layer and at_rest:
                 PairOnNetwork(self.model, seen.layer, self.clean, self.corrupt).run(engine, task)
 
         def read(image: Pixels) -> Mapping[str, Tensor]:
@@ -264,12 +272,13 @@ class PartsOnPair(Request):
         if not alike:
             for number, (block, each) in enumerate(zip(reversed(blocks), reversed(patchers), strict=True)):
                 task.step(number, len(blocks))
-                if costs.get(block.layer, 0.0) > self.affordable:
+                if costs.get(block.layer, math.inf) > self.affordable:
                     continue
-                with few_threads(self.clean.shape):
-                    if block.layer not in costs:  # is recorded in its first run, which says nothing of those that follow
+                if block.layer not in costs:  # is recorded in its first run, which says nothing of those that follow
+                    with few_threads(self.clean.shape):
                         self._scores(block, each, runs, metric)
-                        task.step(number, len(blocks))
+                    task.step(number, len(blocks))  # outside: a job that is let in here has all threads
+                with few_threads(self.clean.shape):
                     started = time.perf_counter()
                     scores[block.layer] = self._scores(block, each, runs, metric)
                 # At rest it takes half of what it takes beside a window that paints: the most of the last times is what may be waited for.

@@ -38,8 +38,8 @@ logger = logging.getLogger(__name__)
 KEPT_MODELS, KEPT_PARAMETERS = 9, 500_000_000
 """Networks kept open: the one that is looked at, and those it is compared with, unless they take too much memory; two in any case."""
 KEPT_IMAGE_SETS = 4
-KEPT_THINGS = 4
-"""Intermediate values that a panel goes on from."""
+KEPT_THINGS = 8
+"""Intermediate values that panels go on from: the canvas has three, kernels three and tuning two, and all may be open."""
 T = TypeVar("T")
 ACTIVATIONS = "activations"
 """Folder of the store where analyses of whole image sets share what units do on each image."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from workbench.analyses.patching import OTHERS, ActivationPatching
+from workbench.analyses.patching import ActivationPatching
 from workbench.input_error import InputError
 from workbench.report_page import Drawing, Section, Table, as_svg
 from workbench.reports.report import Findings, Work, answers, cell, short
@@ -31,7 +31,7 @@ def activation_patching(work: Work) -> Findings:
     from workbench.models.parts import spread
 
     blocks = work.each(lambda ref: blocks_of(work.model(ref)))
-    work.expect(3 * len(blocks) + 2 * len(blocks))
+    work.expect(3 * len(blocks))  # layers, branches and channels; the channels' twin is part of theirs
 
     def measured(ref: str) -> dict[str, Result]:
         names = blocks[ref]
@@ -40,7 +40,10 @@ def activation_patching(work: Work) -> Findings:
         if joined:
             found["branch"] = _patched(work, ref, "branch", spread(joined, LAYERS if work.quick else len(joined)))
         chosen = spread(names, UNIT_LAYERS if work.quick else len(names))
-        found["unit"] = _patched(work, ref, "unit", chosen, twin=True, most=CHANNELS if work.quick else 0)
+        try:
+            found["unit"] = _channels(work, ref, chosen)
+        except InputError as error:  # layers and branches stand without them
+            work.refused.append(f"{ref}, channels: {error}")
         return found
 
     of_network = work.each(lambda ref: measured(ref) if ref in blocks else {})
@@ -59,6 +62,16 @@ def activation_patching(work: Work) -> Findings:
 def _patched(work: Work, ref: str, part: Kind, layers: Sequence[str], twin: bool = False, most: int = 0) -> Result:
     asked = ActivationPatching(layers=tuple(layers), part=part, pairs=PAIRS, twin=twin, most=most)
     return work.run(f"{short(ref)}-{part}", asked, ref)
+
+
+def _channels(work: Work, ref: str, layers: Sequence[str]) -> Result:
+    """Patch the channels of some layers: with the budget quick a choice of them, and all where the images are too few to choose by."""
+    if work.quick:
+        try:
+            return _patched(work, ref, "unit", layers, twin=True, most=CHANNELS)
+        except InputError as error:
+            work.refused.append(f"{ref}: a choice of {CHANNELS} channels; all are patched instead: {error}")
+    return _patched(work, ref, "unit", layers, twin=True)
 
 
 def blocks_of(model: TracedModel) -> list[str]:
@@ -93,16 +106,16 @@ def _answer(found: Mapping[str, Mapping[str, Result]]) -> Section:
             if not rows:
                 continue
             reliable = [row for row in rows if row["reliability"] is not None and row["reliability"] >= RELIABLE]
-            names = ", ".join(f"{summary['layers'][row['layer']]} {said_of(row['reliability'])}" for row in rows)
+            names = ", ".join(f"{summary['layers'][row['layer']]} {_with_ends(row, 'reliability')}" for row in rows)
             beyond = [
-                f"{one['layer']}: the best {len(one['parts'])} together {said_of(one['together'])}, "
+                f"{one['layer']}: the best {len(one['parts'])} {_among(one)}together {said_of(one['together'])}, "
                 f"one by one {said_of(one['sum_of_singles'])}"
                 for one in summary["joint"]
             ]
             what = {"branch": "Branches", "unit": "Channels"}[part]
             said.append(
                 f"{ref}, {what.lower()}: their ranking is the same on other concepts (rank correlation at least {RELIABLE:g}) in "
-                f"{len(reliable)} of {len(rows)} layers ({names}), {summary['pairs']} pairs{_sampled(rows)}. Chosen on one half of the "
+                f"{len(reliable)} of {len(rows)} layers ({names}), {_pairs(summary)}{_sampled(summary)}. Chosen on one half of the "
                 f"clean images' concepts and patched on the other: {'; '.join(beyond)}."
             )
         layers = results["layer"].summary["patches"]
@@ -115,16 +128,37 @@ def _answer(found: Mapping[str, Mapping[str, Result]]) -> Section:
     return Section("Answer", said)
 
 
-def _sampled(rows: Sequence[Mapping[str, Any]]) -> str:
+def _pairs(summary: Mapping[str, Any]) -> str:
+    """Say how many pairs there were, and whether these are fewer than asked for."""
+    drawn = summary["pairs"] + summary["left_out"] + summary["no_number"]
+    fewer = f" (of {PAIRS} that were asked for: the images gave {drawn})" if drawn < PAIRS else ""
+    return f"{summary['pairs']} pairs{fewer}"
+
+
+def _among(joint: Mapping[str, Any]) -> str:
+    return f"of {joint['patched']} patched " if joint["patched"] < joint["of"] else ""
+
+
+def _sampled(summary: Mapping[str, Any]) -> str:
     """Say how the parts were chosen, where these are not all."""
-    some = [row for row in rows if row["parts"] < row["of"]]
+    some = [row for row in summary["findings"] if row["parts"] < row["of"]]
     if not some:
         return ""
     counts = ", ".join(f"{row['parts']} of {row['of']}" for row in some)
     return (
-        f"; of {len(some)} of these layers {counts} were patched, half of them the best by attribution on {OTHERS} pairs of other "
-        "concepts, half drawn at random of the rest, which stand for the rest in all figures of the layer"
+        f"; of {len(some)} of these layers {counts} were patched, half of them the best by attribution on {summary['chosen_by']} pairs "
+        "of other concepts, half drawn at random of the rest, which stand for the rest in these rank correlations and in the table below "
+        "(in brackets: 95 %, were others of the rest drawn), but not in the drawings and in what is patched together"
     )
+
+
+def _with_ends(row: Mapping[str, Any], name: str) -> str:
+    """Write a figure of a layer, with its interval where it depends on which parts were drawn."""
+    value = row[name]
+    if value is None or name not in row["sure"]:
+        return said_of(value)
+    low, high = row["sure"][name]
+    return f"{value:.2f} [{low:.2f}, {high:.2f}]"
 
 
 def said_of(value: float | None) -> str:
@@ -142,7 +176,7 @@ def _figures(found: Mapping[str, Mapping[str, Result]]) -> Section:
         "concentration", "concentration_unaligned", "concentration_twin", "even",
     )  # fmt: skip
     cells = [
-        (ref, part, result.summary["layers"][row["layer"]], _number(row), *(cell(row[name]) for name in names))
+        (ref, part, result.summary["layers"][row["layer"]], _number(row), *(_figure(row, name) for name in names))
         for ref, results in found.items()
         for part, result in results.items()
         for row in result.summary["findings"]
@@ -151,9 +185,16 @@ def _figures(found: Mapping[str, Mapping[str, Result]]) -> Section:
         "Reliability: rank correlation of the parts' scores between two halves of the concepts, denoising and noising, and in one "
         "network of random weights. Directions: between denoise and noise. Attribution: between exact scores and first-order estimates. "
         "The last four: part of all absolute scores that the strongest tenth has; with activations of another pair's image (null); in one "
-        "network of random weights; and where all are alike."
+        "network of random weights; and where all are alike. In "
+        "brackets, where only some of a layer's channels were patched: 95 % interval of the figure when those drawn at random are drawn "
+        "again. What is largest with strangers and in the random network was not chosen: the parts of their strongest tenths are low "
+        "more often than not, and a difference from them is less than it looks."
     )
     return Section("What works", [Table(columns, cells, caption)])
+
+
+def _figure(row: Mapping[str, Any], name: str) -> str | int | float:
+    return _with_ends(row, name) if name in row["sure"] else cell(row[name])
 
 
 def _number(row: Mapping[str, Any]) -> str | int:

@@ -12,7 +12,7 @@ import torch
 from pydantic import Field, field_validator
 
 from workbench.analyses.analysis import Analysis, Result, register
-from workbench.analyses.patching.choice import Choice, choose_parts, other_pairs
+from workbench.analyses.patching.choice import OTHERS, Choice, choose_parts, set_apart
 from workbench.analyses.patching.figures import effects, halves, scatter
 from workbench.analyses.patching.findings import findings
 from workbench.analyses.patching.joint import BOOTSTRAP, joint_effects
@@ -73,8 +73,10 @@ class ActivationPatching(Analysis):
     pair's own, and where the set says what its images show, not of the classes that the network sees in the pair, if there are others (the
     summary's ``unrelated``: how many, and whether so).
 
-    Where a layer has more parts than `most`, only so many are patched: half of them those with the largest estimates on 64 other pairs, of
-    none of the concepts of those patched, and half at random of the rest, which then stand for the rest in what is said of the layer.
+    Where a layer has more parts than `most`, only so many are patched: half of them those with the largest estimates on at most 64 other
+    pairs (the summary's ``chosen_by``), and half at random of the rest, which then stand for the rest in the summary's ``findings`` (see
+    `findings` for how sure these are). Up to a quarter of the concepts is set apart for these pairs, so that those patched may be fewer
+    than asked for.
 
     What was found so far is shown meanwhile as a result of its own, ``incomplete`` in its summary: whoever cancels keeps it.
 
@@ -106,7 +108,7 @@ class ActivationPatching(Analysis):
     """
 
     title: ClassVar[str] = "Activation patching"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     needs_images: ClassVar[bool] = True
 
     layers: tuple[str, ...] = Field(
@@ -210,13 +212,13 @@ class ActivationPatching(Analysis):
         patchers, without = self._patchers(model, list(parts), metric.target)
         parts = {patcher.layer.name: parts[patcher.layer.name] for patcher in patchers}
         task.step(0, 0, note="reading the pairs")
-        pairs, classes = self._pairs(model, images)
+        chooses = bool(self.most) and max(map(len, parts.values())) > self.most
+        pairs, classes, others = self._pairs(model, images, chooses)
         swaps = self.drawn or self.corruption == "swap"
         choices = [Choice.whole(each) for each in parts.values()]
-        if self.most and max(map(len, parts.values())) > self.most:
-            others = other_pairs(images, model.preprocessing.size, drawn_from(images, classes), pairs, self.corruption, self.seed)
+        if others is not None:
             guess = Sweep(model, metric, patchers, list(parts.values()), others, classes, swaps, self.put, showing=False)
-            guess.attribute(Steps(task, 0, dict))
+            guess.attribute(Steps(task, 0, dict), ("denoise",))
             choices = choose_parts(list(parts.values()), guess.found["denoise_estimate"], guess.found["whole"], self.most, self.seed)
         parts = {name: choice.parts for name, choice in zip(parts, choices, strict=True)}
         concept = images.concepts
@@ -225,9 +227,11 @@ class ActivationPatching(Analysis):
         stands_for = np.concatenate([choice.stands_for for choice in choices])
         told = self._about(parts, pairs, metric, model) | {"without": without}
         told["of_layer"] = [round(float(choice.stands_for.sum())) for choice in choices]
+        told["chosen_by"] = 0 if others is None else len(others)
 
         def show() -> dict[str, Result]:
             arrays, summary = self._so_far(sweep.found, pairs, told)
+            arrays["stands_for"] = stands_for
             return {"result": Result(type(self).__name__, self.model_dump(mode="json"), arrays, summary, made_from)}
 
         half = pairs.first if not pairs.drawn else np.zeros(1, bool)
@@ -257,7 +261,7 @@ class ActivationPatching(Analysis):
         joint = joint_effects(sweep, found, turned, (chosen, held), groups, self.top, self.seed, steps, stands_for)
         summary = told | self._counted(found["whole"], known) | {"joint": joint, "incomplete": False}
         summary["no_number"] = int((~np.isfinite(found["whole"])).sum())
-        summary |= findings(arrays, len(parts), groups[known])
+        summary |= findings(arrays, len(parts), groups[known], self.seed)
         return arrays, summary | {"patches": self._table(told["names"], told["layers"], arrays)}
 
     def _metric(self, model: TracedModel) -> MetricOf:
@@ -289,16 +293,31 @@ class ActivationPatching(Analysis):
             raise NoWay(next(iter(without.values())))
         return found, without
 
-    def _pairs(self, model: TracedModel, images: ImageSet) -> tuple[Pairs, npt.NDArray[np.int64]]:
-        """Return the pairs, and the class of each image of the set where it says one (-1 where not; empty where no image has one)."""
+    def _pairs(self, model: TracedModel, images: ImageSet, chooses: bool) -> tuple[Pairs, npt.NDArray[np.int64], Pairs | None]:
+        """Return the pairs, what the images show, and where parts are chosen the pairs that they are chosen by.
+
+        What they show is the class of each image of the set where it says one: -1 where not; empty where no image has one.
+
+        Raises
+        ------
+        InputError
+            When parts are to be chosen and there are no other pairs to do it by.
+        """
+        if chooses and self.drawn:
+            raise InputError("parts are chosen by other pairs, and there is one only; patch all parts (most = 0)")
         size = model.preprocessing.size
         none = np.zeros(0, np.int64)
         column, classes = classes_of(model, images) if has_classes(model) else ("", none)
         if self.drawn:
             files = read_pair(size, self.clean_file, self.corrupt_file)
             shown = self._said(model, np.concatenate(files)) if column else []
-            return drawn_pair(images, size, *files, shown, classes if column else none, self.seed), none
-        return draw_pairs(images, size, *drawn_from(images, classes), self.pairs, self.corruption, self.seed), classes
+            return drawn_pair(images, size, *files, shown, classes if column else none, self.seed), none, None
+        usable, kinds = drawn_from(images, classes)
+        others = None
+        if chooses:
+            usable, apart = set_apart(images, (usable, kinds), self.seed)
+            others = draw_pairs(images, size, apart, kinds, OTHERS, self.corruption, self.seed)
+        return draw_pairs(images, size, usable, kinds, self.pairs, self.corruption, self.seed), classes, others
 
     @staticmethod
     def _said(model: TracedModel, pixels: npt.NDArray[np.uint8]) -> list[int]:

@@ -9,20 +9,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from workbench.analyses.patching.pairs import Pairs, draw_pairs
 from workbench.analyses.patching.scores import differing
 from workbench.input_error import InputError
 
 if TYPE_CHECKING:
-    from workbench.images.image_set import ImageSet, Size
+    from workbench.images.image_set import ImageSet
     from workbench.models.patching import Patch
 
 OTHERS = 64
-"""Pairs that parts are estimated on."""
+"""Pairs that parts are estimated on, at most."""
 FEWEST = 8
 """Images without which there are no such pairs."""
-REST = 13
-"""What random numbers are drawn for, a stream of its own (`pairs` and `joint` have others)."""
+REST, APART = 13, 14
+"""What random numbers are drawn for, each from a stream of its own (`pairs` and `joint` have others)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,34 +45,43 @@ class Choice:
         return cls(parts, np.ones(len(parts)))
 
 
-def other_pairs(
-    images: ImageSet, size: Size, among: tuple[npt.NDArray[np.int64], Sequence[object]], pairs: Pairs, corruption: str, seed: int
-) -> Pairs:
-    """Return pairs of images of none of the concepts that some pairs have, for choosing what is patched on these.
+def set_apart(
+    images: ImageSet, among: tuple[npt.NDArray[np.int64], Sequence[object]], seed: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Set concepts apart that parts are chosen by: at most a quarter of all, and no more than `OTHERS` pairs need.
 
     Parameters
     ----------
     among
         Of `drawn_from`.
 
+    Returns
+    -------
+    tuple
+        Images of the concepts that are left for patching, and of those set apart, by index.
+
     Raises
     ------
     InputError
-        When too few such images are left, or the pair was drawn.
+        When those set apart cannot be put together in pairs.
     """
-    if pairs.drawn:
-        raise InputError("parts are chosen by other pairs, and there is one only; patch all parts (most = 0)")
     usable, kinds = among
     concept = images.concepts
-    taken = {concept[index] for index in (*pairs.indices.tolist(), *pairs.partners.tolist())}
-    left = usable[[concept[index] not in taken for index in usable.tolist()]]
-    why = f"{len(left)} images of other concepts are left to choose parts by; take fewer pairs, or patch all parts (most = 0)"
-    if len(left) < FEWEST:
-        raise InputError(why)
-    try:
-        return draw_pairs(images, size, left, kinds, OTHERS, corruption, seed)
-    except InputError as error:
-        raise InputError(f"{why}: {error}") from None
+    number: dict[str, int] = {}
+    for index in usable.tolist():
+        number[concept[index]] = number.get(concept[index], 0) + 1
+    order = np.random.default_rng([seed, APART]).permutation(list(number)).tolist()
+    taken: set[str] = set()
+    while len(taken) < len(order) // 4 and sum(number[name] for name in taken) < 2 * OTHERS:
+        taken.add(order[len(taken)])
+    there = np.array([concept[index] in taken for index in usable.tolist()], bool)
+    left, apart = usable[~there], usable[there]
+    if len(apart) < FEWEST or len({kinds[index] for index in apart.tolist()}) < 2:
+        raise InputError(
+            f"a quarter of the {len(order)} concepts of {images.name} has {len(apart)} images, too few that show different things to "
+            "choose parts by; open a larger set, or patch all parts (most = 0)"
+        )
+    return left, apart
 
 
 def choose_parts(
@@ -87,8 +95,15 @@ def choose_parts(
         float64 ``p i``: effects of all parts on other pairs.
     whole
         float64 ``i``: the whole difference of each.
+
+    Raises
+    ------
+    InputError
+        When none of these pairs differs in what is read, so that there is no estimate.
     """
     known = differing(whole)
+    if not known.any():
+        raise InputError(f"none of the {len(whole)} pairs that parts are chosen by differs in what is read; patch all parts (most = 0)")
     size = np.abs((estimates * np.sign(whole))[:, known].mean(1))
     found, start = [], 0
     for place, each in enumerate(parts):

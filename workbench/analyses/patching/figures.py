@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from workbench.figure_colours import ACCENT, INK, LIGHT
+from workbench.patching_table import partly
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,6 +30,8 @@ def _title(result: Result) -> str:
     count = f"n = {told['pairs']} pairs" + (f", {told['left_out']} that hardly differ left out" if told["left_out"] else "")
     if told["drawn"]:
         count = "one pair: no intervals"
+    if some := partly(told):
+        count += f"; of all parts {some}, each a point of its own"
     through = f" through {told['through']}" if told["through"] else ""
     unfinished = f"; cancelled, {told['exact']} of {len(told['names'])} exact" if told["incomplete"] else ""
     return f"Patching{through}, {told['corruption']}: {told['metric']}\n{count}{unfinished}"
@@ -98,6 +101,8 @@ def halves(result: Result) -> Figure:
     _points(axis, arrays["layer"], one, other, result.summary["layers"])
     axis.set_xlabel(f"denoise, {int(half.sum())} pairs", fontsize=8)
     axis.set_ylabel(f"denoise, the other {int((~half).sum())} pairs, of other concepts", fontsize=8)
+    if some := partly(result.summary):
+        axis.set_title(f"of all parts {some}, each a point of its own", fontsize=8)
     return figure
 
 

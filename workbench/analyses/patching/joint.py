@@ -27,7 +27,7 @@ def joint_effects(
     steps: Steps,
     stands_for: npt.NDArray[np.float64],
 ) -> list[dict[str, Any]]:
-    """Return for each layer of several parts what its best parts carry together.
+    """Return for each layer of several parts what its best parts carry together: ``of`` all its parts, of the ``patched``.
 
     Parameters
     ----------
@@ -64,7 +64,8 @@ def joint_effects(
             {
                 "layer": sweep.patchers[place].layer.name,
                 "parts": [patches[at].name for at in order.tolist()],
-                "of": len(patches),
+                "of": round(float(stands_for[rows].sum())),
+                "patched": len(patches),
                 "together": plain(score.value),
                 "together_low": plain(score.low),
                 "together_high": plain(score.high),

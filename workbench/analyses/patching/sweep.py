@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from workbench.models.traced_model import TracedModel
 
 Array = npt.NDArray[np.float64]
+Direction = Literal["denoise", "noise"]
 Measured = Literal["denoise", "noise", "unaligned"]
 TOGETHER = 4
 """Pairs that are patched in one batch."""
@@ -160,8 +161,8 @@ class Sweep:
         number = [len(images) * patcher.layer.rows for patcher in self.patchers]
         self._means = [total / count for total, count in zip(totals, number, strict=True)]
 
-    def attribute(self, steps: Steps) -> None:
-        """Estimate every part on every pair by gradients, in both directions."""
+    def attribute(self, steps: Steps, directions: Sequence[Direction] = ("denoise", "noise")) -> None:
+        """Estimate every part on every pair by gradients."""
         reads = list(dict.fromkeys(name for patcher in self.patchers for name in patcher.reads))
         for rows in self._batches:
             clean, corrupt = self.inputs(rows)
@@ -174,10 +175,11 @@ class Sweep:
                 of_clean, of_corrupt = (self.model.activations(x, [*reads, read.target]) for x in (clean, corrupt))
                 whole = metric(of_clean[read.target]) - metric(of_corrupt[read.target])
             self.found["whole"][rows] = whole.cpu().double().numpy()
-            for name, inputs, base, other in (
-                ("denoise", corrupt, of_corrupt, of_clean),
-                ("noise", clean, of_clean, self._putting(of_corrupt)),
-            ):
+            for name in directions:
+                if name == "denoise":
+                    inputs, base, other = corrupt, of_corrupt, of_clean
+                else:
+                    inputs, base, other = clean, of_clean, self._putting(of_corrupt)
                 effects = self._estimates(inputs, base, other, metric, read.target)
                 parts = [patch.of(effect) for effect, patches in zip(effects, self.parts, strict=True) for patch in patches]
                 self.found[f"{name}_estimate"][:, rows] = torch.stack(parts).cpu().double().numpy()
