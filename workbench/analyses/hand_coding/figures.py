@@ -110,7 +110,7 @@ def boundary_maps(result: Result) -> Figure:
     return _maps(
         result,
         f"response to fine beside coarse texture: across, side of the fine one, 0° (right) to 330°; down, {pairs} cycles a side;\n"
-        "own above, by hand below, each from its least to its most; r: correlation on other textures",
+        "own above, by hand below, each from its least to its most; r: correlation on other textures than kernels were chosen by",
     )
 
 
