@@ -20,6 +20,7 @@ from workbench.models.kernel_site import KernelSite
 from workbench.models.layer import Unit
 from workbench.models.planted.high_low import SIDES
 from workbench.models.traced_model import TracedModel
+from workbench.reports.early_vision import _detectors, _high_low
 from workbench.reports.report import write_report
 
 PLANTED = "bundled:planted/high_low_net"
@@ -175,6 +176,20 @@ def test_a_twin_for_some_layers_is_the_whole_one_there() -> None:
     with torch.inference_mode():
         whole, part = (twin.activations(images, layers) for twin in (model.twin(3), model.twin(3, layers)))
     assert all(torch.allclose(whole[name], part[name], rtol=1e-5, atol=1e-6) for name in layers)
+
+
+def test_the_answer_names_every_layer_with_detectors_and_the_highest_score_of_all() -> None:
+    told = {"looked_through": {"a": 30, "b": 20}, "layer": "a", "twins": 5, "twin_highest": 0.3, "visible": 0.25, "unwritable": ""}
+    none = _high_low(told | {"beyond_twins_of": {"a": 0, "b": 0}, "highest": 0.29, "units": [{"beyond": False, "score": 0.1}]})
+    assert none.startswith("no high-low") and "of 50 units of a, b" in none and "score 0.29 at most" in none and "25% or more" in none
+    units = [{"beyond": True, "score": 0.5, "edit": {}}] * 2
+    some = _high_low(told | {"beyond_twins_of": {"a": 2, "b": 1}, "highest": 0.6, "units": units})
+    assert some.startswith("3 high-low frequency detectors in a (2), b (1): of 50 units") and "score 0.60 at most" in some
+    assert some.endswith("Written were the 2 highest of a.")
+    one = _high_low(told | {"beyond_twins_of": {"a": 0, "b": 1}, "highest": 0.6, "layer": "b", "units": units[:1]})
+    assert one.startswith("1 high-low frequency detector in b: ") and "this one prefers" in one and "Written" not in one
+    table = _detectors(told | {"units": [{"unit": f"a:{n}", "prefers": 0.0, **units[0]} for n in range(12)]})
+    assert "the 6 units with the highest score of 30 of a" in table.caption and "12 units are present and were written" in table.caption
 
 
 def test_the_report_says_it_of_a_network_that_has_them(monkeypatch: pytest.MonkeyPatch, model: TracedModel) -> None:
