@@ -34,6 +34,7 @@ class TemplateForm(QWidget):
         self._fields: dict[str, QLineEdit] = {}
         self._complaints: dict[str, QLabel] = {}
         self._sliders: dict[str, tuple[Knob, QSlider]] = {}
+        self._written: dict[str, float] | None = None
         self.picture = TemplateView(self)
         self.picture.setToolTip("Drag the squares: each stands for one or two of the numbers below")
         self.picture.dragged.connect(self._drag)
@@ -76,8 +77,8 @@ class TemplateForm(QWidget):
         for knob, value in parameters.items():
             if knob in self._fields and self._fields[knob].text() != f"{value:g}":
                 self._fields[knob].setText(f"{value:g}")
-        if place:
-            self._read()
+        if place and (found := self._read()) is not None:
+            self._written = found[0]
 
     def field(self, name: str) -> QLineEdit:
         """Return the field of a parameter."""
@@ -98,7 +99,7 @@ class TemplateForm(QWidget):
 
     def _fill(self, chosen: Template | None) -> None:
         """Make the fields of a template."""
-        self._fields, self._complaints, self._sliders = {}, {}, {}
+        self._fields, self._complaints, self._sliders, self._written = {}, {}, {}, None
         self.picture.clear()
         self.picture.setVisible(chosen is not None)
         on_picture = placed(chosen.name) if chosen is not None else frozenset()
@@ -106,7 +107,7 @@ class TemplateForm(QWidget):
         form = QFormLayout(rows)
         form.setContentsMargins(0, 2, 0, 2)
         form.setVerticalSpacing(2)
-        for knob in chosen.parameters(self._ground.over) if chosen is not None and self._ground is not None else ():
+        for knob in self._knobs() if chosen is not None else ():
             self._add(form, knob, knob.name not in on_picture)
         self.layout().replaceWidget(self._rows, rows)
         self._rows.hide()
@@ -143,10 +144,9 @@ class TemplateForm(QWidget):
 
     def _drag(self, changed: dict[str, float]) -> None:
         """Take what a handle stands for, as far as its parameter goes, and show the kernel."""
-        assert self._ground is not None
-        knobs = {knob.name: knob for knob in TEMPLATES[self.kind.currentData()].parameters(self._ground.over)}
-        for name, value in changed.items():
-            self._fields[name].setText(f"{min(knobs[name].high, max(knobs[name].low, value)):.4g}")
+        for knob in self._knobs():
+            if knob.name in changed:
+                self._fields[knob.name].setText(f"{_within(knob, changed[knob.name]):.4g}")
         self._preview()
 
     def _slide(self, knob: Knob, step: int, held: bool) -> None:
@@ -162,11 +162,15 @@ class TemplateForm(QWidget):
             self.previewed.emit(found[1])
 
     def _drop(self) -> None:
-        """Write what was dragged, as one edit."""
+        """Write what was dragged, as one edit; what was only clicked on is none."""
         if not self._write():
             self.previewed.emit(None)
 
     # ------------------------------------------------------------------------------------------------ writing
+
+    def _knobs(self) -> tuple[Knob, ...]:
+        """Return the parameters of the chosen template."""
+        return TEMPLATES[self.kind.currentData()].parameters(self._ground.over) if self._ground is not None else ()
 
     def _numbers(self) -> tuple[dict[str, float], str]:
         """Return what stands in the fields, and the first of them that is no number."""
@@ -200,15 +204,17 @@ class TemplateForm(QWidget):
             kernel = TEMPLATES[name].kernel(self._ground, values)
         except TemplateError as error:
             self._refuse(error.field, error.reason)
-            self.picture.move_to(values)
+            if all(math.isfinite(value) for value in values.values()):
+                self.picture.move_to({knob.name: _within(knob, values[knob.name]) for knob in self._knobs()})
             return None
         self.picture.show_template(kernel, HANDLES[name], values, TEMPLATES[name].title)
         return values, kernel
 
     def _write(self) -> bool:
-        """Write the kernel where all fields can be; return whether they can."""
+        """Write the kernel where all fields can be and say what is not written yet; return whether they can."""
         found = self._read()
-        if found is not None:
+        if found is not None and found[0] != self._written:
+            self._written = found[0]
             self.written.emit(self.kind.currentData(), *found)
         return found is not None
 
@@ -225,11 +231,16 @@ class TemplateForm(QWidget):
         self.complaint.setVisible(bool(text))
 
 
+def _within(knob: Knob, value: float) -> float:
+    """Return the nearest value that a parameter can have."""
+    return min(knob.high, max(knob.low, value))
+
+
 def _step_of(knob: Knob, value: float) -> int:
     """Return the step of a slider at which a value is."""
     if not math.isfinite(value):
         return 0
-    value = min(knob.high, max(knob.low, value))
+    value = _within(knob, value)
     if knob.low > 0 and knob.high / knob.low > WIDE:
         return round(STEPS * math.log(value / knob.low) / math.log(knob.high / knob.low))
     return round(STEPS * (value - knob.low) / (knob.high - knob.low))

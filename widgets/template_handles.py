@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 Place = tuple[float, float]
+AT_RIM = 0.9
+"""Of the rim: from there on a handle is still there where it was shown, when a hand leads it around the middle."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +55,19 @@ class Handle:
         return away * math.cos(turn), away * math.sin(turn)
 
     def moved(self, values: Mapping[str, float], to: Place, rim: float) -> dict[str, float]:
-        """Return the parameters it changes when it is moved to a place."""
+        """Return the parameters it changes when it is moved to a place.
+
+        A distance that is too long to be shown stays as it is while the handle is at the rim or beyond; `values` are those it was taken at.
+        """
         right, up = to
         found = {}
         if self.turns:
             found["orientation"] = (math.degrees(math.atan2(up, right)) - self.beside) % 360
         if self.length:
             turn = math.radians(found.get("orientation", values.get("orientation", 0.0)) + self.beside)
-            found[self.length] = max(0.0, right * math.cos(turn) + up * math.sin(turn)) / max(self._unit(values), 1e-9)
+            away, unit = max(0.0, right * math.cos(turn) + up * math.sin(turn)), max(self._unit(values), 1e-9)
+            stays = unit * values[self.length] > rim and away >= AT_RIM * rim
+            found[self.length] = values[self.length] if stays else away / unit
         return found
 
 

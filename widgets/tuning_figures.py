@@ -134,9 +134,11 @@ class TuningFigures(QWidget):
 
     def _show_hue(self, result: Result) -> None:
         arrays = result.arrays
-        hues, unit = arrays["hues"], int(arrays["units"][0])
+        hues = arrays["hues"]
         rim = oklch_to_srgb(np.full(len(hues), 0.7), np.full(len(hues), 0.1), hues)  # as the patches are
-        best = float(arrays["hue"][0].max())
+        best, activation = float(arrays["hue"][0].max()), result.summary["activation"]
+        least = np.maximum(LEAST_HUE * arrays["best"][arrays["units"]], 1e-9)
+        found = f"most at {hues[int(arrays['hue'][0].argmax())]:.0f}° OKLCH" if best > 0 else "no hue above grey"
         self.hue.show_tuning(
             hues,
             arrays["hue"][0],
@@ -146,9 +148,9 @@ class TuningFigures(QWidget):
             quantity="above that to grey",
             angle="hue",
             rim=(rim * 255).round().astype(np.uint8),
-            least=max(LEAST_HUE * float(arrays["best"][unit]), 1e-9),
+            least=least.tolist(),
             title=f"Hues and {self._address(result)}",
-            note=f"most at {hues[int(arrays['hue'][0].argmax())]:.0f}° OKLCH" if best > 0 else "no hue above grey",
+            note=f"{activation}, {found}",
             made_from=self._origin,
         )
 
@@ -159,6 +161,6 @@ class TuningFigures(QWidget):
             arrays["morph_radius"],
             list(zip(self._names, arrays["morph"], strict=True)),
             title=f"{self._address(result)}: corner to arc",
-            note=f"corner {number(float(own[0]))}, arc {number(float(own[-1]))}",
+            note=f"{result.summary['activation']}, corner {number(float(own[0]))}, arc {number(float(own[-1]))}",
             made_from=self._origin,
         )

@@ -336,13 +336,60 @@ def test_a_handle_that_is_let_go_where_nothing_can_be_is_refused_at_its_field(pa
     assert form.complaint_at("surround") == "" and session.undo_stack.count() == before + 1
 
 
-def test_every_number_of_every_template_has_a_handle_or_a_slider():
+@pytest.mark.parametrize("text", ["0", "-1", "inf", "nan", "1e9", "x"])
+def test_a_number_that_cannot_be_is_refused_at_its_field_and_the_handles_are_still_painted(panel, qtbot, text):
+    form = panel.form
+    for place in range(1, form.kind.count()):
+        take(panel, form.kind.itemData(place))
+        for name, field in form._fields.items():
+            before = field.text()
+            field.setText(text)
+            field.editingFinished.emit()
+            picture = form.picture.grab().toImage()  # paints; what an event handler raises fails the test
+            assert not picture.isNull() and form.picture.places(), (name, text)
+            assert text in ("0", "-1") or form.complaint_at(name), (name, text)
+            field.setText(before)
+            field.editingFinished.emit()
+
+
+def test_a_click_that_moves_nothing_is_no_step(panel, session, qtbot):
+    form = take(panel, "centre_surround")
+    before = session.undo_stack.count()
+    qtbot.mouseClick(form.picture, Qt.MouseButton.LeftButton, pos=form.picture.places()["centre"].toPoint())
+    form.slider("balance").setSliderDown(True)
+    form.slider("balance").setSliderDown(False)
+    form.field("surround").editingFinished.emit()  # as when the focus goes elsewhere
+    assert session.undo_stack.count() == before
+
+
+def test_turning_leaves_a_length_that_is_too_long_to_be_shown(panel, session, qtbot):
+    take(panel, "line")
+    rim = panel.form.picture._rim
+    assert rim < 8 / 2
+    drag(qtbot, panel, "end", (0.7 * rim, 0.7 * rim), (0.0, 1.1 * rim))
+    assert number_in(panel, "orientation") == pytest.approx(90, abs=3) and number_in(panel, "length") == 8
+    drag(qtbot, panel, "end", (0.0, 1.0), (rim, 0.0))
+    assert number_in(panel, "length") == 8, "back at the rim it is what it was"
+    drag(qtbot, panel, "end", (0.0, 1.0))
+    assert number_in(panel, "length") == pytest.approx(2, abs=0.3)
+
+
+def test_every_number_of_every_template_has_a_handle_or_a_slider(panel):
+    form = panel.form
+    for place in range(1, form.kind.count()):
+        name = form.kind.itemData(place)
+        take(panel, name)
+        assert set(form._sliders) == set(form._fields) - placed(name), name
+
+
+@pytest.mark.parametrize("rim", [1e6, 2.0])
+def test_a_handle_that_stays_where_it_is_changes_nothing(rim):
     for name, template in TEMPLATES.items():
         numbers = {knob.name: knob.default for over in template.over for knob in template.parameters(over)}
         assert placed(name) <= set(numbers)
         for handle in HANDLES[name]:
-            place = handle.place(numbers, 1e6)
-            back = handle.moved(numbers, place, 1e6)
+            place = handle.place(numbers, rim)
+            back = handle.moved(numbers, place, rim)
             assert set(back) == set(handle.changes)
             for changed, value in back.items():
                 turns = changed == "orientation"

@@ -55,7 +55,7 @@ def tuning(request: RunAnalysis) -> Result:
         "position": np.stack([np.eye(7) * (1 + row) for row in range(len(shown))]),
         "morph_radius": np.linspace(0, 0.3, 7),
         "morph": np.stack([np.linspace(1, 2, 7) * (1 + row) for row in range(len(shown))]),
-        "best": np.ones(UNITS),
+        "best": np.array([1.0, 600, 1, 1, 1]),
         "ranking": np.array([3, 4, 2, 1, 0]),
         "null_r2": np.full(twins, 0.6),
         "null_index": np.full(twins, 0.3),
@@ -163,6 +163,8 @@ def test_each_figure_of_the_unit_is_chosen_and_none_is_computed_again(panel, run
         assert view.isVisible() and view in panel.views() and len(panel.views()) == 3 and not view.grab().isNull()
         told = view.provenance()
         assert f"{LAYER}:2" in told["title"] and "Tuning" in told["python"] and told["activation"] == "post-activation"
+    for name in ("hue", "morph"):
+        assert shown[name].provenance()["sample"].startswith("post-activation, ")
 
 
 def test_units_that_are_selected_together_stand_in_the_hue_wheel_and_the_morph(panel, session, qtbot):
@@ -170,6 +172,7 @@ def test_units_that_are_selected_together_stand_in_the_hue_wheel_and_the_morph(p
     qtbot.waitUntil(lambda: "beside" in choose(panel, "hue").data())
     hue, morph = choose(panel, "hue").data(), choose(panel, "morph").data()
     assert hue["beside_names"].tolist() == ["1"] and hue["hue"][hue["beside"][0].argmax()] == 120
+    assert panel.figures.hue._beside[0][1].max() == pytest.approx(1 / 30), "over 0.05 of what it does at best, which is much"
     assert morph["units"].tolist() == ["2", "1"] and morph["response"][:, -1].tolist() == [2, 4]
 
 
@@ -177,10 +180,10 @@ def test_a_colour_that_does_nothing_does_not_fill_the_wheel(qtbot):
     plot = PolarPlot()
     qtbot.addWidget(plot)
     hues = np.arange(24) * 15.0
-    plot.show_tuning(hues, np.full(24, 0.001), period=360, angle="hue", least=0.05, title="Hues")
+    plot.show_tuning(hues, np.full(24, 0.001), period=360, angle="hue", least=[0.05], title="Hues")
     assert plot._most() == 0.05
-    plot.show_tuning(hues, np.full(24, 0.001), period=360, angle="hue", least=0.05, title="Hues", beside=[("other", np.full(24, 0.5))])
-    assert plot.data()["response"].max() == 0.02 and plot.data()["beside"].max() == 1
+    plot.show_tuning(hues, np.full(24, 0.001), period=360, angle="hue", least=[0.05, 2], title="Hues", beside=[("other", np.full(24, 0.5))])
+    assert plot.data()["response"].max() == 0.02 and plot.data()["beside"].max() == 0.25, "each has its own"
 
 
 def test_axes_tell_what_lies_under_the_mouse(panel):

@@ -61,7 +61,7 @@ class PolarPlot(Plot):
         quantity: str = GROUND,
         angle: str = "orientation",
         rim: np.ndarray | None = None,
-        least: float = 1e-9,
+        least: Sequence[float] = (),
         title: str,
         note: str = "",
         made_from: Mapping[str, object] | None = None,
@@ -84,18 +84,20 @@ class PolarPlot(Plot):
         rim
             uint8 ``angle 3``: colours that the circle is drawn in, at the angles.
         least
-            Response that the circle stands for at least: less is drawn as the little that it is.
+            Response that the circle stands for at least, of the unit and of each one beside it: less is drawn as the little that it is.
         """
-        self.message, self._period, self._quantity, self._angle, self._least = "", period, quantity, angle, least
+        self.message, self._period, self._quantity, self._angle = "", period, quantity, angle
+        own, *others = least or [1e-9] * (1 + len(beside))
+        self._least = own
         self._rim = tuple(QColor(*colour) for colour in rim.tolist()) if rim is not None else ()
         self._angles, self._values = np.asarray(angles, float), np.asarray(values, float)
         self._second = np.empty(0) if second is None else np.asarray(second, float)
         self._band = np.empty((0, 0)) if band is None else np.asarray(band, float)
         self._name, self._beside = name, tuple((called, np.asarray(own, float)) for called, own in beside)
         if self._beside:
-            largest = max(float(self._values.max()), least)
+            largest = max(float(self._values.max()), own)
             self._values, self._second, self._least = self._values / largest, self._second / largest, 1.0
-            self._beside = tuple((called, own / max(float(own.max()), least)) for called, own in self._beside)
+            self._beside = tuple((called, one / max(float(one.max()), at)) for (called, one), at in zip(self._beside, others, strict=True))
         self.title, self._note, self.made_from = title, note, made_from or {}
         best = float(self._angles[int(np.argmax(self._values))])
         self.setAccessibleDescription(f"{title}. Largest at {number(best)} degrees: {number(float(self._values.max()))}. {note}")

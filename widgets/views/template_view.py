@@ -32,6 +32,7 @@ class TemplateView(ViewWidget):
         self._handles: tuple[Handle, ...] = ()
         self._values: dict[str, float] = {}
         self._held: Handle | None = None
+        self._taken_at: dict[str, float] = {}
         self.setMouseTracking(True)
         self.setMinimumSize(140, 170)
         self.setAccessibleName("Kernel of the template with handles")
@@ -145,7 +146,7 @@ class TemplateView(ViewWidget):
         if handle is None:
             super().mousePressEvent(event)
             return
-        self._held = handle
+        self._held, self._taken_at = handle, self._values
         self.setCursor(Qt.CursorShape.ClosedHandCursor)
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
@@ -158,7 +159,7 @@ class TemplateView(ViewWidget):
                 QToolTip.showText(event.globalPosition().toPoint(), ", ".join(told), self)
             return
         away = (event.position() - self._frame(QRectF(self.rect())).center()) / self._cell()
-        self.dragged.emit(self._held.moved(self._values, (away.x(), -away.y()), self._rim))
+        self.dragged.emit(self._held.moved(self._taken_at, (away.x(), -away.y()), self._rim))
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
         """Let the handle go."""

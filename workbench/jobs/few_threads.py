@@ -12,14 +12,7 @@ SMALL = 128 * 128
 @contextmanager
 def few_threads(size: tuple[int, ...]) -> Iterator[None]:
     """Run a small image (height, width ...) in one thread: two that wait for one another after each layer wait for the window's as well."""
-    import torch
+    from workbench.models.device import processor_threads
 
-    before = torch.get_num_threads()
-    if size[0] * size[1] > SMALL:
+    with processor_threads(1 if size[0] * size[1] <= SMALL else None):
         yield
-        return
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

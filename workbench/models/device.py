@@ -91,3 +91,15 @@ def computing(device: torch.device, arithmetic: Arithmetic) -> Iterator[None]:
             yield
     finally:
         torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
+
+
+@contextmanager
+def processor_threads(count: int | None) -> Iterator[None]:
+    """Compute with so many threads inside; None: with as many as before."""
+    before = torch.get_num_threads()
+    if count:
+        torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

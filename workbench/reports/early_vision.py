@@ -46,7 +46,7 @@ def early_vision(work: Work) -> Findings:
         try:
             analysis = HandCodedHighLow(scales=1, twins=10) if work.quick and large else HandCodedHighLow()
             found[HIGH_LOW] = work.run(f"{short(ref)}-high-low", analysis, ref)
-            detectors = [one for one in found[HIGH_LOW].summary["units"] if one["beyond"] and "edit" in one]
+            detectors = _written_units(found[HIGH_LOW].summary)
             wanted |= {WRITTEN: detectors} if detectors else {}
         except InputError as error:
             work.refused.append(f"{ref}, high-low frequency: {error}")
@@ -66,13 +66,17 @@ def _written(results: Mapping[str, Result]) -> list[tuple[str, Result]]:
     return [(family, result) for family, result in results.items() if family not in (FAMILIES_OF, HIGH_LOW)]
 
 
+def _written_units(told: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [one for one in told["units"] if one["beyond"] and "edit" in one]
+
+
 def _plain(results: Mapping[str, Result]) -> dict[str, Any]:
     keys = ("recovered", "recovered_low", "recovered_high", "refused")
     told: dict[str, Any] = {"families": dict(results[FAMILIES_OF].summary["families"])}
     told |= {family: {key: one.summary.get(key) for key in keys} for family, one in _written(results)}
     if HIGH_LOW in results:
         summary = results[HIGH_LOW].summary
-        names = ("layer", "looked_through", "beyond_twins_of", "twin_highest", "visible", "unwritable")
+        names = ("layer", "looked_through", "beyond_twins_of", "highest", "twin_highest", "visible", "unwritable")
         units = [{name: one[name] for name in ("unit", "score", "prefers", "beyond")} for one in summary["units"][:NEAREST_UNITS]]
         told[HIGH_LOW] = {name: summary[name] for name in names} | {"units": units}
     return told
@@ -108,22 +112,27 @@ def _brought(family: str, told: Mapping[str, Any]) -> str:
 
 def _high_low(told: Mapping[str, Any]) -> str:
     """Say whether there are high-low frequency detectors, and what else could have been seen."""
-    number, units = told["beyond_twins"], sum(told["looked_through"].values())
-    highest = max((one["score"] for one in told["units"] if one["score"] is not None), default=0.0)
+    units = sum(told["looked_through"].values())
+    there = {layer: number for layer, number in told["beyond_twins_of"].items() if number}
     looked = f"of {units} units of {', '.join(told['looked_through'])}"
-    scores = f"(score {highest:.2f} at most, theirs {told['twin_highest']:.2f}, an ideal detector's 0.79)"
-    if number:
-        said = f"{number} high-low frequency detectors in {told['layer']}: "
-        said += f"{looked}, these prefer fine texture on one side and coarse on the other more than"
+    scores = f"(score {told['highest']:.2f} at most, theirs {told['twin_highest']:.2f}, an ideal detector's 0.79)"
+    if there:
+        number = sum(there.values())
+        named = told["layer"] if len(there) == 1 else ", ".join(f"{layer} ({one})" for layer, one in there.items())
+        said = f"{number} high-low frequency detector{'s' if number > 1 else ''} in {named}: "
+        said += f"{looked}, {'these prefer' if number > 1 else 'this one prefers'} fine texture on one side and coarse on the "
+        said += "other more than"
     else:
         said = f"no high-low frequency detectors: {looked}, none prefers fine texture on one side and coarse on the other more than"
     said += f" every unit of {told['twins']} random-weight twins {scores}."
-    if told["visible"] is None:
+    if told["visible"] is None and not there:
         said += " Not even an ideal detector of the size of these units would have been found four times out of five."
-    else:
-        said += f" A unit of {told['layer']} of whose mean squared response {told['visible']:.0%} or more is an ideal detector's would be "
-        said += "found four times out of five."
-    if number and told["unwritable"]:
+    elif told["visible"] is not None:
+        said += f" Were an ideal detector's response added to a unit of {told['layer']}, the unit would be found four times out of five if "
+        said += f"what was added had {told['visible']:.0%} or more of the mean square of both together."
+    if 0 < (written := len(_written_units(told))) < sum(there.values()):
+        said += f" Written were the {written} highest of {told['layer']}."
+    if there and told["unwritable"]:
         said += f" They could not be written by the template: {told['unwritable']}."
     return said
 
@@ -169,11 +178,14 @@ def _detectors(told: Mapping[str, Any]) -> Table:
         for one in told["units"][:NEAREST_UNITS]
     ]
     caption = (
-        "High-low frequency: the units that answer most to fine beside coarse texture, before their non-linearity. Score: part of the "
-        "response that points to one side, on textures they were not chosen by; present: more than every unit of every random-weight twin, "
-        f"{told['twin_highest']:.2f}. Fine side: 0° right, 90° above. r: correlation of the kernel by hand with the unit on other "
-        "textures; score by hand: that of this kernel in the unit's place."
+        f"High-low frequency: the {len(rows)} units with the highest score of {told['looked_through'][told['layer']]} of {told['layer']}, "
+        "before their non-linearity. Score: part of the response to fine beside coarse texture that points to one side, on textures that "
+        f"this side was not chosen by; present: more than every unit of every random-weight twin, {told['twin_highest']:.2f}. Fine side: "
+        "0° right, 90° above, on all textures. r: correlation of the kernel by hand with the unit on other textures than it was chosen by; "
+        "score by hand: that of this kernel in the unit's place."
     )
+    if (written := len(_written_units(told))) > len(rows):
+        caption += f" {written} units are present and were written."
     if told["unwritable"]:
         caption += f" Nothing was written: {told['unwritable']}."
     return Table(("unit", "score", "present", "fine side", "r", "score by hand"), rows, caption)

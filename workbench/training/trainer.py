@@ -15,8 +15,8 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -27,7 +27,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from workbench.models.device import computes_bf16, pick_device
+from workbench.models.device import computes_bf16, pick_device, processor_threads
 from workbench.task import Task
 from workbench.training.log import curves_of
 from workbench.training.recipe import Course, Recipe, RecipeError, update_seed
@@ -116,18 +116,6 @@ def pick_precision(name: Precision, device: torch.device, folder: Path) -> Preci
         if begun in ("fp32", "bf16"):
             return "bf16" if begun == "bf16" else "fp32"
     return "bf16" if computes_bf16(device) else "fp32"
-
-
-@contextmanager
-def processor_threads(count: int | None) -> Iterator[None]:
-    """Compute with so many threads inside."""
-    before = torch.get_num_threads()
-    if count:
-        torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _attention(device: torch.device) -> AbstractContextManager[None]:

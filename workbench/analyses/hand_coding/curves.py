@@ -15,7 +15,6 @@ from workbench.analyses.hand_coding import figures
 from workbench.analyses.hand_coding.directed import (
     Half,
     Selectivity,
-    Shown,
     Tell,
     Writer,
     one_layer,
@@ -110,7 +109,7 @@ class HandCodedCurves(Analysis):
         layer, units = found.layer, found.units
         black: Stimuli = (Curves(), _curves(RADII))
         writer = Writer.of(model, layer, "curve", [black, *self._fitting()], _held_out(), task)
-        shown = Shown.of(model, writer.site, [black])
+        shown = writer.fitting.first(len(black[1]))
         task.step(self.twins + 1, total, note="writing kernels")
         rows, maps = [], []
         arrays: dict[str, npt.NDArray[Any]] = {}

@@ -6,7 +6,7 @@ searched and how a kernel is compared with its unit is here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,9 +58,18 @@ class Half:
 
 @dataclass(frozen=True, eq=False)
 class Selectivity:
-    """How much each unit answers to one direction, 0 to 1 (NaN where it does nothing), and to which (degrees)."""
+    """How much each unit answers to one direction, 0 to 1 (NaN where it does nothing), and to which (degrees).
+
+    Attributes
+    ----------
+    chosen
+        Direction on the first half alone, which the score is of.
+    prefers
+        Direction over both halves.
+    """
 
     score: Responses
+    chosen: Responses
     prefers: Responses
 
 
@@ -75,8 +84,8 @@ def selectivity(first: Half, second: Half) -> Selectivity:
     lively = np.minimum(*largest) > LIVELY * np.median(np.maximum(*largest))
     with np.errstate(invalid="ignore"):
         agreed = np.real(scored * np.exp(-1j * np.angle(chosen)))
-    whole = (first.summed + second.summed)[best, at]
-    return Selectivity(np.where(lively, agreed, np.nan), np.rad2deg(np.angle(whole)) % 360)
+    directions = (np.rad2deg(np.angle(one)) % 360 for one in (chosen, (first.summed + second.summed)[best, at]))
+    return Selectivity(np.where(lively, agreed, np.nan), *directions)
 
 
 def written_layers(model: TracedModel) -> list[str]:
@@ -146,7 +155,20 @@ class Found:
     @property
     def beyond(self) -> dict[str, int]:
         """Return how many units of each layer are above every unit of every twin."""
-        return {name: int((one.score > self.bar).sum()) for name, one in self.own.items()}
+        return _beyond(self.own, self.bar)
+
+    @property
+    def most(self) -> float:
+        """The highest score of all units of all layers."""
+        return _most(self.own)
+
+
+def _beyond(own: Mapping[str, Selectivity], bar: float) -> dict[str, int]:
+    return {name: int((one.score > bar).sum()) for name, one in own.items()}
+
+
+def _most(own: Mapping[str, Selectivity]) -> float:
+    return max(float(np.nanmax(one.score, initial=0.0)) for one in own.values())
 
 
 Tell = Callable[[int], None]
@@ -161,9 +183,8 @@ def search(
     highest = np.empty(twins)
     for place in range(twins):
         begun = place + 1
-        scores = measure(model.twin(seed + place, layers), layers, lambda _, begun=begun: tell(begun)).values()  # type: ignore[misc]
-        highest[place] = max(float(np.nanmax(one.score, initial=0.0)) for one in scores)
-    beyond = Found("", [], own, highest).beyond
+        highest[place] = _most(measure(model.twin(seed + place, layers), layers, lambda _, begun=begun: tell(begun)))  # type: ignore[misc]
+    beyond = _beyond(own, float(highest.max()))
     layer = max(layers, key=lambda name: (beyond[name], float(np.sort(np.nan_to_num(own[name].score))[-number:].mean())))
     units = np.argsort(-np.nan_to_num(own[layer].score, nan=-1.0), kind="stable")[:number].tolist()
     return Found(layer, units, own, highest)
@@ -186,6 +207,10 @@ class Shown:
                 source.append(read)
                 wanted.append(_middle(made))
         return cls(torch.cat(source), torch.cat(wanted))
+
+    def first(self, number: int) -> Shown:
+        """Return so many of the stimuli, from the first on."""
+        return Shown(self.source[:number], self.wanted[:number])
 
 
 @dataclass(frozen=True, eq=False)

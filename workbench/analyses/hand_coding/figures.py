@@ -99,8 +99,8 @@ def curve_maps(result: Result) -> Figure:
     radii = ", ".join(f"{radius:g}" for radius in result.summary["radii"])
     return _maps(
         result,
-        f"response to black curves: across, direction 0° to 345°; down, radius {radii} of the side; own above, by hand below,\n"
-        "each from its least to its most; r: correlation on curves of other radii",
+        f"response before the non-linearity to black curves: across, direction 0° to 345°; down, radius {radii} of the side;\n"
+        "own above, by hand below, each from its least to its most; r: correlation on curves of other radii",
     )
 
 
@@ -109,8 +109,9 @@ def boundary_maps(result: Result) -> Figure:
     pairs = ", ".join(f"{fine:g} beside {coarse:g}" for fine, coarse in result.summary["frequencies"])
     return _maps(
         result,
-        f"response to fine beside coarse texture: across, side of the fine one, 0° (right) to 330°; down, {pairs} cycles a side;\n"
-        "own above, by hand below, each from its least to its most; r: correlation on other textures",
+        "response before the non-linearity to fine beside coarse texture: across, side of the fine one, 0° (right) to 330°;\n"
+        f"down, {pairs} cycles a side; own above, by hand below, each from its least to its most;\n"
+        "r: correlation on other textures than kernels were chosen by",
     )
 
 

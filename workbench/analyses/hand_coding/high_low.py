@@ -58,7 +58,7 @@ MIDDLE = 0.25
 FIELD = 4
 """Cells that a unit has to see, at least: a coarse wave."""
 GRID: Mapping[str, Sequence[float]] = {"turn": (-20.0, 0.0, 20.0), "softness": (0.3, 1.0, 3.0)}
-"""What is tried of each parameter; `turn` is added to the side that the unit prefers."""
+"""What is tried of each parameter; `turn` is added to the side that the unit prefers on the stimuli that it is chosen by."""
 SHARES, OFTEN = np.linspace(0.05, 1, 20), 0.8
 """Parts of a unit's response that are tried as an ideal detector's; how often such units have to be found."""
 
@@ -67,19 +67,23 @@ SHARES, OFTEN = np.linspace(0.05, 1, 20), 0.8
 class HandCodedHighLow(Analysis):
     """Find the units that prefer fine texture on one side and coarse on the other, and write each from fine and coarse units before it.
 
-    A unit's response to a boundary is what it gives above 0 before its non-linearity, the largest near the boundary, over stripes of two
-    directions and phases; what counts of it is above its mean response to the fine and to the coarse texture alone, whichever is larger.
+    A unit's response to a boundary is what it gives above 0 before its non-linearity: the largest of the positions near it, and the mean
+    over stripes of two directions and phases. What counts of it is above its mean response to the fine and to the coarse texture alone,
+    whichever is larger.
     The score is the length of the vector sum of that around the circle over the total response: an ideal detector (a cosine of the side,
     nothing on one texture) has 0.79, an edge or line detector, and one of fine or of coarse texture, about 0. Frequencies and side are
     chosen on one set of stimuli, the score is what points there on another, of other sides, frequencies, phases and directions of stripes.
     A unit is a detector where that is above the score of every unit of every random-weight twin (a maximum over units, layers and twins).
 
-    ``visible`` is the smallest effect that this could have seen: of the units of the layer, each mixed with an ideal detector of some side
-    (its part of the mean square of the response), four of five are found from that part on. None: not even ideal ones.
+    ``visible`` is the smallest effect that this could have seen: of the units of the layer that are no detectors, each weakened and with an
+    ideal detector of some side added, four of five are found from there on. It is what the added response has of the mean square of both
+    together, the median over units. None: not even ideal ones (or every unit is one).
 
     Where no layer is named, those of the first with kernels of 3 x 3 and more over units are looked through, and where there are none of
     these, of the first that see a coarse wave; that with most detectors is reported. There the units with the highest score are written by
-    the template over the frequencies that the units before them like, as `HandCodedCurves` writes curves: no image and no weight is used.
+    the template over the frequencies that the units before them like, as `HandCodedCurves` writes curves: no image and no weight is used,
+    and nothing of the stimuli that scores and ``held_out`` are of, not for the side either (``prefers`` is of all stimuli and says only
+    what the unit does). ``highest`` is the highest score in any of the layers.
     Where a kernel of the layer cannot be such a pattern, ``unwritable`` says why, and units have no ``edit``.
 
     Arrays; u a unit of the summary's ``units``:
@@ -95,7 +99,7 @@ class HandCodedHighLow(Analysis):
     """
 
     title: ClassVar[str] = "Hand-coded high-low frequency detectors"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     layer: str = Field(default="", description="Layer of the detectors; none: the one of the first layers that has most.")
     number: int = Field(default=12, ge=1, le=256, description="Units that are written, those with the highest score.")
@@ -142,6 +146,7 @@ class HandCodedHighLow(Analysis):
             "reads": site.reads,
             "beyond_twins": found.beyond[found.layer],
             "beyond_twins_of": found.beyond,
+            "highest": found.most,
             "twin_highest": found.bar,
             "twins": self.twins,
             "visible": visible(*halves[found.layer], found.bar),
@@ -168,7 +173,7 @@ class HandCodedHighLow(Analysis):
         maps, edits = [], []
         for place, (unit, row) in enumerate(zip(found.units, rows, strict=True)):
             own = Unit(found.layer, unit)
-            edit, alike, held_out = writer.edit(own, writer.best(own, _grid(row["prefers"], limits)))
+            edit, alike, held_out = writer.edit(own, writer.best(own, _grid(float(found.own[found.layer].chosen[unit]), limits)))
             arrays[f"kernel/{place}"] = edit.kernel
             edits.append(edit)
             maps.append([_by_side(one, self.scales) for one in writer.largest(writer.fitting, edit)])
@@ -240,28 +245,34 @@ def halves_of(model: TracedModel, layers: Sequence[str], scales: int, tell: Tell
 
 
 def visible(first: Half, second: Half, bar: float) -> float | None:
-    """Return the least part of a unit's mean squared response that must be an ideal detector's for it to be found `OFTEN`; None: not all.
+    """Return how much an ideal detector must add to the units that are none for `OFTEN` of them to be found; None: not even all.
 
-    The ideal detector of each unit is of another side, answers to a boundary as the cosine of the side does, and to no texture.
+    How much is the mean square of what is added over that of the sum, the median over units. The ideal detector of each unit is of another
+    side, answers to a boundary as the cosine of the side does, and to no texture; the unit's own response is weakened as it grows.
     """
     units = first.response.shape[2]
     sides = np.pi * (3 - np.sqrt(5)) * np.arange(units)  # spread evenly
     size = np.sqrt(np.square(first.response).mean((0, 1)))
+    none_yet = (size > 0) & ~(selectivity(first, second).score > bar)
+    if not none_yet.any():
+        return None
     for share in SHARES:
-        mixed = []
+        mixed, added = [], np.zeros(units)
         for half in (first, second):
             ideal = np.cos(half.angles[:, None] - sides).clip(0)
             ideal = ideal * size / np.sqrt(np.square(ideal).mean(0))
             mixed.append(Half(half.angles, np.sqrt(1 - share) * half.response + np.sqrt(share) * ideal, np.sqrt(1 - share) * half.even))
-        if (selectivity(*mixed).score[size > 0] > bar).mean() >= OFTEN:
-            return round(float(share), 2)
+            added += share * np.square(ideal).mean(0)
+        if (selectivity(*mixed).score[none_yet] > bar).sum() >= OFTEN * none_yet.sum():
+            whole = sum(np.square(one.response).mean((0, 1)) for one in mixed)
+            return round(float(np.median((added / whole)[none_yet])), 2)
     return None
 
 
-def _grid(prefers: float, limits: Sequence[tuple[float, float]]) -> list[dict[str, float]]:
-    """Return all that is tried for a unit that prefers a side, over units that like these frequencies."""
+def _grid(side: float, limits: Sequence[tuple[float, float]]) -> list[dict[str, float]]:
+    """Return all that is tried for a unit of a side, over units that like these frequencies."""
     return [
-        {"orientation": (prefers + turn) % 360, "softness": softness, "low": low, "high": high}
+        {"orientation": (side + turn) % 360, "softness": softness, "low": low, "high": high}
         for turn, softness in product(*GRID.values())
         for low, high in limits
     ]
