@@ -48,7 +48,7 @@ FOLDER = Path(__file__).parents[2] / "resources" / "first_look"
 SIDE = 32
 """Pixels of a small image; the grid replaces them by finer ones."""
 COLUMNS = 16
-QUALITY = 40
+QUALITY = 50
 IMAGES = "emoji"
 SWEEP = {"k": 9, "ranges": 4, "samples": 3, "bins": 24, "sampled": 256}
 """Less than a sweep of one's own keeps, so that the files stay small."""
