@@ -20,6 +20,7 @@ from workbench.jobs.requests import ImageSetCard, LoadModel
 from workbench.jobs.runner import Runner
 from workbench.jobs.runs import RunCard
 from workbench.jobs.training_requests import DescribeRecipes, ListRuns, RecipeCard, Train
+from workbench.training.recipe import schema_of
 from workbench.training.trainer import Progress
 
 SCHEMA = {
@@ -184,6 +185,20 @@ def test_the_open_images_are_trained_on_by_a_column_they_have(panel, session, qt
     assert panel.form.values()["images"] == "folder:birds" and panel.form.values()["column"] == "label"
     panel.recipe.setCurrentIndex(1)
     assert not panel.use_images.isEnabled() and "images of its own" in panel.use_images.toolTip()
+
+
+def test_an_autoencoder_is_shown_images_without_a_column(panel, session, qtbot):
+    session.images = ImageSetCard("folder:birds", "birds", 90, {"id": 90, "label": 4}, "CC0", "00")
+    session.images_changed.emit(session.images)
+    card = RecipeCard("SparseAutoencoder", "Sparse autoencoder", "Take a layer apart.", schema_of("SparseAutoencoder"))
+    panel._recipes[card.name] = card
+    panel.recipe.addItem(card.title, card.name)
+    panel.recipe.setCurrentIndex(panel.recipe.count() - 1)
+    assert panel.form.errors, "the network is not named yet"
+    panel.use_images.click()
+    for name in panel.form.errors:
+        panel.form.set_value(name, "mixed3a")
+    assert panel.form.values()["images"] == "folder:birds"
 
 
 def test_what_is_chosen_is_there_again(panel, session, runner, qtbot, tmp_path):

@@ -292,13 +292,15 @@ class TrainingPanel(Panel):
         if self.form is not None and card is not None:
             self.form.set_value("images", card.ref)
             classes = [name for name, values in card.columns.items() if 1 < values < card.length]
-            if classes and (self.form.errors or self.form.values()["column"] not in classes):
+            named = "column" in self.form.fields  # an autoencoder of activations asks for no classes
+            if named and classes and (self.form.errors or self.form.values()["column"] not in classes):
                 self.form.set_value("column", classes[0])
 
     def _use_folder_of_images(self, path: str) -> None:
         if self.form is not None:
             self.form.set_value("images", f"folder:{path}")
-            self.form.set_value("column", "label")
+            if "column" in self.form.fields:
+                self.form.set_value("column", "label")
 
     def _ask_for_folder(self, title: str, use: Any) -> None:
         dialog = QFileDialog(self, title)

@@ -6,7 +6,9 @@ same way, so the original kernels still recover all. Scale and offset are fitted
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +20,7 @@ from workbench.analyses.hand_coding.analysis import BOOTSTRAP, POSITIONS, HandCo
 from workbench.analyses.hand_coding.bench import Bench
 from workbench.analyses.hand_coding.recovery import recovered
 from workbench.analyses.hand_coding.scoring import Edits, Train
-from workbench.models.device import Arithmetic, computes_bf16, computing
+from workbench.models.device import Arithmetic, computes_bf16, computing, side_by_side
 from workbench.models.kernel_site import with_kernels
 from workbench.task import Task
 from workbench.task_metric import TaskMetric
@@ -102,14 +104,22 @@ class LiveBench:
         """
         with torch.no_grad():
             version = with_kernels(self.bench.model, self.train.fitted(edits)[0])
+            first = self._scored(version, self.parts[0])  # alone: what runs is made in the first run
             losses: list[npt.NDArray[np.float64]] = []
-            for done, (indices, before) in enumerate(self.parts, 1):
-                with computing(version.device, self.arithmetic):
-                    outputs = torch.stack([self.bench.run(each, before)[0] for each in self._compared(version)])
-                losses.append(self.metric(indices, outputs.float())[0][-1])
-                partial = self._recovered(losses) if done in (1, 4, 16, 64, 256) else None
-                task.step(sum(map(len, losses)), len(self.full), partial, note="running the network with it")
+            with closing(side_by_side(version.device, lambda part: self._scored(version, part), self.parts[1:])) as others:
+                for done, found in enumerate(chain([first], others), 1):
+                    losses.append(found)
+                    partial = self._recovered(losses) if done in (1, 4, 16, 64, 256) else None
+                    task.step(sum(map(len, losses)), len(self.full), partial, note="running the network with it")
             return self._recovered(losses)
+
+    def _scored(self, version: TracedModel, part: tuple[npt.NDArray[np.int64], tuple[Tensor, ...]]) -> npt.NDArray[np.float64]:
+        """Return the loss of a version of the network on each image of a part."""
+        indices, before = part
+        with torch.no_grad(), computing(version.device, self.arithmetic):
+            outputs = torch.stack([self.bench.run(each, before)[0] for each in self._compared(version)])
+        loss: npt.NDArray[np.float64] = self.metric(indices, outputs.float())[0][-1]
+        return loss
 
     def _recovered(self, losses: list[npt.NDArray[np.float64]]) -> dict[str, Any]:
         hand = np.concatenate(losses)
