@@ -23,6 +23,7 @@ BARS = {"forward_over_patch": (">=", 5.0), "bare_over_patch": (">=", 0.85)}
 def measure() -> dict[str, Any]:
     """Return times by name."""
     import workbench
+    from workbench.models.device import channels_last
     from workbench.models.patching import ROWS, Patcher, patches_of
 
     model = workbench.load("torchvision:googlenet?pretrained=false&seed=0")
@@ -36,7 +37,7 @@ def measure() -> dict[str, Any]:
         for chunk in patcher.chunks(len(patches), 1):
             patcher.run(base, other, patches[chunk])
 
-    rows = [value.repeat(ROWS, *[1] * (value.dim() - 1)) for value in base]
+    rows = [channels_last(value.repeat(ROWS, *[1] * (value.dim() - 1))) for value in base]
     with torch.no_grad():
         forward = median(lambda: whole(*corrupt), 15)
         bare = median(lambda: patcher.piece(*rows), 3) / ROWS

@@ -119,3 +119,8 @@ def side_by_side(device: torch.device, function: Callable[[S], T], things: Itera
         return
     with processor_threads(None), ThreadPoolExecutor(count, "beside", torch.set_num_threads, (1,)) as pool:
         yield from pool.map(function, things)
+
+
+def channels_last(value: torch.Tensor) -> torch.Tensor:
+    """Return maps with the channels of each place side by side, as processors convolve batches twice as fast; other values as they are."""
+    return value.contiguous(memory_format=torch.channels_last) if value.ndim == 4 else value

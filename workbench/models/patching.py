@@ -20,6 +20,7 @@ from torch import Tensor, fx
 from workbench.input_error import InputError
 from workbench.models.affine import unit_count
 from workbench.models.capture import batch_of, kind
+from workbench.models.device import channels_last
 from workbench.models.layer import Layer
 from workbench.models.one_call import one_call
 from workbench.models.traced_model import same_bits_in_every_row
@@ -305,6 +306,7 @@ class Patcher:
         return result if per_example == 1 else result.reshape(number, pairs, -1)
 
     def _compute(self, read: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        read = [channels_last(value) for value in read]
         if not self.recorded:
             return self.piece(*read)
         shapes = tuple(value.shape for value in read)

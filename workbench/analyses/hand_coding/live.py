@@ -20,7 +20,7 @@ from workbench.analyses.hand_coding.analysis import BOOTSTRAP, POSITIONS, HandCo
 from workbench.analyses.hand_coding.bench import Bench
 from workbench.analyses.hand_coding.recovery import recovered
 from workbench.analyses.hand_coding.scoring import Edits, Train
-from workbench.models.device import Arithmetic, computes_bf16, computing, side_by_side
+from workbench.models.device import Arithmetic, channels_last, computes_bf16, computing, side_by_side
 from workbench.models.kernel_site import with_kernels
 from workbench.task import Task
 from workbench.task_metric import TaskMetric
@@ -80,7 +80,7 @@ class LiveBench:
             train = Train(bench, read, tell, [coding.seed, POSITIONS])
             parts, losses, held = [], [], 0
             for part in images.batches(size, coding.batch, scored):
-                before = tuple(_channels_last(value) for value in bench.before(model.preprocess(part.images)))
+                before = tuple(channels_last(value) for value in bench.before(model.preprocess(part.images)))
                 with computing(model.device, arithmetic):
                     (full,) = bench.run(model, before)
                     outputs = torch.stack([full, bench.ablated(before, train.means)])
@@ -130,8 +130,3 @@ class LiveBench:
     def _compared(self, version: TracedModel) -> list[TracedModel]:
         """Return what the metric needs to see: where the right class is not known, it compares with the network itself."""
         return [version] if self.metric.measure == "classes" else [self.bench.model, version]
-
-
-def _channels_last(value: Tensor) -> Tensor:
-    """Return a map with the channels of each place side by side, as processors convolve it fastest; other values as they are."""
-    return value.contiguous(memory_format=torch.channels_last) if value.ndim == 4 else value
