@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from PySide6.QtCore import QSize, Qt
-from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QMenu, QSpinBox, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QCheckBox, QMenu, QSpinBox, QToolButton, QVBoxLayout, QWidget
 
 from widgets.choice_box import choice_box
 from widgets.elided_combo_box import ElidedComboBox
+from widgets.line_of import line_of
 from widgets.popup import opens
 from widgets.theme import set_icon
 from widgets.views.graph_view import MEASURES
@@ -72,10 +73,11 @@ class CircuitTools(QWidget):
         for late in (self.trace, self.tree, self.live, self.cancel):
             late.hide()
 
-        first = self._line(self.chooser, self.circuit, self.undo, self.redo, None, self.measure, self.least, self.numbers)
+        shown = (self.measure, self.least, self.numbers)
+        first = line_of(self.chooser, self.circuit, self.undo, self.redo, None, *shown, spacing=4, around=None)
         first.setStretchFactor(self.chooser, 1)
         edits = (self.add, self.inputs, self.count, self.source, self.connect_units, self.collapse, self.remove)
-        second = self._line(*edits, self.trace, self.tree, self.live, None, self.cancel)
+        second = line_of(*edits, self.trace, self.tree, self.live, None, self.cancel, spacing=4, around=None)
         second.setStretchFactor(self.source, 1)
         whole = QVBoxLayout(self)
         whole.setContentsMargins(6, 4, 6, 2)
@@ -95,16 +97,6 @@ class CircuitTools(QWidget):
         if picture and text:
             button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         return button
-
-    def _line(self, *parts: QWidget | None) -> QHBoxLayout:
-        line = QHBoxLayout()
-        line.setSpacing(4)
-        for part in parts:
-            if part is None:
-                line.addStretch(1)
-            else:
-                line.addWidget(part)
-        return line
 
     def on_drawing(self, changed: Callable[[], object]) -> None:
         """Call this when edges are to be drawn otherwise."""

@@ -9,13 +9,11 @@ patching of the blocks run in the worker's thread meanwhile. `patched_ms` is the
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
-import tempfile
 
 import numpy as np
 
-from tests.bench.bench_window import surroundings
+from tests.bench.bench_window import lateness, said_by_window
 
 STROKES, MOVES, PACE = 6, 200, 8
 BARS = {"stroke_median_ms": ("<=", 50.0), "stroke_p99_ms": ("<=", 100.0)}
@@ -129,22 +127,10 @@ sys.exit(code)
 
 def measure() -> dict[str, float]:
     """Return how long movements of the brush took to be answered on the screen, in milliseconds."""
-    with tempfile.TemporaryDirectory() as folder:
-        run = subprocess.run(
-            [sys.executable, "-c", SCRIPT, str(STROKES), str(MOVES), str(PACE)],
-            env=surroundings(folder),
-            stdout=subprocess.PIPE,
-            text=True,
-            timeout=600,
-            check=True,
-        )
-    found = json.loads(run.stdout.splitlines()[-1])
-    late = 1000 * np.array(found["latencies"])
+    found = said_by_window(SCRIPT, STROKES, MOVES, PACE)
     return {
-        "movements": len(late),
-        "stroke_median_ms": float(np.median(late)),
-        "stroke_p99_ms": float(np.percentile(late, 99)),
-        "stroke_longest_ms": float(late.max()),
+        "movements": len(found["latencies"]),
+        **lateness("stroke", found["latencies"]),
         "patched_ms": 1000 * float(np.median(found["gaps"])) if found["gaps"] else float("nan"),
     }
 

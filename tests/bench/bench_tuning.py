@@ -9,13 +9,9 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
-import tempfile
 
-import numpy as np
-
-from tests.bench.bench_window import surroundings
+from tests.bench.bench_window import lateness, said_by_window
 
 MOVES, PACE = 250, 8
 BARS = {"drag_median_ms": ("<=", 50.0), "drag_p99_ms": ("<=", 50.0)}
@@ -115,23 +111,11 @@ sys.exit(code)
 
 def measure() -> dict[str, float]:
     """Return how long movements of a handle took to be answered on the screen, in milliseconds."""
-    with tempfile.TemporaryDirectory() as folder:
-        run = subprocess.run(
-            [sys.executable, "-c", SCRIPT, str(MOVES), str(PACE)],
-            env=surroundings(folder),
-            stdout=subprocess.PIPE,
-            text=True,
-            timeout=600,
-            check=True,
-        )
-    found = json.loads(run.stdout.splitlines()[-1])
-    late = 1000 * np.array(found["latencies"])
+    found = said_by_window(SCRIPT, MOVES, PACE)
     return {
-        "movements": len(late),
+        "movements": len(found["latencies"]),
         "unanswered": found["unanswered"],
-        "drag_median_ms": float(np.median(late)),
-        "drag_p99_ms": float(np.percentile(late, 99)),
-        "drag_longest_ms": float(late.max()),
+        **lateness("drag", found["latencies"]),
         "load_average": os.getloadavg()[0],
     }
 

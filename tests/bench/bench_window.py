@@ -16,6 +16,9 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 ROOT = Path(__file__).resolve().parents[2]
 PAIRS = 7
@@ -131,6 +134,31 @@ def surroundings(folder: str) -> dict[str, str]:
         "WORKBENCH_CACHE": f"{folder}/cache",
         "XDG_CONFIG_HOME": f"{folder}/config",
         "XDG_DATA_HOME": f"{folder}/data",
+    }
+
+
+def said_by_window(script: str, *arguments: int) -> dict[str, Any]:
+    """Run a script with a window of its own and return what it writes as its last line, JSON."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = subprocess.run(
+            [sys.executable, "-c", script, *map(str, arguments)],
+            env=surroundings(folder),
+            stdout=subprocess.PIPE,
+            text=True,
+            timeout=600,
+            check=True,
+        )
+    said: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
+    return said
+
+
+def lateness(name: str, seconds: Sequence[float]) -> dict[str, float]:
+    """Return median, 99th percentile and the longest of some times, in milliseconds."""
+    late = 1000 * np.array(seconds)
+    return {
+        f"{name}_median_ms": float(np.median(late)),
+        f"{name}_p99_ms": float(np.percentile(late, 99)),
+        f"{name}_longest_ms": float(late.max()),
     }
 
 

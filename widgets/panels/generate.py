@@ -25,6 +25,7 @@ from PySide6.QtWidgets import (
 from widgets.commands import Command
 from widgets.docks import Panel
 from widgets.elided_label import ElidedLabel
+from widgets.line_of import line_of
 from widgets.session import Session
 from widgets.theme import set_icon
 from widgets.views.image_strip import ImageStrip, Picture, Row
@@ -123,24 +124,14 @@ class GeneratePanel(Panel):
         box.setAccessibleName(name)
         return box
 
-    def _line(self, first: QWidget, name: str, second: QWidget, button: QToolButton) -> QHBoxLayout:
-        line = QHBoxLayout()
-        line.setSpacing(6)
-        line.addWidget(first)
-        line.addWidget(QLabel(name))
-        line.addWidget(second)
-        line.addStretch(1)
-        line.addWidget(button)
-        return line
-
     def _lay_out(self) -> None:
         form = QFormLayout()
         form.setContentsMargins(0, 0, 0, 0)
         form.setVerticalSpacing(4)
         form.addRow("Prompts", self.prompts)
         form.addRow("Style", self.style_box)
-        form.addRow("Images", self._line(self.images, "Seed", self.seed, self.another))
-        form.addRow("Guidance", self._line(self.guidance, "Steps", self.steps, self.start))
+        form.addRow("Images", line_of(self.images, QLabel("Seed"), self.seed, None, self.another, spacing=6, around=None))
+        form.addRow("Guidance", line_of(self.guidance, QLabel("Steps"), self.steps, None, self.start, spacing=6, around=None))
         top = QHBoxLayout()
         top.addWidget(self.about, 1)
         top.addWidget(self.open)

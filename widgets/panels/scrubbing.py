@@ -22,11 +22,11 @@ from widgets.hypothesis_edit import (
     named,
     present,
 )
+from widgets.line_of import line_of
 from widgets.project_edit import UndoKeys
 from widgets.scrubbing.editor import HypothesisEditor
 from widgets.scrubbing.hypothesis_commands import hypothesis_commands
 from widgets.scrubbing.hypothesis_source import FileButton, NewButton
-from widgets.scrubbing.line_of import line_of
 from widgets.scrubbing.result_page import ResultPage
 from widgets.theme import say
 from workbench.jobs.requests import FetchImages, RunAnalysis

@@ -10,10 +10,10 @@ from PySide6.QtWidgets import QLabel, QLineEdit, QSplitter, QVBoxLayout, QWidget
 
 from widgets.buttons import push_button
 from widgets.hypothesis_edit import change_hypothesis
+from widgets.line_of import line_of
 from widgets.project_edit import UndoKeys
 from widgets.scrubbing.hypothesis_source import POOLED, selected_node
 from widgets.scrubbing.hypothesis_tree import HypothesisTree, occupied
-from widgets.scrubbing.line_of import line_of
 from widgets.scrubbing.node_form import NodeForm
 from widgets.scrubbing.run_settings import SEED, RunSettings
 from workbench.circuit_hypothesis import pooled

@@ -8,7 +8,7 @@ from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QComboBox, QLabel, QSpinBox, QVBoxLayout, QWidget
 
 from widgets.choice_box import choice_box
-from widgets.scrubbing.line_of import line_of
+from widgets.line_of import line_of
 from workbench.hypothesis import LOSSES
 
 READS = {"centre": "the middle", "largest": "the largest", "mean": "the mean", "values": "all values"}
