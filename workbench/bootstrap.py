@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -82,7 +83,15 @@ def redrawn(
         The number of each item's group, ``item``, and how often each group came in each draw, ``draw group``.
     """
     names, place = np.unique(np.asarray(groups), return_inverse=True)
-    return place, np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), DRAWS)
+    return place, _drawn(len(names), seed if isinstance(seed, int) else tuple(seed))
+
+
+@lru_cache(maxsize=4)
+def _drawn(number: int, seed: int | tuple[int, ...]) -> npt.NDArray[np.int64]:
+    """Return how often each of so many groups comes in each draw; the last few are kept: figures of the same images are drawn alike."""
+    weights = np.random.default_rng(seed).multinomial(number, np.full(number, 1 / number), DRAWS)
+    weights.setflags(write=False)
+    return weights
 
 
 def bounds(drawn: npt.NDArray[np.floating]) -> tuple[float, float]:

@@ -52,3 +52,12 @@ def test_too_few_groups_have_no_interval() -> None:
     assert one.value == 1 and one.groups == 1 and np.isnan([one.low, one.high, one.detectable]).all()
     none = ratio_of_means(np.zeros(0), [], 0)
     assert none.groups == 0 and np.isnan(none.value)
+
+
+def test_draws_of_other_seeds_and_sizes_are_others_though_the_last_are_kept() -> None:
+    random = np.random.default_rng(2)
+    values, groups = grouped(random)
+    seeds = [ratio_of_means(values, groups, seed) for seed in ([3, 1], [3, 2], [3, 1])]
+    assert seeds[0] == seeds[2] and seeds[0].low != seeds[1].low
+    shorter = ratio_of_means(values[:100], groups[:100], [3, 1])
+    assert shorter.groups == 20 and ratio_of_means(values, groups, (3, 1)) == seeds[0]

@@ -28,6 +28,7 @@ from workbench.training import commands, publish, trainer
 from workbench.training.captions import caption, drawn_caption, plain_keywords, write_vocabulary
 from workbench.training.drawings import Drawings, generator, held_out_concepts, held_out_variants, order
 from workbench.training.log import curves_of
+from workbench.training.plain_norms import norm_plainly
 from workbench.training.recipe import Course, Recipe, RecipeError, discover, recipe
 from workbench.training.recipes.classifier import split
 from workbench.training.recipes.language_model import trigram_perplexity
@@ -608,3 +609,26 @@ def test_a_run_agrees_with_a_recipe_that_got_parameters_with_lists_and_made_defa
     trainer.agree(tmp_path, Grown(), Nothing(), "fp32")
     with pytest.raises(RecipeError, match=r"kinds \['arc'\] there, \['line'\] here"):
         trainer.agree(tmp_path, Grown(kinds=["line"]), Nothing(), "fp32")
+
+
+def test_plain_norms_compute_the_same_there_and_back() -> None:
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.GroupNorm(2, 8), torch.nn.SiLU(), torch.nn.Conv2d(8, 4, 3))
+    module.to(memory_format=torch.channels_last)
+    x = torch.randn(2, 3, 9, 9).to(memory_format=torch.channels_last).requires_grad_()
+    flat = torch.randn(2, 8, requires_grad=True)
+
+    def there_and_back() -> list[torch.Tensor]:
+        module.zero_grad()
+        seen, plain = module(x), module[1](flat)
+        (seen.square().sum() + plain.square().sum()).backward()
+        found = [seen, plain, x.grad, flat.grad, *(weight.grad for weight in module.parameters())]
+        x.grad = flat.grad = None
+        return [value.detach().clone() for value in found]
+
+    before = there_and_back()
+    norm_plainly(module)
+    assert module(x).is_contiguous(memory_format=torch.channels_last)
+    assert module[1](x.expand(2, 3, 9, 9)[:, :1].repeat(1, 8, 1, 1)).is_contiguous(memory_format=torch.channels_last)
+    for one, other in zip(before, there_and_back(), strict=True):
+        assert torch.allclose(one, other, atol=1e-5, rtol=1e-4)

@@ -20,6 +20,7 @@ from torch.fx.node import map_aggregate
 from workbench.input_error import InputError
 from workbench.models.capture import VIEWS, Capture, batch_of, describe, is_number, is_tensor, kind, multiple
 from workbench.models.layer import Layer
+from workbench.models.max_pool import max_pool2d
 
 if TYPE_CHECKING:
     from workbench.models.linearise import Gate, LinearCut
@@ -304,6 +305,9 @@ class ModelGraph:
                 finish(node)
         piece.output(tuple(reduced.get(node, copies[node]) for node in wanted))
         _overwrite_what_nobody_reads(piece)
+        for node in piece.nodes:
+            if node.target is torch.ops.aten.max_pool2d.default:
+                node.target = max_pool2d
         unread = [held[node] for node in held if not copies[node].users and node not in wanted]
         if unread and len(unread) == len(held):
             raise InputError(f"{', '.join(targets)} does not depend on {', '.join(sources)}")

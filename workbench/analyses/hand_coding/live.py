@@ -116,7 +116,7 @@ class LiveBench:
     def _scored(self, version: TracedModel, part: tuple[npt.NDArray[np.int64], tuple[Tensor, ...]]) -> npt.NDArray[np.float64]:
         """Return the loss of a version of the network on each image of a part."""
         indices, before = part
-        with torch.no_grad(), computing(version.device, self.arithmetic):
+        with torch.inference_mode(), computing(version.device, self.arithmetic):
             outputs = torch.stack([self.bench.run(each, before)[0] for each in self._compared(version)])
         loss: npt.NDArray[np.float64] = self.metric(indices, outputs.float())[0][-1]
         return loss

@@ -25,6 +25,7 @@ from workbench.training.drawings import (
     split_emoji,
 )
 from workbench.training.judge import Judge
+from workbench.training.plain_norms import norm_plainly
 from workbench.training.recipe import Course, Figures, Recipe, register
 
 MEASURED = 320
@@ -45,13 +46,13 @@ class Diffusion(Recipe):
 
     title: ClassVar[str] = "Diffusion model"
 
-    steps: int = Field(10_000, ge=1, description="weight updates")
+    steps: int = Field(6_200, ge=1, description="weight updates")
     batch: int = Field(64, ge=2, description="images an update")
     learning_rate: float = Field(1e-3, gt=0, description="at its largest, after the warm-up")
     weight_decay: float = Field(0.01, ge=0, description="of matrices and kernels (AdamW)")
     average: float = Field(0.999, ge=0, lt=1, description="decay of the running average of the weights that is kept")
     checkpoints: int = Field(2, ge=2, description="checkpoints kept, at logarithmically spaced updates")
-    channels: tuple[int, int, int] = Field((32, 64, 128), description="of the UNet at 32, 16 and 8 pixels")
+    channels: tuple[int, int, int] = Field((32, 64, 112), description="of the UNet at 32, 16 and 8 pixels")
     unconditional: float = Field(0.1, ge=0, le=1, description="part of the captions left out")
 
     def prepare(self, device: torch.device, task: Task) -> _Drawing:
@@ -70,6 +71,8 @@ class _Drawing(Course):
         torch.manual_seed(recipe.seed)
         self.unet, self.text_encoder = build_unet(recipe.channels), build_text_encoder()
         self.module = nn.ModuleDict({"unet": self.unet, "text_encoder": self.text_encoder}).to(device)
+        if device.type == "cpu":
+            norm_plainly(self.unet)
         self.tokenize = caption_tokenizer()
         self.schedule = kept_of(SCHEDULE).to(device)
         self._drawings: Drawings | None = None
