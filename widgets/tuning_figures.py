@@ -9,12 +9,12 @@ import numpy as np
 from PySide6.QtWidgets import QComboBox, QStackedWidget, QVBoxLayout, QWidget
 
 from widgets.choice_box import choice_box
-from widgets.views.axes import number
 from widgets.views.axis_map import Axis, AxisMap
 from widgets.views.morph_plot import MorphPlot
 from widgets.views.polar_plot import PolarPlot
 from workbench.images.colour import oklch_to_srgb
 from workbench.recompute import of_result
+from workbench.tuned.band import known, within
 
 if TYPE_CHECKING:
     from widgets.views.view import View
@@ -43,6 +43,7 @@ class TuningFigures(QWidget):
         super().__init__(parent)
         self._result: Result | None = None
         self._names: tuple[str, ...] = ()
+        self._null: Mapping[str, np.ndarray] = {}
         self._origin: Mapping[str, object] = {}
         self._kind_of_its_own = True
         self.choice = choice_box(QComboBox(self), FIGURES, "Which figure of the unit", self._show)
@@ -70,7 +71,14 @@ class TuningFigures(QWidget):
         """Return it where there is something to see."""
         return [self.view] if self.view.data() else []
 
-    def show_result(self, result: Result, names: Sequence[str], origin: Mapping[str, object], of_kind: bool) -> None:
+    def show_result(
+        self,
+        result: Result,
+        names: Sequence[str],
+        origin: Mapping[str, object],
+        of_kind: bool,
+        null: Mapping[str, np.ndarray] | None = None,
+    ) -> None:
         """Show what was found.
 
         Parameters
@@ -81,7 +89,10 @@ class TuningFigures(QWidget):
             Provenance of every figure.
         of_kind
             Whether the stimuli are of the kind that stands beside; otherwise only what is the same for all kinds is shown.
+        null
+            Arrays of the layer's ranking, from which what random-weight twins do is taken; none before there is one.
         """
+        self._null = null or {}
         self._result, self._names, self._origin, self._kind_of_its_own = result, tuple(names), origin, of_kind
         self._show()
 
@@ -109,12 +120,21 @@ class TuningFigures(QWidget):
         else:
             self._show_map(self._result, chosen)
 
+    def _band(self, name: str) -> np.ndarray | None:
+        """Return what twins do, once the layer was ranked."""
+        found = known(self._null[f"null_{name}"]) if f"null_{name}" in self._null else np.empty(0)
+        return found if len(found) else None
+
+    def _twins(self, name: str) -> str:
+        """Say where the twins are, once the layer was ranked."""
+        return f" ({within(self._null[f'null_{name}'])})" if len(self._null.get(f"null_{name}", ())) else ""
+
     def _address(self, result: Result) -> str:
         return f"{result.summary['layer']}:{int(result.arrays['units'][0])}"
 
     def _show_map(self, result: Result, chosen: str) -> None:
         arrays, summary = result.arrays, result.summary
-        note = f"{summary['activation']}, above the plain ground"
+        note, merit = f"{summary['activation']}, above the plain ground", ""
         if chosen == "levels":
             values, name = arrays["heatmap"][0], summary["varied"]
             down, across = Axis(name, arrays["levels"], UNITS[name]), Axis("orientation", arrays["orientations"], "°")
@@ -124,11 +144,13 @@ class TuningFigures(QWidget):
             turned = np.arange(values.shape[1]) * 180 / values.shape[1]
             down, across = Axis("frequency", arrays["frequencies"], "cycles a side"), Axis("orientation of stripes", turned, "°")
             title, note = "gratings", f"{note}, best of four phases"
+            merit = f"amplitude {arrays['grating_amplitude'][arrays['units'][0]]:.2f}{self._twins('grating_amplitude')}"
         else:
             values = arrays["position"][0]
             down, across = (Axis(name, arrays["places"], "of its field") for name in ("y downwards", "x to the right"))
             title, note = "its best stimulus at other places", f"{note}; its field: what the unit sees"
-        made = {**self._origin, "stimuli": summary["stimuli"]}
+            merit = f"half of its best on {arrays['position_share'][0]:.2f} of the places{self._twins('position_share')}"
+        made, note = {**self._origin, "stimuli": summary["stimuli"]}, f"{merit} · {note}" if merit else note
         title = f"{self._address(result)}: {title}"
         self.map.show_responses(values, down, across, label=GROUND, title=title, note=note, made_from=made)
 
@@ -137,8 +159,9 @@ class TuningFigures(QWidget):
         hues = arrays["hues"]
         rim = oklch_to_srgb(np.full(len(hues), 0.7), np.full(len(hues), 0.1), hues)  # as the patches are
         best, activation = float(arrays["hue"][0].max()), result.summary["activation"]
-        least = np.maximum(LEAST_HUE * arrays["best"][arrays["units"]], 1e-9)
-        found = f"most at {hues[int(arrays['hue'][0].argmax())]:.0f}° OKLCH" if best > 0 else "no hue above grey"
+        least = np.maximum(LEAST_HUE * arrays["strongest"][arrays["units"]], 1e-9)
+        unit, hue = int(arrays["units"][0]), arrays["hue"][0]
+        found = f"most at {hues[int(hue.argmax())]:.0f}° OKLCH" if best > 0 else "no hue above grey"
         self.hue.show_tuning(
             hues,
             arrays["hue"][0],
@@ -150,17 +173,19 @@ class TuningFigures(QWidget):
             rim=(rim * 255).round().astype(np.uint8),
             least=least.tolist(),
             title=f"Hues and {self._address(result)}",
-            note=f"{activation}, {found}",
+            band=self._band("hue"),
+            whole=float(arrays["strongest"][unit]),
+            note=f"amplitude {arrays['hue_amplitude'][unit]:.2f}{self._twins('hue_amplitude')} · {activation}, {found}",
             made_from=self._origin,
         )
 
     def _show_morph(self, result: Result) -> None:
         arrays = result.arrays
-        own = arrays["morph"][0]
         self.morph.show_morph(
             arrays["morph_radius"],
             list(zip(self._names, arrays["morph"], strict=True)),
             title=f"{self._address(result)}: corner to arc",
-            note=f"{result.summary['activation']}, corner {number(float(own[0]))}, arc {number(float(own[-1]))}",
+            band=self._band("morph"),
+            note=f"arc − corner {arrays['morph_lean'][0]:.2f}{self._twins('morph_lean')} · {result.summary['activation']}",
             made_from=self._origin,
         )

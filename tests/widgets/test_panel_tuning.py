@@ -55,12 +55,23 @@ def tuning(request: RunAnalysis) -> Result:
         "position": np.stack([np.eye(7) * (1 + row) for row in range(len(shown))]),
         "morph_radius": np.linspace(0, 0.3, 7),
         "morph": np.stack([np.linspace(1, 2, 7) * (1 + row) for row in range(len(shown))]),
-        "best": np.array([1.0, 600, 1, 1, 1]),
+        "strongest": np.array([1.0, 600, 1, 1, 1]),
+        "hue_amplitude": each / 2,
+        "grating_amplitude": each,
+        "position_share": np.full(len(shown), 0.25),
+        "morph_lean": np.full(len(shown), 0.5),
         "ranking": np.array([3, 4, 2, 1, 0]),
         "null_r2": np.full(twins, 0.6),
         "null_index": np.full(twins, 0.3),
         "null_score": np.full(twins, 0.3),
         "null_curve": np.full((twins, ORIENTATIONS), 0.2),
+        "null_hue": np.full((twins, 24), 0.75),
+        "null_grating": np.full((twins, 12), 0.2),
+        "null_morph": np.array([[np.nan] * 7, *[[0.25] * 7] * (twins - 1)])[:twins],
+        "null_hue_amplitude": np.linspace(0.1, 0.3, twins),
+        "null_grating_amplitude": np.linspace(0.1, 0.4, twins),
+        "null_position_share": np.array([np.nan, *[0.5] * twins])[:twins],
+        "null_morph_lean": np.full(twins, -0.5),
     } | {name: each.copy() for name in ("score", "r2", "index", "second_peak", "preferred", "half_width")}
     arrays["score"] = np.array([0.1, 0.1, 0.2, 0.45, 0.25])
     arrays["r2"][3] = 0.8
@@ -164,7 +175,7 @@ def test_each_figure_of_the_unit_is_chosen_and_none_is_computed_again(panel, run
         told = view.provenance()
         assert f"{LAYER}:2" in told["title"] and "Tuning" in told["python"] and told["activation"] == "post-activation"
     for name in ("hue", "morph"):
-        assert shown[name].provenance()["sample"].startswith("post-activation, ")
+        assert "post-activation" in shown[name].provenance()["sample"]
 
 
 def test_units_that_are_selected_together_stand_in_the_hue_wheel_and_the_morph(panel, session, qtbot):
@@ -174,6 +185,28 @@ def test_units_that_are_selected_together_stand_in_the_hue_wheel_and_the_morph(p
     assert hue["beside_names"].tolist() == ["1"] and hue["hue"][hue["beside"][0].argmax()] == 120
     assert panel.figures.hue._beside[0][1].max() == pytest.approx(1 / 30), "over 0.05 of what it does at best, which is much"
     assert morph["units"].tolist() == ["2", "1"] and morph["response"][:, -1].tolist() == [2, 4]
+
+
+def test_once_the_layer_was_ranked_every_figure_stands_beside_the_twins(panel, qtbot):
+    told = {name: choose(panel, name).provenance()["sample"] for name in FIGURES if name != "levels"}
+    assert not any("twins" in said for said in told.values()) and "twins" not in choose(panel, "hue").data()
+    qtbot.mouseClick(panel.rank, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: "does not beat" in panel.said.text())
+    told = {name: choose(panel, name).provenance()["sample"] for name in told}
+    assert told["hue"].startswith("amplitude 0.15 (twins 0.10 – 0.30) · post-activation, ")
+    assert told["frequency"].startswith("amplitude 0.30 (twins 0.10 – 0.40) · post-activation, ")
+    assert told["position"].startswith("half of its best on 0.25 of the places (twins 0.50 – 0.50) · ")
+    assert told["morph"].startswith("arc − corner 0.50 (twins -0.50 – -0.50) · ")
+    assert (choose(panel, "hue").data()["twins"] == 0.75).all(), "of what drives it most, whatever that is"
+    assert choose(panel, "morph").data()["twins"].tolist() == [[0.5] * 7] * (TWINS - 1), "one of them does nothing there"
+    assert not choose(panel, "hue").grab().isNull() and not choose(panel, "morph").grab().isNull()
+
+
+def test_a_band_that_reaches_further_than_the_unit_makes_the_circle_larger(qtbot):
+    plot = PolarPlot()
+    qtbot.addWidget(plot)
+    plot.show_tuning(np.arange(24) * 15.0, np.full(24, 0.1), period=360, angle="hue", band=np.full((3, 24), 0.5), whole=2.0, title="Hues")
+    assert plot._most() == 1.0 and plot.data()["twins"].max() == 1.0
 
 
 def test_a_colour_that_does_nothing_does_not_fill_the_wheel(qtbot):

@@ -8,13 +8,14 @@ import torch
 from torch import nn
 
 from workbench.analyses.tuning import Tuning
+from workbench.analyses.tuning.closely import amplitude, strongest
 from workbench.input_error import InputError
 from workbench.models.planted.curve import curve_net
 from workbench.models.receptive_field import ReceptiveField, receptive_field
 from workbench.models.traced_model import TracedModel
 from workbench.task import Cancelled, Task
 from workbench.tuned.probes import probe_of
-from workbench.tuned.scores import score
+from workbench.tuned.scores import LEAST, score
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +48,41 @@ def test_planted_curves_are_one_family_of_the_right_angles(model: TracedModel) -
     assert arrays["morph"][0].argmax() > 2, "an arc rather than a corner"
     assert np.abs(arrays["hue"]).max() < 1e-3 * arrays["best"][2], "a plain colour is nothing to a Gabor"
     assert {"layer", "unit_2"} == set(result.figures())
+
+
+def test_what_a_unit_does_closely_looked_at_stands_beside_twins_of_random_weights(model: TracedModel) -> None:
+    result = Tuning(layer="curve_relu", units=(2,), orientations=12, twins=4).run(model)
+    arrays = result.arrays
+    assert arrays["null_hue"].shape == (4, 24) and arrays["null_grating"].shape == (4, 12) and arrays["null_morph"].shape == (4, 7)
+    assert arrays["morph_lean"][0] > 0.3 and arrays["position_share"][0] < 0.15, "an arc in one place drives it"
+    assert arrays["hue_amplitude"][2] < 1e-3 < arrays["null_hue_amplitude"].min(), "grey Gabors know no colours, random weights do"
+    assert np.allclose(arrays["null_hue"].argmax(1), 0) and arrays["null_hue"].max() <= 1 + 1e-9, "over the most that drives it"
+    assert all(name in result.figures() for name in ("layer", "unit_2"))
+
+
+def test_a_unit_of_one_hue_has_an_amplitude_above_all_twins() -> None:
+    """Colours decide alone: unit 0 sees red less green in any shape, the rest brightness; twins draw their weights at the same scale."""
+    net = nn.Sequential(nn.Conv2d(3, 8, 7, padding=3), nn.ReLU())
+    with torch.no_grad():
+        torch.manual_seed(0)
+        net[0].weight.copy_(torch.randn(8, 1, 7, 7).expand(8, 3, 7, 7))
+        net[0].weight[0] = torch.tensor([1.0, -1.0, 0.0])[:, None, None] / 7
+        net[0].bias.zero_()
+    result = Tuning(layer="1", units=(0,), orientations=12, twins=20).run(TracedModel.from_module(net.eval(), torch.zeros(2, 3, 33, 33)))
+    arrays = result.arrays
+    assert arrays["hue_amplitude"][0] > arrays["null_hue_amplitude"].max()
+    assert arrays["hue_amplitude"][1:].max() < arrays["hue_amplitude"][0] / 2
+    red = arrays["hues"][int(arrays["hue"][0].argmax())]
+    assert min(red, 360 - red) <= 45, "OKLCH calls red 29 degrees"
+
+
+@pytest.mark.parametrize("turn", [0, 5, 12])
+def test_an_amplitude_is_the_first_harmonic_over_the_strongest_response(turn: int) -> None:
+    angles = 2 * np.pi * (np.arange(24) - turn) / 24
+    curves = np.stack([3 + np.cos(angles), 2 * np.cos(2 * angles), np.ones(24)], 1)
+    assert np.allclose(amplitude(curves, np.array([4.0, 2.0, 1.0])), [0.25, 0, 0])
+    most = strongest(np.array([5.0, 0, 0]), np.broadcast_to([0.0, 1.0, 0.0], (2, 12, 3)), np.zeros((24, 3)))
+    assert most.tolist() == [5, 1, 5 * LEAST]
 
 
 def test_line_detectors_prefer_their_angle_over_180_degrees(model: TracedModel) -> None:

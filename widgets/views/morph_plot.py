@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QToolTip, QWidget
 from widgets.views.axes import number, tick, ticks
 from widgets.views.legend import LINE, Named, in_lines, paint_names, shade
 from widgets.views.plot import Plot
-from widgets.views.view import ViewWidget, figure_font
+from widgets.views.view import ViewWidget, elided, figure_font
 
 LEFT, RIGHT, TOP, BELOW = 52.0, 16.0, 30.0, 58.0
 SHAPE = 7.0
@@ -37,6 +37,7 @@ class MorphPlot(Plot):
         self.message, self.title, self._note = message, "", ""
         self._radii = np.empty(0)
         self._curves: tuple[tuple[str, np.ndarray], ...] = ()
+        self._band = np.empty((0, 0))
         self.setAccessibleDescription(message)
         self.update()
 
@@ -45,13 +46,20 @@ class MorphPlot(Plot):
         radii: np.ndarray,
         curves: Sequence[tuple[str, np.ndarray]],
         *,
+        band: np.ndarray | None = None,
         title: str,
         note: str = "",
         made_from: Mapping[str, object] | None = None,
     ) -> None:
-        """Show responses of units, by name, at radii of the rounding (of the image's side): 0 is the corner, the last one the arc."""
+        """Show responses of units, by name, at radii of the rounding (of the image's side): 0 is the corner, the last one the arc.
+
+        The band is ``twin radius``, what the best unit of each random-weight twin does over its largest response, up or down; it is drawn
+        at the first unit's largest.
+        """
         self.message, self._radii = "", np.asarray(radii, float)
         self._curves = tuple((name, np.asarray(values, float)) for name, values in curves)
+        largest = float(np.abs(self._curves[0][1]).max())
+        self._band = np.empty((0, 0)) if band is None else np.asarray(band, float) * largest
         self.title, self._note, self.made_from = title, note, made_from or {}
         own = self._curves[0][1]
         self.setAccessibleDescription(f"{title}. Corner {number(float(own[0]))}, arc {number(float(own[-1]))}. {note}")
@@ -66,7 +74,8 @@ class MorphPlot(Plot):
         if not self._curves:
             return {}
         names, values = zip(*self._curves, strict=True)
-        return {"radius": self._radii, "response": np.stack(values), "units": np.array(names)}
+        found = {"radius": self._radii, "response": np.stack(values), "units": np.array(names)}
+        return found | ({"twins": self._band} if len(self._band) else {})
 
     def provenance(self) -> dict[str, object]:
         """Name axes and sample beside what the numbers were made from."""
@@ -120,6 +129,8 @@ class MorphPlot(Plot):
         painter.drawLine(frame.topLeft(), frame.bottomLeft())
         painter.drawLine(frame.bottomLeft(), frame.bottomRight())
         across = self._across(frame)
+        if len(self._band):
+            self._paint_band(painter, frame, across, low, high)
         for place in range(len(self._curves) - 1, -1, -1):
             y = frame.bottom() - (self._curves[place][1] - low) / (high - low) * frame.height()
             points = [QPointF(a, b) for a, b in zip(across.tolist(), y.tolist(), strict=True)]
@@ -132,6 +143,19 @@ class MorphPlot(Plot):
         self._paint_below(painter, rect, frame)
         painter.restore()
 
+    def _paint_band(self, painter: QPainter, frame: QRectF, across: np.ndarray, low: float, high: float) -> None:
+        """Fill between the least and the most that the twins do."""
+        colour = QColor(self.ink.line)
+        colour.setAlpha(70)
+        y = frame.bottom() - (np.concatenate([self._band.max(0), self._band.min(0)[::-1]]) - low) / (high - low) * frame.height()
+        x = np.concatenate([across, across[::-1]])
+        painter.save()
+        painter.setClipRect(frame)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(colour)
+        painter.drawPolygon(QPolygonF([QPointF(a, b) for a, b in zip(x.tolist(), y.tolist(), strict=True)]))
+        painter.restore()
+
     def _paint_below(self, painter: QPainter, rect: QRectF, frame: QRectF) -> None:
         """Draw the ticks, the corner and the arc, and what the axis is."""
         metrics = QFontMetricsF(painter.font())
@@ -140,7 +164,7 @@ class MorphPlot(Plot):
             x, text = frame.left() + frame.width() * mark / max(float(self._radii[-1]), 1e-9), tick(mark)
             painter.drawText(QPointF(x - metrics.horizontalAdvance(text) / 2, frame.bottom() + 3 + metrics.ascent()), text)
         line = QRectF(rect.left() + 4, rect.bottom() - 17, rect.width() - 8, 14)
-        painter.drawText(line, Qt.AlignmentFlag.AlignCenter, "radius of the rounding (of the side): corner → arc")
+        painter.drawText(line, Qt.AlignmentFlag.AlignCenter, self._below(line.width(), painter))
         side = QRectF(rect.left() + 2, frame.top(), 14, frame.height())
         painter.save()
         painter.translate(side.left() + metrics.ascent(), side.center().y())
@@ -156,6 +180,12 @@ class MorphPlot(Plot):
         arc = QPainterPath(QPointF(frame.right() - SHAPE, y + SHAPE / 2))
         arc.quadTo(QPointF(frame.right(), y - SHAPE), QPointF(frame.right() + SHAPE, y + SHAPE / 2))
         painter.drawPath(arc)
+
+    def _below(self, width: float, painter: QPainter) -> str:
+        """Say what the axis is, and what the grey is."""
+        said = "radius of the rounding (of the side): corner → arc"
+        said += f" · grey: best of {len(self._band)} random-weight twins" if len(self._band) else ""
+        return elided(said, width, painter.font())
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         """Say the responses at the nearest radius."""

@@ -39,6 +39,7 @@ class PolarPlot(Plot):
         self.message, self.title, self._note = message, "", ""
         self._angles, self._values, self._second = np.empty(0), np.empty(0), np.empty(0)
         self._band = np.empty((0, 0))
+        self._whole = 0.0
         self._beside: tuple[tuple[str, np.ndarray], ...] = ()
         self._name = ""
         self._period = 360.0
@@ -56,6 +57,7 @@ class PolarPlot(Plot):
         period: float,
         second: np.ndarray | None = None,
         band: np.ndarray | None = None,
+        whole: float | None = None,
         name: str = "",
         beside: Sequence[tuple[str, np.ndarray]] = (),
         quantity: str = GROUND,
@@ -76,6 +78,8 @@ class PolarPlot(Plot):
             Responses in a second rendering, half a step further.
         band
             ``twin orientation``: what the best unit of each random-weight twin does, each turned to prefer 0 and over its largest response.
+        whole
+            Response of this unit that 1 of the band stands for; without it, its largest here.
         name, beside
             What the unit is called, and names and responses of further units at the same orientations. Then each is drawn over its own
             largest response: what units of a family prefer is compared, and not how strong they are.
@@ -94,9 +98,11 @@ class PolarPlot(Plot):
         self._second = np.empty(0) if second is None else np.asarray(second, float)
         self._band = np.empty((0, 0)) if band is None else np.asarray(band, float)
         self._name, self._beside = name, tuple((called, np.asarray(own, float)) for called, own in beside)
+        self._whole = max(float(self._values.max()), 0.0) if whole is None else whole
         if self._beside:
             largest = max(float(self._values.max()), own)
             self._values, self._second, self._least = self._values / largest, self._second / largest, 1.0
+            self._whole /= largest
             self._beside = tuple((called, one / max(float(one.max()), at)) for (called, one), at in zip(self._beside, others, strict=True))
         self.title, self._note, self.made_from = title, note, made_from or {}
         best = float(self._angles[int(np.argmax(self._values))])
@@ -117,7 +123,7 @@ class PolarPlot(Plot):
         if self._beside:
             names, curves = zip(*self._beside, strict=True)
             found |= {"beside": np.stack(curves), "beside_names": np.array(names)}
-        return found | ({"twins": self._band} if len(self._band) else {})
+        return found | ({"twins": self._band * self._whole} if len(self._band) else {})
 
     def provenance(self) -> dict[str, object]:
         """Name axes and sample beside what the numbers were made from."""
@@ -137,7 +143,8 @@ class PolarPlot(Plot):
         return inner.center(), max(20.0, min(inner.width(), inner.height()) / 2)
 
     def _most(self) -> float:
-        return max(float(np.max(self._values)), float(np.max(self._second, initial=0.0)), self._least)
+        of_twins = self._whole * float(np.max(self._band, initial=0.0))
+        return max(float(np.max(self._values)), float(np.max(self._second, initial=0.0)), self._least, of_twins)
 
     def paint(self, painter: QPainter, rect: QRectF) -> None:
         """Draw circles, spokes, the band and the curves."""
@@ -215,8 +222,7 @@ class PolarPlot(Plot):
     def _paint_band(self, painter: QPainter, middle: QPointF, radius: float) -> None:
         """Fill up to the largest of the twins at each angle from the preferred one."""
         best = int(np.argmax(self._values))
-        share = float(self._values.max()) / self._most()
-        outline = np.roll(self._band.max(0), best) * share
+        outline = np.roll(self._band.max(0), best) * self._whole / self._most()
         colour = QColor(self.ink.line)
         colour.setAlpha(70)
         painter.setPen(Qt.PenStyle.NoPen)

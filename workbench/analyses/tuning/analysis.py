@@ -10,12 +10,20 @@ from pydantic import Field
 
 from workbench.analyses.analysis import Analysis, Result, register
 from workbench.analyses.tuning import figures
+from workbench.analyses.tuning.closely import (
+    PLACES,
+    CloseLook,
+    amplitude,
+    at_best_frequency,
+    half_share,
+    lean,
+    strongest,
+)
 from workbench.finite import plain
-from workbench.images.stimulus import FAMILIES, Table
 from workbench.input_error import InputError
 from workbench.models.receptive_field import receptive_field
 from workbench.task import Task
-from workbench.tuned.probes import FEATURES, Feature, Probe, Responses, above_ground, probe_of, scaled, show
+from workbench.tuned.probes import FEATURES, Feature, Probe, Responses, probe_of, scaled
 from workbench.tuned.scores import Scores, measured
 
 if TYPE_CHECKING:
@@ -27,8 +35,12 @@ if TYPE_CHECKING:
 
 SHOWN = 16
 """Units that further stimuli are shown to, at most."""
-PLACES, MORPHS, HUES = 7, 7, 24
 RANKED = 10
+NULLS = (
+    *("r2", "index", "score", "family_r2", "family_index", "curve", "hue", "grating", "morph"),
+    *("hue_amplitude", "grating_amplitude", "position_share", "morph_lean"),
+)
+"""What is kept of each random-weight twin."""
 NAMED = ("score", "r2", "index", "second_peak", "preferred", "half_width")
 
 
@@ -65,15 +77,25 @@ class Tuning(Analysis):
     ``frequencies`` ``grating``
         ``f``, float64 ``s f g``: best of four phases, at gratings of g orientations over 180 degrees.
     ``hues`` ``hue``
-        Degrees ``h``, float64 ``s h``: patches of one colour as large as the receptive field.
+        Degrees ``h``, float64 ``s h``: patches of one colour as large as the receptive field, above a grey one.
     ``places`` ``position``
         Fractions of the receptive field ``p``, float64 ``s p p`` (y, x): the unit's best stimulus moved about.
     ``morph_radius`` ``morph``
         Radii ``m`` from a corner (0) to the arc of the same length and turn, and float64 ``s m``, at the orientation the unit prefers.
+    ``strongest`` ``hue_amplitude`` ``grating_amplitude``
+        float64 ``u``: largest response, up or down, to anything, at least a little of the layer's; amplitude of the first harmonic over the
+        angles (gratings: at the unit's best frequency) over it.
+    ``position_share`` ``morph_lean``
+        float64 ``s``: part of the places with at least half of the largest response; arc less corner, over the largest.
+    ``null_hue`` ``null_grating`` ``null_morph``
+        float64 ``t h``, ``t g``, ``t m``: each twin's unit with the largest amplitude, turned so that it prefers 0, over its
+        ``strongest``; the morph is of its best unit by score, over its largest, up or down (NaN where it does nothing).
+    ``null_hue_amplitude`` ``null_grating_amplitude`` ``null_position_share`` ``null_morph_lean``
+        float64 ``t``: the same of each twin, the largest of its layer, and of its best unit by score.
     """
 
     title: ClassVar[str] = "Tuning"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     takes_bf16: ClassVar[bool] = False
 
     layer: str = Field(description="Layer; what is read is its middle position, before or behind a non-linearity as the layer stands.")
@@ -108,9 +130,10 @@ class Tuning(Analysis):
         done = 1
         ranking = np.argsort(-scores.score, kind="stable")
         units = list(self.units) or ranking[: min(4, len(ranking))].tolist()
-        arrays = self._closely(model, layer, probe, responses, scores, units, field, middle, within("looking closely"))
+        look = CloseLook(model, layer, probe, field, middle, within("looking closely"))
+        arrays = self._closely(look, responses, scores, units)
         done = 2
-        null: dict[str, list[Any]] = {name: [] for name in ("r2", "index", "score", "family_r2", "family_index", "curve")}
+        null: dict[str, list[Any]] = {name: [] for name in NULLS}
         for seed in range(self.twins):
             twin = model.twin(self.seed + seed)
             note = f"random-weight twin {seed + 1} of {self.twins}"
@@ -122,10 +145,14 @@ class Tuning(Analysis):
             best = int(found.score.argmax())
             curve = other[0][found.condition[best], :, best]
             null["curve"].append(np.roll(curve, -int(curve.argmax())) / max(float(curve.max()), 1e-12))
+            look = CloseLook(twin, twin.layer(self.layer), probe, field, middle, within(note))
+            for name, value in look.bands(found, look.gratings()[1], look.hues()[1]).items():
+                null[name].append(value)
             done += 1
             task.step(done, total, note=note)
         arrays |= {f"null_{name}": np.array(values, np.float64) for name, values in null.items()}
-        arrays["null_curve"] = arrays["null_curve"].reshape(self.twins, self.orientations)
+        for name, curves in (("curve", "curve"), ("hue", "hue"), ("grating", "grating"), ("morph", "morph")):  # also without a twin
+            arrays[f"null_{name}"] = arrays[f"null_{name}"].reshape(self.twins, arrays[curves].shape[-1])
         arrays |= {
             name: getattr(scores, name)
             for name in ("r2", "index", "score", "second_peak", "preferred", "half_width", "best", "condition", "family")
@@ -135,45 +162,25 @@ class Tuning(Analysis):
         return arrays, self._summary(layer, scores, arrays, ranking, shown, field * side) | {"best_stimuli": stimuli}
 
     def _closely(
-        self,
-        model: TracedModel,
-        layer: Layer,
-        probe: Probe,
-        responses: list[Responses],
-        scores: Scores,
-        units: list[int],
-        field: float,
-        middle: tuple[float, float],
-        step: Any,
+        self, look: CloseLook, responses: list[Responses], scores: Scores, units: list[int]
     ) -> dict[str, npt.NDArray[Any]]:
         """Return curves and maps of the units looked at."""
+        probe = look.probe
         conditions, varied = probe.conditions, probe.conditions[probe.varied]
         levels = np.unique(varied)
         angles = np.arange(probe.orientations) * probe.period / probe.orientations
         strokes = [name for name in ("width", "ink_lightness", "phase", "low", "stripes") if name in (conditions.dtype.names or ())]
-        heat, position, morph, bends = [], [], [], np.zeros(MORPHS)
-        places = np.linspace(-0.5, 0.5, PLACES)
+        heat, position, morph, bends = [], [], [], np.empty(0)
         for unit in units:
-            own = conditions[scores.condition[unit]]
+            own, preferred = conditions[scores.condition[unit]], float(scores.preferred[unit])
             same = np.all([conditions[name] == own[name] for name in strokes], axis=0)
             rows = [int(np.flatnonzero(same & (varied == level))[0]) for level in levels]
             heat.append((responses[0][rows, :, unit] + responses[1][rows, :, unit]) / 2)
-            best = np.repeat(np.array([own]), PLACES * PLACES)
-            best["orientation"] = scores.preferred[unit]
-            best["x"] += field * np.tile(places, PLACES)
-            best["y"] += field * np.repeat(places, PLACES)
-            position.append(above_ground(model, layer, probe, best, step)[:, unit].reshape(PLACES, PLACES))
-            bends, corner = morphing(own, scores.preferred[unit], field)
-            corners = Probe("corners", 360, "radius", corner, 1)
-            morph.append(above_ground(model, layer, corners, corner, step)[:, unit])
-        gratings = probe_of("gratings", field, middle, min(model.preprocessing.size), 12)
-        waves = gratings.conditions["frequency"]
-        grating = above_ground(model, layer, gratings, gratings.table()[0], step).reshape(len(waves), 12, -1)
-        frequencies = np.unique(waves)
-        colours = FAMILIES["patches"].grid(ink_hues=HUES, extent=field, x=middle[0], y=middle[1], ground_lightness=0.7)
-        hue = show(model, layer, FAMILIES["patches"], colours, step)[:, units]
-        plain_patch = FAMILIES["patches"].grid(ink_chroma=0, ground_lightness=0.7)
-        hue = hue - show(model, layer, FAMILIES["patches"], plain_patch, step)[:, units]
+            position.append(look.positions(own, preferred, unit))
+            bends, rounded = look.morph(own, preferred, unit)
+            morph.append(rounded)
+        (frequencies, grating), (hues, hue) = look.gratings(), look.hues()
+        most = strongest(scores.best, grating, hue)
         return {
             "units": np.array(units),
             "orientations": angles,
@@ -183,13 +190,18 @@ class Tuning(Analysis):
             "levels": levels,
             "heatmap": np.stack(heat),
             "frequencies": frequencies,
-            "grating": np.stack([grating[waves == wave].max(0)[:, units].T for wave in frequencies], 1),
-            "hues": colours["ink_hue"],
-            "hue": hue.T,
-            "places": places,
+            "grating": grating[:, :, units].transpose(2, 0, 1),
+            "grating_amplitude": amplitude(at_best_frequency(grating), most),
+            "strongest": most,
+            "hues": hues,
+            "hue": hue[:, units].T,
+            "hue_amplitude": amplitude(hue, most),
+            "places": np.linspace(-0.5, 0.5, PLACES),
             "position": np.stack(position),
+            "position_share": np.array([half_share(one) for one in position]),
             "morph_radius": bends,
             "morph": np.stack(morph),
+            "morph_lean": np.array([lean(one) for one in morph]),
         }
 
     def _summary(
@@ -255,14 +267,3 @@ def _best(probe: Probe, scores: Scores, unit: int) -> dict[str, float]:
     row = probe.conditions[scores.condition[unit]]
     found = {name: float(row[name]) for name in probe.conditions.dtype.names or ()}
     return found | {"orientation": round(float(scores.preferred[unit]), 2)}
-
-
-def morphing(condition: np.void, orientation: float, field: float) -> tuple[npt.NDArray[np.float64], Table]:
-    """Return radii from a corner (0) to an arc of the same length and turn of 90 degrees, and the table of these at an orientation."""
-    length = 0.9 * field
-    bends = np.linspace(0, length / (np.pi / 2), MORPHS)
-    given = {name: float(condition[name]) for name in ("x", "y", "ink_lightness", "ground_lightness")}
-    width = float(condition["width"]) if "width" in (condition.dtype.names or ()) else 0.06 * field
-    table = FAMILIES["corners"].grid(radius=bends, angle=90, length=length, width=max(width, 0.001), **given)
-    table["orientation"] = orientation
-    return bends, table

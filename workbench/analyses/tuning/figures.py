@@ -7,11 +7,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.figure_colours import ACCENT, INK, LIGHT
+from workbench.tuned.band import known, within
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from workbench.analyses.analysis import Result
+
+
+MERITS = ("hue_amplitude", "grating_amplitude", "position_share", "morph_lean")
+"""Figures of a unit that stand beside those of random-weight twins."""
 
 
 def draw(result: Result) -> dict[str, Figure]:
@@ -75,14 +80,29 @@ def _unit(result: Result, place: int) -> Figure:
     extents = ("orientation (degrees)", summary["varied"])
     _heat(figure, 2, arrays["heatmap"][place], arrays["orientations"], arrays["levels"], extents)
     grating = np.arange(12) * 15.0
+    beside = {name: "" if not summary["twins"] else f" ({within(arrays[f'null_{name}'])})" for name in MERITS}
     _heat(figure, 3, arrays["grating"][place], grating, arrays["frequencies"], ("orientation of stripes (degrees)", "cycles a side"))
+    figure.axes[-2].set_title(f"amplitude {arrays['grating_amplitude'][unit]:.2f}{beside['grating_amplitude']}", fontsize=8)
     hue = figure.add_subplot(2, 3, 4, projection="polar")
     hue.bar(np.radians(arrays["hues"]), arrays["hue"][place].clip(0), width=2 * np.pi / len(arrays["hues"]), color=INK)
-    hue.set_ylim(0, max(float(arrays["hue"][place].max()), 0.05 * float(arrays["best"][unit]), 1e-9))
+    strongest, own = float(arrays["strongest"][unit]), arrays["hue"][place]
+    most = max(float(own.max()), 0.05 * strongest, 1e-9)
+    if len(arrays["null_hue"]):
+        band = np.roll(arrays["null_hue"].max(0), int(own.argmax())).clip(0) * strongest
+        most = max(most, float(band.max()))
+        hue.bar(np.radians(arrays["hues"]), band, width=2 * np.pi / len(arrays["hues"]), color=LIGHT, alpha=0.5)
+    hue.set_ylim(0, most)
     hue.tick_params(labelsize=7)
-    hue.set_title("OKLCH hue of a patch: response above that to grey", fontsize=8)
+    said = f"amplitude {arrays['hue_amplitude'][unit]:.2f}{beside['hue_amplitude']}"
+    hue.set_title(f"OKLCH hue above grey: {said}", fontsize=8)
     _heat(figure, 5, arrays["position"][place], arrays["places"], arrays["places"], ("x (receptive fields)", "y"))
+    said = f"half of its best on {arrays['position_share'][place]:.2f}{beside['position_share']}"
+    figure.axes[-2].set_title(said, fontsize=8)
     morph = figure.add_subplot(2, 3, 6)
+    others = known(arrays["null_morph"]) * float(np.abs(arrays["morph"][place]).max())
+    if len(others):
+        morph.fill_between(arrays["morph_radius"], others.min(0), others.max(0), color=LIGHT, alpha=0.5)
+    morph.set_title(f"arc − corner {arrays['morph_lean'][place]:.2f}{beside['morph_lean']}", fontsize=8)
     morph.plot(arrays["morph_radius"], arrays["morph"][place], "o-", color=INK)
     morph.set_xlabel("radius of the rounding (of the side): corner → arc", fontsize=8)
     morph.set_ylabel("above the ground", fontsize=8)
