@@ -9,12 +9,13 @@ import numpy as np
 from PySide6.QtWidgets import QComboBox, QStackedWidget, QVBoxLayout, QWidget
 
 from widgets.choice_box import choice_box
+from widgets.views.axes import number
 from widgets.views.axis_map import Axis, AxisMap
 from widgets.views.morph_plot import MorphPlot
 from widgets.views.polar_plot import PolarPlot
 from workbench.images.colour import oklch_to_srgb
 from workbench.recompute import of_result
-from workbench.tuned.band import known, within
+from workbench.tuned.band import known, told, within
 
 if TYPE_CHECKING:
     from widgets.views.view import View
@@ -43,7 +44,7 @@ class TuningFigures(QWidget):
         super().__init__(parent)
         self._result: Result | None = None
         self._names: tuple[str, ...] = ()
-        self._null: Mapping[str, np.ndarray] = {}
+        self._ranked: Result | None = None
         self._origin: Mapping[str, object] = {}
         self._kind_of_its_own = True
         self.choice = choice_box(QComboBox(self), FIGURES, "Which figure of the unit", self._show)
@@ -77,7 +78,7 @@ class TuningFigures(QWidget):
         names: Sequence[str],
         origin: Mapping[str, object],
         of_kind: bool,
-        null: Mapping[str, np.ndarray] | None = None,
+        ranked: Result | None = None,
     ) -> None:
         """Show what was found.
 
@@ -89,10 +90,10 @@ class TuningFigures(QWidget):
             Provenance of every figure.
         of_kind
             Whether the stimuli are of the kind that stands beside; otherwise only what is the same for all kinds is shown.
-        null
-            Arrays of the layer's ranking, from which what random-weight twins do is taken; none before there is one.
+        ranked
+            The layer's ranking, from which what random-weight twins do is taken; None before there is one.
         """
-        self._null = null or {}
+        self._ranked = ranked
         self._result, self._names, self._origin, self._kind_of_its_own = result, tuple(names), origin, of_kind
         self._show()
 
@@ -122,12 +123,16 @@ class TuningFigures(QWidget):
 
     def _band(self, name: str) -> np.ndarray | None:
         """Return what twins do, once the layer was ranked."""
-        found = known(self._null[f"null_{name}"]) if f"null_{name}" in self._null else np.empty(0)
+        found = known(self._ranked.arrays[f"null_{name}"]) if self._ranked is not None else np.empty(0)
         return found if len(found) else None
 
     def _twins(self, name: str) -> str:
         """Say where the twins are, once the layer was ranked."""
-        return f" ({within(self._null[f'null_{name}'])})" if len(self._null.get(f"null_{name}", ())) else ""
+        return f" ({within(self._ranked.arrays[f'null_{name}'])})" if self._ranked is not None else ""
+
+    def _made_from(self) -> dict[str, object]:
+        """Return the provenance of a figure, with the run that the twins are from."""
+        return {**self._origin, "twins": dict(self._ranked.parameters) if self._ranked is not None else "not computed"}
 
     def _address(self, result: Result) -> str:
         return f"{result.summary['layer']}:{int(result.arrays['units'][0])}"
@@ -144,15 +149,15 @@ class TuningFigures(QWidget):
             turned = np.arange(values.shape[1]) * 180 / values.shape[1]
             down, across = Axis("frequency", arrays["frequencies"], "cycles a side"), Axis("orientation of stripes", turned, "°")
             title, note = "gratings", f"{note}, best of four phases"
-            merit = f"amplitude {arrays['grating_amplitude'][arrays['units'][0]]:.2f}{self._twins('grating_amplitude')}"
+            merit = f"amplitude {told(arrays['grating_amplitude'][arrays['units'][0]])}{self._twins('grating_amplitude')}"
         else:
             values = arrays["position"][0]
             down, across = (Axis(name, arrays["places"], "of its field") for name in ("y downwards", "x to the right"))
             title, note = "its best stimulus at other places", f"{note}; its field: what the unit sees"
-            merit = f"half of its best on {arrays['position_share'][0]:.2f} of the places{self._twins('position_share')}"
-        made, note = {**self._origin, "stimuli": summary["stimuli"]}, f"{merit} · {note}" if merit else note
+            merit = f"half of its best on {told(arrays['position_share'][0])} of the places{self._twins('position_share')}"
+        made = self._made_from() | {"stimuli": summary["stimuli"]}
         title = f"{self._address(result)}: {title}"
-        self.map.show_responses(values, down, across, label=GROUND, title=title, note=note, made_from=made)
+        self.map.show_responses(values, down, across, label=GROUND, title=title, note=note, merit=merit, made_from=made)
 
     def _show_hue(self, result: Result) -> None:
         arrays = result.arrays
@@ -175,17 +180,20 @@ class TuningFigures(QWidget):
             title=f"Hues and {self._address(result)}",
             band=self._band("hue"),
             whole=float(arrays["strongest"][unit]),
-            note=f"amplitude {arrays['hue_amplitude'][unit]:.2f}{self._twins('hue_amplitude')} · {activation}, {found}",
-            made_from=self._origin,
+            note=f"{activation}, {found}",
+            merit=f"amplitude {told(arrays['hue_amplitude'][unit])}{self._twins('hue_amplitude')}",
+            made_from=self._made_from(),
         )
 
     def _show_morph(self, result: Result) -> None:
         arrays = result.arrays
+        own = arrays["morph"][0]
         self.morph.show_morph(
             arrays["morph_radius"],
             list(zip(self._names, arrays["morph"], strict=True)),
             title=f"{self._address(result)}: corner to arc",
             band=self._band("morph"),
-            note=f"arc − corner {arrays['morph_lean'][0]:.2f}{self._twins('morph_lean')} · {result.summary['activation']}",
-            made_from=self._origin,
+            note=f"{result.summary['activation']}, corner {number(float(own[0]))}, arc {number(float(own[-1]))}",
+            merit=f"arc − corner, of its largest: {told(arrays['morph_lean'][0])}{self._twins('morph_lean')}",
+            made_from=self._made_from(),
         )

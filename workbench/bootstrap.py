@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 DRAWS = 1000
+KEPT_GROUPS = 4000
+"""Draws of more groups than that, 32 MB, are made anew each time."""
 COVERAGE = 0.95
 POWER = 2.8
 """Standard errors of an effect that is found, at 5 % of false alarms on either side, four times out of five: 1.96 + 0.84."""
@@ -83,15 +85,19 @@ def redrawn(
         The number of each item's group, ``item``, and how often each group came in each draw, ``draw group``.
     """
     names, place = np.unique(np.asarray(groups), return_inverse=True)
-    return place, _drawn(len(names), seed if isinstance(seed, int) else tuple(seed))
+    draw = _kept_draws if len(names) <= KEPT_GROUPS else _draws
+    return place, draw(len(names), tuple(seed) if isinstance(seed, Sequence) else int(seed))
 
 
-@lru_cache(maxsize=4)
-def _drawn(number: int, seed: int | tuple[int, ...]) -> npt.NDArray[np.int64]:
-    """Return how often each of so many groups comes in each draw; the last few are kept: figures of the same images are drawn alike."""
+def _draws(number: int, seed: int | tuple[int, ...]) -> npt.NDArray[np.int64]:
+    """Return how often each of so many groups comes in each draw."""
     weights = np.random.default_rng(seed).multinomial(number, np.full(number, 1 / number), DRAWS)
     weights.setflags(write=False)
     return weights
+
+
+_kept_draws = lru_cache(maxsize=4)(_draws)
+"""Of the last few: figures of the same images are drawn alike."""
 
 
 def bounds(drawn: npt.NDArray[np.floating]) -> tuple[float, float]:

@@ -12,6 +12,7 @@ from widgets.panels.tuning import TuningPanel
 from widgets.tuning_figures import FIGURES
 from widgets.tuning_ranking import TWINS
 from widgets.views.polar_plot import PolarPlot
+from widgets.views.view import elided, figure_font
 from workbench.analyses.analysis import Result
 from workbench.jobs.requests import RunAnalysis
 from workbench.jobs.tuning_requests import STIMULI, UnitOnStimulus
@@ -188,18 +189,26 @@ def test_units_that_are_selected_together_stand_in_the_hue_wheel_and_the_morph(p
 
 
 def test_once_the_layer_was_ranked_every_figure_stands_beside_the_twins(panel, qtbot):
-    told = {name: choose(panel, name).provenance()["sample"] for name in FIGURES if name != "levels"}
+    told = {name: choose(panel, name).provenance()["merit"] for name in FIGURES if name != "levels"}
     assert not any("twins" in said for said in told.values()) and "twins" not in choose(panel, "hue").data()
+    assert choose(panel, "hue").provenance()["twins"] == "not computed"
     qtbot.mouseClick(panel.rank, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: "does not beat" in panel.said.text())
-    told = {name: choose(panel, name).provenance()["sample"] for name in told}
-    assert told["hue"].startswith("amplitude 0.15 (twins 0.10 – 0.30) · post-activation, ")
-    assert told["frequency"].startswith("amplitude 0.30 (twins 0.10 – 0.40) · post-activation, ")
-    assert told["position"].startswith("half of its best on 0.25 of the places (twins 0.50 – 0.50) · ")
-    assert told["morph"].startswith("arc − corner 0.50 (twins -0.50 – -0.50) · ")
+    told = {name: choose(panel, name).provenance()["merit"] for name in told}
+    assert told["hue"] == "amplitude 0.15 (best of 20 twins 0.10 – 0.30)"
+    assert told["frequency"] == "amplitude 0.30 (best of 20 twins 0.10 – 0.40)"
+    assert told["position"] == "half of its best on 0.25 of the places (best of 20 twins 0.50 – 0.50)"
+    assert told["morph"] == "arc − corner, of its largest: 0.50 (best of 20 twins -0.50 – -0.50)"
+    for name, said in told.items():
+        view = choose(panel, name)
+        assert elided(said, view.figure_size().width() - 24, figure_font(10)) == said, "all of it is in the exported figure"
+        assert view.provenance()["twins"]["twins"] == TWINS and "post-activation" in view.provenance()["sample"]
     assert (choose(panel, "hue").data()["twins"] == 0.75).all(), "of what drives it most, whatever that is"
     assert choose(panel, "morph").data()["twins"].tolist() == [[0.5] * 7] * (TWINS - 1), "one of them does nothing there"
     assert not choose(panel, "hue").grab().isNull() and not choose(panel, "morph").grab().isNull()
+    panel.family.setCurrentIndex(panel.family.findData("corners"))
+    qtbot.waitUntil(lambda: bool(choose(panel, "hue").data()))
+    assert "twins" not in choose(panel, "hue").data() and "twins" not in choose(panel, "morph").data(), "those were of curves"
 
 
 def test_a_band_that_reaches_further_than_the_unit_makes_the_circle_larger(qtbot):

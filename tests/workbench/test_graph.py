@@ -402,8 +402,33 @@ def test_inference_overwrites_only_what_nobody_reads():
         assert torch.equal(piece(x)[0], expected)
         for name in model.layers:  # alone, so that all others may be overwritten
             assert torch.equal(model.activations(x, [name])[name], every[name]), name
+    with torch.autocast("cpu", torch.bfloat16):  # where a sum may be of two kinds of numbers
+        with torch.no_grad():
+            expected = piece(x)[0]
+        with torch.inference_mode():
+            assert torch.equal(piece(x)[0], expected)
     gradient = torch.autograd.grad(piece(x.requires_grad_())[0].sum(), x)[0]
     assert gradient.abs().sum() > 0
+
+
+def test_a_short_number_is_not_overwritten_by_the_sum_with_a_long_one():
+    module = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.Identity())
+
+    class Residual(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = module
+
+        def forward(self, x):
+            return self.inner(x) + x
+
+    model = TracedModel.from_module(Residual().eval(), torch.rand(2, 3, 8, 8))
+    piece = model.graph.cut([model.graph.name(model.graph.inputs[0])], [model.graph.output])
+    found = []
+    for mode in (torch.no_grad, torch.inference_mode):
+        with mode(), torch.autocast("cpu", torch.bfloat16):
+            found.append(piece(torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0)))[0])
+    assert found[0].dtype == found[1].dtype == torch.float32 and torch.equal(found[0], found[1])
 
 
 def test_two_inputs_that_are_one_tensor_in_the_example_stay_two() -> None:

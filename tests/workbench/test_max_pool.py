@@ -21,7 +21,7 @@ pair = st.tuples(st.integers(1, 5), st.integers(1, 5))
     pair,
     st.tuples(st.integers(1, 2), st.integers(1, 2)),
     st.booleans(),
-    st.sampled_from([torch.float32, torch.bfloat16, torch.float64]),
+    st.sampled_from([torch.bfloat16, torch.float64, torch.float32]),
     st.sampled_from([torch.contiguous_format, torch.channels_last]),
 )
 @settings(max_examples=150, deadline=None)
@@ -38,6 +38,34 @@ def test_it_is_torchs_own_bit_for_bit(size, kernel, stride, padding, dilation, c
     assert torch.equal(found.nan_to_num(99), wanted.nan_to_num(99)) and torch.equal(found.isnan(), wanted.isnan())
     assert torch.equal(value.nan_to_num(99), kept.nan_to_num(99)), "what is read is not written"
     assert found.data_ptr() != value.data_ptr()
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 4, 4), (1, 3, 1, 1), (0, 3, 4, 4)])
+def test_windows_without_a_value_are_torchs_affair(shape: tuple[int, ...]) -> None:
+    value = torch.randn(shape)
+    for kernel, dilation, padding in (((2, 2), (5, 5), (1, 1)), ((2, 2), (2, 2), (1, 1)), ((9, 9), (1, 1), (0, 0))):
+        arguments = value, kernel, (1, 1), padding, dilation
+        found: list[object] = []
+        for run in (torch.ops.aten.max_pool2d.default, max_pool2d):
+            with torch.no_grad():
+                try:
+                    found.append(run(*arguments).tolist())
+                except RuntimeError as error:
+                    found.append(str(error))
+        assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("value", [torch.randn(3, 6, 6), torch.randint(9, (2, 3, 6, 6))])
+def test_one_image_and_whole_numbers_are_pooled_too(value: torch.Tensor) -> None:
+    with torch.no_grad():
+        assert torch.equal(max_pool2d(value, [2, 2]), torch.ops.aten.max_pool2d.default(value, [2, 2]))
+
+
+def test_the_layout_stays() -> None:
+    for layout in (torch.contiguous_format, torch.channels_last):
+        value = torch.randn(2, 8, 9, 9, dtype=torch.bfloat16).to(memory_format=layout)
+        with torch.no_grad():
+            assert max_pool2d(value, [3, 3], [2, 2], [1, 1]).is_contiguous(memory_format=layout)
 
 
 @pytest.mark.parametrize("options", [{}, {"stride": 2}, {"stride": 1, "padding": 1}])

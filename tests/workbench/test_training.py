@@ -508,7 +508,7 @@ def test_a_diffusion_network_is_judged_by_what_it_draws(monkeypatch: pytest.Monk
         def __init__(self, bright: str, dark: str) -> None:
             self.names = [dark, bright]
 
-        def likeliest(self, images: Tensor, count: int) -> list[list[str]]:
+        def likeliest(self, images: torch.Tensor, count: int) -> list[list[str]]:
             assert images.shape[1:] == (3, 32, 32) and images.abs().max() <= 1
             return [[self.names[int(image.mean() > 0)]] * count for image in images]
 
@@ -628,7 +628,14 @@ def test_plain_norms_compute_the_same_there_and_back() -> None:
 
     before = there_and_back()
     norm_plainly(module)
-    assert module(x).is_contiguous(memory_format=torch.channels_last)
-    assert module[1](x.expand(2, 3, 9, 9)[:, :1].repeat(1, 8, 1, 1)).is_contiguous(memory_format=torch.channels_last)
+    layouts: list[bool] = []
+    module[1].register_forward_pre_hook(lambda _, inputs: layouts.append(inputs[0].is_contiguous()))
+    module[1].register_full_backward_pre_hook(lambda _, gradients: layouts.append(gradients[0].is_contiguous()))
+    module[0].register_full_backward_pre_hook(
+        lambda _, gradients: layouts.append(gradients[0].is_contiguous(memory_format=torch.channels_last))
+    )
+    module(x).sum().backward()
+    assert layouts == [True, False, True], "plain where it is normed; convolutions' gradients channels-last"
+    x.grad = None
     for one, other in zip(before, there_and_back(), strict=True):
         assert torch.allclose(one, other, atol=1e-5, rtol=1e-4)

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from workbench.analyses.tuning import Tuning
-from workbench.analyses.tuning.closely import amplitude, strongest
+from workbench.analyses.tuning.closely import amplitude, half_share, lean, strongest
+from workbench.images.stimulus import StimulusFamily
 from workbench.input_error import InputError
+from workbench.jobs.engine import Engine
+from workbench.jobs.store import Store
 from workbench.models.planted.curve import curve_net
 from workbench.models.receptive_field import ReceptiveField, receptive_field
 from workbench.models.traced_model import TracedModel
 from workbench.task import Cancelled, Task
+from workbench.tuned.band import known, told, within
 from workbench.tuned.probes import probe_of
 from workbench.tuned.scores import LEAST, score
 
@@ -81,8 +87,40 @@ def test_an_amplitude_is_the_first_harmonic_over_the_strongest_response(turn: in
     angles = 2 * np.pi * (np.arange(24) - turn) / 24
     curves = np.stack([3 + np.cos(angles), 2 * np.cos(2 * angles), np.ones(24)], 1)
     assert np.allclose(amplitude(curves, np.array([4.0, 2.0, 1.0])), [0.25, 0, 0])
-    most = strongest(np.array([5.0, 0, 0]), np.broadcast_to([0.0, 1.0, 0.0], (2, 12, 3)), np.zeros((24, 3)))
-    assert most.tolist() == [5, 1, 5 * LEAST]
+    ranked = [np.broadcast_to([-5.0, 0.0, 0.0], (4, 12, 3)), np.zeros((4, 12, 3))]
+    most = strongest(ranked, np.broadcast_to([0.0, 1.0, 0.0], (2, 12, 3)), np.zeros((24, 3)))
+    assert most.tolist() == [5, 1, 5 * LEAST], "up or down"
+
+
+def test_places_and_roundings_that_hardly_do_anything_have_no_figure() -> None:
+    position = np.array([[0.0, 1.0], [0.4, 0.6]])
+    assert half_share(position, 1.0) == 0.5 and np.isnan(half_share(position * 1e-6, 1.0)) and np.isnan(half_share(-position, 1.0))
+    assert lean(np.array([0.0, 1.0, 0.5]), 1.0) == 0.5 and lean(np.array([1.0, 0, -1]), 1.0) == -2
+    assert np.isnan(lean(np.array([0.0, 1e-6]), 1.0)) and np.isnan(lean(np.zeros(7), 1.0))
+    assert told(np.nan) == "none, it does nothing there" and told(0.5) == "0.50"
+    assert within(np.array([np.nan, 0.1, 0.3])) == "best of 3 twins, too few, 0.10 – 0.30"
+    assert within(np.full(20, np.nan)) == "best of 20 twins do nothing there"
+    assert known(np.array([[np.nan, 1], [2, 3.0]])).tolist() == [[2, 3]]
+
+
+def test_another_unit_of_the_layer_is_looked_at_without_showing_the_layer_everything_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, ref = Engine(Store(tmp_path)), "bundled:planted/curve_net"
+    first = engine.run(Tuning(layer="gabor_relu", units=(1,), orientations=12, twins=0), ref, None, Task())
+    shown: list[int] = []
+    monkeypatch.setattr("workbench.tuned.probes.BATCH", 10_000)
+    render = StimulusFamily.render
+    monkeypatch.setattr(StimulusFamily, "render", lambda self, table, *more: shown.append(len(table)) or render(self, table, *more))
+    asked = Tuning(layer="gabor_relu", units=(2,), orientations=12, twins=0)
+    second = engine.run(asked, ref, None, Task())
+    assert sum(shown) < 80 < second.summary["stimuli"], "moved about, rounded, and grounds"
+    assert np.array_equal(first.arrays["score"], second.arrays["score"]) and second.arrays["units"].tolist() == [2]
+    alone = asked.run(engine.model(ref))
+    assert sum(shown) > 800 and all(np.array_equal(alone.arrays[name], second.arrays[name], equal_nan=True) for name in alone.arrays)
+    shown.clear()
+    engine.run(Tuning(layer="gabor_relu", units=(2,), orientations=12, feature="lines", twins=0), ref, None, Task())
+    assert sum(shown) > 200, "other stimuli"
 
 
 def test_line_detectors_prefer_their_angle_over_180_degrees(model: TracedModel) -> None:

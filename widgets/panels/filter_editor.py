@@ -41,6 +41,7 @@ from workbench.recompute import of_result
 if TYPE_CHECKING:
     from widgets.session import Session
     from widgets.views.view import View
+    from workbench.analyses.analysis import Result
     from workbench.jobs.job import JobEvent
 
 INVITATION = "Open a network and images and select a unit: its kernel is shown here, to be painted on or written from a template."

@@ -270,8 +270,7 @@ class TuningPanel(Panel):
         names = [self._called(int(unit)) for unit in arrays["units"]]
         turned = self._kind in TURNED
         self.best.setEnabled(turned)
-        ranked = self._layer_result.arrays if self._layer_result is not None else {}
-        self.figures.show_result(result, names, self._origin(), turned, ranked)
+        self.figures.show_result(result, names, self._origin(), turned, self._layer_result)
         if not turned:
             return
         unit = int(arrays["units"][0])

@@ -43,7 +43,7 @@ class AxisMap(MatrixView):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._down = self._across = Axis("", EMPTY, "")
-        self._note = ""
+        self._note = self._merit = ""
 
     def show_responses(
         self,
@@ -54,10 +54,14 @@ class AxisMap(MatrixView):
         label: str,
         title: str,
         note: str = "",
+        merit: str = "",
         made_from: Mapping[str, object] | None = None,
     ) -> None:
-        """Show ``row column`` over the axes of rows and columns; `label` is the quantity on the colour scale, `note` stands below."""
-        self._down, self._across, self._note = down, across, note
+        """Show ``row column`` over the axes of rows and columns; `label` is the quantity on the colour scale.
+
+        `merit`, the one figure that says how much there is to see, and `note` stand below.
+        """
+        self._down, self._across, self._note, self._merit = down, across, note, merit
 
         def tell(row: int, column: int) -> str:
             return f"{down.told(row)}, {across.told(column)}: {number(float(self.values[row, column]))}"
@@ -65,7 +69,7 @@ class AxisMap(MatrixView):
         rows, columns = np.arange(len(down.values)), np.arange(len(across.values))
         self.show_matrix(values, rows, columns, label=label, title=title, tell=tell, made_from=made_from)
         row, column = np.unravel_index(int(np.nanargmax(self.values)), self.values.shape)
-        self.setAccessibleDescription(f"{title}. Largest at {tell(int(row), int(column))}. {note}")
+        self.setAccessibleDescription(f"{title}. Largest at {tell(int(row), int(column))}. {merit} {note}")
 
     def data(self) -> dict[str, np.ndarray]:
         """``values`` float32 [row, column], and the values of the axes by their names."""
@@ -75,13 +79,15 @@ class AxisMap(MatrixView):
 
     def provenance(self) -> dict[str, object]:
         """Name axes and sample beside what the numbers were made from."""
-        return super().provenance() | {"rows": self._down.label, "columns": self._across.label, "sample": self._note}
+        return super().provenance() | {"rows": self._down.label, "columns": self._across.label, "sample": self._note} | (
+            {"merit": self._merit} if self._merit else {}
+        )
 
     # ------------------------------------------------------------------------------------------------ drawing
 
     def _areas(self, rect: QRectF) -> tuple[QRectF, QRectF]:
         """Leave room for the heading and both axes."""
-        frame = rect.adjusted(LEFT, HEADING, -8 - BAR, -BELOW)
+        frame = rect.adjusted(LEFT, HEADING, -8 - BAR, -BELOW - (13 if self._merit else 0))
         return frame, QRectF(frame.right() + 8, frame.top(), BAR - 8, frame.height())
 
     def paint(self, painter: QPainter, rect: QRectF) -> None:
@@ -105,7 +111,8 @@ class AxisMap(MatrixView):
             painter.drawText(QPointF(frame.left() - 5 - metrics.horizontalAdvance(text), place + metrics.capHeight() / 2), text)
         line = QRectF(rect.left() + 4, frame.bottom() + 16, rect.width() - 8, 14)
         painter.drawText(line, Qt.AlignmentFlag.AlignCenter, elided(self._across.label, line.width(), small))
-        painter.drawText(line.translated(0, 13), Qt.AlignmentFlag.AlignCenter, elided(self._note, line.width(), small))
+        for at, text in enumerate(text for text in (self._merit, self._note) if text):
+            painter.drawText(line.translated(0, 13 * (1 + at)), Qt.AlignmentFlag.AlignCenter, elided(text, line.width(), small))
         painter.translate(rect.left() + 4 + metrics.ascent(), frame.center().y())
         painter.rotate(-90)
         upright = QRectF(-frame.height() / 2, -metrics.ascent(), frame.height(), metrics.height())

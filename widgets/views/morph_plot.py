@@ -34,7 +34,7 @@ class MorphPlot(Plot):
 
     def clear(self, message: str = "") -> None:
         """Show nothing but a message."""
-        self.message, self.title, self._note = message, "", ""
+        self.message, self.title, self._note, self._merit = message, "", "", ""
         self._radii = np.empty(0)
         self._curves: tuple[tuple[str, np.ndarray], ...] = ()
         self._band = np.empty((0, 0))
@@ -49,20 +49,21 @@ class MorphPlot(Plot):
         band: np.ndarray | None = None,
         title: str,
         note: str = "",
+        merit: str = "",
         made_from: Mapping[str, object] | None = None,
     ) -> None:
         """Show responses of units, by name, at radii of the rounding (of the image's side): 0 is the corner, the last one the arc.
 
         The band is ``twin radius``, what the best unit of each random-weight twin does over its largest response, up or down; it is drawn
-        at the first unit's largest.
+        at the first unit's largest. `merit` is the one figure that says how much there is to see, on a line of its own.
         """
         self.message, self._radii = "", np.asarray(radii, float)
         self._curves = tuple((name, np.asarray(values, float)) for name, values in curves)
         largest = float(np.abs(self._curves[0][1]).max())
         self._band = np.empty((0, 0)) if band is None else np.asarray(band, float) * largest
-        self.title, self._note, self.made_from = title, note, made_from or {}
+        self.title, self._note, self._merit, self.made_from = title, note, merit, made_from or {}
         own = self._curves[0][1]
-        self.setAccessibleDescription(f"{title}. Corner {number(float(own[0]))}, arc {number(float(own[-1]))}. {note}")
+        self.setAccessibleDescription(f"{title}. Corner {number(float(own[0]))}, arc {number(float(own[-1]))}. {merit} {note}")
         self.update()
 
     def figure_size(self) -> QSizeF:
@@ -80,7 +81,7 @@ class MorphPlot(Plot):
     def provenance(self) -> dict[str, object]:
         """Name axes and sample beside what the numbers were made from."""
         axes = {"x": "radius of the rounding (of the side): corner to arc", "y": "response above the plain ground"}
-        return super().provenance() | axes | {"sample": self._note}
+        return super().provenance() | axes | {"sample": self._note, **({"merit": self._merit} if self._merit else {})}
 
     def fill_menu(self, menu: object) -> None:
         """Responses have no logarithmic axis: they may be negative."""
@@ -97,7 +98,7 @@ class MorphPlot(Plot):
         return in_lines(named, width) if len(named) > 1 else []
 
     def _frame(self, rect: QRectF) -> QRectF:
-        return rect.adjusted(LEFT, TOP + LINE * len(self._names(rect.width() - 12)), -RIGHT, -BELOW)
+        return rect.adjusted(LEFT, TOP + (LINE if self._merit else 0) + LINE * len(self._names(rect.width() - 12)), -RIGHT, -BELOW)
 
     def _across(self, frame: QRectF) -> np.ndarray:
         return frame.left() + frame.width() * self._radii / max(float(self._radii[-1]), 1e-9)
@@ -111,9 +112,9 @@ class MorphPlot(Plot):
         painter.save()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         self.paint_heading(painter, rect)
-        paint_names(painter, rect.topLeft() + QPointF(8, 22), self._names(rect.width() - 12))
+        paint_names(painter, rect.topLeft() + QPointF(8, 22 + (LINE if self._merit else 0)), self._names(rect.width() - 12))
         frame = self._frame(rect)
-        every = np.concatenate([values for _, values in self._curves])
+        every = np.concatenate([*(values for _, values in self._curves), self._band.ravel()])
         low, high = min(0.0, float(every.min())), max(0.0, float(every.max()))
         high += 0.06 * (high - low) or 1.0
         painter.setFont(figure_font(10))
@@ -149,12 +150,9 @@ class MorphPlot(Plot):
         colour.setAlpha(70)
         y = frame.bottom() - (np.concatenate([self._band.max(0), self._band.min(0)[::-1]]) - low) / (high - low) * frame.height()
         x = np.concatenate([across, across[::-1]])
-        painter.save()
-        painter.setClipRect(frame)
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(colour)
         painter.drawPolygon(QPolygonF([QPointF(a, b) for a, b in zip(x.tolist(), y.tolist(), strict=True)]))
-        painter.restore()
 
     def _paint_below(self, painter: QPainter, rect: QRectF, frame: QRectF) -> None:
         """Draw the ticks, the corner and the arc, and what the axis is."""
@@ -183,8 +181,9 @@ class MorphPlot(Plot):
 
     def _below(self, width: float, painter: QPainter) -> str:
         """Say what the axis is, and what the grey is."""
-        said = "radius of the rounding (of the side): corner → arc"
-        said += f" · grey: best of {len(self._band)} random-weight twins" if len(self._band) else ""
+        said = "radius of the rounding (of the side)"
+        if len(self._band):
+            said += f" · grey: best units of {len(self._band)} twins" + (", at the first one's scale" if len(self._curves) > 1 else "")
         return elided(said, width, painter.font())
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:

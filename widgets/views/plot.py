@@ -31,7 +31,7 @@ class Plot(ViewWidget):
     def __init__(self, parent: QWidget | None = None, *, logarithmic: bool) -> None:
         super().__init__(parent)
         self._logarithmic = logarithmic
-        self.message = self._note = ""
+        self.message = self._note = self._merit = ""
 
     @property
     def logarithmic(self) -> bool:
@@ -59,7 +59,7 @@ class Plot(ViewWidget):
         )
 
     def paint_heading(self, painter: QPainter, rect: QRectF) -> None:
-        """Write the title on the left and the note on the right of the first line."""
+        """Write the title on the left and the note on the right of the first line, and below it the figure that says how much there is."""
         bold, small = figure_font(11, bold=True), figure_font(10)
         line = QRectF(rect.left() + 10, rect.top() + 4, rect.width() - 24, 16)
         note = elided(self._note, line.width() * self.note_share, small)
@@ -71,3 +71,7 @@ class Plot(ViewWidget):
         room = line.width() - QFontMetricsF(small).horizontalAdvance(note) - 12
         title = elided(self.title, room, bold, self.title_elide)
         painter.drawText(line, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, title)
+        if self._merit:
+            painter.setFont(small)
+            merit = elided(self._merit, line.width(), small)
+            painter.drawText(line.translated(0, 16), Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, merit)

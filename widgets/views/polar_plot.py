@@ -36,7 +36,7 @@ class PolarPlot(Plot):
 
     def clear(self, message: str = "") -> None:
         """Show nothing but a message."""
-        self.message, self.title, self._note = message, "", ""
+        self.message, self.title, self._note, self._merit = message, "", "", ""
         self._angles, self._values, self._second = np.empty(0), np.empty(0), np.empty(0)
         self._band = np.empty((0, 0))
         self._whole = 0.0
@@ -66,6 +66,7 @@ class PolarPlot(Plot):
         least: Sequence[float] = (),
         title: str,
         note: str = "",
+        merit: str = "",
         made_from: Mapping[str, object] | None = None,
     ) -> None:
         """Show a tuning curve.
@@ -89,6 +90,8 @@ class PolarPlot(Plot):
             uint8 ``angle 3``: colours that the circle is drawn in, at the angles.
         least
             Response that the circle stands for at least, of the unit and of each one beside it: less is drawn as the little that it is.
+        merit
+            The one figure that says how much there is to see, beside what twins have; on a line of its own.
         """
         self.message, self._period, self._quantity, self._angle = "", period, quantity, angle
         own, *others = least or [1e-9] * (1 + len(beside))
@@ -104,9 +107,9 @@ class PolarPlot(Plot):
             self._values, self._second, self._least = self._values / largest, self._second / largest, 1.0
             self._whole /= largest
             self._beside = tuple((called, one / max(float(one.max()), at)) for (called, one), at in zip(self._beside, others, strict=True))
-        self.title, self._note, self.made_from = title, note, made_from or {}
+        self.title, self._note, self._merit, self.made_from = title, note, merit, made_from or {}
         best = float(self._angles[int(np.argmax(self._values))])
-        self.setAccessibleDescription(f"{title}. Largest at {number(best)} degrees: {number(float(self._values.max()))}. {note}")
+        self.setAccessibleDescription(f"{title}. Largest at {number(best)} degrees: {number(float(self._values.max()))}. {merit} {note}")
         self.update()
 
     def figure_size(self) -> QSizeF:
@@ -129,7 +132,7 @@ class PolarPlot(Plot):
         """Name axes and sample beside what the numbers were made from."""
         radius = f"response {self._quantity}" + (", each over its largest" if self._beside else "")
         axes = {"angle": f"{self._angle} (degrees, of {self._period:g})", "radius": radius}
-        return super().provenance() | axes | {"sample": self._note}
+        return super().provenance() | axes | {"sample": self._note, **({"merit": self._merit} if self._merit else {})}
 
     # ------------------------------------------------------------------------------------------------ drawing
 
@@ -139,6 +142,7 @@ class PolarPlot(Plot):
 
     def _circle(self, rect: QRectF) -> tuple[QPointF, float]:
         names = LINE * len(self._lines(rect.width() - 12)) + 8 if self._beside else 0
+        names += LINE if self._merit else 0
         inner = rect.adjusted(MARGIN, 24 + 16 + names, -MARGIN, -18 - 26)
         return inner.center(), max(20.0, min(inner.width(), inner.height()) / 2)
 
@@ -182,7 +186,8 @@ class PolarPlot(Plot):
             painter.setPen(QPen(self.colour(place), 1.5))
             painter.drawPolygon(self._polygon(self._angles, own / most, middle, radius))
         if self._beside:
-            paint_names(painter, QPointF(rect.left() + 8, rect.top() + 24), self._lines(rect.width() - 12))
+            top = rect.top() + 24 + (LINE if self._merit else 0)
+            paint_names(painter, QPointF(rect.left() + 8, top), self._lines(rect.width() - 12))
         if len(self._second) and not self._beside:
             half = self._period / len(self._second) / 2
             painter.setPen(QPen(ink.marker, 1.3, Qt.PenStyle.DashLine))

@@ -38,8 +38,8 @@ logger = logging.getLogger(__name__)
 KEPT_MODELS, KEPT_PARAMETERS = 9, 500_000_000
 """Networks kept open: the one that is looked at, and those it is compared with, unless they take too much memory; two in any case."""
 KEPT_IMAGE_SETS = 4
-KEPT_THINGS = 8
-"""Intermediate values that panels go on from: the canvas has three, kernels three and tuning two, and all may be open."""
+KEPT_THINGS = 9
+"""Intermediate values that panels go on from: the canvas has three, kernels three and tuning three, and all may be open."""
 T = TypeVar("T")
 ACTIVATIONS = "activations"
 """Folder of the store where analyses of whole image sets share what units do on each image."""
@@ -59,6 +59,14 @@ class Sharing(Protocol):
 
     def sharing(self, folder: str | Path) -> Analysis:
         """Return the same analysis with a folder where it finds and leaves them."""
+
+
+@runtime_checkable
+class Remembering(Protocol):
+    """An analysis that does the same first, whatever unit of a layer is asked about."""
+
+    def remembering(self, kept: Callable[[tuple[object, ...], Callable[[], Any]], Any]) -> Analysis:
+        """Return the same analysis with a memory: `Engine.kept`, for this network."""
 
 
 class AlreadyThere(Cancelled):
@@ -300,6 +308,9 @@ class Engine:
         if known is None:
             if isinstance(analysis, Sharing):
                 analysis = analysis.sharing(self.store.folder(ACTIVATIONS))
+            if isinstance(analysis, Remembering):
+                of = (type(analysis).__name__, network.ref, network.weight_hash)
+                analysis = analysis.remembering(lambda key, make: self.kept((*of, *key), make))
             known = analysis.run(network, image_set, task)
             self.store.save(key, known)
         return known

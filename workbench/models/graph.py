@@ -402,7 +402,7 @@ def _relu(value: Tensor) -> Tensor:
 
 
 def _add(value: Tensor, other: Tensor, *, alpha: float = 1) -> Tensor:
-    if torch.is_inference_mode_enabled():
+    if torch.is_inference_mode_enabled() and value.dtype == torch.result_type(value, other):  # autocast mixes them
         return value.add_(other, alpha=alpha)
     result: Tensor = torch.ops.aten.add.Tensor(value, other, alpha=alpha)
     return result

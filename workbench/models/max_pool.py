@@ -13,7 +13,7 @@ LAYOUTS = (torch.contiguous_format, torch.channels_last)
 
 def max_pool2d(
     value: Tensor,
-    kernel: Sequence[int],
+    kernel_size: Sequence[int],
     stride: Sequence[int] = (),
     padding: Sequence[int] = (0,),
     dilation: Sequence[int] = (1,),
@@ -32,16 +32,19 @@ def max_pool2d(
         and (value.dtype != torch.float32 or not value.is_contiguous(memory_format=torch.channels_last) or value.is_contiguous())
     )
     if not ours:
-        result: Tensor = torch.ops.aten.max_pool2d.default(value, kernel, stride, padding, dilation, ceil_mode)
+        result: Tensor = torch.ops.aten.max_pool2d.default(value, kernel_size, stride, padding, dilation, ceil_mode)
         return result
-    pooled = value
-    for axis, (size, step, pad, apart) in enumerate(zip(*map(_two, (kernel, stride or kernel, padding, dilation)), strict=True), 2):
-        pooled = _along(pooled, axis, size, step, pad, apart, ceil_mode)
+    pooled: Tensor | None = value
+    along = zip(*map(_two, (kernel_size, stride or kernel_size, padding, dilation)), strict=True)
+    for axis, (size, step, pad, apart) in enumerate(along, 2):
+        pooled = _along(pooled, axis, size, step, pad, apart, ceil_mode) if pooled is not None else None
+    if pooled is None:  # windows that see nothing of the map, or none at all: torch says what is wrong
+        pooled = torch.ops.aten.max_pool2d.default(value, kernel_size, stride, padding, dilation, ceil_mode)
     return pooled
 
 
-def _along(value: Tensor, axis: int, size: int, step: int, pad: int, apart: int, ceil_mode: bool) -> Tensor:
-    """Return the largest of each window along one axis."""
+def _along(value: Tensor, axis: int, size: int, step: int, pad: int, apart: int, ceil_mode: bool) -> Tensor | None:
+    """Return the largest of each window along one axis; None where no window holds a value."""
     length = value.shape[axis]
     span = length + 2 * pad - apart * (size - 1) - 1
     windows = (-(-span // step) if ceil_mode else span // step) + 1
@@ -56,6 +59,8 @@ def _along(value: Tensor, axis: int, size: int, step: int, pad: int, apart: int,
             every: list[Any] = [slice(None)] * 4
             every[axis] = slice(first * step + offset, (last - 1) * step + offset + 1, step)
             parts.append((first, last, value[tuple(every)]))
+    if not parts:
+        return None
     parts.sort(key=lambda part: part[0] - part[1])  # one that reaches every window first
     first, last, pooled = parts[0]
     if last - first < windows:

@@ -21,8 +21,7 @@ def norm_plainly(module: nn.Module) -> None:
 
 
 def _plain_before(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    (value,) = inputs
-    return (_Plain.apply(value),) if value.ndim == 4 else inputs
+    return tuple(_Plain.apply(value) if value.ndim == 4 else value for value in inputs)
 
 
 def _channels_last_after(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Any:

@@ -81,7 +81,7 @@ class LiveBench:
             parts, losses, held = [], [], 0
             for part in images.batches(size, coding.batch, scored):
                 before = tuple(channels_last(value) for value in bench.before(model.preprocess(part.images)))
-                with computing(model.device, arithmetic):
+                with torch.inference_mode(), computing(model.device, arithmetic):  # as versions are run
                     (full,) = bench.run(model, before)
                     outputs = torch.stack([full, bench.ablated(before, train.means)])
                 losses.append(metric(part.indices, outputs.float())[0])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from workbench.analyses.analysis import Analysis, Result, register
 from workbench.analyses.tuning import figures
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from workbench.models.layer import Layer
     from workbench.models.traced_model import TracedModel
 
+Kept = Callable[[tuple[object, ...], Callable[[], Any]], Any]
+"""What gives a value that was made before for a key, or makes it."""
 SHOWN = 16
 """Units that further stimuli are shown to, at most."""
 RANKED = 10
@@ -107,6 +110,14 @@ class Tuning(Analysis):
     twins: int = Field(default=20, ge=0, le=200, description="Random-weight twins of the null; fewer than 20 are said to be too few.")
     seed: int = Field(default=0, ge=0, lt=2**31, description="Of the second rendering and the first twin.")
 
+    _kept: Kept | None = PrivateAttr(default=None)
+
+    def remembering(self, kept: Kept) -> Tuning:
+        """Return the same analysis with a memory for what it does first, whichever units are looked at."""
+        found = self.model_copy()
+        found._kept = kept
+        return found
+
     def compute(
         self, model: TracedModel, images: ImageSet | None, task: Task
     ) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
@@ -126,12 +137,18 @@ class Tuning(Analysis):
         def within(note: str) -> Any:
             return lambda: task.step(done, total, note=note)
 
-        responses, scores, shown = measured(model, layer, probe, lines, field, self.seed, within("showing stimuli to the network"))
+        def of_all() -> tuple[Any, ...]:
+            note = within("showing stimuli to the network")
+            look = CloseLook(model, layer, probe, field, middle, note)
+            return measured(model, layer, probe, lines, field, self.seed, note), look.gratings(), look.hues()
+
+        key = (layer.name, self.feature, self.orientations, self.seed)
+        (responses, scores, shown), gratings, hues = of_all() if self._kept is None else self._kept(key, of_all)
         done = 1
         ranking = np.argsort(-scores.score, kind="stable")
         units = list(self.units) or ranking[: min(4, len(ranking))].tolist()
         look = CloseLook(model, layer, probe, field, middle, within("looking closely"))
-        arrays = self._closely(look, responses, scores, units)
+        arrays = self._closely(look, responses, scores, units, gratings, hues)
         done = 2
         null: dict[str, list[Any]] = {name: [] for name in NULLS}
         for seed in range(self.twins):
@@ -146,7 +163,7 @@ class Tuning(Analysis):
             curve = other[0][found.condition[best], :, best]
             null["curve"].append(np.roll(curve, -int(curve.argmax())) / max(float(curve.max()), 1e-12))
             look = CloseLook(twin, twin.layer(self.layer), probe, field, middle, within(note))
-            for name, value in look.bands(found, look.gratings()[1], look.hues()[1]).items():
+            for name, value in look.bands(other, found).items():
                 null[name].append(value)
             done += 1
             task.step(done, total, note=note)
@@ -162,7 +179,13 @@ class Tuning(Analysis):
         return arrays, self._summary(layer, scores, arrays, ranking, shown, field * side) | {"best_stimuli": stimuli}
 
     def _closely(
-        self, look: CloseLook, responses: list[Responses], scores: Scores, units: list[int]
+        self,
+        look: CloseLook,
+        responses: list[Responses],
+        scores: Scores,
+        units: list[int],
+        gratings: tuple[npt.NDArray[np.float64], Responses],
+        patches: tuple[npt.NDArray[np.float64], Responses],
     ) -> dict[str, npt.NDArray[Any]]:
         """Return curves and maps of the units looked at."""
         probe = look.probe
@@ -179,8 +202,8 @@ class Tuning(Analysis):
             position.append(look.positions(own, preferred, unit))
             bends, rounded = look.morph(own, preferred, unit)
             morph.append(rounded)
-        (frequencies, grating), (hues, hue) = look.gratings(), look.hues()
-        most = strongest(scores.best, grating, hue)
+        (frequencies, grating), (hues, hue) = gratings, patches
+        most = strongest(responses, grating, hue)
         return {
             "units": np.array(units),
             "orientations": angles,
@@ -198,10 +221,10 @@ class Tuning(Analysis):
             "hue_amplitude": amplitude(hue, most),
             "places": np.linspace(-0.5, 0.5, PLACES),
             "position": np.stack(position),
-            "position_share": np.array([half_share(one) for one in position]),
+            "position_share": np.array([half_share(one, most[unit]) for unit, one in zip(units, position, strict=True)]),
             "morph_radius": bends,
             "morph": np.stack(morph),
-            "morph_lean": np.array([lean(one) for one in morph]),
+            "morph_lean": np.array([lean(one, most[unit]) for unit, one in zip(units, morph, strict=True)]),
         }
 
     def _summary(

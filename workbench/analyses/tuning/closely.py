@@ -5,7 +5,7 @@ Each has one figure that says how much there is to see, so that a unit can be he
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -59,17 +59,26 @@ class CloseLook:
         return above_ground(self.model, self.layer, self.probe, table, self.step)[:, unit].reshape(PLACES, PLACES)
 
     def morph(self, best: np.void, orientation: float, unit: int) -> tuple[npt.NDArray[np.float64], Responses]:
-        """Return radii of the rounding, and what a unit does from a corner (0) to the arc of the same length and turn."""
-        bends, table = morphing(best, orientation, self.field)
-        probe = Probe("corners", 360, "radius", table, 1)
-        return bends, above_ground(self.model, self.layer, probe, table, self.step)[:, unit]
+        """Return radii of the rounding, and what a unit does from a corner (0) to the arc of the same length and turn.
 
-    def bands(self, scores: Scores, gratings: Responses, hues: Responses) -> dict[str, npt.NDArray[np.float64]]:
+        What is the same after half a turn says of the corner only that it points one way or the other: the one that does more counts.
+        """
+        bends, table = morphing(best, orientation, self.field)
+        if self.probe.period < 360:
+            opposite = table.copy()
+            opposite["orientation"] += 180
+            table = np.concatenate([table, opposite])
+        probe = Probe("corners", 360, "radius", table, 1)
+        found = above_ground(self.model, self.layer, probe, table, self.step)[:, unit].reshape(-1, MORPHS)
+        return bends, found[int(np.abs(found).max(1).argmax())]
+
+    def bands(self, responses: Sequence[Responses], scores: Scores) -> dict[str, npt.NDArray[np.float64]]:
         """Return what the layer's best units do, each as a null's: over the unit's largest response, the first two turned to prefer 0.
 
         Hues and gratings are of the unit with the largest `amplitude`, place and rounding of the one that scores best.
         """
-        most = strongest(scores.best, gratings, hues)
+        (_, gratings), (_, hues) = self.gratings(), self.hues()
+        most = strongest(responses, gratings, hues)
         by_hue, by_grating = amplitude(hues, most), amplitude(at_best_frequency(gratings), most)
         of_hue, of_grating, best = int(by_hue.argmax()), int(by_grating.argmax()), int(scores.score.argmax())
         condition, orientation = self.probe.conditions[scores.condition[best]], float(scores.preferred[best])
@@ -79,24 +88,24 @@ class CloseLook:
         return {
             "hue": _turned(hues[:, of_hue]) / most[of_hue],
             "grating": _turned(turned) / most[of_grating],
-            "morph": morph / np.abs(morph).max() if morph.any() else np.full(len(morph), np.nan),
+            "morph": morph / np.abs(morph).max() if np.abs(morph).max() > LEAST * most[best] else np.full(len(morph), np.nan),
             "hue_amplitude": by_hue[of_hue],
             "grating_amplitude": by_grating[of_grating],
-            "position_share": half_share(position),
-            "morph_lean": lean(morph),
+            "position_share": half_share(position, most[best]),
+            "morph_lean": lean(morph, most[best]),
         }
 
 
-def strongest(best: Responses, gratings: Responses, hues: Responses) -> Responses:
-    """Return each unit's largest response, up or down, at least `LEAST` of the layer's: what does little is not said to do much.
+def strongest(responses: Sequence[Responses], gratings: Responses, hues: Responses) -> Responses:
+    """Return each unit's largest response, up or down, to all of these, at least `LEAST` of the layer's: what does little is not much.
 
     Parameters
     ----------
-    best
-        ``unit``: the largest to what it is ranked by.
+    responses
+        ``condition orientation unit``, to what it is ranked by, one a rendering.
     """
-    most = np.maximum.reduce([best, np.abs(gratings).max((0, 1)), np.abs(hues).max(0)])
-    found: Responses = np.maximum(most, max(LEAST * float(most.max()), 1e-12))
+    most = np.maximum.reduce([np.abs(each).max((0, 1)) for each in (*responses, gratings)] + [np.abs(hues).max(0)])
+    found: Responses = np.fmax(most, max(LEAST * float(np.nanmax(most)), 1e-12))
     return found
 
 
@@ -110,21 +119,27 @@ def amplitude(curves: Responses, most: Responses) -> Responses:
 
 
 def at_best_frequency(gratings: Responses) -> Responses:
-    """Return ``g unit`` of ``f g unit``: each unit at the frequency that its largest response is at."""
-    where = gratings.max(1).argmax(0)
+    """Return ``g unit`` of ``f g unit``: each unit at the frequency that does most to it, up or down."""
+    where = np.abs(gratings).max(1).argmax(0)
     return gratings[where, :, np.arange(len(where))].T
 
 
-def half_share(position: Responses) -> float:
-    """Return the part of the places at which a unit does at least half of what it does at the best one; NaN where it does nothing."""
+def half_share(position: Responses, strongest: float) -> float:
+    """Return the part of the places at which a unit does at least half of what it does at the best one.
+
+    NaN where nothing drives it: where that is less than `LEAST` of its strongest response.
+    """
     most = float(position.max())
-    return float((position >= most / 2).mean()) if most > 0 else np.nan
+    return float((position >= most / 2).mean()) if most > LEAST * strongest else np.nan
 
 
-def lean(morph: Responses) -> float:
-    """Return how much more an arc drives a unit than a corner, over the largest response, up or down; NaN where there is none."""
+def lean(morph: Responses, strongest: float) -> float:
+    """Return how much more an arc drives a unit than a corner, over the largest response, up or down: -2 to 2.
+
+    NaN where it does nothing: less than `LEAST` of its strongest response.
+    """
     most = float(np.abs(morph).max())
-    return float(morph[-1] - morph[0]) / most if most > 0 else np.nan
+    return float(morph[-1] - morph[0]) / most if most > LEAST * strongest else np.nan
 
 
 def morphing(condition: np.void, orientation: float, field: float) -> tuple[npt.NDArray[np.float64], Table]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.figure_colours import ACCENT, INK, LIGHT
-from workbench.tuned.band import known, within
+from workbench.tuned.band import known, told, within
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -80,9 +80,9 @@ def _unit(result: Result, place: int) -> Figure:
     extents = ("orientation (degrees)", summary["varied"])
     _heat(figure, 2, arrays["heatmap"][place], arrays["orientations"], arrays["levels"], extents)
     grating = np.arange(12) * 15.0
-    beside = {name: "" if not summary["twins"] else f" ({within(arrays[f'null_{name}'])})" for name in MERITS}
+    beside = {name: "" if not summary["twins"] else f"\n({within(arrays[f'null_{name}'])})" for name in MERITS}
     _heat(figure, 3, arrays["grating"][place], grating, arrays["frequencies"], ("orientation of stripes (degrees)", "cycles a side"))
-    figure.axes[-2].set_title(f"amplitude {arrays['grating_amplitude'][unit]:.2f}{beside['grating_amplitude']}", fontsize=8)
+    figure.axes[-2].set_title(f"amplitude {told(arrays['grating_amplitude'][unit])}{beside['grating_amplitude']}", fontsize=8)
     hue = figure.add_subplot(2, 3, 4, projection="polar")
     hue.bar(np.radians(arrays["hues"]), arrays["hue"][place].clip(0), width=2 * np.pi / len(arrays["hues"]), color=INK)
     strongest, own = float(arrays["strongest"][unit]), arrays["hue"][place]
@@ -93,16 +93,16 @@ def _unit(result: Result, place: int) -> Figure:
         hue.bar(np.radians(arrays["hues"]), band, width=2 * np.pi / len(arrays["hues"]), color=LIGHT, alpha=0.5)
     hue.set_ylim(0, most)
     hue.tick_params(labelsize=7)
-    said = f"amplitude {arrays['hue_amplitude'][unit]:.2f}{beside['hue_amplitude']}"
+    said = f"amplitude {told(arrays['hue_amplitude'][unit])}{beside['hue_amplitude']}"
     hue.set_title(f"OKLCH hue above grey: {said}", fontsize=8)
     _heat(figure, 5, arrays["position"][place], arrays["places"], arrays["places"], ("x (receptive fields)", "y"))
-    said = f"half of its best on {arrays['position_share'][place]:.2f}{beside['position_share']}"
+    said = f"half of its best on {told(arrays['position_share'][place])}{beside['position_share']}"
     figure.axes[-2].set_title(said, fontsize=8)
     morph = figure.add_subplot(2, 3, 6)
     others = known(arrays["null_morph"]) * float(np.abs(arrays["morph"][place]).max())
     if len(others):
         morph.fill_between(arrays["morph_radius"], others.min(0), others.max(0), color=LIGHT, alpha=0.5)
-    morph.set_title(f"arc − corner {arrays['morph_lean'][place]:.2f}{beside['morph_lean']}", fontsize=8)
+    morph.set_title(f"arc − corner {told(arrays['morph_lean'][place])}{beside['morph_lean']}", fontsize=8)
     morph.plot(arrays["morph_radius"], arrays["morph"][place], "o-", color=INK)
     morph.set_xlabel("radius of the rounding (of the side): corner → arc", fontsize=8)
     morph.set_ylabel("above the ground", fontsize=8)
