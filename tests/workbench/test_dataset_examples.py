@@ -22,7 +22,16 @@ from torch import nn
 
 import workbench.analyses.dataset_examples.analysis as analysis
 import workbench.analyses.dataset_examples.reduction as reduction
-from workbench.analyses.dataset_examples import DatasetExamples, layer_statistics, percentile, unit_examples
+from workbench.analyses.dataset_examples import (
+    SHEET,
+    DatasetExamples,
+    is_finished,
+    layer_statistics,
+    pack,
+    percentile,
+    swept_layers,
+    unit_examples,
+)
 from workbench.analyses.dataset_examples.histogram import UnitHistogram, count, finite_range, fit
 from workbench.analyses.dataset_examples.reduction import moments_of, places, pooled, seeded_fractions
 from workbench.images.image_set import ImageSet, UnreadableImageError
@@ -492,6 +501,26 @@ def test_a_finished_sweep_is_read_and_not_run_again(
     statistics = layer_statistics(tmp_path, "tokens")
     np.testing.assert_array_equal(statistics["std"], first.arrays["tokens/std"])
     assert statistics["seen"] == 61
+
+
+def test_what_is_shipped_is_smaller_and_the_same_to_a_thousandth(model: TracedModel, images: Noise, tmp_path: Path) -> None:
+    whole = ask().kept_in(tmp_path).run(model, images)
+    layers = swept_layers(tmp_path)
+    layer = next(iter(layers))
+
+    def read() -> list[dict[str, np.ndarray]]:
+        return [unit_examples(tmp_path, layer, unit) for unit in range(3)]
+
+    def size() -> int:
+        return sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file() and SHEET not in path.parts)
+
+    before, held = read(), size()
+    pack(tmp_path)
+    assert size() < held and swept_layers(tmp_path) == layers and is_finished(tmp_path)
+    for one, other in zip(before, read(), strict=True):
+        for name in one:
+            assert np.allclose(one[name], other[name], rtol=1e-3 if "values" in name or "edges" in name else 0, equal_nan=True), name
+    assert whole.summary["images"] == layer_statistics(tmp_path, layer)["seen"]
 
 
 def test_nothing_to_read_yet(tmp_path: Path) -> None:

@@ -48,9 +48,9 @@ FOLDER = Path(__file__).parents[2] / "resources" / "first_look"
 SIDE = 32
 """Pixels of a small image; the grid replaces them by finer ones."""
 COLUMNS = 16
-QUALITY = 50
+QUALITY = 42
 IMAGES = "emoji"
-SWEEP = {"k": 9, "ranges": 4, "samples": 3, "bins": 24, "sampled": 256}
+SWEEP = {"k": 6, "ranges": 4, "samples": 2, "bins": 16, "sampled": 256}
 """Less than a sweep of one's own keeps, so that the files stay small."""
 INDEX, THUMBNAILS, SWEEPS = "index.json", "thumbnails", "sweep"
 
@@ -165,7 +165,7 @@ def make(engine: Engine, name: str, task: Task) -> Path:
     """Render and sweep a bundled network, and write its archive."""
     from PIL import Image
 
-    from workbench.analyses.dataset_examples import SHEET, DatasetExamples
+    from workbench.analyses.dataset_examples import SHEET, DatasetExamples, pack
     from workbench.jobs.engine import subject
     from workbench.jobs.requests import describe
 
@@ -197,6 +197,7 @@ def make(engine: Engine, name: str, task: Task) -> Path:
         sweep = DatasetExamples(layers=tuple(layer.name for layer in layers), **SWEEP)  # type: ignore[arg-type]
         with tempfile.TemporaryDirectory() as folder:
             sweep.kept_in(folder).run(model, images)
+            pack(Path(folder))
             inside = PurePosixPath(SWEEPS) / subject(model, images) / sweep.key(model, images)
             kept = (file for file in Path(folder).rglob("*") if file.is_file() and SHEET not in file.parts)
             for file in sorted(kept):

@@ -10,9 +10,10 @@ from workbench.analyses.dataset_examples.finished import (
     SHEET,
     is_finished,
     layer_statistics,
+    pack,
     percentile,
     swept_layers,
     unit_examples,
 )
 
-__all__ = ["SHEET", "DatasetExamples", "is_finished", "layer_statistics", "percentile", "swept_layers", "unit_examples"]
+__all__ = ["SHEET", "DatasetExamples", "is_finished", "layer_statistics", "pack", "percentile", "swept_layers", "unit_examples"]
