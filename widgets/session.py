@@ -433,14 +433,17 @@ class Session(QObject):
             self.select_unit(unit)
 
     def sensible_layer(self) -> str:
-        """Name the layer to begin with: a feature map two fifths into the network.
+        """Name the layer to begin with: one with places, two fifths into the network, of a CLIP into the tower that sees.
 
         It is what a block of branches gives where the network has several such blocks, else what stands behind a non-linearity.
         """
-        candidates = [layer for layer in self.layers.values() if layer.units > 3] or list(self.layers.values())
-        maps = [layer for layer in candidates if len(layer.positions) == 2] or candidates
-        blocks = [layer for layer in maps if layer.kind == "cat" and ":" not in layer.name]
-        candidates = blocks if len(blocks) > 2 else [layer for layer in maps if layer.role == "post"] or maps
+        known = list(self.layers.values())
+        seeing = [layer for layer in known if layer.name.partition(".")[0] == "visual"] or known
+        candidates = [layer for layer in seeing if layer.units > 3] or seeing
+        spread = [layer for layer in candidates if layer.positions and layer.rows == 1] or candidates
+        blocks = [layer for layer in spread if layer.kind == "cat" and ":" not in layer.name]
+        maps = [layer for layer in spread if len(layer.positions) == 2] or spread
+        candidates = blocks if len(blocks) > 2 else [layer for layer in spread if layer.role == "post"] or maps
         return candidates[len(candidates) * 2 // 5].name if candidates else ""
 
     def known_name(self, layer: str) -> str:

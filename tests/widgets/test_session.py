@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from workbench.jobs.first_look import first_looks
 from workbench.jobs.requests import LoadModel, OpenImages, ReadImage
 from workbench.labels import Label
 from workbench.models.layer import Layer, Unit
@@ -48,6 +49,18 @@ def test_blocks_of_branches_are_looked_at_first(session, runner, qtbot):
     with qtbot.waitSignal(session.model_changed):
         session.open_model("test:branches")
     assert session.layer == "mixed3b"
+
+
+@pytest.mark.parametrize(
+    ("name", "layer"),
+    [("vit", "blocks.2.mlp.act"), ("clip", "visual.transformer.resblocks.2.mlp.gelu"), ("resnet", "layer2.0")],
+)
+def test_a_bundled_network_begins_with_a_layer_whose_units_are_there_at_once(session, runner, qtbot, name, layer):
+    look = first_looks()[f"bundled:{name}"]
+    runner.answers[LoadModel] = look.card()
+    with qtbot.waitSignal(session.model_changed):
+        session.open_model(look.ref)
+    assert session.layer == layer and look.has(layer)
 
 
 def test_a_wanted_layer_and_unit_are_selected(session, qtbot):
