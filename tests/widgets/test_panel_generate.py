@@ -70,13 +70,23 @@ def test_every_line_is_a_prompt_in_the_style(panel, runner):
             "images": 3,
             "seed": 5,
             "steps": 40,
-            "guidance": 3.0,
+            "guidance": 1.6,
         },
         NETWORK,
     )
     assert panel.start.text() == "Stop" and not panel.another.isEnabled()
     panel.prompts.setPlainText("")
     assert panel.parameters()["prompts"] == [""]
+
+
+def test_guidance_begins_where_the_network_draws_best_and_a_choice_stays(panel, session, runner, qtbot):
+    assert panel.guidance.value() == 1.6
+    for chosen, expected in ((1.6, 3.0), (5.0, 5.0)):
+        panel.guidance.setValue(chosen)
+        runner.answers[LoadModel] = replace(runner.answers[LoadModel], ref="diffusers:other", name="other")
+        with qtbot.waitSignal(session.model_changed):
+            session.open_model("diffusers:other")
+        assert panel.guidance.value() == expected
 
 
 def test_images_are_shown_while_they_are_drawn_and_can_be_stepped_through(panel, runner, tell, qtbot):
@@ -91,7 +101,7 @@ def test_images_are_shown_while_they_are_drawn_and_can_be_stepped_through(panel,
     panel.step.setValue(3)
     assert (panel.strip.rows[0].pictures[0].pixels == 128).all() and panel.level.text() == "t = 100"
     panel.strip.picked.emit(1, 2)
-    assert panel.course.rows[0].label == "Seed 2 at timestep, hot air balloon, noto style"
+    assert panel.course.rows[0].label == "Seed 2 at timestep, grinning face, noto style"
     panel.course.picked.emit(0, 0)
     assert panel.step.value() == 0 and panel.level.text() == "t = 999"
     assert panel.views() == [panel.strip, panel.course] and panel.strip.data()

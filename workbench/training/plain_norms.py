@@ -21,11 +21,11 @@ def norm_plainly(module: nn.Module) -> None:
 
 
 def _plain_before(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    return tuple(_Plain.apply(value) if value.ndim == 4 else value for value in inputs)
+    return tuple(_Plain.apply(value) if value.ndim == 4 and torch.is_grad_enabled() else value for value in inputs)
 
 
 def _channels_last_after(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Any:
-    return _ChannelsLast.apply(output) if output.ndim == 4 else output
+    return _ChannelsLast.apply(output) if output.ndim == 4 and torch.is_grad_enabled() else output
 
 
 class _Plain(torch.autograd.Function):

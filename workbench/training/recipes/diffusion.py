@@ -30,7 +30,7 @@ from workbench.training.recipe import Course, Figures, Recipe, register
 
 MEASURED = 320
 """Drawings of either part that the error is measured on."""
-DRAWN, STEPS, GUIDANCE = 320, 25, 3.0
+DRAWN, STEPS, GUIDANCE = 320, 25, 1.6
 """Images drawn for the judges, steps to each, and how far its prompt is followed."""
 GROUPS = ("Animals & Nature", "Food & Drink", "Smileys & Emotion")
 """Whose concepts are drawn; all others are left to the classifiers."""
