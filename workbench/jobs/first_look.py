@@ -149,7 +149,8 @@ def shown_layers(model: TracedModel) -> list[Layer]:
     """Return the layers whose units are looked at first: what follows a non-linearity, what blocks add up or put together, the output.
 
     Left out are the branches that a block puts together, since their units are the block's, and what an image does not reach: the text
-    tower of a CLIP, a diffusion network's timestep.
+    tower of a CLIP, a diffusion network's timestep. Of a diffusion network, through which a gradient takes long, there is only what
+    follows a non-linearity.
     """
     reached = model.graph.downstream([model.graph.name(model.graph.inputs[0])])
     joined = {node for name, layer in model.layers.items() if layer.kind == "cat" for node in model.graph.node(name).all_input_nodes}
@@ -157,7 +158,7 @@ def shown_layers(model: TracedModel) -> list[Layer]:
         layer
         for name, layer in model.layers.items()
         if (node := model.graph.node(name)) in reached and node not in joined and layer.units > 1 and layer.role != "pre"
-        if layer.role == "post" or layer.kind in ("add", "cat") or name == model.graph.output
+        if layer.role == "post" or (model.sampling is None and (layer.kind in ("add", "cat") or name == model.graph.output))
     ]
 
 
