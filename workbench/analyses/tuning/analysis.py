@@ -168,8 +168,8 @@ class Tuning(Analysis):
             done += 1
             task.step(done, total, note=note)
         arrays |= {f"null_{name}": np.array(values, np.float64) for name, values in null.items()}
-        for name, curves in (("curve", "curve"), ("hue", "hue"), ("grating", "grating"), ("morph", "morph")):  # also without a twin
-            arrays[f"null_{name}"] = arrays[f"null_{name}"].reshape(self.twins, arrays[curves].shape[-1])
+        for name in ("curve", "hue", "grating", "morph"):  # also without a twin
+            arrays[f"null_{name}"] = arrays[f"null_{name}"].reshape(self.twins, arrays[name].shape[-1])
         arrays |= {
             name: getattr(scores, name)
             for name in ("r2", "index", "score", "second_peak", "preferred", "half_width", "best", "condition", "family")
