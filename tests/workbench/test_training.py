@@ -302,6 +302,17 @@ def test_a_run_from_before_a_parameter_was_there_goes_on(colours: Path, tmp_path
         trainer.train(chosen.model_copy(update={"dense_to": 1}), tmp_path, Task(), device="cpu", precision="fp32", threads=1)
 
 
+def test_a_restarted_learning_rate_is_that_of_the_shorter_run_and_then_comes_once_more() -> None:
+    settings = {"learning_rate": 0.5, "warm_up": 10}
+    short = recipe("inception", {"steps": 100, **settings})
+    long = recipe("inception", {"steps": 160, "restart": 100, **settings})
+    again = recipe("inception", {"steps": 60, **settings})
+    assert [long.rate(step) for step in range(100)] == [short.rate(step) for step in range(100)]
+    assert [long.rate(step) for step in range(100, 160)] == [again.rate(step) for step in range(60)]
+    cut_short = recipe("inception", {"steps": 100, "restart": 100, **settings})
+    assert [cut_short.rate(step) for step in range(100)] == [short.rate(step) for step in range(100)]
+
+
 def test_the_learning_rate_rises_and_falls() -> None:
     chosen = recipe("inception", {"steps": 1000, "warm_up": 100, "learning_rate": 0.5})
     rates = [chosen.rate(step) for step in range(1000)]
@@ -550,22 +561,22 @@ def test_a_batch_of_a_clip_has_every_concept_once_and_its_words_in_another_style
     course = recipe("clip-rn", {"batch": 12}).prepare(torch.device("cpu"), Task())
     columns = course.images.columns
     for step in (0, 40):
-        chosen = course._chosen(step, generator(0, step)).tolist()
+        chosen = course._chosen(step, generator(0, step))[1].tolist()
         concepts = [columns["concept"][index] for index in chosen]
         assert len(set(concepts)) == 12 and all(name not in held_out_concepts() for name in concepts)
         for index in chosen:
-            told, rival = course.captions.draw_with_rival(index, course.styles, generator(0, index))
+            told, rival, rival_style = course.captions.draw_with_rival(index, course.styles, generator(0, index))
             (words, _, style), (others, _, other) = told.rpartition(", "), rival.rpartition(", ")
             assert words == others and style == f"{columns['style'][index].replace('_', ' ')} style" and other != style
-            assert other.removesuffix(" style").replace(" ", "_") in course.styles
+            assert other.removesuffix(" style").replace(" ", "_") == rival_style and rival_style in course.styles
             assert told == course.captions.draw(index, generator(0, index)), "the caption is the one without a rival"
 
 
 def test_a_rival_is_no_images_caption_and_pushes_its_own_image_away() -> None:
     course = recipe("clip-rn", {"batch": 64}).prepare(torch.device("cpu"), Task())
     random = generator(0, 0)
-    chosen = course._chosen(0, random).tolist()
-    told, rivals = zip(*(course.captions.draw_with_rival(index, course.styles, random) for index in chosen), strict=True)
+    chosen = course._chosen(0, random)[1].tolist()
+    told, rivals, _ = zip(*(course.captions.draw_with_rival(index, course.styles, random) for index in chosen), strict=True)
     assert not set(told) & set(rivals)
     small = recipe("clip-rn", {"batch": 4}).prepare(torch.device("cpu"), Task())
     kept = []
@@ -582,6 +593,41 @@ def test_a_rival_is_no_images_caption_and_pushes_its_own_image_away() -> None:
     assert read.shape[0] == 8
     away = (seen.detach() * -read.grad[4:]).sum(1)
     assert (away < 0).all(), "a step against the gradient turns a rival away from its image"
+
+
+def test_captions_with_like_words_in_an_images_style_are_right_in_part() -> None:
+    course = recipe("clip", {"batch": 12, "likeness": 2.0}).prepare(torch.device("cpu"), Task())
+    columns = course.images.columns
+    names = [columns["concept"][int(known[0])] for known in course.concepts]
+    cat, kitten, tree = (names.index(name) for name in ("cat face", "grinning cat", "deciduous tree"))
+    alike = course.alike[[cat, cat, cat], [cat, kitten, tree]]
+    assert alike[0] == pytest.approx(1, abs=1e-6) and 0 < alike[2] < alike[1] / 5 < 0.2
+    concepts, styles, rivals = torch.tensor([cat, kitten, tree]), ["noto", "noto", "twemoji"], ["twemoji", "openmoji", "noto"]
+    right = course._right(concepts, styles, rivals)
+    expected = torch.eye(3, 6)
+    expected[0, 1] = expected[1, 0] = 2 * alike[1]  # both in noto
+    expected[0, 5] = 2 * alike[2]  # the tree's words in noto are like the cat's to this little extent
+    expected[1, 5] = 2 * course.alike[kitten, tree]
+    expected[2, 3] = 2 * alike[2]
+    torch.testing.assert_close(right, expected)
+    alone = recipe("clip", {"batch": 12, "likeness": 0}).prepare(torch.device("cpu"), Task())
+    torch.testing.assert_close(alone._right(concepts, styles, rivals), torch.eye(3, 6))
+
+
+def test_a_caption_with_like_words_is_pushed_away_less() -> None:
+    """Of an image of a cat: with likeness the caption of another cat is held nearer than without, that of a tree is not."""
+    gradients = {}
+    for likeness in (0.0, 2.0):
+        course = recipe("clip", {"batch": 12, "likeness": likeness}).prepare(torch.device("cpu"), Task())
+        names = [course.images.columns["concept"][int(known[0])] for known in course.concepts]
+        concepts = torch.tensor([names.index(name) for name in ("cat face", "grinning cat", "deciduous tree")])
+        right = course._right(concepts, ["noto"] * 3, ["twemoji"] * 3)
+        logits = torch.zeros(3, 6, requires_grad=True)
+        torch.nn.functional.cross_entropy(logits, right / right.sum(1, keepdim=True)).backward()
+        gradients[likeness] = logits.grad[0]
+    assert gradients[2.0][1] < gradients[0.0][1] - 0.01
+    assert gradients[2.0][2] == pytest.approx(gradients[0.0][2].item(), abs=0.002)
+    assert (gradients[2.0][3:] > 0).all(), "the wrong style remains wrong"
 
 
 def test_a_run_agrees_with_a_recipe_that_got_parameters_with_lists_and_made_defaults(tmp_path: Path) -> None:

@@ -116,7 +116,6 @@ class GeneratePanel(Panel):
         self.course.setAccessibleName("Course of one image")
         self.course.picked.connect(lambda _, place: self.step.setValue(self._course_steps()[place]))
         self._lay_out()
-        self.setFocusProxy(self.prompts)
         self._show()
         session.model_changed.connect(self._show_model)
         self._show_model(session.model)
@@ -176,7 +175,9 @@ class GeneratePanel(Panel):
             needed = "open a diffusion network, such as diffusers:PATH_OR_ID in the panel Model"
             told = f"{card.name} draws nothing; {needed}." if card is not None else f"{needed[0].upper()}{needed[1:]}."
         self.about.show_text(told)
-        self.open.setVisible(not draws and comes_with_workbench())
+        opens = not draws and comes_with_workbench()
+        self.open.setVisible(opens)
+        self.setFocusProxy(self.open if opens else self.prompts)  # Tab comes to a panel by its proxy and skips what is before
         if self._trajectory is None and not self._job:
             self.strip.clear("Press Generate: the images appear here while they are drawn." if draws else told)
         self._refresh()

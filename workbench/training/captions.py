@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from workbench.images.emoji import EmojiSet
 from workbench.models.caption_tokenizer import MERGES, VOCABULARY, in_style
@@ -73,13 +75,22 @@ class Captions:
         """Draw a caption of a drawing; see `drawn_caption`."""
         return drawn_caption(*self._rows[index], random)
 
-    def draw_with_rival(self, index: int, styles: Sequence[str], random: torch.Generator) -> tuple[str, str]:
-        """Draw a caption of a drawing, and the same words in another of the styles."""
+    def draw_with_rival(self, index: int, styles: Sequence[str], random: torch.Generator) -> tuple[str, str, str]:
+        """Draw a caption of a drawing, the same words in another of the styles, and that style."""
         name, style, keywords = self._rows[index]
         name, chosen = _drawn_words(name, keywords, random)
         others = [one for one in styles if one != style]
         rival = others[int(torch.randint(len(others), (), generator=random))]
-        return caption(name, style, chosen), caption(name, rival, chosen)
+        return caption(name, style, chosen), caption(name, rival, chosen), rival
+
+    def words_in_common(self, indices: Sequence[int]) -> Float[Tensor, "n n"]:
+        """Return how much the names and keywords of drawings have in common: the cosine of their rarer words' weights (tf-idf), 0 to 1."""
+        from sklearn.feature_extraction.text import TfidfVectorizer
+
+        said = [[name.lower(), *keywords] for name, _, keywords in (self._rows[index] for index in indices)]
+        words = [{word for one in phrases for word in (one, *one.split())} for phrases in said]
+        weights = TfidfVectorizer(analyzer=sorted, min_df=2).fit_transform(words)
+        return torch.from_numpy((weights @ weights.T).toarray()).float()
 
 
 class Dictionary:

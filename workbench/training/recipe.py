@@ -79,6 +79,7 @@ class Recipe(BaseModel, ABC):
     batch: int = Field(128, ge=2, description="examples an update")
     learning_rate: float = Field(2e-3, gt=0, description="at its largest, after the warm-up")
     warm_up: int = Field(300, ge=0, description="updates over which the learning rate rises to its largest")
+    restart: int = Field(0, ge=0, description="update from which the learning rate rises and falls once more; 0: never")
     weight_decay: float = Field(0.05, ge=0, description="of matrices and kernels (AdamW)")
     average: float = Field(
         0.0, ge=0, lt=1, description="decay of the running average of the weights that is kept; 0: the weights themselves"
@@ -98,10 +99,17 @@ class Recipe(BaseModel, ABC):
         """
 
     def rate(self, step: int) -> float:
-        """Return the learning rate of one update: a linear rise, then half a cosine to nothing."""
+        """Return the learning rate of one update: a linear rise, then half a cosine to nothing.
+
+        With a `restart` below `steps` both come twice (Loshchilov & Hutter 2017): so a finished run can be given more updates, and there
+        is a recipe that says what was done.
+        """
+        restart = self.restart if self.restart < self.steps else 0
+        again = 0 < restart <= step
+        step, steps = (step - restart, self.steps - restart) if again else (step, restart or self.steps)
         if step < self.warm_up:
             return self.learning_rate * (step + 1) / (self.warm_up + 1)
-        done = (step - self.warm_up) / max(1, self.steps - self.warm_up)
+        done = (step - self.warm_up) / max(1, steps - self.warm_up)
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
     def checkpoint_steps(self) -> list[int]:

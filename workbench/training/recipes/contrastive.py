@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from pydantic import Field
@@ -37,7 +38,9 @@ class Contrastive(Recipe):
 
     Captions are made anew each time an image is shown, from its name, up to three keywords and the drawing style. In a batch of different
     things the style is hardly needed to find one's caption, so every image also sees each caption's words in another style, which is
-    never the right one (hard negatives, as Yuksekgonul et al. 2023 make them of swapped words).
+    never the right one (hard negatives, as Yuksekgonul et al. 2023 make them of swapped words). With `likeness` captions whose words are
+    like an image's own, in its style, are right in part: there are too few things for each to be told from all others by itself, and what
+    is like what is all that is known of things never seen (soft targets, as Gao et al. 2023 take them from within one kind of input).
     """
 
     title: ClassVar[str] = "Image and text towers (CLIP)"
@@ -45,6 +48,7 @@ class Contrastive(Recipe):
     tower: Tower = Field("vit", description="kind of the image tower: vision transformer, or CLIP's modified ResNet")
     batch: int = Field(192, ge=2, description="pairs an update")
     rivals: bool = Field(True, description="show each image the captions' words in another style, too")
+    likeness: float = Field(0.0, ge=0, le=10, description="how far captions of the same style with like words are right as well; 0: never")
     weight_decay: float = Field(0.1, ge=0, description="of matrices and kernels (AdamW)")
     move: float = Field(1.0, ge=0, le=4, description="how far images are shifted, turned, scaled and recoloured")
 
@@ -62,6 +66,7 @@ class _Pairing(Course):
         self.concepts = [self.train[[place for place, known in enumerate(names) if known == name]] for name in dict.fromkeys(names)]
         self.styles = list(dict.fromkeys(self.images.columns["style"]))
         self.captions = Captions(self.images)
+        self.alike = self.captions.words_in_common([int(known[0]) for known in self.concepts]).square().to(device)
         self.data = emoji_data(self.images)
         torch.manual_seed(recipe.seed)
         self.module = build_clip(recipe.tower).to(device)
@@ -74,21 +79,33 @@ class _Pairing(Course):
         random = generator(recipe.seed, step)
         if self._drawings is None:
             self._drawings = Drawings(self.images, self.device)
-        indices = self._chosen(step, random)
+        concepts, indices = self._chosen(step, random)
         shown = self._drawings.batch(indices, random, strength=recipe.move)
-        texts, rivals = zip(*(self.captions.draw_with_rival(index, self.styles, random) for index in indices.tolist()), strict=True)
+        drawn = [self.captions.draw_with_rival(index, self.styles, random) for index in indices.tolist()]
+        texts, rivals, rival_styles = zip(*drawn, strict=True)
         told = [*texts, *(rivals if recipe.rivals else ())]
         seen, read, scale = self.module(network_input(shown), self.tokenize(told).to(self.device))
         logits = scale.clamp(max=100) * seen.float() @ read.float().T
-        wanted = torch.arange(len(indices), device=self.device)
-        loss = (cross_entropy(logits, wanted) + cross_entropy(logits[:, : len(indices)].T, wanted)) / 2
-        return loss, {"accuracy": (logits.detach().argmax(1) == wanted).float().mean()}
+        right = self._right(concepts, [self.images.columns["style"][index] for index in indices.tolist()], rival_styles)[:, : len(told)]
+        count = len(indices)
+        loss = (cross_entropy(logits, _shares(right)) + cross_entropy(logits[:, :count].T, _shares(right[:, :count].T))) / 2
+        return loss, {"accuracy": (logits.detach().argmax(1) == torch.arange(count, device=self.device)).float().mean()}
 
-    def _chosen(self, step: int, random: torch.Generator) -> Int64[Tensor, " batch"]:
-        """Return the drawings of one update: one of each of a series of shuffled concepts."""
+    def _right(self, concepts: Int64[Tensor, " n"], styles: Sequence[str], rival_styles: Sequence[str]) -> Float[Tensor, "n 2*n"]:
+        """Return how far each caption, then each rival, is right for each image: its own wholly, like ones in its style in part."""
+        alike = self.recipe.likeness * self.alike[concepts][:, concepts].fill_diagonal_(0)
+        shown = np.array(styles)[:, None]
+        in_style = torch.from_numpy(shown == np.array([*styles, *rival_styles])).to(self.device)
+        right = alike.repeat(1, 2) * in_style
+        right.diagonal().fill_(1.0)
+        return right
+
+    def _chosen(self, step: int, random: torch.Generator) -> tuple[Int64[Tensor, " batch"], Int64[Tensor, " batch"]]:
+        """Return the concepts of one update, the next of a series of shuffled ones, and one drawing of each."""
         batch = self.recipe.batch
-        concepts = [self.concepts[place] for place in order(len(self.concepts), self.recipe.seed, step * batch, batch).tolist()]
-        return torch.stack([known[int(torch.randint(len(known), (), generator=random))] for known in concepts])
+        concepts = order(len(self.concepts), self.recipe.seed, step * batch, batch)
+        drawings = [self.concepts[place] for place in concepts.tolist()]
+        return concepts, torch.stack([known[int(torch.randint(len(known), (), generator=random))] for known in drawings])
 
     def evaluate(self, module: nn.Module, task: Task) -> Figures:
         """Measure on drawings of held-out concepts, on random grounds none of which was used in training.
@@ -147,3 +164,8 @@ class _Pairing(Course):
             places += batch.indices.tolist()
             task.step(1 + 2 * len(places) / len(indices), 3)
         return torch.cat(parts), places
+
+
+def _shares(right: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows columns"]:
+    """Return each row as shares of what is right in it."""
+    return right / right.sum(1, keepdim=True)
