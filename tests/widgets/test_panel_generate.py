@@ -17,7 +17,7 @@ from workbench.jobs.requests import LoadModel, RunAnalysis
 def panel(session, runner, qtbot, monkeypatch):
     monkeypatch.setattr(generate, "comes_with_workbench", lambda: True)
     runner.answers[LoadModel] = replace(
-        runner.answers[LoadModel], ref=NETWORK, name="diffusion", draws=True, prompts="emoji of animals"
+        runner.answers[LoadModel], ref=NETWORK, name="diffusion", draws=True, prompts="emoji of animals", guidance=1.6
     )
     with qtbot.waitSignal(session.model_changed):
         session.open_model(NETWORK)
@@ -83,7 +83,7 @@ def test_guidance_begins_where_the_network_draws_best_and_a_choice_stays(panel, 
     assert panel.guidance.value() == 1.6
     for chosen, expected in ((1.6, 3.0), (5.0, 5.0)):
         panel.guidance.setValue(chosen)
-        runner.answers[LoadModel] = replace(runner.answers[LoadModel], ref="diffusers:other", name="other")
+        runner.answers[LoadModel] = replace(runner.answers[LoadModel], ref="diffusers:other", name="other", guidance=3.0)
         with qtbot.waitSignal(session.model_changed):
             session.open_model("diffusers:other")
         assert panel.guidance.value() == expected

@@ -53,8 +53,7 @@ def tokenize(texts: list[str]) -> Tensor:
     return torch.tensor([[words[text], 0] for text in texts])
 
 
-@pytest.fixture(scope="module")
-def painter() -> TracedModel:
+def make(guidance: float = 3.0) -> TracedModel:
     shape = (3, SIDE, SIDE)
     example = (torch.zeros(2, *shape), torch.tensor([400, 400]), torch.zeros(2, *shape), tokenize(["red", ""]))
     return TracedModel.from_module(
@@ -63,8 +62,13 @@ def painter() -> TracedModel:
         preprocessing=Preprocessing((SIDE, SIDE)),
         further={"timestep": timestep_input("timestep", 400, 1000)},
         tokenize=tokenize,
-        sampling=Sampling(SCHEDULE, shape, unchanged),
+        sampling=Sampling(SCHEDULE, shape, unchanged, guidance=guidance),
     )
+
+
+@pytest.fixture(scope="module")
+def painter() -> TracedModel:
+    return make()
 
 
 def test_each_prompt_is_drawn_in_its_colour(painter: TracedModel) -> None:
@@ -76,6 +80,16 @@ def test_each_prompt_is_drawn_in_its_colour(painter: TracedModel) -> None:
     trajectory = result.arrays["trajectory"]
     assert trajectory.shape == (5, *images.shape) and np.abs(trajectory / 255 - images).max() < 3e-3
     assert result.arrays["timesteps"].tolist() == [999, 799, 599, 399, 199]
+
+
+def test_without_guidance_given_the_networks_own_is_followed(painter: TracedModel) -> None:
+    found, given, other = (
+        Generation(prompts=("red",), images=1, steps=4, guidance=guidance).run(network)
+        for guidance, network in ((None, make(1.5)), (1.5, painter), (None, painter))
+    )
+    assert found.summary["guidance"] == 1.5 and other.summary["guidance"] == 3
+    np.testing.assert_array_equal(found.arrays["images"], given.arrays["images"])
+    assert not np.allclose(found.arrays["images"], other.arrays["images"])
 
 
 def test_guidance_leads_away_from_no_prompt(painter: TracedModel) -> None:

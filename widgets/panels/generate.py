@@ -44,8 +44,6 @@ AS_WRITTEN = "as written"
 STYLES = ("noto", "openmoji", "twemoji", "fluent flat", "fluent 3d")
 """Drawing styles of the bundled images."""
 PROMPTS = ("turtle", "grinning face")
-FOLLOWED, FOLLOWED_BY_OWN = 3.0, 1.6
-"""Guidance to begin with, and that of the network in the box, which is small: led further it draws what is in no emoji."""
 SHOWN = 8
 """Steps of one image's trajectory that are shown side by side."""
 FRAME = 70  # ms between two steps when they are played
@@ -69,6 +67,7 @@ class GeneratePanel(Panel):
         self._trajectory: np.ndarray | None = None  # uint8 step prompt image y x 3, when it is done; the last step is the image
         self._timesteps: list[int] = []
         self._chosen = (0, 0)  # prompt and image whose course is shown
+        self._suits = 0.0  # guidance of the open network; what is set stays when another opens unless it is this
 
         self.about = ElidedLabel()
         self.open = QToolButton(text=f"Open {NETWORK}", focusPolicy=Qt.FocusPolicy.TabFocus)
@@ -90,7 +89,7 @@ class GeneratePanel(Panel):
         self.another = QToolButton(text="Next", toolTip="Draw from the seeds that follow those of the images shown")
         self.another.clicked.connect(self.draw_next)
         self.steps = self._spin(1, 1000, 40, "Steps", "Noise levels gone through: more are finer and slower")
-        self.guidance = QDoubleSpinBox(minimum=0, maximum=30, value=FOLLOWED, singleStep=0.5, decimals=1)
+        self.guidance = QDoubleSpinBox(minimum=0, maximum=30, singleStep=0.5, decimals=1)
         self.guidance.setAccessibleName("Guidance")
         self.guidance.setToolTip("How far a prompt is followed: 0 not at all, 1 as it was learned, more: beyond that")
         self.start = QToolButton(text="Generate")
@@ -169,8 +168,9 @@ class GeneratePanel(Panel):
         draws = card is not None and card.draws
         if draws:
             told = f"{card.name}: {card.prompts}" if card.prompts else card.name
-            if self.guidance.value() in (FOLLOWED, FOLLOWED_BY_OWN):
-                self.guidance.setValue(FOLLOWED_BY_OWN if card.ref.partition("?")[0] == NETWORK else FOLLOWED)
+            if self.guidance.value() == self._suits:
+                self.guidance.setValue(card.guidance)
+            self._suits = card.guidance
         else:
             needed = "open a diffusion network, such as diffusers:PATH_OR_ID in the panel Model"
             told = f"{card.name} draws nothing; {needed}." if card is not None else f"{needed[0].upper()}{needed[1:]}."

@@ -49,17 +49,18 @@ class Generation(Analysis):
     """
 
     title: ClassVar[str] = "Generate images"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     prompts: tuple[str, ...] = Field(("",), max_length=64, description="What is drawn, one text each; none: anything.")
     images: int = Field(4, ge=1, le=256, description="Images of each prompt.")
     seed: int = Field(0, ge=0, le=2**31 - 257, description="Of the first image's noise; the next one has the next.")
     steps: int = Field(40, ge=1, le=1000, description="Noise levels gone through.")
-    guidance: float = Field(
-        3.0,
+    guidance: float | None = Field(
+        None,
         ge=0,
         le=30,
-        description="How far a prompt is followed beyond what the network says with it; 1: no further, 0: not at all.",
+        description="How far a prompt is followed beyond what the network says with it; 1: no further, 0: not at all; "
+        "none: as far as suits the network, else 3.",
     )
 
     @field_validator("prompts", mode="before")
@@ -79,6 +80,7 @@ class Generation(Analysis):
         levels = len(sampling.scheduler().alphas_cumprod)
         if self.steps > levels:
             raise InputError(f"steps = {self.steps}: {model.name} has {levels} noise levels")
+        guidance = sampling.guidance if self.guidance is None else self.guidance
         rows = [(prompt, image) for prompt in range(len(self.prompts)) for image in range(self.images)]
         height, width = _pixels(sampling)
         batch = max(1, min(BATCH, PIXELS // (height * width)))
@@ -91,7 +93,7 @@ class Generation(Analysis):
             for first in range(0, len(rows), batch):
                 part = rows[first : first + batch]
                 place = slice(first, first + len(part))
-                predict = self._predictor(model, [self.prompts[prompt] for prompt, _ in part])
+                predict = _predictor(model, [self.prompts[prompt] for prompt, _ in part], guidance)
                 left = torch.cat([self._noise(sampling, image) for _, image in part]).to(model.device, model.dtype)
                 for step, (timestep, clean, rest) in enumerate(denoise(sampling, predict, left, self.steps)):
                     timesteps[step], left = timestep, rest
@@ -104,31 +106,33 @@ class Generation(Analysis):
             "trajectory": expected.reshape(self.steps, *shape),
             "timesteps": timesteps,
         }
-        return arrays, {"prompts": list(self.prompts), "seeds": [self.seed + image for image in range(self.images)]}
+        seeds = [self.seed + image for image in range(self.images)]
+        return arrays, {"prompts": list(self.prompts), "seeds": seeds, "guidance": guidance}
 
     def _noise(self, sampling: Sampling, image: int) -> Float[Tensor, "1 c y x"]:
         return torch.randn((1, *sampling.shape), generator=torch.Generator().manual_seed(self.seed + image))
-
-    def _predictor(self, model: TracedModel, prompts: list[str]) -> Predict:
-        """Return what the network says of noisy images at a timestep, with guidance."""
-        if model.tokenize is None:
-            alone = model.graph.cut([NOISY, "input:timestep"], [model.graph.output])
-            return lambda noisy, timestep: alone(noisy, _level(timestep, noisy))[0]
-        cut = model.graph.cut([NOISY, "input:timestep", TEXT], [model.graph.output])
-        leads = self.guidance != 1
-        texts = [*prompts, *([""] * len(prompts) if leads else [])]
-        (read,) = model.graph.cut(["input:text"], [TEXT])(model.tokenize(texts).to(model.device))
-
-        def predict(noisy: Float[Tensor, "n c y x"], timestep: int) -> Float[Tensor, "n c y x"]:
-            predicted: Tensor = cut(noisy, _level(timestep, noisy), read)[0]
-            return predicted
-
-        return guided(predict, self.guidance) if leads else predict
 
     @classmethod
     def draw(cls, result: Result) -> dict[str, Figure]:
         """Draw all images, and how the first of each prompt came to be."""
         return {"images": _sheet(result), "trajectory": _strips(result)}
+
+
+def _predictor(model: TracedModel, prompts: list[str], guidance: float) -> Predict:
+    """Return what the network says of noisy images at a timestep, with guidance."""
+    if model.tokenize is None:
+        alone = model.graph.cut([NOISY, "input:timestep"], [model.graph.output])
+        return lambda noisy, timestep: alone(noisy, _level(timestep, noisy))[0]
+    cut = model.graph.cut([NOISY, "input:timestep", TEXT], [model.graph.output])
+    leads = guidance != 1
+    texts = [*prompts, *([""] * len(prompts) if leads else [])]
+    (read,) = model.graph.cut(["input:text"], [TEXT])(model.tokenize(texts).to(model.device))
+
+    def predict(noisy: Float[Tensor, "n c y x"], timestep: int) -> Float[Tensor, "n c y x"]:
+        predicted: Tensor = cut(noisy, _level(timestep, noisy), read)[0]
+        return predicted
+
+    return guided(predict, guidance) if leads else predict
 
 
 def _level(timestep: int, noisy: Tensor) -> Int64[Tensor, " n"]:

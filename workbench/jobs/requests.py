@@ -87,6 +87,8 @@ class ModelCard:
         Whether it is a diffusion network that `Generation` can draw with.
     prompts
         What prompts it was trained with, in a few words; empty where that is not known.
+    guidance
+        How far it follows a prompt unless told otherwise; 0 where it does not draw.
     """
 
     ref: str
@@ -107,6 +109,7 @@ class ModelCard:
     further: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     draws: bool = False
     prompts: str = ""
+    guidance: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -167,6 +170,7 @@ def describe(model: TracedModel) -> ModelCard:
         further={option: (given.value, given.help) for option, given in model.further.items()},
         draws=model.sampling is not None,
         prompts=model.sampling.about if model.sampling is not None else "",
+        guidance=model.sampling.guidance if model.sampling is not None else 0.0,
     )
 
 

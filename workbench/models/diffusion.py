@@ -120,12 +120,15 @@ class Sampling:
         Turns what was denoised into images in [-1, 1].
     about
         A few words on what prompts the network was trained with.
+    guidance
+        How far a prompt is followed unless told otherwise: at which the network draws best, where that is known.
     """
 
     schedule: dict[str, Any]
     shape: tuple[int, int, int]
     decode: Callable[[Tensor], Tensor]
     about: str = ""
+    guidance: float = 3.0
 
     def scheduler(self) -> Any:
         """Return a fresh deterministic scheduler (Song et al. 2021)."""

@@ -171,7 +171,13 @@ def _diffusion(card: Card, state: State) -> dict[str, Any]:
         "architecture": "UNet2DConditionModel",
         "further": further,
         "tokenize": tokenize,
-        "sampling": Sampling(SCHEDULE, shape, unchanged, f"emoji of {card.data['groups']}: NAME, KEYWORD, …, STYLE style"),
+        "sampling": Sampling(
+            SCHEDULE,
+            shape,
+            unchanged,
+            f"emoji of {card.data['groups']}: NAME, KEYWORD, …, STYLE style",
+            card.parameters.get("guidance", Sampling.guidance),
+        ),
     }
 
 

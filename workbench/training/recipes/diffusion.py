@@ -30,8 +30,8 @@ from workbench.training.recipe import Course, Figures, Recipe, register
 
 MEASURED = 320
 """Drawings of either part that the error is measured on."""
-DRAWN, STEPS, GUIDANCE = 320, 25, 1.6
-"""Images drawn for the judges, steps to each, and how far its prompt is followed."""
+DRAWN, STEPS = 320, 25
+"""Images drawn for the judges, and steps to each."""
 GROUPS = ("Animals & Nature", "Food & Drink", "Smileys & Emotion")
 """Whose concepts are drawn; all others are left to the classifiers."""
 
@@ -54,6 +54,7 @@ class Diffusion(Recipe):
     checkpoints: int = Field(2, ge=2, description="checkpoints kept, at logarithmically spaced updates")
     channels: tuple[int, int, int] = Field((32, 64, 112), description="of the UNet at 32, 16 and 8 pixels")
     unconditional: float = Field(0.1, ge=0, le=1, description="part of the captions left out")
+    guidance: float = Field(1.6, ge=0, le=30, description="how far prompts are followed for the judges, and later unless told otherwise")
 
     def prepare(self, device: torch.device, task: Task) -> _Drawing:
         """Open the emoji and build UNet and text encoder."""
@@ -162,7 +163,7 @@ class _Drawing(Course):
         return figures
 
     def draw(self, module: nn.Module, texts: list[str], random: torch.Generator) -> Float[Tensor, "n 3 32 32"]:
-        """Draw one image of each text, in [-1, 1], in `STEPS` steps with the guidance `GUIDANCE`."""
+        """Draw one image of each text, in [-1, 1], in `STEPS` steps with the recipe's guidance."""
         parts: Any = module
         told = parts["text_encoder"](input_ids=self.tokenize([*texts, *[""] * len(texts)]).to(self.device)).last_hidden_state
 
@@ -171,7 +172,8 @@ class _Drawing(Course):
             return predicted
 
         noise = torch.randn((len(texts), 3, SIDE, SIDE), generator=random).to(self.device)
-        *_, (_, _, images) = denoise(Sampling(SCHEDULE, (3, SIDE, SIDE), unchanged), guided(predict, GUIDANCE), noise, STEPS)
+        sampling = Sampling(SCHEDULE, (3, SIDE, SIDE), unchanged)
+        *_, (_, _, images) = denoise(sampling, guided(predict, self.recipe.guidance), noise, STEPS)
         return images.clamp(-1, 1)
 
 
