@@ -112,8 +112,8 @@ class GrowthPlot(Plot):
         return found
 
     def provenance(self) -> dict[str, object]:
-        """Name axes and sample beside what the numbers were made from."""
-        return super().provenance() | {"x": "updates", "y": self._label, "sample": self._note, "transition between": self._span}
+        """Name the axes beside what the numbers were made from."""
+        return super().provenance() | {"x": "updates", "y": self._label, "transition between": self._span}
 
     # ------------------------------------------------------------------------------------------------ drawing
 

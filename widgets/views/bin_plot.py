@@ -83,8 +83,8 @@ class BinPlot(Plot):
         return {"edges": self._edges, "values": self._values, "names": np.array(self._names, np.str_)}
 
     def provenance(self) -> dict[str, object]:
-        """Name axes and sample beside what the numbers were made from."""
-        return super().provenance() | {"x": self._label, "y": self._value_label, "sample": self._note}
+        """Name the axes beside what the numbers were made from."""
+        return super().provenance() | {"x": self._label, "y": self._value_label}
 
     # ------------------------------------------------------------------------------------------------ drawing
 

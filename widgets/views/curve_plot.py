@@ -86,8 +86,8 @@ class CurvePlot(Plot):
         }
 
     def provenance(self) -> dict[str, object]:
-        """Name axes and sample beside what the numbers were made from."""
-        return super().provenance() | {"x": self._label, "y": list(self._curves), "sample": self._note}
+        """Name the axes beside what the numbers were made from."""
+        return super().provenance() | {"x": self._label, "y": list(self._curves)}
 
     # ------------------------------------------------------------------------------------------------ drawing
 

@@ -130,11 +130,10 @@ class Histogram(Plot):
         return arrays
 
     def provenance(self) -> dict[str, object]:
-        """Name axes, sample and null beside what the numbers were made from."""
+        """Name axes and null beside what the numbers were made from."""
         return super().provenance() | {
             "x": self._label,
             "y": self._unit_of_count,
-            "sample": self._note,
             "null": self._null[0] if self._null else None,
             "bands": [band.label for band in self._bands],
             "marker": self._marker[1] if self._marker else None,

@@ -79,9 +79,9 @@ class MorphPlot(Plot):
         return found | ({"twins": self._band} if len(self._band) else {})
 
     def provenance(self) -> dict[str, object]:
-        """Name axes and sample beside what the numbers were made from."""
+        """Name the axes beside what the numbers were made from."""
         axes = {"x": "radius of the rounding (of the side): corner to arc", "y": "response above the plain ground"}
-        return super().provenance() | axes | {"sample": self._note, **({"merit": self._merit} if self._merit else {})}
+        return super().provenance() | axes
 
     def fill_menu(self, menu: object) -> None:
         """Responses have no logarithmic axis: they may be negative."""

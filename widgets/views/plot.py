@@ -43,6 +43,11 @@ class Plot(ViewWidget):
         self._logarithmic = on
         self.update()
 
+    def provenance(self) -> dict[str, object]:
+        """Say as well what was measured, and the figure that says how much there is to see, where there is one."""
+        merit = {"merit": self._merit} if self._merit else {}
+        return super().provenance() | {"sample": self._note} | merit
+
     def fill_menu(self, menu: QMenu) -> None:
         """Offer the logarithmic axis."""
         toggle = menu.addAction(f"Logarithmic {self.axis} axis")

@@ -129,10 +129,10 @@ class PolarPlot(Plot):
         return found | ({"twins": self._band * self._whole} if len(self._band) else {})
 
     def provenance(self) -> dict[str, object]:
-        """Name axes and sample beside what the numbers were made from."""
+        """Name the axes beside what the numbers were made from."""
         radius = f"response {self._quantity}" + (", each over its largest" if self._beside else "")
         axes = {"angle": f"{self._angle} (degrees, of {self._period:g})", "radius": radius}
-        return super().provenance() | axes | {"sample": self._note, **({"merit": self._merit} if self._merit else {})}
+        return super().provenance() | axes
 
     # ------------------------------------------------------------------------------------------------ drawing
 
