@@ -66,7 +66,10 @@ def numbers_in(name: str) -> tuple[tuple[int, int | str], ...]:
 
 
 def columns_of(result: Result) -> dict[str, list[Any]]:
-    """Return the table by columns: what each patch is, its scores (None for what is not known), and whether it was patched exactly."""
+    """Return the table by columns: what each patch is, its scores (None for what is not known), and whether it was patched exactly.
+
+    Where not all of a layer's parts were patched, ``stands_for`` says how many each one stands for.
+    """
     rows, labels = rows_of(result), result.summary.get("labels") or []
     told: dict[str, list[Any]] = {"name": [row.name for row in rows], "layer": [row.layer for row in rows]}
     told["unit"] = [row.unit if row.unit >= 0 else None for row in rows]
@@ -75,6 +78,8 @@ def columns_of(result: Result) -> dict[str, list[Any]]:
     for name in SCORES:
         if name in result.arrays:
             told[name] = [value if np.isfinite(value) else None for value in result.arrays[name].tolist()]
+    if partly(result.summary):
+        told["stands_for"] = result.arrays["stands_for"].tolist()
     told["exact"] = np.isfinite(result.arrays["denoise_score"]).tolist()
     told["pairs"] = np.isfinite(result.arrays["denoise"]).sum(1).tolist()
     return told

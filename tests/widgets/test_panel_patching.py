@@ -141,6 +141,7 @@ def test_sensible_layers_are_the_blocks(panel):
 def test_what_is_chosen_is_what_is_asked(panel, runner, qtbot):
     settings = panel.settings
     settings.pairs.setValue(48)
+    settings.most.setValue(16)
     settings.through.setText("head")
     settings.hold.setText("blocks.0:add, blocks.1.act")
     settings.of_class.setText("cat")
@@ -148,13 +149,15 @@ def test_what_is_chosen_is_what_is_asked(panel, runner, qtbot):
     settings.region.setText("0, 0, 0.5, 1")
     request = ask(panel, runner, qtbot)
     assert request.analysis == "ActivationPatching" and dict(request.parameters) == {
-        "part": "unit", "metric": "logit difference", "put": "resample", "top": 3, "corruption": "swap", "pairs": 48,
+        "part": "unit", "metric": "logit difference", "put": "resample", "top": 3, "most": 16, "corruption": "swap", "pairs": 48,
         "layers": [STEM, ACT], "region": [0, 0, 0.5, 1], "of_class": "cat", "against": "dog", "through": "head",
         "hold": ["blocks.0:add", "blocks.1.act"],
     }  # fmt: skip
     from workbench.analyses.patching import ActivationPatching
 
     ActivationPatching(**request.parameters)
+    settings.most.setValue(settings.most.minimum())
+    assert settings.most.text() == "all" and "most" not in settings.parameters()
     settings.metric.setCurrentIndex(settings.metric.findData("unit"))
     settings.unit.setText("head:3")
     assert {"of_class", "against"}.isdisjoint(settings.parameters()) and settings.parameters()["unit"] == "head:3"

@@ -18,6 +18,7 @@ from workbench.images.array_set import ArraySet
 from workbench.input_error import InputError
 from workbench.models.patching import Patch
 from workbench.models.traced_model import Preprocessing, TracedModel
+from workbench.patching_table import columns_of
 
 SIDE = 12
 RELU = "parts.relu"
@@ -64,6 +65,7 @@ def test_the_units_that_matter_are_found_on_other_pairs_and_patched_as_where_all
     assert (row["parts"], row["of"]) == (8, 12) and (of_all["parts"], of_all["of"]) == (12, 12)
     assert row["concentration"] == pytest.approx(of_all["concentration"], abs=1e-6) and row["even"] == of_all["even"]
     assert whole.arrays["stands_for"].tolist() == [1] * 12
+    assert columns_of(some)["stands_for"] == some.arrays["stands_for"].tolist() and "stands_for" not in columns_of(whole)
     assert len(ActivationPatching(layers=(RELU,), part="unit", pairs=32, most=12).run(model, shown).summary["names"]) == 12
 
 

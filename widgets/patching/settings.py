@@ -21,6 +21,7 @@ from PySide6.QtWidgets import (
 
 from widgets.choice_box import choice_box
 from widgets.elided_combo_box import ElidedComboBox
+from widgets.line_of import line_of
 from widgets.patching.layer_choice import LayerChoice, sensible_layers
 from workbench.image_region import is_region
 from workbench.jobs.direction_requests import ListDirections
@@ -108,6 +109,15 @@ class PatchingSettings(QWidget):
         self.top = QSpinBox(self, minimum=1, maximum=1000, value=3)
         self.top.setAccessibleName("Best together")
         self.top.setToolTip("So many of the best parts of a layer are patched together, on pairs they were not chosen on")
+        self.most = QSpinBox(self, minimum=0, maximum=100_000, value=0, singleStep=16, specialValueText="all")
+        self.most.setAccessibleName("Patched of a layer")
+        self.most.setToolTip(
+            "So many parts of a layer are patched: half of them the best by attribution on other pairs, the others drawn from the rest, "
+            "each of which stands for several; all: every one"
+        )
+        self.of_all = QLabel("of", self)
+        self.best = QWidget(self)
+        self.best.setLayout(line_of(self.top, self.of_all, self.most, spacing=4, around=(0, 0)))
         self.twin = QCheckBox("random network", self)
         self.twin.setToolTip("Patch one network of random weights as well, to compare; takes half as long again")
         self.labels: dict[str, QLabel] = {}
@@ -119,13 +129,13 @@ class PatchingSettings(QWidget):
             (("Between", self.source), ("corrupt", self.corruption), ("pairs", self.pairs)),
             (("Patch", self.part), ("of", self.which), ("inside", self.region)),
             (("Read", self.metric), ("of", self.read), ("noise puts", self.put)),
-            (("Through", self.through), ("past", self.hold), ("best", self.top)),
+            (("Through", self.through), ("past", self.hold), ("best", self.best)),
         )
         for row, line in enumerate(lines):
             for column, (name, field) in enumerate(line):
                 self._put(grid, row, column, name, field)
         grid.addWidget(self.drawn, 0, 3, 1, 3)
-        for column, stretch in ((1, 3), (3, 5), (5, 2)):
+        for column, stretch in ((1, 4), (3, 4), (5, 2)):
             grid.setColumnStretch(column, stretch)
         self.source.currentIndexChanged.connect(self._arrange)
         self.part.currentIndexChanged.connect(self._on_part)
@@ -237,6 +247,8 @@ class PatchingSettings(QWidget):
             self.labels[key].setVisible(not drawn)
         self.corruption.setVisible(not drawn)
         self.pairs.setVisible(not drawn)
+        self.of_all.setVisible(not drawn)
+        self.most.setVisible(not drawn)
         self.drawn.setVisible(drawn)
         self.drawn.setText(pair.name if pair is not None else "none yet: draw one in the panel Canvas")
         page: QWidget = {"family": self.families, "direction": self.directions}.get(part, self.layers)
@@ -275,6 +287,7 @@ class PatchingSettings(QWidget):
             asked |= {"clean_file": str(pair.clean.path), "corrupt_file": str(pair.corrupt.path)}
         else:
             asked |= {"corruption": self.corruption.currentData(), "pairs": self.pairs.value()}
+            asked |= {"most": self.most.value()} if self.most.value() else {}
         if part == "family":
             asked["families"] = self.families_given()
             if not asked["families"]:
@@ -309,7 +322,7 @@ class PatchingSettings(QWidget):
     def save_state(self) -> dict[str, Any]:
         """Keep the choices that hold for any network."""
         kept: dict[str, Callable[[], Any]] = {name: getattr(self, name).currentData for name in CHOICES}
-        numbers = {"pairs": self.pairs.value(), "top": self.top.value(), "twin": self.twin.isChecked()}
+        numbers = {"pairs": self.pairs.value(), "top": self.top.value(), "most": self.most.value(), "twin": self.twin.isChecked()}
         return {name: read() for name, read in kept.items()} | numbers
 
     def restore_state(self, state: Mapping[str, Any]) -> None:
@@ -317,7 +330,7 @@ class PatchingSettings(QWidget):
         for name in CHOICES:
             box: QComboBox = getattr(self, name)
             box.setCurrentIndex(max(0, box.findData(state.get(name))))
-        for name in ("pairs", "top"):
+        for name in ("pairs", "top", "most"):
             if isinstance(state.get(name), int):
                 getattr(self, name).setValue(state[name])
         self.twin.setChecked(state.get("twin") is True)
