@@ -26,16 +26,8 @@ from workbench.images.drawn_stimulus import Stimulus
 from workbench.images.raster import ink_of
 from workbench.images.shapes import Rectangle, Stamp
 from workbench.images.strokes import Arc, Brush, Line
-from workbench.jobs.canvas_requests import (
-    CorruptPicture,
-    DescribeStimuli,
-    InkOf,
-    PairOnNetwork,
-    PartsOnPair,
-    Picture,
-    PictureOfSet,
-    ReadPicture,
-)
+from workbench.jobs.canvas_requests import PairOnNetwork, PartsOnPair
+from workbench.jobs.picture_requests import CorruptPicture, DescribeStimuli, InkOf, Picture, PictureOfSet, ReadPicture
 from workbench.models.layer import Unit
 from workbench.project import Project
 from workbench.task import Task

@@ -10,7 +10,7 @@ from PySide6.QtCore import QObject, Signal
 
 from workbench.images.drawn_stimulus import Stimulus
 from workbench.images.raster import Ink
-from workbench.jobs.canvas_requests import InkOf
+from workbench.jobs.picture_requests import InkOf
 
 if TYPE_CHECKING:
     from widgets.session import Session

@@ -11,8 +11,8 @@ from PySide6.QtCore import QMimeData, QObject, Qt, Signal
 from PySide6.QtWidgets import QFileDialog, QInputDialog, QWidget
 
 from widgets import intake
-from workbench.jobs.canvas_requests import CorruptPicture, Picture, PictureOfSet, ReadPicture
 from workbench.jobs.job import Request
+from workbench.jobs.picture_requests import CorruptPicture, Picture, PictureOfSet, ReadPicture
 
 if TYPE_CHECKING:
     from widgets.session import Session

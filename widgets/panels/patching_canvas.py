@@ -37,7 +37,7 @@ from workbench.image_pair import ImagePair
 from workbench.images.drawing import Drawing, Ground
 from workbench.images.drawn_stimulus import Stimulus
 from workbench.images.thing import Thing
-from workbench.jobs.canvas_requests import DescribeStimuli, Picture
+from workbench.jobs.picture_requests import DescribeStimuli, Picture
 from workbench.kept_image import KeptImage
 
 if TYPE_CHECKING:
