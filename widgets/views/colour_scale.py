@@ -14,7 +14,7 @@ from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QFontMetricsF, QPainter, QPen
 
 from widgets.views.axes import tick, ticks
-from widgets.views.view import Ink, as_image, draw_image, figure_font
+from widgets.views.view import Ink, as_image, draw_image, elided, figure_font
 
 _LMS = np.array([[1, 0.3963377774, 0.2158037573], [1, -0.1055613458, -0.0638541728], [1, -0.0894841775, -1.2914855480]])
 _RGB = np.array(
@@ -148,7 +148,7 @@ class ColourScale:
             painter.drawText(
                 QRectF(-rect.height() / 2, -label_room / 2, rect.height(), label_room),
                 Qt.AlignmentFlag.AlignCenter,
-                self.label,
+                elided(self.label, rect.height(), painter.font()),
             )
         elif self.label:
             top = bar.bottom() + 4 + metrics.height()

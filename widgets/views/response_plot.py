@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QMenu, QWidget
 
 from widgets.views.axes import tick, ticks
 from widgets.views.plot import Plot
-from widgets.views.view import ViewWidget, figure_font
+from widgets.views.view import ViewWidget, elided, figure_font
 
 LEFT, BOTTOM, TOP, BETWEEN = 38.0, 30.0, 24.0, 40.0
 DOTS = 600
@@ -73,16 +73,14 @@ class ResponsePlot(Plot):
         plots = [QRectF(inner.left() + place * (width + BETWEEN), inner.top(), width, inner.height()) for place in range(number)]
         painter.setFont(figure_font(10))
         for plot, (name, (degrees, own, hand)) in zip(plots, self._curves.items(), strict=False):
-            frame = self._frame(painter, plot, f"{name}, by direction", (degrees.min(), degrees.max()), np.concatenate([own, hand]))
+            reach = degrees.min(), degrees.max()
+            frame = self._frame(painter, plot, (f"{name}, by direction", "degrees"), reach, np.concatenate([own, hand]))
             for values, colour in ((own, self.ink.bar), (hand, self.ink.marker)):
                 painter.setPen(QPen(colour, 1.6))
                 painter.drawPolyline(QPolygonF([frame(a, b) for a, b in zip(degrees.tolist(), values.tolist(), strict=True)]))
-            line = QRectF(plot.left() - 20, plot.bottom() + 15, plot.width() + 40, 14)
-            painter.setPen(self.ink.faint)
-            painter.drawText(line, Qt.AlignmentFlag.AlignCenter, "degrees")
         own, hand = self._images
         low, high = min(own.min(initial=0), hand.min(initial=0)), max(own.max(initial=1e-9), hand.max(initial=1e-9))
-        frame = self._frame(painter, plots[-1], f"{len(own):,} images: by hand against own", (low, high), np.array([low, high]))
+        frame = self._frame(painter, plots[-1], (f"by hand, {len(own):,} images", "own"), (low, high), np.array([low, high]))
         painter.setPen(QPen(self.ink.line, 1, Qt.PenStyle.DashLine))
         painter.drawLine(frame(low, low), frame(high, high))
         dot = QColor(self.ink.marker)
@@ -94,8 +92,8 @@ class ResponsePlot(Plot):
         self._legend(painter, plots[0])
         painter.restore()
 
-    def _frame(self, painter: QPainter, plot: QRectF, name: str, across: tuple[float, float], values: np.ndarray):
-        """Draw axes and name; return what turns numbers into places."""
+    def _frame(self, painter: QPainter, plot: QRectF, names: tuple[str, str], across: tuple[float, float], values: np.ndarray):
+        """Draw axes and their names, above and below; return what turns numbers into places."""
         low, high = min(0.0, float(values.min())), float(values.max())
         high = high if high > low else low + 1
         left, right = float(across[0]), float(across[1]) if across[1] > across[0] else float(across[0]) + 1
@@ -108,7 +106,8 @@ class ResponsePlot(Plot):
         painter.drawLine(plot.topLeft(), plot.bottomLeft())
         painter.drawLine(plot.bottomLeft(), plot.bottomRight())
         painter.setPen(self.ink.text)
-        painter.drawText(QPointF(plot.left(), plot.top() - 6), name)
+        above, below = names
+        painter.drawText(QPointF(plot.left(), plot.top() - 6), elided(above, plot.width() + BETWEEN - 4, painter.font()))
         painter.setPen(self.ink.faint)
         for mark in ticks(low, high, 4):
             line = QRectF(plot.left() - LEFT, place(left, mark).y() - 7, LEFT - 4, 14)
@@ -116,6 +115,7 @@ class ResponsePlot(Plot):
         for mark in ticks(left, right, 4):
             at = place(mark, low)
             painter.drawText(QRectF(at.x() - 20, plot.bottom() + 2, 40, 13), Qt.AlignmentFlag.AlignCenter, tick(mark))
+        painter.drawText(QRectF(plot.left() - 20, plot.bottom() + 15, plot.width() + 40, 14), Qt.AlignmentFlag.AlignCenter, below)
         return place
 
     def _legend(self, painter: QPainter, plot: QRectF) -> None:

@@ -30,7 +30,7 @@ from workbench.training.recipe import Course, Figures, Recipe, register
 
 
 @register(
-    clip={"tower": "vit", "steps": 4_000, "learning_rate": 1e-3, "average": 0.998},
+    clip={"tower": "vit", "steps": 4_000, "learning_rate": 1e-3, "average": 0.998, "likeness": 3.0},
     clip_rn={"tower": "resnet", "steps": 4_000, "average": 0.998},
 )
 class Contrastive(Recipe):
