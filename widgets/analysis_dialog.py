@@ -22,6 +22,7 @@ from widgets.form import Form, Preload
 from widgets.result_window import ResultWindow
 from widgets.session import Session
 from widgets.theme import signal_colour
+from workbench.circuit_weights import source_for
 
 if TYPE_CHECKING:
     from workbench.analyses.analysis import Result
@@ -210,9 +211,9 @@ def suggestions(session: Session, schema: Mapping[str, Any]) -> dict[str, list[s
 
 def first_values(session: Session, schema: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the parameters of an analysis begin with: what is selected in the window."""
-    names, layer = list(session.layers), session.layers.get(session.layer)
+    layer = session.layers.get(session.layer)
     units = [session.unit.index] if session.unit is not None else list(range(min(8, layer.units if layer is not None else 0)))
-    earlier = names[max(0, names.index(session.layer) - 1)] if session.layer in names else session.layer
+    earlier = source_for(list(session.layers.values()), session.layer) or session.layer
     selected = {"layer": session.layer, "layers": [session.layer], "units": units, "source": earlier, "target": session.layer}
     known = schema.get("properties", {})
     if "source" not in known:

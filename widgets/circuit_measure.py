@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from widgets.session import Session
     from workbench.analyses.analysis import Result
     from workbench.jobs.job import JobEvent
+    from workbench.models.layer import Unit
 
 ANALYSIS = "CircuitMeasures"
 PAUSE = 500
@@ -44,6 +45,8 @@ class CircuitMeasure(QObject):
         self._request: RunAnalysis | None = None
         self._job = 0
         self.said, self.wrong = "", False
+        self._waits_for: tuple[str, ...] = ()  # units one of which is to be selected: the circuit has several ends
+        session.unit_changed.connect(self._on_unit)
         self._pause = QTimer(self, singleShot=True, interval=PAUSE)
         self._pause.timeout.connect(self._ask)
 
@@ -65,8 +68,12 @@ class CircuitMeasure(QObject):
         if self._request is not None:
             self._request = None
             self._session.relay.cancel(self._job)
-        self._circuit = None
+        self._circuit, self._waits_for = None, ()
         self._say("")
+
+    def _on_unit(self, unit: Unit | None) -> None:
+        if str(unit) in self._waits_for:
+            self._pause.start()
 
     def _ask(self) -> None:
         circuit, session = self._circuit, self._session
@@ -76,8 +83,15 @@ class CircuitMeasure(QObject):
         if not images:
             self._say("Open images: a circuit is measured on them.")
             return
+        ends, target = ends_of(circuit), ""
+        if len(ends) > 1:
+            target = str(session.unit)
+            self._waits_for = () if target in ends else ends
+            if self._waits_for:
+                self._say(f"select the unit that they are of; {' or '.join(ends)}.")
+                return
         self._ordered = ordered(circuit)
-        self._request = RunAnalysis(ANALYSIS, parameters_of(circuit), circuit.model, images)
+        self._request = RunAnalysis(ANALYSIS, parameters_of(circuit, target), circuit.model, images)
         self._say("measuring …")
         self._job = session.relay.submit(self._request, self._take)
 
@@ -102,9 +116,15 @@ class CircuitMeasure(QObject):
             self.changed.emit()
 
 
-def parameters_of(circuit: Circuit) -> dict[str, Any]:
-    """Return the parameters of the analysis that measures a circuit."""
-    return {"circuit": question(circuit), "null_draws": NULL_DRAWS}
+def ends_of(circuit: Circuit) -> tuple[str, ...]:
+    """Return the units that no other of the circuit reads."""
+    read = {edge.source for edge in circuit.edges}
+    return tuple(dict.fromkeys(edge.target for edge in circuit.edges if edge.target not in read))
+
+
+def parameters_of(circuit: Circuit, target: str = "") -> dict[str, Any]:
+    """Return the parameters of the analysis that measures a circuit; of one with several ends `target` is the one it is measured for."""
+    return {"circuit": question(circuit), "null_draws": NULL_DRAWS} | ({"target": target} if target else {})
 
 
 def question(circuit: Circuit) -> str:
@@ -129,7 +149,7 @@ def kept(circuit: Circuit, result: Result) -> dict[str, Any]:
     drops = result.arrays.get("edge_drop")
     if drops is not None and len(drops) == len(circuit.edges):
         figures[DROPS] = [[*edge.ends, float(drop)] for edge, drop in zip(circuit.edges, drops, strict=True)]
-    how = ("images", "not_held_out", "null_draws", "ablation", "at")
+    how = ("images", "not_held_out", "null_draws", "ablation", "at", *(("target",) if len(ends_of(circuit)) > 1 else ()))
     return figures | {name: summary[name] for name in how if name in summary}
 
 
@@ -169,7 +189,8 @@ def _told_how(figures: Mapping[str, Any]) -> list[str]:
         said.append(f"n = {figures['images']} images" + (", of concepts it was not chosen on" if held else ""))
     if isinstance(figures.get("ablation"), str) and isinstance(figures.get("at"), str):
         where = {"strongest": "where it is strongest", "centre": "at the centre", "mean": "mean over positions"}
-        said.append(f"{figures['ablation']} ablation, the target's pre-activation {where.get(figures['at'], figures['at'])}")
+        whose = f"pre-activation of {figures['target']}" if isinstance(figures.get("target"), str) else "the target's pre-activation"
+        said.append(f"{figures['ablation']} ablation, {whose} {where.get(figures['at'], figures['at'])}")
     if not any(f"null_{name}_highest" in figures for name in SCORES):
         said.append("no random circuits beside it")
     elif isinstance(figures.get("null_draws"), int):

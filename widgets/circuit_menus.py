@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable
 
 from PySide6.QtWidgets import QMenu
 
-from widgets.circuit_edit import add_units
 from widgets.commands import Command
 from widgets.session import Session
 from workbench.models.layer import Unit
@@ -27,12 +26,15 @@ def fill_menu(menu: QMenu, commands: Iterable[Command]) -> None:
         action.setEnabled(command.is_enabled())
 
 
-def fill_add_menu(menu: QMenu, session: Session, add_family: Callable[[Family], None]) -> None:
-    """List what can be added to a circuit: what is selected, what is pinned, and the families of the open network."""
+def fill_add_menu(menu: QMenu, session: Session, add_units: Callable[[list[str], str], None], add_family: Callable[[Family], None]) -> None:
+    """List what can be added to a circuit: what is selected, what is pinned, and the families of the open network.
+
+    `add_units` is given addresses and what is done, in words.
+    """
     menu.clear()
 
     def offer(into: QMenu, text: str, units: list[str]) -> None:
-        into.addAction(text, lambda: add_units(session, units, f"add {text}"))
+        into.addAction(text, lambda: add_units(units, f"add {text}"))
 
     if session.unit is not None:
         offer(menu, str(session.unit), [str(session.unit)])

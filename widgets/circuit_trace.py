@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from PySide6.QtWidgets import QDialog, QDialogButtonBox, QLabel, QVBoxLayout, QW
 
 from widgets.analysis_dialog import first_values, suggestions
 from widgets.circuit_edit import add_circuit, tidied
+from widgets.docks import focus_first
 from widgets.form import Form, Preload
 from widgets.theme import say
 from workbench.circuit import Circuit
@@ -52,6 +54,7 @@ class TraceDialog(QDialog):
         self._layout = QVBoxLayout(self)
         for part in (about, runs_on, self.said, buttons):
             self._layout.addWidget(part)
+        self.run.setDefault(True)
         self._refresh()
         self._preload = Preload(self)
         self._preload.ready.connect(self._make_form)
@@ -65,6 +68,7 @@ class TraceDialog(QDialog):
         self.form.changed.connect(self._refresh)
         self._layout.insertWidget(2, self.form, 1)
         self._refresh()
+        focus_first(self.form)  # else Cancel has it, and Enter cancels
 
     def _missing(self) -> str:
         if self._session.model is None:
@@ -85,6 +89,21 @@ class TraceDialog(QDialog):
         values: dict[str, Any] = self.form.values() if self.form is not None else {}
         self.wanted.emit(self._card.name, values)
         self.accept()
+
+
+def worth_telling(summary: Mapping[str, Any]) -> str:
+    """Say what a found circuit does not show: that it is worse than was asked for, or what it keeps by itself."""
+    if not summary.get("threshold_reached", True):
+        reached = summary["candidates_faithfulness"]
+        return (
+            f"No circuit of the {summary['candidate_edges']} candidate edges is as faithful as the {summary['threshold']:g} asked for: "
+            f"all of them together reach {reached:.2f}. More candidates may."
+        )
+    if summary.get("kept") is not None:
+        null = "" if summary["null_highest"] is None else f"; trees of random units at most {summary['null_highest']:.2f}"
+        between = f"[{summary['kept_low']:.2f}, {summary['kept_high']:.2f}]"
+        return f"The tree alone keeps {summary['kept']:.2f} {between} of the variance of {summary['unit']}{null}."
+    return ""
 
 
 class CircuitTracing(QObject):
@@ -133,16 +152,18 @@ class CircuitTracing(QObject):
         if event.state == "failed":
             self._session.report(event.error, event.details)
         elif event.state == "done":
-            self._open(event.request, event.result.summary["circuit"])
+            self._open(event.request, event.result.summary)
 
-    def _open(self, request: RunAnalysis, document: object) -> None:
+    def _open(self, request: RunAnalysis, summary: Mapping[str, Any]) -> None:
         try:
-            found = Circuit.from_document(document)
+            found = Circuit.from_document(summary["circuit"])
         except InputError as error:
             self._session.report(f"No circuit was found: {error}")
             return
         found = replace(found, model=found.model or request.model, images=found.images or request.images or "")
         add_circuit(self._session, tidied(self._session, found), WORDS[request.analysis][2])
+        if remark := worth_telling(summary):
+            self._session.inform(remark)
 
     def _say(self, text: str) -> None:
         self.said = text

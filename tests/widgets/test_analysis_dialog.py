@@ -10,10 +10,10 @@ from pydantic import BaseModel, Field
 from PySide6.QtCore import Qt
 from shiboken6 import isValid
 
-from widgets.analysis_dialog import AnalysisDialog
+from widgets.analysis_dialog import AnalysisDialog, first_values
 from workbench.analyses.analysis import Result
 from workbench.jobs.requests import AnalysisCard, DescribeAnalyses, RunAnalysis
-from workbench.models.layer import Unit
+from workbench.models.layer import Layer, Unit
 
 
 class Look(BaseModel):
@@ -52,6 +52,16 @@ def test_it_begins_with_what_is_selected(dialog):
     assert dialog.form.values() == {"layer": "stem.act", "units": [4], "steps": 256}
     assert "Small" in dialog.runs_on.text()
     assert dialog.run.isEnabled()
+
+
+def test_a_source_begins_with_the_layer_that_feeds_the_block_not_with_a_branch_of_it(session, qtbot):
+    with qtbot.waitSignal(session.model_changed):
+        session.open_model("test:small")
+    branches = ["mixed4a", "mixed4a.1x1", "mixed4a.pool_reduce", "maxpool4", "mixed3b"]
+    session.layers = {name: Layer(name, "max_pool2d" if "max" in name else "relu", (8, 4, 4), 0) for name in reversed(branches)}
+    session.layer, session.unit = "mixed4a", None
+    found = first_values(session, {"properties": {"source": {}, "target": {}}})
+    assert found == {"source": "mixed3b", "target": "mixed4a"}
 
 
 def test_a_run_shows_progress_and_its_result(dialog, session, runner, qtbot):

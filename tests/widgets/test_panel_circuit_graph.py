@@ -51,13 +51,17 @@ def run(request: RunAnalysis) -> Result | Exception:
         return weights(request)
     if request.analysis == "Trace":
         found = Circuit("traced").with_edges([Edge(f"{MIDDLE}:1", request.parameters["target"], math.nan, 0.5)])
-        return Result("Trace", dict(request.parameters), {}, {"circuit": found.document()}, {})
+        missed = {"threshold": 0.8, "threshold_reached": False, "candidate_edges": 40, "candidates_faithfulness": 0.28}
+        return Result("Trace", dict(request.parameters), {}, {"circuit": found.document(), **missed}, {})
     if request.analysis == "ReconstructionTree":
         found = Circuit("rebuilt").with_edges([Edge(f"{MIDDLE}:2", request.parameters["unit"])])
-        return Result("ReconstructionTree", dict(request.parameters), {}, {"circuit": found.document()}, {})
+        kept = {"unit": request.parameters["unit"], "kept": 0.306, "kept_low": 0.28, "kept_high": 0.33, "null_highest": 0.093}
+        return Result("ReconstructionTree", dict(request.parameters), {}, {"circuit": found.document(), **kept}, {})
     edges = json.loads(request.parameters["circuit"])["edges"]
     drops = np.array([float(edge["source"].rpartition(":")[2]) / 100 for edge in edges])
-    summary = {"faithfulness": 0.9, "faithfulness_low": 0.8, "faithfulness_high": 0.95, "completeness": 0.7, "images": 128}
+    target = request.parameters.get("target", f"{HIGH}:3")
+    summary: dict[str, object] = {"target": target, "images": 128}
+    summary |= {"faithfulness": 0.9, "faithfulness_low": 0.8, "faithfulness_high": 0.95, "completeness": 0.7}
     found = {"minimality": float(drops.min()), "null_faithfulness_highest": 0.1, "null_draws": 20, "ablation": "mean", "at": "strongest"}
     return Result("CircuitMeasures", dict(request.parameters), {"edge_drop": drops}, summary | found, {})
 
@@ -330,6 +334,38 @@ def test_a_circuit_is_measured_a_while_after_an_edit(measured, session, runner, 
     assert len(asked_to_measure(runner)) == 1, "and nothing is measured twice"
 
 
+def test_of_a_circuit_with_two_ends_the_selected_one_is_measured(measured, session, runner, qtbot):
+    edges = [Edge(f"{MIDDLE}:1", f"{HIGH}:3", 1.0), Edge(f"{MIDDLE}:1", f"{HIGH}:4", 1.0)]
+    circuit_edit.add_circuit(session, Circuit("motif", "test:small", "test:images").with_edges(edges), "open")
+    qtbot.waitUntil(lambda: "select the unit that they are of" in measured.said.text(), timeout=PAUSE + 4000)
+    assert f"{HIGH}:3 or {HIGH}:4" in measured.said.text() and not asked_to_measure(runner)
+    session.select_unit(Unit(MIDDLE, 1))
+    qtbot.wait(PAUSE + 100)
+    assert not asked_to_measure(runner), "that one is read"
+    session.select_unit(Unit(HIGH, 4))
+    qtbot.waitUntil(lambda: "faithfulness" in session.circuit.figures, timeout=PAUSE + 4000)
+    assert asked_to_measure(runner)[0].parameters["target"] == f"{HIGH}:4" == session.circuit.figures["target"]
+    assert f"pre-activation of {HIGH}:4" in measured.view._captions[-1]
+
+
+def test_undo_says_what_it_takes_back_whatever_panel_did_it(panel, session, qtbot):
+    assert panel.tools.undo.toolTip() == "Take back the last edit (Ctrl+Z)"
+    begin(panel, qtbot)
+    assert panel.tools.undo.toolTip() == f"Take back the last edit: {session.undo_stack.undoText()} (Ctrl+Z)"
+    session.undo_stack.undo()
+    assert panel.tools.redo.toolTip() == f"Do again what was taken back: {session.undo_stack.redoText()} (Ctrl+Shift+Z)"
+
+
+def test_another_circuit_is_seen_whole(panel, session, qtbot):
+    begin(panel, qtbot)
+    panel.view.zoom_to(3.0)
+    panel.view.select((f"{MIDDLE}:9",))
+    panel.remove()
+    assert panel.view.zoom == 3.0, "the same one stays where it is"
+    circuit_edit.add_circuit(session, Circuit("other", "test:small", "test:images").with_units([f"{HIGH}:3"]), "open")
+    assert panel.view.zoom == 1.0
+
+
 def test_an_edit_gives_up_what_was_being_measured(measured, session, runner, qtbot):
     begin(measured, qtbot)
     del runner.answers[RunAnalysis]
@@ -367,8 +403,11 @@ def test_a_trace_is_set_up_in_a_form_and_opens_as_a_circuit(measured, session, r
     dialog = measured.findChild(TraceDialog)
     qtbot.waitUntil(lambda: dialog.form is not None, timeout=30_000)  # pyqtgraph is imported
     assert dialog.form.values() == {"target": f"{HIGH}:3", "top": 5}
-    qtbot.mouseClick(dialog.run, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: session.circuit is not None)
+    with qtbot.waitSignal(session.message) as told:
+        qtbot.keyClick(dialog, Qt.Key.Key_Return)
+        qtbot.waitUntil(lambda: session.circuit is not None)
+    assert "No circuit of the 40 candidate edges is as faithful as the 0.8 asked for" in told.args[0].text
+    assert "all of them together reach 0.28" in told.args[0].text
     assert session.circuit.name == "traced" and session.circuit.model == "test:small" and session.circuit.images == "test:images"
     assert runner.asked(RunAnalysis)[-1] == RunAnalysis("Trace", {"target": f"{HIGH}:3", "top": 5}, "test:small", "test:images")
     assert measured.tools.measure.currentData() == "attribution", "what is known of its edges"
@@ -381,8 +420,11 @@ def test_a_unit_is_rebuilt_from_few_and_the_tree_opens_as_a_circuit(measured, se
     dialog = measured.findChild(TraceDialog)
     qtbot.waitUntil(lambda: dialog.form is not None, timeout=30_000)
     assert dialog.form.values() == {"unit": f"{HIGH}:3", "depth": 2} and dialog.run.text() == "Rebuild"
-    qtbot.mouseClick(dialog.run, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: session.circuit is not None)
+    with qtbot.waitSignal(session.message) as told:
+        qtbot.mouseClick(dialog.run, Qt.MouseButton.LeftButton)
+    assert told.args[0].text == (
+        f"The tree alone keeps 0.31 [0.28, 0.33] of the variance of {HIGH}:3; trees of random units at most 0.09."
+    )
     assert session.circuit.name == "rebuilt" and session.circuit.units == (f"{MIDDLE}:2", f"{HIGH}:3")
     assert session.undo_stack.undoText() == "rebuild from few"
 
@@ -537,6 +579,7 @@ def test_what_can_be_added_is_listed(panel, session, qtbot):
         f"{HIGH}:3", "2 selected units, one by one", "2 selected units, as one node", f"{LOW}:7 (pinned)", f"{MIDDLE}: curves (2)",
     ]  # fmt: skip
     actions[f"{LOW}:7 (pinned)"].trigger()
+    assert panel.view.selection == (f"{LOW}:7",) and panel.tools.inputs.isEnabled(), "its inputs can be added at once"
     actions[f"{MIDDLE}: curves (2)"].trigger()
     assert set(session.circuit.units) == {f"{LOW}:7", f"{MIDDLE}:1", f"{MIDDLE}:2"}
     actions["2 selected units, as one node"].trigger()

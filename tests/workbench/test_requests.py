@@ -579,6 +579,14 @@ def test_through_the_worker_a_click_is_answered_while_thumbnails_render(tmp_path
         assert runner.close(10)
 
 
+def test_fine_pictures_beside_numbers_come_after_the_numbers() -> None:
+    asked = RunAnalysis("ExpandedWeights", {}, "any")
+    for purpose in ("weights", "circuit conv", "motifs conv", "families"):
+        coarse, fine = (Thumbnails("any", "conv", (1,), level, purpose=purpose) for level in ("coarse", "fine"))
+        assert coarse.precedence < asked.precedence < fine.precedence
+    assert Thumbnails("any", "conv", (1,), "fine", purpose="inspector").precedence < asked.precedence
+
+
 def test_importing_the_requests_is_light() -> None:
     code = (
         "import sys, workbench.jobs.requests, workbench.jobs.unit_requests, workbench.jobs.training_requests, workbench.jobs.runner; "

@@ -18,6 +18,7 @@ from widgets.canvas.colour_button import ColourButton
 from widgets.canvas.hand import KEYS, TOOLS, WIDTHS, Hand, Tool
 from widgets.choice_box import choice_box
 from widgets.theme import set_icon
+from widgets.undo_tip import tell_steps
 from workbench.jobs.tuning_requests import STIMULI
 
 WORDS: dict[Tool, str] = {
@@ -87,6 +88,7 @@ class ToolBar(QWidget):
         self.picture.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         line.addWidget(self.picture)
         line.addStretch(1)
+        steps: list[QToolButton] = []
         for name, tip, run, allowed, can in (
             ("undo", "Take back (Ctrl+Z)", undo.undo, undo.canUndoChanged, undo.canUndo()),
             ("redo", "Do again (Ctrl+Shift+Z)", undo.redo, undo.canRedoChanged, undo.canRedo()),
@@ -98,6 +100,8 @@ class ToolBar(QWidget):
             button.clicked.connect(run)
             allowed.connect(button.setEnabled)
             line.addWidget(button)
+            steps.append(button)
+        tell_steps(undo, *steps)
         self._offer()
 
     def take(self, tool: str) -> None:

@@ -23,6 +23,7 @@ from widgets.circuit_work import CircuitWork
 from widgets.commands import Command
 from widgets.docks import Panel
 from widgets.theme import say
+from widgets.undo_tip import tell_steps
 from widgets.views.axes import number
 from widgets.views.graph_drawing import Card
 from widgets.views.graph_hand import GraphHand
@@ -97,10 +98,11 @@ class CircuitGraphPanel(Panel):
         tools.undo.setEnabled(stack.canUndo())
         tools.redo.setEnabled(stack.canRedo())
         tools.undo.clicked.connect(stack.undo)
+        tell_steps(stack, tools.undo, tools.redo)
         tools.redo.clicked.connect(stack.redo)
         tools.chooser.activated.connect(lambda index: session.open_circuit(edit.named(session.project, tools.chooser.itemText(index))))
         tools.whole.aboutToShow.connect(lambda: fill_menu(tools.whole, self.commands()))
-        tools.units.aboutToShow.connect(lambda: fill_add_menu(tools.units, session, self.add_family))
+        tools.units.aboutToShow.connect(lambda: fill_add_menu(tools.units, session, self.add, self.add_family))
         tools.inputs.clicked.connect(self.add_inputs)
         tools.connect_units.clicked.connect(self.connect_units)
         tools.collapse.clicked.connect(self.collapse)
@@ -283,13 +285,17 @@ class CircuitGraphPanel(Panel):
         except ValueError as error:
             session.report(str(error))
 
+    def add(self, units: list[str], text: str) -> None:
+        """Add units and select them, so that their inputs are next; `text` is what is undone."""
+        edit.add_units(self.session, units, text)
+        self._select(units)
+
     def add_selected(self) -> None:
         """Add the selected unit, or those selected together, and come into sight."""
         session = self.session
         if session.unit is not None:
             units = [str(Unit(session.layer, unit)) for unit in session.selection] or [str(session.unit)]
-            edit.add_units(session, units, f"add {units[0]}" if len(units) == 1 else f"add {len(units)} units")
-            self._select(units)
+            self.add(units, f"add {units[0]}" if len(units) == 1 else f"add {len(units)} units")
             if not self.isVisible():
                 session.panels_wanted.emit((self.id,))
 

@@ -26,6 +26,7 @@ from widgets.choice_box import choice_box
 from widgets.circuit_edit import add_edges
 from widgets.docks import Panel
 from widgets.elided_combo_box import ElidedComboBox
+from widgets.elided_label import ElidedLabel
 from widgets.theme import say
 from widgets.views.axes import number
 from widgets.views.image_strip import ImageStrip
@@ -111,7 +112,7 @@ class WeightsPanel(Panel):
             button.setToolTip(tip)
             button.setAccessibleName(tip)
             button.clicked.connect(lambda _checked, step=step: self._travel(step))
-        self.layer = QLabel(self)
+        self.layer = ElidedLabel(mode=Qt.TextElideMode.ElideMiddle)
         self.direction = choice_box(QComboBox(self), DIRECTIONS, "Inputs or outputs of the layer", lambda: self._on_layer(""))
         self.other = ElidedComboBox(12, self)
         self.other.setToolTip("The layer that is read, or that reads")
@@ -135,7 +136,7 @@ class WeightsPanel(Panel):
         bar.setContentsMargins(6, 4, 6, 2)
         shown = (self.layer, self.direction, self.other, self.path, self.measure, self.order, self.linear, self.compute, self.cancel)
         for widget in (self.back, self.forth, *shown):
-            bar.addWidget(widget, 1 if widget is self.other else 0)
+            bar.addWidget(widget, 1 if widget in (self.layer, self.other) else 0)
         self.said = QLabel(self, wordWrap=True)
         self.said.setMargin(4)
         self.matrix = MatrixView(self)

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 Pixels = npt.NDArray[np.uint8]
 Level = Literal["coarse", "fine"]
 
+BESIDE_NUMBERS = ("weights", "circuit", "motifs", "families")
+"""First words of the purposes whose pictures name the rows of what an analysis found."""
 BATCH: dict[Level, int] = {"coarse": 8, "fine": 2}
 """Units rendered together: as many as let one step take no longer than a click may wait for its end."""
 ENDS = ("top", "sample", "bottom")
@@ -85,11 +87,17 @@ class Thumbnails(Request):
 
     @property
     def precedence(self) -> float:
-        """What is there at once, then coarse before fine and inside it, what the inspector asks for before what the grid does."""
+        """What is there at once, then coarse before fine and inside it, what the inspector asks for before what the grid does.
+
+        Fine ones that stand beside numbers come after analyses: those are what one looks for there, and the coarse ones tell units apart.
+        """
         if self._comes_with_network:
             return -2  # before answers to gestures, and inside them while they wait for the network
+        fine = self.level == "fine"
+        if fine and self.purpose.partition(" ")[0] in BESIDE_NUMBERS:
+            return Request.rank + 0.5
         waits = {"grid": 0.25, "inspector family": 0.1}.get(self.purpose, 0.0)
-        return self.rank + 0.5 * (self.level == "fine") + waits
+        return self.rank + 0.5 * fine + waits
 
     def run(self, engine: Engine, task: Task) -> dict[int, Pixels]:
         """Read what comes with a bundled network, or what the store has, then render the rest, `BATCH` units at a time."""
