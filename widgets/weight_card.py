@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 KERNEL = 48
 """Pixels of a kernel's side, at least."""
+FAINT = 0.02
+"""Part of the largest weight that has no colour to the eye; over many layers kernels are wide, and all but their middle is less."""
 MEMBERS = 8
 """Sources of a group that are named."""
 
@@ -61,7 +63,7 @@ def card_rows(
         named.append(Picture(pictures.get(other), str(other), tip=tip))
     rows = [
         Row(f"{'inputs' if inputs else 'outputs'} of {unit}", tuple(named), account, lines=1),
-        Row("kernels", tuple(drawn), "red excites, blue inhibits", lines=1),
+        Row("kernels", tuple(drawn), "red excites, blue inhibits; below each norm × std", lines=1),
     ]
     leads = [list(others), list(others)]
     if inputs and arrays["factor_sources"].shape[1]:
@@ -110,8 +112,8 @@ def _scale(kernels: np.ndarray) -> ColourScale:
 
 
 def cropped(kernels: np.ndarray) -> np.ndarray:
-    """Cut kernels ``source *position`` to the smallest window that holds all that is not zero."""
-    window = extent((kernels != 0).any(0))
+    """Cut kernels ``source *position`` to the smallest window that holds all that can be seen: at least `FAINT` of the largest weight."""
+    window = extent((np.abs(kernels) > FAINT * np.abs(kernels).max(initial=0.0)).any(0))
     return kernels if window is None else kernels[(slice(None), *window)]
 
 

@@ -108,6 +108,11 @@ def test_rows_and_columns_stand_in_the_order_chosen(panel, session, qtbot):
     with qtbot.waitSignal(panel.matrix.picked) as picked:
         panel.matrix.cell_picked.emit(1, 3)
     assert picked.args == [1, 2] and session.unit == Unit("blocks.1.act", 1)
+    assert [picture.caption for picture in panel.strip.rows[0].pictures] == ["2", "4"], "the cell's kernel, then the strongest others"
+    assert panel.strip.title.startswith("2 and the strongest inputs of blocks.1.act:1")
+    session.select_unit(Unit("blocks.1.act", 3))
+    assert "and the strongest" not in panel.strip.title
+    session.select_unit(Unit("blocks.1.act", 1))
     panel.order.setCurrentIndex(panel.order.findData("unit"))
     assert panel.matrix.data()["columns"].tolist()[:2] == [4, 2]
     panel.order.setCurrentIndex(panel.order.findData("factor"))
@@ -296,4 +301,6 @@ def test_kernels_of_any_shape_become_pictures():
     assert cropped(kernels).shape == kernels.shape
     kernels[1, 1:3, 4] = 1
     assert cropped(kernels).shape == (2, 2, 1)
+    kernels[0, 0, 0] = -0.01
+    assert cropped(kernels).shape == (2, 2, 1), "what has no colour is no reason to make the rest small"
 

@@ -90,6 +90,7 @@ class WeightsPanel(Panel):
         self._pictures: dict[int, np.ndarray] = {}  # of units of the source
         self._levels: dict[int, str] = {}
         self._unit = -1  # number of the selected unit, where it is of the layer
+        self._picked = -1  # unit of the other layer whose cell was clicked last
         self._shown: list[int] = []  # units of the other layer that are shown
         self._leads: list[list[int]] = []  # of each row of pictures, units of the other layer behind them
         self._been: list[Unit] = []
@@ -180,7 +181,8 @@ class WeightsPanel(Panel):
         self.other.clear()
         self.other.addItems([other.name for other in found])
         if layer is not None and found:
-            nearest = sensible_source(found, layer) if self.inputs else sensible_target(found, layer)
+            units = [other for other in found if "pool" not in other.kind and other.name != "input"]  # a pool is no feature of its own
+            nearest = sensible_source(units or found, layer) if self.inputs else sensible_target(found, layer)
             self.other.setCurrentIndex(self.other.findText(nearest.name))
         self.layer.setText(self.session.layer)
         self._unit = -1
@@ -333,8 +335,11 @@ class WeightsPanel(Panel):
         self.matrix.mark(*((unit, None) if self.inputs else (None, unit)))
 
     def _pick(self, row: int, column: int) -> None:
-        """Look at the layer's unit of a cell."""
-        self.session.select_unit(Unit(self.session.layer, row if self.inputs else column))
+        """Look at the layer's unit of a cell, and at the kernel of the cell before the strongest."""
+        unit, other = (row, column) if self.inputs else (column, row)
+        self.session.select_unit(Unit(self.session.layer, unit))
+        self._picked = other
+        self._show_unit()
         self.matrix.mark(row, column)
 
     # ------------------------------------------------------------------------------------------------ one unit's inputs
@@ -346,6 +351,7 @@ class WeightsPanel(Panel):
         self.back.setEnabled(self._at > 0)
         self.forth.setEnabled(self._at + 1 < len(self._been))
         self._unit = unit.index if unit is not None and unit.layer == self.session.layer else -1
+        self._picked = -1
         self._mark()
         if self._result is not None and self.order.currentData() == "unit":
             self._show()
@@ -378,6 +384,8 @@ class WeightsPanel(Panel):
         contribution = result.arrays["contribution"]
         of_unit = np.nan_to_num(contribution[self._unit] if self.inputs else contribution[:, self._unit], nan=-1.0)
         self._shown = [int(other) for other in np.argsort(-of_unit, kind="stable")[:SHOWN] if of_unit[other] > 0]
+        if 0 <= self._picked < len(of_unit) and of_unit[self._picked] >= 0:
+            self._shown = [self._picked, *(other for other in self._shown if other != self._picked)][:SHOWN]
         if not self._shown:
             self.strip.clear("No weights: nothing leads from one to the other, or the unit is dead on these images.")
             return
@@ -390,10 +398,11 @@ class WeightsPanel(Panel):
         unit, summary, fits = Unit(self.session.layer, self._unit), self._result.summary, self._result.arrays["r2"]
         account = self._account() if self.inputs else ""
         source = self.session.layers.get(summary["source"])
+        picked = f"{self._picked} and the s" if self._shown[0] == self._picked else "S"
         rows, self._leads = card_rows(self._result, unit, self._others, self.inputs, self._shown, self._pictures, account, source)
         self.strip.show_rows(
             rows,
-            title=f"Strongest {'inputs' if self.inputs else 'outputs'} of {unit} in {self._others} ({summary['path']} ways)",
+            title=f"{picked}trongest {'inputs' if self.inputs else 'outputs'} of {unit} in {self._others} ({summary['path']} ways)",
             made_from=self._origin(unit=str(unit), r2=[float(fits[other]) for other in ([self._unit] if self.inputs else self._shown)]),
         )
         again = of_result(self._result, summary["target"], self._names(summary["target"]))
