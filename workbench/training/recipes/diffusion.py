@@ -46,7 +46,8 @@ class Diffusion(Recipe):
 
     title: ClassVar[str] = "Diffusion model"
 
-    steps: int = Field(6_200, ge=1, description="weight updates")
+    steps: int = Field(11_200, ge=1, description="weight updates")
+    restart: int = Field(6_200, ge=0, description="update from which the learning rate rises and falls once more; 0: never")
     batch: int = Field(64, ge=2, description="images an update")
     learning_rate: float = Field(1e-3, gt=0, description="at its largest, after the warm-up")
     weight_decay: float = Field(0.01, ge=0, description="of matrices and kernels (AdamW)")
