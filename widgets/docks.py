@@ -26,6 +26,7 @@ from PySide6.QtWidgets import (
 )
 
 from widgets.panels import PANELS, Area, Entry
+from widgets.sight import put_behind
 from widgets.theme import icon, set_icon
 
 if TYPE_CHECKING:
@@ -183,7 +184,13 @@ class Docks(QObject):
         dock.titleBarWidget().setToolTip(entry.help)
         dock.setWidget(QWidget())
         dock.visibilityChanged.connect(self._see_what_is_visible)
+        dock.visibilityChanged.connect(lambda seen: self._put(id, behind=not seen))
         return dock
+
+    def _put(self, id: str, behind: bool) -> None:
+        panel = self._panels.get(id)
+        if panel is not None:
+            put_behind(panel, behind and not self._docks[id].isHidden())
 
     def start(self) -> None:
         """Build panels from now on: first those that are visible, one for each turn of the event loop; `settled` follows."""
@@ -265,6 +272,7 @@ class Docks(QObject):
         dock.raise_()
         panel = self.panel(id)
         if panel is not None:
+            put_behind(panel, False)  # it may have been built just now, behind the panel that was in front
             focus_first(panel)
 
     def close(self, id: str) -> None:
@@ -311,11 +319,13 @@ class Docks(QObject):
             bar.setUsesScrollButtons(True)
         if not self._started:
             return
-        for id, dock in self._docks.items():
-            shown = dock.isVisible() and not dock.visibleRegion().isEmpty()
-            if shown and id not in self._panels and id not in self._failed and id not in self._waiting:
+        for id in self._docks:
+            if self._in_sight(id) and id not in self._panels and id not in self._failed and id not in self._waiting:
                 self._waiting.append(id)
                 self._next.start()
+
+    def _in_sight(self, id: str) -> bool:
+        return self._docks[id].isVisible() and not self._docks[id].visibleRegion().isEmpty()
 
     def _make_next(self) -> None:
         if self._waiting:
@@ -342,6 +352,7 @@ class Docks(QObject):
             self.panel_failed.emit(id, f"{self.entries[id].title}: {error}", traceback.format_exc())
             return
         self._panels[id] = panel
+        self._put(id, behind=not self._in_sight(id))
         self._fill(id, panel)
         if id in self._saved:
             panel.restore_state(self._saved.pop(id))

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from widgets.relay import Relay
+from widgets.sight import in_sight
 from widgets.views.thumbnail_grid import ThumbnailGrid
 from workbench.jobs.job import JobEvent
 from workbench.jobs.requests import Sweep
@@ -89,7 +90,7 @@ class ThumbnailSupply(QObject):
     # ------------------------------------------------------------------------------------------------ what is wanted
 
     def _ask(self) -> None:
-        if not self._model or self.stopped or not self._grid.isVisible():
+        if not self._model or self.stopped or not in_sight(self._grid):
             return
         grid = self._grid
         visible = grid.visible_units()

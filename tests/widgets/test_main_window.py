@@ -19,10 +19,11 @@ from PySide6.QtWidgets import QMessageBox, QTabBar
 from widgets.code_consent import CodeConsent
 from widgets.export_dialog import ExportDialog
 from widgets.panels import PANELS
+from widgets.sight import in_sight
 from widgets.views.contact_sheet import ContactSheet
 from workbench.jobs.job import Request
 from workbench.jobs.report_requests import DescribeReports
-from workbench.jobs.requests import DescribeAnalyses, ListSources, LoadModel, OpenImages
+from workbench.jobs.requests import DescribeAnalyses, ListSources, LoadModel, OpenImages, RunAnalysis
 from workbench.labels import Label
 from workbench.models.layer import Unit
 from workbench.project import DirectionsUsed, Note, Project
@@ -557,6 +558,37 @@ def test_the_keyboard_is_visible_in_the_title(make_window):
     window.docks.reveal("model_loader")
     titles = {id: dock.titleBarWidget()._active for id, dock in window.docks._docks.items()}
     assert [id for id, active in titles.items() if active] == ["model_loader"]
+
+
+def test_a_panel_behind_another_tab_computes_nothing_until_it_is_looked_at(make_window, runner, qtbot):
+    window = make_window()
+    session = window.session
+    qtbot.waitUntil(lambda: session.model is not None and session.images is not None)
+
+    def weights_of(layer: str) -> bool:
+        return any(request.parameters.get("target") == layer for request in runner.asked(RunAnalysis))
+
+    window.docks.reveal("weights")
+    session.select_layer("blocks.0.act")
+    qtbot.waitUntil(lambda: weights_of("blocks.0.act"))
+    window.docks.reveal("neuron_grid")
+    weights = window.docks.panel("weights")
+    assert weights.isVisible() and not in_sight(weights) and not in_sight(weights.matrix), "Qt says otherwise"
+    assert in_sight(window.docks.panel("neuron_grid").grid)
+    session.select_layer("blocks.1.act")
+    qtbot.wait(50)
+    assert not weights_of("blocks.1.act")
+    next(bar for bar in window.findChildren(QTabBar) if "Weights" in tabs_of(bar)).setCurrentIndex(1)
+    qtbot.waitUntil(lambda: weights_of("blocks.1.act"))
+    assert in_sight(weights)
+    window.docks.close("weights")
+    assert not in_sight(weights)
+    window.docks.reveal("weights")
+    assert in_sight(weights)
+
+
+def tabs_of(bar: QTabBar) -> list[str]:
+    return [bar.tabText(at) for at in range(bar.count())]
 
 
 def test_docks_do_not_drift_when_what_is_in_them_changes(make_window, qtbot):

@@ -15,6 +15,7 @@ from PySide6.QtCore import QObject, QTimer, Signal
 from PySide6.QtWidgets import QWidget
 
 from widgets.newest_question import NewestQuestion
+from widgets.sight import in_sight
 from workbench.jobs.canvas_requests import PairOnNetwork, PartsOnPair
 from workbench.models.layer import Unit
 
@@ -138,7 +139,7 @@ class LiveAnswers(QObject):
 
     def _ask(self) -> None:
         model, layer = self._session.model, self._session.layer
-        if self._pair is None or model is None or not layer or not self._widget.isVisible():
+        if self._pair is None or model is None or not layer or not in_sight(self._widget):
             return
         if not _same(self._told, (model.ref, layer, self._pair)):
             self._told = model.ref, layer, self._pair

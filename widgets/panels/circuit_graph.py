@@ -22,6 +22,7 @@ from widgets.circuit_trace import TRACE, TREE, CircuitTracing, TraceDialog
 from widgets.circuit_work import CircuitWork
 from widgets.commands import Command
 from widgets.docks import Panel
+from widgets.sight import in_sight
 from widgets.theme import say
 from widgets.undo_tip import tell_steps
 from widgets.views.axes import number
@@ -210,7 +211,7 @@ class CircuitGraphPanel(Panel):
         circuit = self.circuit
         if circuit is None or not circuit.units:
             return
-        if self.isVisible() and self._is_of_open_model:  # looking at a circuit loads no other network
+        if in_sight(self) and self._is_of_open_model:  # looking at a circuit loads no other network
             self.pictures.want(circuit.model, [unit for address in circuit.units for unit in units_of(address)])
         self.view.show_cards({address: self._card(circuit, address) for address in self.view.circuit.units})
         layers = list(self.session.layers) if self._is_of_open_model else []
@@ -296,7 +297,7 @@ class CircuitGraphPanel(Panel):
         if session.unit is not None:
             units = [str(Unit(session.layer, unit)) for unit in session.selection] or [str(session.unit)]
             self.add(units, f"add {units[0]}" if len(units) == 1 else f"add {len(units)} units")
-            if not self.isVisible():
+            if not in_sight(self):
                 session.panels_wanted.emit((self.id,))
 
     def _select(self, units: list[str]) -> None:
@@ -410,7 +411,7 @@ class CircuitGraphPanel(Panel):
     # Analyses of circuits
 
     def _give_to_measure(self) -> None:
-        wanted = self.tools.live.isChecked() and MEASURES_ANALYSIS in self._analyses and self.isVisible()
+        wanted = self.tools.live.isChecked() and MEASURES_ANALYSIS in self._analyses and in_sight(self)
         self.measure.give(self.circuit if wanted and self._is_of_open_model else None)
 
     def _on_analyses(self, event: JobEvent) -> None:

@@ -25,6 +25,7 @@ from PySide6.QtWidgets import (
 from widgets.badge import Badge
 from widgets.docks import Panel
 from widgets.elided_label import ElidedLabel
+from widgets.sight import in_sight
 from widgets.theme import say, set_icon
 from widgets.unit_card.examples import short
 from widgets.views.axes import number
@@ -444,7 +445,7 @@ class ComparePanel(Panel):
         self._ask()
 
     def _ask(self) -> None:
-        if self.isVisible():
+        if in_sight(self):
             for column in self.columns:
                 column.ask()
 

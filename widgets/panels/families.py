@@ -30,6 +30,7 @@ from widgets.docks import Panel
 from widgets.family_angles import TuningQuestion, Turned, WeightsQuestion
 from widgets.family_dialog import edit_family
 from widgets.file_dialogs import ask_where_to_write
+from widgets.sight import in_sight
 from widgets.theme import say
 from widgets.views.family_wheel import FamilyWheel
 from widgets.views.line_plot import Curves, LinePlot
@@ -345,7 +346,7 @@ class FamiliesPanel(Panel):
 
     def _ask_pictures(self) -> None:
         model = self.session.model
-        if model is None or self._chosen is None or not self.isVisible():
+        if model is None or self._chosen is None or not in_sight(self):
             return
         layer, units = self._chosen["layer"], self._chosen["units"]
         for level in ("coarse", "fine"):

@@ -26,6 +26,7 @@ from widgets.docks import Panel
 from widgets.file_dialogs import ask_where_to_write
 from widgets.kernel_stack_edit import push_kernel, remove_kernels, switch_kernel
 from widgets.live_recovery import LiveRecovery
+from widgets.sight import in_sight
 from widgets.template_form import TemplateForm
 from widgets.theme import say
 from widgets.views.kernel_view import KernelView
@@ -159,7 +160,7 @@ class FilterEditorPanel(Panel):
             self._forget(INVITATION)
             return
         wanted = KernelOf(self._model, unit)
-        if wanted == self._asked or not self.isVisible():
+        if wanted == self._asked or not in_sight(self):
             return
         self._forget("")
         self._asked = wanted
@@ -350,7 +351,7 @@ class FilterEditorPanel(Panel):
     def _recover_live(self) -> None:
         """Let the line below follow what is applied, while somebody is looking."""
         images = self.session.images
-        if self.isVisible():
+        if in_sight(self):
             self.recovery.follow(self._model, images.ref if images is not None else "", self._documents())
 
     def _forget_recovered(self) -> None:

@@ -20,6 +20,7 @@ from widgets.badge import Badge
 from widgets.commands import Command
 from widgets.docks import Panel
 from widgets.elided_label import ElidedLabel
+from widgets.sight import in_sight
 from widgets.theme import set_icon
 from widgets.unit_card.ablation import AblationSection
 from widgets.unit_card.contributions import ContributionsSection
@@ -264,7 +265,7 @@ class InspectorPanel(Panel):
 
     def _ask(self) -> None:
         """Ask for what is to be shown, unless nobody can see it."""
-        if self.isVisible():
+        if in_sight(self):
             waiting, self._unasked = self._unasked, []
             for section in waiting:
                 section.ask()

@@ -17,6 +17,7 @@ from widgets.choice_box import choice_box
 from widgets.docks import Panel
 from widgets.file_dialogs import ask_where_to_write
 from widgets.panels import PANELS
+from widgets.sight import in_sight
 from widgets.theme import say
 from widgets.views.colour_scale import ColourScale
 from widgets.views.finding_list import FindingList, Found, Group
@@ -205,7 +206,7 @@ class MotifsPanel(Panel):
     def _ask_pictures(self) -> None:
         """Ask for the visualizations of what is in sight, layer by layer, then of what else a figure would show."""
         model = self.session.model
-        if model is None or self._result is None or not self.isVisible():
+        if model is None or self._result is None or not in_sight(self):
             return
         top = self.scroll.verticalScrollBar().value()
         wanted: dict[str, list[int]] = {}

@@ -18,6 +18,7 @@ from widgets.elided_label import ElidedLabel
 from widgets.family_menu import FamilyMenu
 from widgets.grid_tools import SORTS, GridTools
 from widgets.image_ranking import PERCENTILE, ImageRanking
+from widgets.sight import in_sight
 from widgets.theme import signal_colour
 from widgets.thumbnail_supply import ThumbnailSupply
 from widgets.unit_names import UnitNames
@@ -209,7 +210,7 @@ class NeuronGridPanel(Panel):
             self.ranking.forget_failure()
             found: np.ndarray | None = self._statistics.get(by)
             return found
-        if self.isVisible():
+        if in_sight(self):
             self.ranking.ask()
         return self.ranking.values
 

@@ -32,6 +32,7 @@ from widgets.canvas.side import Side
 from widgets.canvas.tool_bar import ToolBar
 from widgets.docks import Panel
 from widgets.popup import opens
+from widgets.sight import in_sight
 from widgets.theme import set_icon
 from workbench.image_pair import ImagePair
 from workbench.images.drawing import Drawing, Ground
@@ -373,7 +374,7 @@ class PatchingCanvasPanel(Panel):
         if any(canvas.size_shown != self._size for canvas in (clean, corrupt)):  # a stimulus of this size is still waited for
             return
         drawing = clean.is_drawing or corrupt.is_drawing
-        if self.isVisible():
+        if in_sight(self):
             told = {name: side.canvas.current.told() for name, side in self.sides.items()}
             self.results.show_pair(clean.pixels, corrupt.pixels, drawing, told)
         if not drawing:

@@ -14,6 +14,7 @@ from widgets.analysis_run import AnalysisRun
 from widgets.buttons import push_button
 from widgets.choice_box import choice_box
 from widgets.docks import Panel
+from widgets.sight import in_sight
 from widgets.theme import say
 from widgets.training_time.curve_table import CurveTable
 from widgets.training_time.densify import Densify
@@ -147,7 +148,7 @@ class PhaseChangePanel(Panel):
         card = self.session.model
         if card is None:
             self._nothing(INVITATION)
-        elif self.isVisible():
+        elif in_sight(self):
             if not self._first or not self.scrubber.knows(card.ref):
                 self._first = card.ref
             wanted = DescribeTrainings(self._first, self._further)
@@ -321,6 +322,7 @@ class PhaseChangePanel(Panel):
         """Ask for what was not asked for while nobody looked."""
         super().showEvent(event)
         self._look_up()
+        self.film.renew()
 
     @property
     def _boxes(self) -> tuple[tuple[str, QComboBox], ...]:

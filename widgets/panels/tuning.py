@@ -24,6 +24,7 @@ from widgets.badge import Badge
 from widgets.choice_box import choice_box
 from widgets.docks import Panel
 from widgets.newest_question import NewestQuestion
+from widgets.sight import in_sight
 from widgets.theme import say
 from widgets.tuning_figures import TuningFigures
 from widgets.tuning_ranking import TWINS, RankingTable
@@ -161,7 +162,7 @@ class TuningPanel(Panel):
             self._live.forget()
             self._wait("")
             return
-        if not self.isVisible():
+        if not in_sight(self):
             return
         self._ask_stimulus()
         self._ask_curves()

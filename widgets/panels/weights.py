@@ -27,6 +27,7 @@ from widgets.circuit_edit import add_edges
 from widgets.docks import Panel
 from widgets.elided_combo_box import ElidedComboBox
 from widgets.elided_label import ElidedLabel
+from widgets.sight import in_sight
 from widgets.theme import say
 from widgets.views.axes import number
 from widgets.views.image_strip import ImageStrip
@@ -214,7 +215,7 @@ class WeightsPanel(Panel):
         self.compute.setVisible(large)
         if large:
             self._say(f"{size:,} pairs of units take a while and much memory.")
-        if large or not self.isVisible():
+        if large or not in_sight(self):
             return
         self._request = wanted
         self.cancel.show()

@@ -16,6 +16,7 @@ from widgets.scrubbing.hypothesis_source import POOLED, selected_node
 from widgets.scrubbing.hypothesis_tree import HypothesisTree, occupied
 from widgets.scrubbing.node_form import NodeForm
 from widgets.scrubbing.run_settings import SEED, RunSettings
+from widgets.sight import in_sight
 from workbench.circuit_hypothesis import pooled
 from workbench.input_error import InputError
 from workbench.jobs.scrubbing_requests import InspectHypothesis
@@ -264,7 +265,7 @@ class HypothesisEditor(QSplitter):
         shown = self._hypothesis
         wanted = self._inspection(shown.root) if shown is not None else None
         self._trial = None
-        if wanted is None or not self.isVisible():
+        if wanted is None or not in_sight(self):
             self._inspected = None
         elif wanted != self._inspected:
             self._inspected = wanted

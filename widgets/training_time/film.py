@@ -10,6 +10,7 @@ from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
 
 from widgets.choice_box import choice_box
+from widgets.sight import in_sight
 from widgets.views.image_strip import ImageStrip, Picture, Row
 from workbench.jobs.checkpoint_requests import UnitFilm
 from workbench.models.layer import Unit
@@ -78,7 +79,7 @@ class Film(QWidget):
         wanted = None
         if series is not None and unit is not None:
             wanted = UnitFilm(tuple(series.refs.items()), unit.layer, unit.index, self.kind.currentData())
-        if wanted != self._request and self.isVisible():
+        if wanted != self._request and in_sight(self):
             self.session.relay.cancel(self._job)
             self._request, self._frames = wanted, {}
             if wanted is not None:

@@ -8,6 +8,7 @@ from PySide6.QtCore import QSignalBlocker, Qt, QTimer, Signal
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSlider, QToolButton, QWidget
 
 from widgets.buttons import push_button
+from widgets.sight import in_sight
 from widgets.views.axes import number
 from workbench.jobs.checkpoint_requests import PrepareCheckpoints
 
@@ -107,7 +108,7 @@ class Scrubber(QWidget):
         with QSignalBlocker(self.slider):
             self.slider.setRange(0, len(self.series.refs) - 1 if self.series is not None else 0)
         self._follow()
-        if self.series is not None and self.isVisible():  # the graph that all of them share is captured before the first drag
+        if self.series is not None and in_sight(self):  # the graph that all of them share is captured before the first drag
             last = list(self.series.refs.values())[-1]
             self.session.relay.submit(PrepareCheckpoints((last,), self.session.layer, ()))
 
@@ -199,7 +200,7 @@ class Scrubber(QWidget):
     def _prepare(self) -> None:
         """Have pictures rendered of the checkpoints that the slider may go to next, the nearest first."""
         series, session = self.series, self.session
-        if series is None or not self.isVisible() or session.layer not in session.layers:
+        if series is None or not in_sight(self) or session.layer not in session.layers:
             return
         refs, here = list(series.refs.values()), self.slider.value()
         near = sorted((at for at in range(len(refs)) if 0 < abs(at - here) <= AHEAD), key=lambda at: abs(at - here))

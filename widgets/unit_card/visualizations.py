@@ -8,6 +8,7 @@ import numpy as np
 from PySide6.QtCore import QTimer, Signal
 from PySide6.QtWidgets import QToolButton
 
+from widgets.sight import in_sight
 from widgets.unit_card.section import Section
 from widgets.views.image_strip import ImageStrip, Picture, Row
 from workbench.jobs.unit_requests import KeptThumbnails, Thumbnails
@@ -74,7 +75,7 @@ class Visualizations(Section):
         """Render others."""
         if self.unit is not None:
             self.begin()
-            if self.isVisible():
+            if in_sight(self):
                 self.ask()
 
     @property
@@ -86,7 +87,7 @@ class Visualizations(Section):
         for level in ("coarse", "fine"):
             self._found.pop((TWIN, level), None)
         self._show()
-        if on and self.isVisible():
+        if on and in_sight(self):
             self.ask()
 
     def _submit(self) -> None:
