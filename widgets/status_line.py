@@ -71,7 +71,8 @@ class StatusLine(QStatusBar):
         event = running[-1].event
         more = len(running) + waiting - 1
         text = event.request.title + (f", {more} more" if more else "")
-        self._job.setText(QFontMetrics(self._job.font()).elidedText(text, Qt.TextElideMode.ElideMiddle, 380))
+        text = QFontMetrics(self._job.font()).elidedText(text, Qt.TextElideMode.ElideMiddle, 380)
+        self._job.setText(text.replace("&", "&&"))  # one alone would be the mark of a shortcut
         self._job.setToolTip(f"{event.request.title}\n{event.note}\nClick to show the jobs panel".replace("\n\n", "\n"))
         self._bar.setRange(0, 1000 if event.total else 0)
         if event.total:

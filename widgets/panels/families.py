@@ -102,6 +102,7 @@ class FamiliesPanel(Panel):
         self.what = choice_box(QComboBox(self, editable=True), changes, "Transformation")
         self.what.setToolTip("What is done to images: flip, rotate:DEGREES, hue:DEGREES, scale:FACTOR, or COLUMN:ONE>OTHER of the images")
         self.scope = choice_box(QComboBox(self), {key: (words, "") for key, words in SCOPES.items()}, "Layers that are asked")
+        self._on_layer(self.session.layer)
         self.keep = push_button(self, "Keep as family", "Put the chosen family into the investigation; undo takes it out", self._keep)
         self.use = push_button(
             self, "Use in circuit", "Keep it, select it for patching and scrubbing, and add it to the circuit as one node", self._use

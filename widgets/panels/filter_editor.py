@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -32,7 +33,7 @@ from widgets.theme import say
 from widgets.views.kernel_view import KernelView
 from widgets.views.recovery_bars import RecoveryBars
 from widgets.views.response_plot import ResponsePlot
-from workbench.jobs.kernel_requests import ExportNetwork, KernelCard, KernelOf, TryKernel
+from workbench.jobs.kernel_requests import IMAGES, ExportNetwork, KernelCard, KernelOf, TryKernel
 from workbench.jobs.requests import RunAnalysis
 from workbench.kernel_edits import KernelEdit
 from workbench.kernel_stack import from_project, stack_of
@@ -346,7 +347,8 @@ class FilterEditorPanel(Panel):
         if images is None or not self._documents():
             return
         self._forget_recovered()
-        self.run.ask(RunAnalysis("HandCoding", {"edits": self._documents()}, self._model, images.ref))
+        asked = {"edits": self._documents(), "images": IMAGES}  # as many as the line below is of
+        self.run.ask(RunAnalysis("HandCoding", asked, self._model, images.ref))
 
     def _recover_live(self) -> None:
         """Let the line below follow what is applied, while somebody is looking."""
@@ -367,7 +369,7 @@ class FilterEditorPanel(Panel):
         made = self._origin(n=result.summary["images"])
         self.bars.show_recovered(result.summary, result.arrays["shuffled_recovered"], title=title, made_from=made)
         self.bars.recomputation = of_result(result)
-        self._say("")
+        self._say(tested(result.summary))
 
     # ------------------------------------------------------------------------------------------------ files, and the panel's contract
 
@@ -423,3 +425,11 @@ def _as_long(kernel: np.ndarray, own: np.ndarray) -> np.ndarray:
     """Return a kernel from a template as long as the own one, to be seen on one scale; how strong it is to be is fitted."""
     length = float(np.linalg.norm(kernel))
     return kernel * (float(np.linalg.norm(own)) / length or 1.0) if length else kernel
+
+
+def tested(summary: Mapping[str, Any]) -> str:
+    """Say what McNemar's tests of which images are right give; empty where nothing was recovered or lost."""
+    if not summary.get("mcnemar"):
+        return ""
+    with_hand, of_full = (summary["mcnemar"][name]["p"] for name in ("hand_ablated", "full_hand"))
+    return f"McNemar's test: by hand against ablated p = {with_hand:.2g}, against the network's own kernels p = {of_full:.2g}."

@@ -49,6 +49,7 @@ AT_ONCE = 16
 TURNED = ("curves", "lines", "corners", "line_ends", "gratings", "high_low")
 """Stimuli of which the analysis `Tuning` makes curves."""
 UNTURNED = "This kind of stimulus has no orientation to turn; drag it on the left."
+SILENT = "no response above the plain ground at any orientation"
 INVITATION = "Open a network and choose a unit: here a stimulus stands that you can drag, and what the unit does at every orientation."
 
 
@@ -59,7 +60,8 @@ class TuningPanel(Panel):
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
-        self._given: dict[str, dict[str, float]] = {}  # what was dragged, by family
+        self._given: dict[str, dict[str, float]] = {}  # where the stimulus is, by family
+        self._dragged: set[str] = set()  # families whose stimulus the user put there: they stay when another unit is chosen
         self._curves: Result | None = None  # of the unit
         self._layer_result: Result | None = None
         self._curves_asked: RunAnalysis | None = None
@@ -136,6 +138,7 @@ class TuningPanel(Panel):
 
     def _on_model(self, _card: object) -> None:
         self._given.clear()
+        self._dragged.clear()
         self._forget_layer()
         self._renew()
 
@@ -185,10 +188,12 @@ class TuningPanel(Panel):
     def _on_dragged(self, values: dict[str, float]) -> None:
         """Keep what was dragged, and ask what the unit does now."""
         self._given.setdefault(self._kind, {}).update(values)
+        self._dragged.add(self._kind)
         self._ask_stimulus()
 
     def _show_best(self) -> None:
         """Put the stimulus where the unit responded most."""
+        self._dragged.discard(self._kind)
         if self._curves is not None:
             self._given[self._kind] = dict(self._curves.summary["best_stimuli"][0])
             self._ask_stimulus()
@@ -227,6 +232,8 @@ class TuningPanel(Panel):
             self.session.relay.cancel(self._curves_job)
             self._curves, self._curves_asked = None, wanted
             self._wait("Showing stimuli at all orientations …")
+            if self._layer_result is None:
+                self._say("")  # it was of another unit
             self._curves_job = self.session.relay.submit(wanted, self._take_curves)
 
     def _wait(self, message: str) -> None:
@@ -260,7 +267,7 @@ class TuningPanel(Panel):
         elif event.state == "done":
             self._curves = event.result
             self._show_curves()
-            if self._kind in TURNED and self._kind not in self._given:  # nothing was dragged yet: begin with what the unit prefers
+            if self._kind in TURNED and self._kind not in self._dragged:  # begin with what this unit prefers
                 self._show_best()
 
     def _show_curves(self) -> None:
@@ -279,7 +286,8 @@ class TuningPanel(Panel):
         band, nulls = self._null()
         r2, index = float(arrays["r2"][unit]), float(arrays["index"][unit])
         beside = f" (twins ≤ {nulls['r2']:.2f})" if nulls else ""
-        told = [f"R² {r2:.2f}{beside}", f"prefers {float(arrays['preferred'][unit]):.0f}°"]
+        turns = f"R² {r2:.2f}{beside}" if np.isfinite(r2) else SILENT
+        told = [turns, f"prefers {float(arrays['preferred'][unit]):.0f}°"] if np.isfinite(r2) else [turns]
         shown, selected = len(arrays["units"]), len(self.session.selection)
         if shown > 1:
             told = [f"{shown} units" if shown >= selected else f"{shown} of {selected} units", f"{unit}: {told[0]}"]
@@ -299,10 +307,11 @@ class TuningPanel(Panel):
         if self._layer_result is None:
             self.table.show_scores(dict(arrays), {})
             self._mark()
-            parts = [f"{summary['activation']} above the plain ground, {summary['stimuli']} stimuli", f"R² {r2:.2f}"]
+            parts = [f"{summary['activation']} above the plain ground, {summary['stimuli']:,} stimuli", turns]
             if np.isfinite(index):
                 parts.append(f"curve-vs-line {index:.2f}")
-            parts.append(f"second peak {float(arrays['second_peak'][unit]):.2f}")
+            if np.isfinite(second := float(arrays["second_peak"][unit])):
+                parts.append(f"second peak {second:.2f}")
             parts.append("without a null these say little: rank the layer beside random weights")
             self._say(" · ".join(parts) + ".")
 
@@ -375,7 +384,8 @@ class TuningPanel(Panel):
     def save_state(self) -> dict[str, Any]:
         """Keep the kind of stimulus, where it was dragged to, and which figure is looked at."""
         figure = self.figures.choice.currentData()
-        return {"family": self._kind, "given": self._given, "sizes": self.splitter.sizes(), "figure": figure}
+        given = {kind: values for kind, values in self._given.items() if kind in self._dragged}
+        return {"family": self._kind, "given": given, "sizes": self.splitter.sizes(), "figure": figure}
 
     def restore_state(self, state: dict[str, Any]) -> None:
         """Take it back."""
@@ -384,6 +394,7 @@ class TuningPanel(Panel):
         given = state.get("given")
         if isinstance(given, dict):
             self._given = {name: dict(values) for name, values in given.items() if name in STIMULI and isinstance(values, dict)}
+            self._dragged = set(self._given)
         sizes = state.get("sizes")
         if isinstance(sizes, list) and len(sizes) == self.splitter.count():
             self.splitter.setSizes(sizes)

@@ -170,7 +170,7 @@ class RecoverLive(Request):
     @property
     def title(self) -> str:
         """What the jobs panel calls it."""
-        return f"What {len(self.edits)} kernels recover"
+        return "What 1 kernel recovers" if len(self.edits) == 1 else f"What {len(self.edits)} kernels recover"
 
     @property
     def key(self) -> str:
