@@ -34,6 +34,7 @@ def trial(request: TryKernel) -> Trial:
 def recovered(request: RunAnalysis) -> Result:
     summary = {f"loss_{row}": 1.0 for row in ("full", "ablated", "offset", "hand", "zeroed")}
     summary |= {"recovered": 0.62, "recovered_low": 0.4, "recovered_high": 0.8, "refused": "", "offset_recovered": 0.0}
+    summary |= {"mcnemar": {"hand_ablated": {"p": 0.00123}, "full_hand": {"p": 0.25}}}
     summary |= {"shuffled_mean": 0.05, "images": 512, "units": [{}], "accuracy_full": 0.9}
     given = {"model": request.model, "weights": "abc", "images": request.images}
     return Result("HandCoding", dict(request.parameters), {"shuffled_recovered": np.array([0.0, 0.1])}, summary, given)
@@ -128,6 +129,8 @@ def test_what_is_ticked_is_recovered_and_exported(panel, session, runner, qtbot)
     qtbot.waitUntil(lambda: panel.bars.data() != {})
     [request] = runner.asked(RunAnalysis)
     assert request.analysis == "HandCoding" and [one["unit"] for one in request.parameters["edits"]] == [3]
+    assert request.parameters["images"] == 2000, "as many as the line that follows each stroke is of"
+    assert "by hand against ablated p = 0.0012, against the network's own kernels p = 0.25" in panel.said.text()
     assert "Recovered 62 % [40, 80]; shuffled kernels 5 %" in panel.bars.accessibleDescription() and len(panel.views()) == 3
     panel.write_network("some/where.safetensors")
     assert runner.asked(ExportNetwork)[0].path == "some/where.safetensors"

@@ -148,6 +148,44 @@ def test_units_that_are_selected_together_stand_in_one_plot_each_in_its_colour(p
     assert panel.polar.data()["response"].max() > 2
 
 
+def test_a_silent_unit_is_said_to_be_silent(panel, runner, session, qtbot):
+    def silent(request: RunAnalysis) -> Result:
+        found = tuning(request)
+        for name in ("r2", "index", "second_peak"):
+            found.arrays[name] = np.full(UNITS, np.nan)
+        return found
+
+    runner.answers[RunAnalysis] = silent
+    session.select_unit(Unit(LAYER, 4))
+    qtbot.waitUntil(lambda: "no response above the plain ground" in panel.said.text())
+    assert "nan" not in panel.said.text() and "nan" not in str(panel.polar.provenance()["sample"])
+    assert panel.polar.provenance()["sample"] == "no response above the plain ground at any orientation"
+
+
+def test_each_unit_begins_with_what_it_prefers_until_the_stimulus_was_dragged(panel, runner, session, qtbot):
+    def turned(request: RunAnalysis) -> Result:
+        found = tuning(request)
+        found.summary["best_stimuli"] = [{"orientation": 10.0 * unit} for unit in request.parameters["units"]]
+        return found
+
+    def shown() -> float | None:
+        return dict(runner.asked(UnitOnStimulus)[-1].given).get("orientation")
+
+    runner.answers[RunAnalysis] = turned
+    for unit in (3, 4):
+        session.select_unit(Unit(LAYER, unit))
+        qtbot.waitUntil(lambda unit=unit: shown() == 10.0 * unit)
+    panel.stimulus.dragged.emit({"orientation": 77.0})
+    session.select_unit(Unit(LAYER, 3))
+    qtbot.waitUntil(lambda: panel._curves is not None)
+    qtbot.wait(20)
+    assert shown() == 77.0, "what the user put there stays, to compare units"
+    assert panel.save_state()["given"] == {"curves": {"orientation": 77.0}}
+    panel.best.click()
+    qtbot.waitUntil(lambda: shown() == 30.0)
+    assert panel.save_state()["given"] == {}
+
+
 def given(panel: TuningPanel, runner, qtbot) -> dict:
     """Return what was asked about last, once it is answered."""
     qtbot.waitUntil(lambda: panel._live.newest is None)
