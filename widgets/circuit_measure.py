@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +12,12 @@ from PySide6.QtCore import QObject, QTimer, Signal
 from widgets.views.axes import number
 from workbench.circuit import CHOSEN_ON, Circuit, Edge
 from workbench.jobs.requests import RunAnalysis
+from workbench.models.layer import Unit, units_of
 
 if TYPE_CHECKING:
     from widgets.session import Session
     from workbench.analyses.analysis import Result
     from workbench.jobs.job import JobEvent
-    from workbench.models.layer import Unit
 
 ANALYSIS = "CircuitMeasures"
 PAUSE = 500
@@ -72,7 +72,7 @@ class CircuitMeasure(QObject):
         self._say("")
 
     def _on_unit(self, unit: Unit | None) -> None:
-        if str(unit) in self._waits_for:
+        if selected_of(self._waits_for, unit):
             self._pause.start()
 
     def _ask(self) -> None:
@@ -85,8 +85,8 @@ class CircuitMeasure(QObject):
             return
         ends, target = ends_of(circuit), ""
         if len(ends) > 1:
-            target = str(session.unit)
-            self._waits_for = () if target in ends else ends
+            target = selected_of(ends, session.unit)
+            self._waits_for = () if target else ends
             if self._waits_for:
                 self._say(f"select the unit that they are of; {' or '.join(ends)}.")
                 return
@@ -120,6 +120,11 @@ def ends_of(circuit: Circuit) -> tuple[str, ...]:
     """Return the units that no other of the circuit reads."""
     read = {edge.source for edge in circuit.edges}
     return tuple(dict.fromkeys(edge.target for edge in circuit.edges if edge.target not in read))
+
+
+def selected_of(ends: Sequence[str], unit: Unit | None) -> str:
+    """Return which of some units and families the selected unit is, or is in; empty for none."""
+    return next((end for end in ends if unit in units_of(end)), "")
 
 
 def parameters_of(circuit: Circuit, target: str = "") -> dict[str, Any]:

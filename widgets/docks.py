@@ -190,7 +190,7 @@ class Docks(QObject):
     def _put(self, id: str, behind: bool) -> None:
         panel = self._panels.get(id)
         if panel is not None:
-            put_behind(panel, behind and not self._docks[id].isHidden())
+            put_behind(panel, behind)
 
     def start(self) -> None:
         """Build panels from now on: first those that are visible, one for each turn of the event loop; `settled` follows."""

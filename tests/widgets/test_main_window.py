@@ -583,6 +583,9 @@ def test_a_panel_behind_another_tab_computes_nothing_until_it_is_looked_at(make_
     assert in_sight(weights)
     window.docks.close("weights")
     assert not in_sight(weights)
+    window.docks.reveal("neuron_grid")
+    window.docks._docks["weights"].show()  # behind the one in front
+    assert in_sight(weights) == (not weights.visibleRegion().isEmpty())
     window.docks.reveal("weights")
     assert in_sight(weights)
 

@@ -348,6 +348,14 @@ def test_of_a_circuit_with_two_ends_the_selected_one_is_measured(measured, sessi
     assert f"pre-activation of {HIGH}:4" in measured.view._captions[-1]
 
 
+def test_an_end_that_is_a_family_is_chosen_by_any_of_its_units(measured, session, runner, qtbot):
+    edges = [Edge(f"{MIDDLE}:1", f"{HIGH}:3", 1.0), Edge(f"{MIDDLE}:1", f"{HIGH}:4,5", 1.0)]
+    session.select_unit(Unit(HIGH, 5))
+    circuit_edit.add_circuit(session, Circuit("motif", "test:small", "test:images").with_edges(edges), "open")
+    qtbot.waitUntil(lambda: bool(asked_to_measure(runner)), timeout=PAUSE + 4000)
+    assert asked_to_measure(runner)[0].parameters["target"] == f"{HIGH}:4,5"
+
+
 def test_undo_says_what_it_takes_back_whatever_panel_did_it(panel, session, qtbot):
     assert panel.tools.undo.toolTip() == "Take back the last edit (Ctrl+Z)"
     begin(panel, qtbot)
@@ -361,6 +369,7 @@ def test_another_circuit_is_seen_whole(panel, session, qtbot):
     panel.view.zoom_to(3.0)
     panel.view.select((f"{MIDDLE}:9",))
     panel.remove()
+    panel.rename("called otherwise")
     assert panel.view.zoom == 3.0, "the same one stays where it is"
     circuit_edit.add_circuit(session, Circuit("other", "test:small", "test:images").with_units([f"{HIGH}:3"]), "open")
     assert panel.view.zoom == 1.0

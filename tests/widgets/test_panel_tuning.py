@@ -174,6 +174,7 @@ def test_each_unit_begins_with_what_it_prefers_until_the_stimulus_was_dragged(pa
     runner.answers[RunAnalysis] = turned
     for unit in (3, 4):
         session.select_unit(Unit(LAYER, unit))
+        assert shown() is None, "what the unit before preferred says nothing of this one"
         qtbot.waitUntil(lambda unit=unit: shown() == 10.0 * unit)
     panel.stimulus.dragged.emit({"orientation": 77.0})
     session.select_unit(Unit(LAYER, 3))

@@ -12,6 +12,7 @@ from widgets.panels.weights import WeightsPanel
 from widgets.views.colour_scale import ColourScale
 from widgets.weight_card import cropped, kernel_pixels
 from workbench.analyses.analysis import Result
+from workbench.jobs.job import JobEvent
 from workbench.jobs.requests import RunAnalysis
 from workbench.jobs.unit_requests import Thumbnails
 from workbench.models.layer import Layer, Unit
@@ -112,6 +113,12 @@ def test_rows_and_columns_stand_in_the_order_chosen(panel, session, qtbot):
     assert panel.strip.title.startswith("2 and the strongest inputs of blocks.1.act:1")
     session.select_unit(Unit("blocks.1.act", 3))
     assert "and the strongest" not in panel.strip.title
+    panel.matrix.cell_picked.emit(1, 3)
+    assert panel._picked == 2
+    panel._forget("")
+    assert panel._picked == -1, "the number of a unit of another layer"
+    panel._renew()
+    qtbot.waitUntil(lambda: bool(panel.views()))
     session.select_unit(Unit("blocks.1.act", 1))
     panel.order.setCurrentIndex(panel.order.findData("unit"))
     assert panel.matrix.data()["columns"].tolist()[:2] == [4, 2]
@@ -119,6 +126,18 @@ def test_rows_and_columns_stand_in_the_order_chosen(panel, session, qtbot):
     data = panel.matrix.data()
     assert data["columns"].tolist() == [4, 2, 1, 5, 0, 3], "those of the first group, then of the second, each the strongest first"
     assert data["rows"].tolist()[0] == 1
+
+
+def test_pictures_that_come_late_change_nothing_where_no_kernel_is_shown(panel, session, qtbot):
+    qtbot.waitUntil(lambda: bool(panel.views()))
+    session.select_unit(Unit("blocks.1.act", 1))
+    qtbot.waitUntil(lambda: bool(panel.strip.rows) and panel.strip.rows[0].pictures[0].pixels is not None)
+    panel._result.arrays["contribution"][3] = np.nan
+    session.select_unit(Unit("blocks.1.act", 3))
+    assert panel.strip.message.startswith("No weights")
+    late = Thumbnails("test:small", SOURCE, (2,), "coarse", purpose="weights")
+    panel._take_pictures(JobEvent(1, late, "done", result={2: np.zeros((1, 4, 4, 3), np.uint8)}))
+    assert panel.strip.message.startswith("No weights")
 
 
 def test_inputs_of_the_unit_are_kernels_with_names_and_lead_upstream_and_back(panel, session, runner, qtbot):

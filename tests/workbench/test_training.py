@@ -614,20 +614,37 @@ def test_captions_with_like_words_in_an_images_style_are_right_in_part() -> None
     torch.testing.assert_close(alone._right(concepts, styles, rivals), torch.eye(3, 6))
 
 
-def test_a_caption_with_like_words_is_pushed_away_less() -> None:
-    """Of an image of a cat: with likeness the caption of another cat is held nearer than without, that of a tree is not."""
+@pytest.mark.parametrize("rivals", [True, False])
+def test_a_loss_pulls_towards_all_that_is_right(rivals: bool) -> None:
+    """With logits that are parameters, all 0, the gradient is the even share of each caption less what is right, both ways."""
     gradients = {}
     for likeness in (0.0, 2.0):
-        course = recipe("clip", {"batch": 12, "likeness": likeness}).prepare(torch.device("cpu"), Task())
-        names = [course.images.columns["concept"][int(known[0])] for known in course.concepts]
-        concepts = torch.tensor([names.index(name) for name in ("cat face", "grinning cat", "deciduous tree")])
-        right = course._right(concepts, ["noto"] * 3, ["twemoji"] * 3)
-        logits = torch.zeros(3, 6, requires_grad=True)
-        torch.nn.functional.cross_entropy(logits, right / right.sum(1, keepdim=True)).backward()
-        gradients[likeness] = logits.grad[0]
-    assert gradients[2.0][1] < gradients[0.0][1] - 0.01
-    assert gradients[2.0][2] == pytest.approx(gradients[0.0][2].item(), abs=0.002)
-    assert (gradients[2.0][3:] > 0).all(), "the wrong style remains wrong"
+        course = recipe("clip", {"batch": 64, "likeness": likeness, "rivals": rivals}).prepare(torch.device("cpu"), Task())
+        count, wide = 64, 128 if rivals else 64
+
+        class Towers(torch.nn.Module):
+            def __init__(self, wide: int) -> None:
+                super().__init__()
+                self.logits = torch.nn.Parameter(torch.zeros(64, wide))
+
+            def forward(self, _images: torch.Tensor, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+                return self.logits, torch.eye(len(tokens)), torch.tensor(1.0)
+
+        course.module = Towers(wide)
+        course.loss(0)[0].backward()
+        gradients[likeness] = course.module.logits.grad
+        random = generator(0, 0)
+        concepts, indices = course._chosen(0, random)
+        course._drawings.batch(indices, random, strength=1.0)
+        drawn = [course.captions.draw_with_rival(index, course.styles, random) for index in indices.tolist()]
+        styles = [course.images.columns["style"][index] for index in indices.tolist()]
+        right = course._right(concepts, styles, [style for _, _, style in drawn])[:, :wide]
+        assert (right.sum(1) > 1.1).any() == (likeness > 0)
+        expected = (1 / wide - right / right.sum(1, keepdim=True)) / count
+        back = right[:, :count].T
+        expected[:, :count] += ((1 / count - back / back.sum(1, keepdim=True)) / count).T
+        torch.testing.assert_close(gradients[likeness], expected / 2)
+    assert not torch.allclose(gradients[0.0], gradients[2.0])
 
 
 def test_a_run_agrees_with_a_recipe_that_got_parameters_with_lists_and_made_defaults(tmp_path: Path) -> None:

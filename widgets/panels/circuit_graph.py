@@ -158,6 +158,7 @@ class CircuitGraphPanel(Panel):
             return
         if circuit is not None and circuit.name != self._shown:
             self._choose_measure(circuit)
+            self.view.look_at_all()
         self._shown = circuit.name if circuit is not None else ""
         self._show()
 
@@ -404,6 +405,7 @@ class CircuitGraphPanel(Panel):
             return
         try:
             self.folds.rename(circuit, name)
+            self._shown = name  # it is the same one
             edit.change_circuit(self.session, replace(circuit, name=name), "rename the circuit")
         except InputError as error:
             self.session.report(str(error))

@@ -44,6 +44,8 @@ AS_WRITTEN = "as written"
 STYLES = ("noto", "openmoji", "twemoji", "fluent flat", "fluent 3d")
 """Drawing styles of the bundled images."""
 PROMPTS = ("turtle", "grinning face")
+FOLLOWED = 3.0
+"""Guidance that is shown while no network says its own."""
 SHOWN = 8
 """Steps of one image's trajectory that are shown side by side."""
 FRAME = 70  # ms between two steps when they are played
@@ -67,7 +69,7 @@ class GeneratePanel(Panel):
         self._trajectory: np.ndarray | None = None  # uint8 step prompt image y x 3, when it is done; the last step is the image
         self._timesteps: list[int] = []
         self._chosen = (0, 0)  # prompt and image whose course is shown
-        self._suits = 0.0  # guidance of the open network; what is set stays when another opens unless it is this
+        self._suits = FOLLOWED  # guidance of the open network; what is set stays when another opens unless it is this
 
         self.about = ElidedLabel()
         self.open = QToolButton(text=f"Open {NETWORK}", focusPolicy=Qt.FocusPolicy.TabFocus)
@@ -89,7 +91,7 @@ class GeneratePanel(Panel):
         self.another = QToolButton(text="Next", toolTip="Draw from the seeds that follow those of the images shown")
         self.another.clicked.connect(self.draw_next)
         self.steps = self._spin(1, 1000, 40, "Steps", "Noise levels gone through: more are finer and slower")
-        self.guidance = QDoubleSpinBox(minimum=0, maximum=30, singleStep=0.5, decimals=1)
+        self.guidance = QDoubleSpinBox(minimum=0, maximum=30, value=FOLLOWED, singleStep=0.5, decimals=1)
         self.guidance.setAccessibleName("Guidance")
         self.guidance.setToolTip("How far a prompt is followed: 0 not at all, 1 as it was learned, more: beyond that")
         self.start = QToolButton(text="Generate")
@@ -170,7 +172,7 @@ class GeneratePanel(Panel):
             told = f"{card.name}: {card.prompts}" if card.prompts else card.name
             if self.guidance.value() == self._suits:
                 self.guidance.setValue(card.guidance)
-            self._suits = card.guidance
+            self._suits = round(card.guidance, self.guidance.decimals())
         else:
             needed = "open a diffusion network, such as diffusers:PATH_OR_ID in the panel Model"
             told = f"{card.name} draws nothing; {needed}." if card is not None else f"{needed[0].upper()}{needed[1:]}."

@@ -147,7 +147,11 @@ class TuningPanel(Panel):
         self._renew()
 
     def _on_unit(self, _unit: Unit | None) -> None:
+        self._given = self._dragged_stimuli()  # what the unit before preferred says nothing of this one
         self._renew()
+
+    def _dragged_stimuli(self) -> dict[str, dict[str, float]]:
+        return {kind: values for kind, values in self._given.items() if kind in self._dragged}
 
     def _on_family(self) -> None:
         self._curves = self._curves_asked = None
@@ -384,8 +388,7 @@ class TuningPanel(Panel):
     def save_state(self) -> dict[str, Any]:
         """Keep the kind of stimulus, where it was dragged to, and which figure is looked at."""
         figure = self.figures.choice.currentData()
-        given = {kind: values for kind, values in self._given.items() if kind in self._dragged}
-        return {"family": self._kind, "given": given, "sizes": self.splitter.sizes(), "figure": figure}
+        return {"family": self._kind, "given": self._dragged_stimuli(), "sizes": self.splitter.sizes(), "figure": figure}
 
     def restore_state(self, state: dict[str, Any]) -> None:
         """Take it back."""

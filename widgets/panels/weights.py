@@ -34,6 +34,7 @@ from widgets.views.image_strip import ImageStrip
 from widgets.views.matrix_view import MatrixView
 from widgets.weight_card import by_factor, card_rows
 from workbench.circuit import Edge
+from workbench.circuit_weights import source_for
 from workbench.jobs.requests import RunAnalysis
 from workbench.jobs.unit_requests import Thumbnails
 from workbench.labels import variable_names
@@ -182,9 +183,8 @@ class WeightsPanel(Panel):
         self.other.clear()
         self.other.addItems([other.name for other in found])
         if layer is not None and found:
-            units = [other for other in found if "pool" not in other.kind and other.name != "input"]  # a pool is no feature of its own
-            nearest = sensible_source(units or found, layer) if self.inputs else sensible_target(found, layer)
-            self.other.setCurrentIndex(self.other.findText(nearest.name))
+            before = source_for(layers, layer.name) or sensible_source(found, layer).name
+            self.other.setCurrentIndex(self.other.findText(before if self.inputs else sensible_target(found, layer).name))
         self.layer.setText(self.session.layer)
         self._unit = -1
         self._renew()
@@ -248,6 +248,7 @@ class WeightsPanel(Panel):
     def _forget(self, message: str) -> None:
         self.session.relay.cancel(self._job)
         self._result, self._request = None, None
+        self._picked = -1
         self.compute.hide()
         self._pictures.clear()
         self._levels.clear()
@@ -421,7 +422,7 @@ class WeightsPanel(Panel):
     def _ask_pictures(self) -> None:
         """Ask for the visualizations of the others: their names."""
         model, missing = self.session.model, tuple(s for s in self._shown if self._levels.get(s) != "fine")
-        if model is not None and missing and self._result is not None:
+        if model is not None and missing and self._result is not None and self._unit >= 0 and in_sight(self):
             for level in ("coarse", "fine"):
                 self.session.relay.submit(
                     Thumbnails(model.ref, self._others, missing, level, purpose="weights"), self._take_pictures
@@ -436,7 +437,7 @@ class WeightsPanel(Panel):
         for unit, images in found.items():
             if self._levels.get(unit) != "fine":
                 self._levels[unit], self._pictures[unit] = request.level, images[0]
-        if self._unit >= 0:
+        if self._unit >= 0 and self._shown:
             self._draw_unit()
 
     def _behind(self, row: int, place: int) -> int | None:
@@ -478,6 +479,7 @@ class WeightsPanel(Panel):
         """Compute what was not while nobody looked."""
         super().showEvent(event)
         self._renew()
+        self._ask_pictures()
 
     @property
     def _boxes(self) -> tuple[tuple[str, QComboBox], ...]:

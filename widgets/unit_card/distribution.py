@@ -11,7 +11,6 @@ from PySide6.QtCore import QSignalBlocker
 from PySide6.QtWidgets import QComboBox, QPushButton
 
 from widgets.choice_box import choice_box
-from widgets.sight import in_sight
 from widgets.unit_card.examples import quantile_range
 from widgets.unit_card.section import Section
 from widgets.unit_card.visualizations import TWIN as NULL
@@ -150,7 +149,7 @@ class Distribution(Section):
         self._of_twin = None
         self.sweep_twin.hide()
         self._show()
-        if in_sight(self):
+        if self.isVisible():
             self._ask_twin()
 
     def _ask_twin(self) -> None:

@@ -10,7 +10,6 @@ import numpy as np
 from PySide6.QtCore import QElapsedTimer, Signal
 
 from widgets.amounts import duration, size
-from widgets.sight import in_sight
 from widgets.unit_card.section import Section
 from widgets.unit_card.sweep_bar import SweepBar
 from widgets.views.axes import number
@@ -252,7 +251,7 @@ class Examples(Section):
         else:
             self._show_sweep()
             waited = self._looked.isValid() and self._looked.elapsed() > 1000 * SECONDS_BETWEEN_LOOKS
-            if event.state == "progress" and waited and in_sight(self):
+            if event.state == "progress" and waited and self.isVisible():
                 self.ask()
 
     def _forget_speeds(self) -> None:
@@ -262,7 +261,7 @@ class Examples(Section):
     def _estimate(self) -> None:
         """Measure once what a sweep of this layer takes."""
         model, images, unit = self.session.model, self.session.images, self.unit
-        if model is not None and images is not None and unit is not None and in_sight(self):
+        if model is not None and images is not None and unit is not None and self.isVisible():
             subject = model.ref, images.ref, unit.layer
             if subject not in self._costs and subject != self._estimating:
                 self._estimating = subject

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from widgets.sight import in_sight
 from widgets.unit_card.section import Section
 from widgets.views.axes import number
 from widgets.views.effect_list import Effect, EffectList
@@ -159,7 +158,7 @@ class FamilySection(Section):
         request = event.request
         if units and isinstance(request, Sweep) and event.ended and request.model == model and layer in request.layers:
             self._strongest = None
-            if in_sight(self):
+            if self.isVisible():
                 self.ask()
 
     def _take_pictures(self, event: JobEvent) -> None:

@@ -10,7 +10,6 @@ import numpy as np
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QSlider, QToolButton
 
-from widgets.sight import in_sight
 from widgets.theme import set_icon
 from widgets.unit_card.section import Section
 from widgets.views.axes import number
@@ -116,7 +115,7 @@ class Response(Section):
     def _on_twin(self, on: bool) -> None:
         self._of_twin = None
         self._show_caption()
-        if on and in_sight(self):
+        if on and self.isVisible():
             self._ask_twin()
 
     def _take_twin(self, event: JobEvent) -> None:

@@ -8,7 +8,6 @@ import numpy as np
 from PySide6.QtCore import QTimer, Signal
 from PySide6.QtWidgets import QToolButton
 
-from widgets.sight import in_sight
 from widgets.unit_card.section import Section
 from widgets.views.image_strip import ImageStrip, Picture, Row
 from workbench.jobs.unit_requests import KeptThumbnails, Thumbnails
@@ -75,7 +74,7 @@ class Visualizations(Section):
         """Render others."""
         if self.unit is not None:
             self.begin()
-            if in_sight(self):
+            if self.isVisible():
                 self.ask()
 
     @property
@@ -87,7 +86,7 @@ class Visualizations(Section):
         for level in ("coarse", "fine"):
             self._found.pop((TWIN, level), None)
         self._show()
-        if on and in_sight(self):
+        if on and self.isVisible():
             self.ask()
 
     def _submit(self) -> None:

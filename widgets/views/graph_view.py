@@ -96,8 +96,6 @@ class GraphView(ViewWidget):
         edge_notes
             More for an edge's tooltip, by its ends.
         """
-        if circuit.name != self.circuit.name:
-            self.zoom, self.centre = 1.0, QPointF(0.5, 0.5)  # of another circuit the whole is seen first
         self.circuit, self._rows = circuit, {layer: list(units) for layer, units in rows.items()}
         self._roles, self._captions, self._edge_notes = roles or {}, tuple(captions), edge_notes or {}
         self.title, self.made_from = title, made_from or {}

@@ -131,7 +131,7 @@ class PrepareCheckpoints(Request):
     @property
     def title(self) -> str:
         """What the jobs panel calls it."""
-        return f"Pictures of {self.layer} at {len(self.models)} checkpoint{'s' if len(self.models) > 1 else ''}"
+        return f"Pictures of {self.layer} at {len(self.models)} checkpoint{'s' if len(self.models) != 1 else ''}"
 
     @property
     def key(self) -> str:

@@ -39,8 +39,9 @@ class Contrastive(Recipe):
     Captions are made anew each time an image is shown, from its name, up to three keywords and the drawing style. In a batch of different
     things the style is hardly needed to find one's caption, so every image also sees each caption's words in another style, which is
     never the right one (hard negatives, as Yuksekgonul et al. 2023 make them of swapped words). With `likeness` captions whose words are
-    like an image's own, in its style, are right in part: there are too few things for each to be told from all others by itself, and what
-    is like what is all that is known of things never seen (soft targets, as Gao et al. 2023 take them from within one kind of input).
+    like an image's own, in its style, are right as well, the more the more alike: there are too few things for each to be told from all
+    others by itself, and what is like what is all that is known of things never seen (soft targets, as Gao et al. 2023 take them from
+    within one kind of input).
     """
 
     title: ClassVar[str] = "Image and text towers (CLIP)"
@@ -66,7 +67,7 @@ class _Pairing(Course):
         self.concepts = [self.train[[place for place, known in enumerate(names) if known == name]] for name in dict.fromkeys(names)]
         self.styles = list(dict.fromkeys(self.images.columns["style"]))
         self.captions = Captions(self.images)
-        self.alike = self.captions.words_in_common([int(known[0]) for known in self.concepts]).square().to(device)
+        self._alike: Tensor | None = None
         self.data = emoji_data(self.images)
         torch.manual_seed(recipe.seed)
         self.module = build_clip(recipe.tower).to(device)
@@ -92,13 +93,23 @@ class _Pairing(Course):
         return loss, {"accuracy": (logits.detach().argmax(1) == torch.arange(count, device=self.device)).float().mean()}
 
     def _right(self, concepts: Int64[Tensor, " n"], styles: Sequence[str], rival_styles: Sequence[str]) -> Float[Tensor, "n 2*n"]:
-        """Return how far each caption, then each rival, is right for each image: its own wholly, like ones in its style in part."""
+        """Return what each caption, then each rival, weighs as the right one of each image, before every row is made to sum to 1.
+
+        Its own weighs 1, another in its style `likeness` times the squared cosine of their words: nearly the same words may weigh more.
+        """
         alike = self.recipe.likeness * self.alike[concepts][:, concepts].fill_diagonal_(0)
         shown = np.array(styles)[:, None]
         in_style = torch.from_numpy(shown == np.array([*styles, *rival_styles])).to(self.device)
         right = alike.repeat(1, 2) * in_style
         right.diagonal().fill_(1.0)
         return right
+
+    @property
+    def alike(self) -> Float[Tensor, "concepts concepts"]:
+        """Squared cosine of the words of any two concepts; made when it is first wanted."""
+        if self._alike is None:
+            self._alike = self.captions.words_in_common([int(known[0]) for known in self.concepts]).square().to(self.device)
+        return self._alike
 
     def _chosen(self, step: int, random: torch.Generator) -> tuple[Int64[Tensor, " batch"], Int64[Tensor, " batch"]]:
         """Return the concepts of one update, the next of a series of shuffled ones, and one drawing of each."""
