@@ -15,7 +15,11 @@ from workbench.models.sources.checkpoint import read_state
 from workbench.models.sources.choosing import FURTHER
 from workbench.models.sources.run import checkpoints, read_card, read_log, read_precision
 
-LATER: Mapping[str, Mapping[str, Any]] = {"Classifier": {"ground": "random"}}
+LATER: Mapping[str, Mapping[str, Any]] = {
+    "Classifier": {"ground": "random", "restart": 0},
+    "Contrastive": {"likeness": 0.0, "restart": 0},
+    "CaptionModel": {"restart": 0},
+}
 """Parameters that kinds of recipes got after networks had been trained with them, and what those were trained with."""
 STRUCTURE = ("network", "size", "tower", "channels", "layer", "latents")
 """Parameters of recipes that say which network is trained."""
