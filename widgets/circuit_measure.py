@@ -83,7 +83,7 @@ class CircuitMeasure(QObject):
         if not images:
             self._say("Open images: a circuit is measured on them.")
             return
-        ends, target = ends_of(circuit), ""
+        ends, target = circuit.ends, ""
         if len(ends) > 1:
             target = selected_of(ends, session.unit)
             self._waits_for = () if target else ends
@@ -114,12 +114,6 @@ class CircuitMeasure(QObject):
         if (text, wrong) != (self.said, self.wrong):
             self.said, self.wrong = text, wrong
             self.changed.emit()
-
-
-def ends_of(circuit: Circuit) -> tuple[str, ...]:
-    """Return the units that no other of the circuit reads."""
-    read = {edge.source for edge in circuit.edges}
-    return tuple(dict.fromkeys(edge.target for edge in circuit.edges if edge.target not in read))
 
 
 def selected_of(ends: Sequence[str], unit: Unit | None) -> str:
@@ -154,7 +148,7 @@ def kept(circuit: Circuit, result: Result) -> dict[str, Any]:
     drops = result.arrays.get("edge_drop")
     if drops is not None and len(drops) == len(circuit.edges):
         figures[DROPS] = [[*edge.ends, float(drop)] for edge, drop in zip(circuit.edges, drops, strict=True)]
-    how = ("images", "not_held_out", "null_draws", "ablation", "at", *(("target",) if len(ends_of(circuit)) > 1 else ()))
+    how = ("images", "not_held_out", "null_draws", "ablation", "at", *(("target",) if len(circuit.ends) > 1 else ()))
     return figures | {name: summary[name] for name in how if name in summary}
 
 

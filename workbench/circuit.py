@@ -100,6 +100,14 @@ class Circuit:
         return tuple(each for each in rows if isinstance(each, int) and not isinstance(each, bool))
 
     @property
+    def ends(self) -> tuple[str, ...]:
+        """Units and families that are read by no other; without edges the one that came in last."""
+        if not self.edges:
+            return self.units[-1:]
+        read = {edge.source for edge in self.edges}
+        return tuple(dict.fromkeys(edge.target for edge in self.edges if edge.target not in read))
+
+    @property
     def layers(self) -> dict[str, list[str]]:
         """Units by their layer, layers in the order they came in; who knows the network sorts them."""
         found: dict[str, list[str]] = {}

@@ -171,16 +171,9 @@ def sink(circuit: Circuit) -> str:
     InputError
         When there is none, or more than one.
     """
-    read = {edge.source for edge in circuit.edges}
-    ends = (
-        [edge.target for edge in circuit.edges if edge.target not in read]
-        if circuit.edges
-        else list(circuit.units[-1:])
-    )
-    found = list(dict.fromkeys(ends))
-    if len(found) != 1:
-        raise InputError(f"say which unit is the target; {', '.join(found) or 'none'} could be it")
-    return found[0]
+    if len(circuit.ends) != 1:
+        raise InputError(f"say which unit is the target; {', '.join(circuit.ends) or 'none'} could be it")
+    return circuit.ends[0]
 
 
 def wired(paths: Paths, circuit: Circuit) -> tuple[Wiring, list[Ends]]:
