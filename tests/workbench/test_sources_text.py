@@ -145,12 +145,12 @@ def test_a_language_model_is_downloaded_file_by_file(
     class Handler(BaseHTTPRequestHandler):
         def do_HEAD(self) -> None:
             path = language_models["bert"] / Path(self.path).name
+            asked.append(path.name)  # before the answer goes out: the next question may come at once, in another thread
             self.send_response(200 if path.is_file() else 404)
             for name, value in (("ETag", f'"{path.name}"'), ("X-Repo-Commit", COMMIT)):
                 self.send_header(name, value)
             self.send_header("Content-Length", str(path.stat().st_size if path.is_file() else 0))
             self.end_headers()
-            asked.append(path.name)
 
         def do_GET(self) -> None:
             self.do_HEAD()
