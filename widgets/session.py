@@ -82,12 +82,16 @@ class Session(QObject):
         The circuit that is open, or None.
     pinned
         Units that stand side by side in the panel Compare, each with the reference of its network.
+    blind
+        Whether pictures of the unit are being labelled by somebody who must not see what it responds to.
     device, arithmetic
         Where networks are computed and with what numbers, as of `workbench.jobs.machine.ComputeOn`.
     """
 
     twin_changed = Signal(bool)
     """Whether the random-weight twin's figures are shown beside those of the open network."""
+    blind_changed = Signal(bool)
+    """Pictures of the selected unit are labelled blind, so nothing may show what it responds to; or no longer."""
     computing_changed = Signal()
     """Another device or other numbers were chosen."""
     model_changed = Signal(object)
@@ -149,7 +153,7 @@ class Session(QObject):
         self.circuit: Circuit | None = None
         self.pinned: tuple[tuple[str, Unit], ...] = ()
         self.device, self.arithmetic = "auto", "fp32"
-        self.twin = False
+        self.twin = self.blind = False
         self.modified = self.opening_model = False
         self._project: Project | None = None
         self._wanted: tuple[str, Unit | None] = ("", None)  # to be selected once the model is there
@@ -302,6 +306,12 @@ class Session(QObject):
         if on != self.twin:
             self.twin = on
             self.twin_changed.emit(on)
+
+    def keep_blind(self, on: bool) -> None:
+        """Say that what the unit responds to is not to be seen, or may be again."""
+        if on != self.blind:
+            self.blind = on
+            self.blind_changed.emit(on)
 
     @property
     def project_ref(self) -> str:

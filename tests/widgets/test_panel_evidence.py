@@ -10,6 +10,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 
 from widgets.panels.evidence import EvidencePanel
+from widgets.panels.inspector import InspectorPanel
 from workbench.analyses.analysis import Result
 from workbench.blind_labels import Bins, Labelling, Shown, place_of
 from workbench.evidence_card import HAND_CODING, PURITY, QUESTIONS, Piece, purity_piece
@@ -208,6 +209,21 @@ def test_another_unit_leaves_the_labelling(panel, session, qtbot):
     assert panel.pages.currentIndex() == 0 and panel.name.text() == "blocks.1.act:3" and panel.label.text() == "Label blind…"
     session.select_unit(UNIT)
     assert "Go on labelling (1 of 20)" in panel.label.text()
+
+
+def test_what_is_known_of_the_unit_is_hidden_while_it_is_labelled_blind(panel, session, qtbot):
+    inspector = InspectorPanel(session)
+    qtbot.addWidget(inspector)
+    inspector.show()
+    assert inspector.scroll.isVisible() and not inspector.empty.isVisible()
+    begin(panel, qtbot)
+    assert not inspector.scroll.isVisible() and not inspector.header.isVisible()
+    assert str(UNIT) in inspector.empty.text() and "Pause there" in inspector.empty.text()
+    qtbot.keyClick(panel.labelling, Qt.Key.Key_Escape)
+    assert inspector.scroll.isVisible() and inspector.header.isVisible() and not inspector.empty.isVisible()
+    begin(panel, qtbot)
+    session.select_unit(Unit(UNIT.layer, 3))
+    assert inspector.scroll.isVisible(), "of another unit everything may be seen"
 
 
 def test_what_is_chosen_is_kept(panel):

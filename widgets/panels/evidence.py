@@ -121,6 +121,7 @@ class EvidencePanel(Panel):
         self.pages = QStackedWidget(self)
         self.pages.addWidget(card)
         self.pages.addWidget(self.labelling)
+        self.pages.currentChanged.connect(lambda page: self.session.keep_blind(page == 1))
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.setSpacing(2)

@@ -44,6 +44,9 @@ if TYPE_CHECKING:
     from widgets.views.view import View
 
 
+BLIND = "Pictures of {unit} are being labelled blind in the panel Evidence, so what is known of it is hidden.\n\nPause there to see it."
+
+
 class InspectorPanel(Panel):
     """The card of the selected unit. Every request is superseded by that of the next unit, so the newest click wins."""
 
@@ -100,6 +103,7 @@ class InspectorPanel(Panel):
         )
         session.image_changed.connect(self._on_image)
         session.reading_changed.connect(self._say_what_to_do)
+        session.blind_changed.connect(self._say_what_to_do)
         self.scroll.verticalScrollBar().rangeChanged.connect(self._follow_growth)
         self.scroll.verticalScrollBar().actionTriggered.connect(lambda _action: self._settling.stop())  # the user scrolls
         self._on_unit(session.unit)
@@ -178,12 +182,9 @@ class InspectorPanel(Panel):
         self._settling.stop()
         self._unit = unit
         self.labels.show_unit(self.session.owner(unit.layer) if unit is not None else "", unit)
-        for part in (self.header, self.scroll):
-            part.setVisible(unit is not None)
-        self.empty.setVisible(unit is None)
+        self._say_what_to_do()
         if unit is None:
             self._unasked.clear()
-            self._say_what_to_do()
             return
         layer = self.session.layers[unit.layer]
         self.address.setText(str(unit))
@@ -211,8 +212,15 @@ class InspectorPanel(Panel):
             self._seek(self.sections[part], settling=60_000)  # a network may have to be loaded for what stands above
 
     def _say_what_to_do(self) -> None:
-        """Say what is missing before a unit can be shown, and that an image waits for it."""
+        """Show the unit, or say what is missing before it can be shown, and that an image waits for it."""
         session = self.session
+        there = self._unit is not None and not session.blind
+        for part in (self.header, self.scroll):
+            part.setVisible(there)
+        self.empty.setVisible(not there)
+        if self._unit is not None:
+            self.empty.setText(BLIND.format(unit=self._unit))
+            return
         parts = []
         if session.reading:
             parts.append(f"Reading {session.reading} …")
