@@ -1,11 +1,12 @@
-"""Which units of a circuit are drawn as one node: a matter of the drawing, which leaves the circuit as it is."""
+"""Which units of a circuit are drawn as one node: a matter of the drawing, which leaves the circuit as it is and can be taken back."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from widgets.project_edit import ProjectEdit
 from workbench.circuit import Circuit, layer_of, units_of
 from workbench.circuit_families import address_of
 from workbench.input_error import InputError
@@ -22,10 +23,16 @@ def is_family(node: str) -> bool:
 
 
 class CircuitFolds:
-    """Families that are drawn as one node, by the name of the circuit."""
+    """Families that are drawn as one node, by the name of the circuit.
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    Parameters
+    ----------
+    show
+        Draws a circuit, given by its name, anew and selects nodes of it: it is called after every change of its families.
+    """
+
+    def __init__(self, session: Session, show: Callable[[str, list[str]], None]) -> None:
+        self._session, self._show = session, show
         self._folded: dict[str, list[str]] = {}
 
     def of(self, circuit: Circuit) -> list[str]:
@@ -35,18 +42,32 @@ class CircuitFolds:
     def fold(self, circuit: Circuit, address: str) -> None:
         """Draw units as one node from now on; families that share units with it are let go."""
         units = set(units_of(address))
-        self._folded[circuit.name] = [*(each for each in self.of(circuit) if units.isdisjoint(units_of(each))), address]
+        others = [each for each in self.of(circuit) if units.isdisjoint(units_of(each))]
+        self._change(circuit, [*others, address], f"collapse {address}", address)
 
     def unfold(self, circuit: Circuit, address: str) -> bool:
         """Draw a family's units as nodes of their own; return whether it was one that is folded."""
         if address not in self.of(circuit):
             return False
-        self._folded[circuit.name].remove(address)
+        self._change(circuit, [each for each in self.of(circuit) if each != address], f"expand {address}", address)
         return True
+
+    def _change(self, circuit: Circuit, after: list[str], text: str, address: str) -> None:
+        name, before = circuit.name, self.of(circuit)
+        nodes = [address, *map(str, units_of(address))]  # of which those are selected that are drawn
+
+        def putting(folded: list[str]) -> Callable[[object], None]:
+            def change(_project: object) -> None:
+                self._folded[name] = folded
+                self._show(name, nodes)
+
+            return change
+
+        self._session.undo_stack.push(ProjectEdit(self._session, text, putting(after), putting(before)))
 
     def rename(self, circuit: Circuit, name: str) -> None:
         """Keep them for a circuit that is called otherwise from now on."""
-        self._folded[name] = list(self.of(circuit))
+        self._folded[name] = self.of(circuit)
 
     def clear(self) -> None:
         """Forget all: another investigation is open."""

@@ -239,6 +239,35 @@ def test_a_family_is_one_node_and_opens_again(panel, session, qtbot):
     assert f"{MIDDLE}:11,10,2" in panel.view.circuit.units and len(session.circuit.units) == 5
 
 
+def test_collapsing_is_taken_back_and_a_family_is_added_in_one_step(panel, session, qtbot):
+    session.project.families["test:small"] = [Family("curves", MIDDLE, [11, 10, 2])]
+    begin(panel, qtbot)
+    stack, family = session.undo_stack, f"{MIDDLE}:11,10"
+    single = panel.view.circuit.units
+    panel.view.select((f"{MIDDLE}:10",))
+    panel.collapse()
+    assert stack.undoText() == f"collapse {family}" and session.modified and family in panel.view.circuit.units
+    name = session.circuit.name
+    panel.rename("arcs")
+    session.open_circuit(None)
+    stack.undo()
+    stack.undo()
+    assert session.circuit.name == name and panel.view.circuit.units == single
+    assert set(panel.view.selection) == {f"{MIDDLE}:11", f"{MIDDLE}:10"}
+    stack.redo()
+    stack.redo()
+    assert session.circuit.name == "arcs" and family in panel.view.circuit.units
+    panel.expand(family)
+    assert stack.undoText() == f"expand {family}" and panel.view.circuit.units == single
+    stack.undo()
+    assert panel.view.selection == (family,)
+    steps = stack.index()
+    panel.add_family(session.project.families["test:small"][0])
+    assert stack.index() == steps + 1 and stack.undoText() == "add the family curves" and f"{MIDDLE}:11,10,2" in panel.view.circuit.units
+    stack.undo()
+    assert set(panel.view.circuit.units) == {family, f"{MIDDLE}:9", f"{HIGH}:3"} and len(session.circuit.units) == 4
+
+
 def test_a_family_of_a_trace_is_taken_apart_for_good(panel, session, qtbot):
     session.open_circuit(Circuit("traced", "test:small", "test:images").with_edges([Edge(f"{MIDDLE}:1,2", f"{HIGH}:3", 1.0)]))
     panel.view.opened.emit(f"{MIDDLE}:1,2")

@@ -67,7 +67,7 @@ class CircuitGraphPanel(Panel):
         self.said.setMargin(4)
         self.view = GraphHand(self)
         self.view.offers = self._fill_node_menu
-        self.folds = CircuitFolds(session)
+        self.folds = CircuitFolds(session, self._show_folds)
         self.pictures = CircuitPictures(session, self)
         self.work = CircuitWork(session, self)
         self.measure = CircuitMeasure(session, self)
@@ -354,9 +354,18 @@ class CircuitGraphPanel(Panel):
 
     def add_family(self, family: Family) -> None:
         """Add the units of a family, shown as one node."""
-        units = [Unit(family.layer, unit) for unit in family.units]
-        edit.add_units(self.session, [str(unit) for unit in units], f"add the family {family.name}")
-        self._fold(address_of(units))
+        units = [str(Unit(family.layer, unit)) for unit in family.units]
+        node, text = address_of([Unit(family.layer, unit) for unit in family.units]), f"add the family {family.name}"
+        if self._is_of_open_model and node in self.view.circuit.units:  # it is there as it would be
+            self._select([node])
+            return
+        self.session.undo_stack.beginMacro(text)  # one step
+        try:
+            edit.add_units(self.session, units, text)
+            if self.circuit is not None and len(units) > 1:
+                self.folds.fold(self.circuit, node)
+        finally:
+            self.session.undo_stack.endMacro()
 
     def collapse(self) -> None:
         """Take the selected nodes as one, or a selected family apart again."""
@@ -364,25 +373,25 @@ class CircuitGraphPanel(Panel):
         if len(nodes) == 1 and is_family(nodes[0]):
             self.expand(nodes[0])
         elif self.circuit is not None and (address := self.folds.offered(self.circuit, nodes)):
-            self._fold(address)
-
-    def _fold(self, address: str) -> None:
-        if self.circuit is not None and is_family(address):
             self.folds.fold(self.circuit, address)
+
+    def _show_folds(self, name: str, nodes: list[str]) -> None:
+        """Draw the circuit anew in which other families are one node."""
+        if self.circuit is not None and self.circuit.name == name:
             self._show()
-            self._select([address])
+        else:
+            self.session.open_circuit(edit.named(self.session.project, name))
+        self._select(nodes)
 
     def expand(self, node: str) -> None:
         """Show the units of a node that stands for several."""
         circuit = self.circuit
         if circuit is None or not is_family(node):
             return
-        if self.folds.unfold(circuit, node):
-            self._show()
-        else:
+        if not self.folds.unfold(circuit, node):
             edit.change_circuit(self.session, taken_apart(circuit, node), f"take {node} apart")
             self.session.inform("The weights of its single units are not known yet: Connect computes them.")
-        self._select([str(unit) for unit in units_of(node)])
+            self._select([str(unit) for unit in units_of(node)])
 
     # Circuits
 
