@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, QPointF, Qt
@@ -334,6 +336,7 @@ def test_dragging_a_handle_asks_what_the_unit_does_there(panel, runner, qtbot):
     panel.stimulus._held = ""
     now = given(panel, runner, qtbot)
     assert now["orientation"] == pytest.approx(180, abs=2) and now["radius"] == pytest.approx(0.2, abs=0.02)
+    assert re.fullmatch(r"1(78|79|80|81|82)° · radius 0\.(18|19|20|21|22) · at 0\.(09|10|11), -?0\.0[01]", panel.stimulus.where())
 
 
 def test_the_stimulus_begins_at_what_the_unit_prefers_and_returns_there(panel, runner, qtbot):

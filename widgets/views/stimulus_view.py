@@ -7,10 +7,11 @@ from collections.abc import Mapping
 
 import numpy as np
 from PySide6.QtCore import QPointF, QRectF, QSizeF, Qt, Signal
-from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPen
+from PySide6.QtGui import QColor, QFontMetricsF, QKeyEvent, QMouseEvent, QPainter, QPen
 from PySide6.QtWidgets import QWidget
 
 from widgets.views.image_view import ImageView
+from widgets.views.view import elided, figure_font
 
 REACH = 12.0
 """Pixels around a handle that belong to it."""
@@ -85,6 +86,14 @@ class StimulusView(ImageView):
             found["turn"] = place + QPointF(self._values["radius"] * side, 0)
         return found
 
+    def where(self) -> str:
+        """Return where the handles stand, as numbers: ``45° · radius 0.31 · at 0.10, -0.20``, lengths as fractions of the side."""
+        values = self._values
+        parts = [f"{values['orientation']:.0f}°"] if "orientation" in values else []
+        if self._bends:
+            parts.append(f"radius {values['radius']:.2f}")
+        return " · ".join([*parts, f"at {values['x']:.2f}, {values['y']:.2f}"]) if "x" in values else ""
+
     @property
     def _bends(self) -> bool:
         """Whether the distance of the turning handle is the radius: not of corners, where 0 is sharp."""
@@ -112,13 +121,31 @@ class StimulusView(ImageView):
             painter.setPen(QPen(self.ink.marker, 1.5))
             painter.drawLine(handles["place"], handles["turn"])
         painter.setPen(QPen(Qt.GlobalColor.white, 1.5))
-        painter.setBrush(self.ink.marker)
         for name, place in handles.items():
+            painter.setBrush(self.ink.marker if name == "turn" else Qt.BrushStyle.NoBrush)  # small stimuli lie under the square
             if name == "place":
+                painter.setPen(QPen(self.ink.marker, 4))
+                painter.drawRect(QRectF(place - QPointF(5, 5), QSizeF(10, 10)))
+                painter.setPen(QPen(Qt.GlobalColor.white, 1.5))
                 painter.drawRect(QRectF(place - QPointF(5, 5), QSizeF(10, 10)))
             else:
                 painter.drawEllipse(place, 6, 6)
+        if handles:
+            self._paint_where(painter, frame)
         painter.restore()
+
+    def _paint_where(self, painter: QPainter, frame: QRectF) -> None:
+        """Write in a corner of the stimulus where the handles stand."""
+        font = figure_font(10)
+        painter.setFont(font)
+        text = elided(self.where(), frame.width() - 8, font)
+        box = QRectF(QFontMetricsF(font).boundingRect(text)).adjusted(-4, -2, 4, 2)
+        box.moveTopLeft(frame.topLeft() + QPointF(1, 1))
+        ground = QColor(self.ink.paper)
+        ground.setAlpha(210)
+        painter.fillRect(box, ground)
+        painter.setPen(self.ink.text)
+        painter.drawText(box, Qt.AlignmentFlag.AlignCenter, text)
 
     # ------------------------------------------------------------------------------------------------ handles
 
