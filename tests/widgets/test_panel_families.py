@@ -155,6 +155,7 @@ def test_a_family_that_was_found_is_a_node_of_the_circuit_and_selected_with_one_
     qtbot.waitUntil(lambda: session.model is not None and session.images is not None)
     session.select_layer(ACT)
     search(panel, runner, qtbot)
+    assert panel.list.columnWidth(1) >= panel.list.sizeHintForColumn(1), "the units can be read"
     for _ in range(2):  # pressed again, it is not kept again
         qtbot.mouseClick(panel.use, Qt.MouseButton.LeftButton)
         (kept,) = session.project.families["test:small"]

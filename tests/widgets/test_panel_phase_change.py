@@ -119,6 +119,7 @@ def test_dragging_opens_that_moment_and_keeps_layer_unit_and_family(panel, sessi
     qtbot.waitUntil(lambda: session.selection == (3, 5) and session.family == "turned")
     assert panel.scrubber.step == 100 and len(panel.scrubber.trainings) == 2, "it stays on its training"
     assert [picture.caption for picture in panel.film.strip.rows[0].pictures if picture.chosen] == ["100"]
+    assert panel.film.strip.rows[0].pictures[-1].caption == "1000", "no wider than the smallest frame"
     qtbot.mouseClick(panel.scrubber.final, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: ref(panel) == "test:net")
     assert panel.scrubber.step == 1000 and not panel.scrubber.final.isEnabled() and session.layer == LAYER

@@ -57,6 +57,8 @@ TRANSFORMATIONS = {
     "style:noto>twemoji": "style noto for twemoji",
 }
 SCOPES = {"layer": "the layer", "all": "all layers"}
+UNITS_WIDE = (90, 280)
+"""Pixels that the column of units has at least and at most when families were found; it can be dragged."""
 COLUMNS = ("Layer", "Units", "Gain", "At least", "Bar", "Weights")
 TIPS = (
     "Layer of the family",
@@ -124,7 +126,7 @@ class FamiliesPanel(Panel):
         self.list.setSortingEnabled(True)
         self.list.header().setStretchLastSection(False)
         for column in range(len(COLUMNS)):
-            fits = QHeaderView.ResizeMode.Stretch if column == 1 else QHeaderView.ResizeMode.ResizeToContents
+            fits = QHeaderView.ResizeMode.Interactive if column == 1 else QHeaderView.ResizeMode.ResizeToContents
             self.list.header().setSectionResizeMode(column, fits)
         self.list.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         for column, tip in enumerate(TIPS):
@@ -221,6 +223,7 @@ class FamiliesPanel(Panel):
                 row.setTextAlignment(column, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
             self.list.addTopLevelItem(row)
         self.list.setSortingEnabled(True)
+        self.list.setColumnWidth(1, min(max(self.list.sizeHintForColumn(1), UNITS_WIDE[0]), UNITS_WIDE[1]))
         self.list.sortItems(2, Qt.SortOrder.DescendingOrder)
         self._show_layers(result)
         self._say(about(result))

@@ -26,6 +26,11 @@ FILMS = {
 }
 
 
+def short(step: int) -> str:
+    """Write a number of updates in at most four signs, as narrow as the smallest frame: ``4000``, ``12k``."""
+    return f"{step}" if step < 10_000 else f"{step / 1000:.0f}k"
+
+
 class Film(QWidget):
     """Follows the selected unit; a click on a picture goes to its moment."""
 
@@ -115,7 +120,7 @@ class Film(QWidget):
             self.title.setText(f"<b>{unit}</b>, {words} · {series.name} · click a picture to go there")
             self.title.setToolTip(tip)
             pictures = tuple(
-                Picture(self._frames.get(step), f"{step:,}", tip=f"{unit} after {step:,} updates", chosen=step == self._step)
+                Picture(self._frames.get(step), short(step), tip=f"{unit} after {step:,} updates", chosen=step == self._step)
                 for step in series.refs
             )
             self.strip.show_rows(
