@@ -421,7 +421,7 @@ def test_a_drawing_is_shown_as_it_is_when_nothing_moves() -> None:
     images = EmojiSet(["noto"])
     drawings = Drawings(images, torch.device("cpu"), grounds=2)
     white = torch.ones(3, 3, 1, 1)
-    shown = drawings.batch(torch.tensor([0, 40, 900]), generator(0, 0), strength=0.0, flip=False, ground=white)
+    shown = drawings.batch(torch.tensor([0, 40, 900]), generator(0, 0), strength=0.0, recolour=0.0, flip=False, ground=white)
     wanted = torch.from_numpy(np.stack([images.image(index) for index in (0, 40, 900)])).permute(0, 3, 1, 2) / 255
     assert (shown - wanted).abs().max() < 0.02
 

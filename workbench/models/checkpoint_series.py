@@ -16,8 +16,8 @@ from workbench.models.sources.choosing import FURTHER
 from workbench.models.sources.run import checkpoints, read_card, read_log, read_precision
 
 LATER: Mapping[str, Mapping[str, Any]] = {
-    "Classifier": {"ground": "random", "restart": 0},
-    "Contrastive": {"likeness": 0.0, "restart": 0},
+    "Classifier": {"ground": "random", "restart": 0, "recolour": 1.0},
+    "Contrastive": {"likeness": 0.0, "restart": 0, "recolour": 1.0},
     "CaptionModel": {"restart": 0},
 }
 """Parameters that kinds of recipes got after networks had been trained with them, and what those were trained with."""

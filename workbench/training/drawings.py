@@ -121,6 +121,7 @@ class Drawings:
         generator: torch.Generator,
         *,
         strength: float = 1.0,
+        recolour: float = 1.0,
         flip: bool = True,
         ground: Float[Tensor, "n 3 _ _"] | None = None,
     ) -> Float[Tensor, "n 3 y x"]:
@@ -129,7 +130,9 @@ class Drawings:
         Parameters
         ----------
         strength
-            How far they are moved (see `random_moves`); at 1 brightness and colour change by up to a quarter.
+            How far they are moved (see `random_moves`).
+        recolour
+            How far they are recoloured: at 1 brightness and colour change by up to a quarter.
         flip
             Whether every other one is mirrored.
         ground
@@ -148,9 +151,9 @@ class Drawings:
             shown = interpolate(shown, (self.size, self.size), mode="bilinear", antialias=True)
         shown = grid_sample(shown, affine_grid(move, list(shown.shape), align_corners=False), align_corners=False)
         colours, opacity = shown[:, :3], shown[:, 3:]
-        colours = colours * (1 + 0.25 * strength * uniform(count, 1, 1, 1)) * (1 + 0.12 * strength * uniform(count, 3, 1, 1))
+        colours = colours * (1 + 0.25 * recolour * uniform(count, 1, 1, 1)) * (1 + 0.12 * recolour * uniform(count, 3, 1, 1))
         grey = colours.mean(1, keepdim=True)
-        colours = grey + (colours - grey) * (1 + 0.25 * strength * uniform(count, 1, 1, 1))
+        colours = grey + (colours - grey) * (1 + 0.25 * recolour * uniform(count, 1, 1, 1))
         behind = self.ground(count, generator) if ground is None else ground
         return (colours.clamp(min=0).minimum(opacity) + (1 - opacity) * behind).contiguous(memory_format=torch.channels_last)
 

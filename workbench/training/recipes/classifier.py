@@ -45,10 +45,11 @@ JUDGE_STYLE: dict[str, Any] = {
     "mix": 0,
     "erase": 0,
     "move": 0.2,
+    "recolour": 0.2,
     "flip": False,
 }
-"""Of the classifier that says in what style a diffusion network drew: it sees drawings as that one does. A style is in outlines and shades,
-which moving, mixing and erasing images takes away."""
+"""Of the classifier that says in what style a diffusion network drew: it sees drawings as that one does. A style is in outlines, shades and
+the palette, which moving, mixing, erasing and recolouring images takes away."""
 
 
 @register(
@@ -73,7 +74,8 @@ class Classifier(Recipe):
     smoothing: float = Field(0.1, ge=0, lt=1, description="part of every label given to all classes alike")
     mix: float = Field(0.2, ge=0, description="strength of mixup: each image is a mixture with another, share from Beta(mix, mix); 0: none")
     erase: float = Field(0.25, ge=0, le=1, description="part of the images in which a rectangle is erased")
-    move: float = Field(1.0, ge=0, le=4, description="how far images are shifted, turned, scaled and recoloured")
+    move: float = Field(1.0, ge=0, le=4, description="how far images are shifted, turned and scaled")
+    recolour: float = Field(1.0, ge=0, le=4, description="how far their brightness and colours change")
     flip: bool = Field(True, description="whether every other image is mirrored")
     ground: Literal["random", "plain"] = Field("random", description="what stands behind emoji: random grounds, or white and plain colours")
 
@@ -155,12 +157,14 @@ class _Classification(Course):
             places = order(len(self.train), recipe.seed, step * recipe.batch, recipe.batch)
             indices = self.train[places]
             ground = plain_grounds(len(indices), random, self.device) if recipe.ground == "plain" else None
-            shown = self._drawings.batch(indices, random, strength=recipe.move, flip=recipe.flip, ground=ground)
+            shown = self._drawings.batch(
+                indices, random, strength=recipe.move, recolour=recipe.recolour, flip=recipe.flip, ground=ground
+            )
             return shown, self.targets[indices].to(self.device)
         if self._stream is None:
             self._stream = self._decoded(step)
         images, targets = next(self._stream)
-        return moved(images, random, recipe.move, flip=recipe.flip), targets
+        return moved(images, random, recipe.move, recipe.recolour, flip=recipe.flip), targets
 
     def _decoded(self, step: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Decode from one update on, a pass over the images at a time."""
@@ -237,14 +241,17 @@ def split(images: ImageSet, seed: int) -> tuple[Int64[Tensor, " train"], Int64[T
 
 
 def moved(
-    images: Float[Tensor, "n 3 y x"], random: torch.Generator, strength: float, *, flip: bool
+    images: Float[Tensor, "n 3 y x"], random: torch.Generator, strength: float, recolour: float, *, flip: bool
 ) -> Float[Tensor, "n 3 y x"]:
-    """Shift, turn, scale and recolour images, what comes into view mirrored at the edge; see `random_moves` for `strength`."""
+    """Shift, turn and scale images, what comes into view mirrored at the edge (see `random_moves` for `strength`), and recolour them.
+
+    At a `recolour` of 1 each channel changes by up to a quarter.
+    """
     count = len(images)
     move = random_moves(count, random, strength, flip=flip, device=images.device)
     grid = nn.functional.affine_grid(move, list(images.shape), align_corners=False)
     shown = nn.functional.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
-    return (shown * (1 + 0.25 * strength * signed((count, 3, 1, 1), random, images.device))).clamp(0, 1)
+    return (shown * (1 + 0.25 * recolour * signed((count, 3, 1, 1), random, images.device))).clamp(0, 1)
 
 
 def _erased(images: Float[Tensor, "n 3 y x"], part: float, random: torch.Generator) -> Float[Tensor, "n 3 y x"]:

@@ -51,7 +51,8 @@ class Contrastive(Recipe):
     rivals: bool = Field(True, description="show each image the captions' words in another style, too")
     likeness: float = Field(0.0, ge=0, le=10, description="how far captions of the same style with like words are right as well; 0: never")
     weight_decay: float = Field(0.1, ge=0, description="of matrices and kernels (AdamW)")
-    move: float = Field(1.0, ge=0, le=4, description="how far images are shifted, turned, scaled and recoloured")
+    move: float = Field(1.0, ge=0, le=4, description="how far images are shifted, turned and scaled")
+    recolour: float = Field(1.0, ge=0, le=4, description="how far their brightness and colours change")
 
     def prepare(self, device: torch.device, task: Task) -> _Pairing:
         """Open the emoji and build both towers."""
@@ -81,7 +82,7 @@ class _Pairing(Course):
         if self._drawings is None:
             self._drawings = Drawings(self.images, self.device)
         concepts, indices = self._chosen(step, random)
-        shown = self._drawings.batch(indices, random, strength=recipe.move)
+        shown = self._drawings.batch(indices, random, strength=recipe.move, recolour=recipe.recolour)
         drawn = [self.captions.draw_with_rival(index, self.styles, random) for index in indices.tolist()]
         texts, rivals, rival_styles = zip(*drawn, strict=True)
         told = [*texts, *(rivals if recipe.rivals else ())]

@@ -104,7 +104,7 @@ class _Drawing(Course):
         if self._drawings is None:
             self._drawings = Drawings(self.images, self.device, SIDE, grounds=2)
         ground = torch.ones(len(indices), 3, 1, 1, device=self.device)
-        return self._drawings.batch(indices, random, strength=0.2, flip=False, ground=ground)
+        return self._drawings.batch(indices, random, strength=0.2, recolour=0.2, flip=False, ground=ground)
 
     def _tokens(self, indices: Int64[Tensor, " n"], random: torch.Generator) -> Int64[Tensor, "n context"]:
         texts = []
