@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from widgets.circuit_edit import add_circuit, ask_and_export, ask_and_open, delete_circuit, new_circuit
+from widgets.circuit_edit import add_circuit, ask_and_export, ask_and_open, new_circuit
 from widgets.circuit_trace import TRACE, TREE
 from widgets.commands import Command
 
@@ -149,7 +149,7 @@ def circuit_commands(panel: CircuitGraphPanel) -> tuple[Command, ...]:
         Command(
             "circuit.delete",
             "Delete circuit",
-            lambda: delete_circuit(session),
+            panel.delete,
             "Take the circuit that is open out of the investigation; undo brings it back.",
             MENU,
             section="circuits",

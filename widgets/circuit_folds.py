@@ -33,41 +33,55 @@ class CircuitFolds:
 
     def __init__(self, session: Session, show: Callable[[str, list[str]], None]) -> None:
         self._session, self._show = session, show
-        self._folded: dict[str, list[str]] = {}
+        self._folded: dict[str, tuple[str, ...]] = {}
 
-    def of(self, circuit: Circuit) -> list[str]:
+    def of(self, circuit: Circuit) -> tuple[str, ...]:
         """Return the families of a circuit that are one node."""
-        return self._folded.get(circuit.name, [])
+        return self._folded.get(circuit.name, ())
 
     def fold(self, circuit: Circuit, address: str) -> None:
         """Draw units as one node from now on; families that share units with it are let go."""
         units = set(units_of(address))
         others = [each for each in self.of(circuit) if units.isdisjoint(units_of(each))]
-        self._change(circuit, [*others, address], f"collapse {address}", address)
+        self._change(circuit, (*others, address), f"collapse {address}", address)
 
     def unfold(self, circuit: Circuit, address: str) -> bool:
         """Draw a family's units as nodes of their own; return whether it was one that is folded."""
         if address not in self.of(circuit):
             return False
-        self._change(circuit, [each for each in self.of(circuit) if each != address], f"expand {address}", address)
+        self._change(circuit, tuple(each for each in self.of(circuit) if each != address), f"expand {address}", address)
         return True
 
-    def _change(self, circuit: Circuit, after: list[str], text: str, address: str) -> None:
+    def _change(self, circuit: Circuit, after: tuple[str, ...], text: str, address: str) -> None:
         name, before = circuit.name, self.of(circuit)
-        nodes = [address, *map(str, units_of(address))]  # of which those are selected that are drawn
+        units = units_of(address)
+        families = [each for each in before if set(units_of(each)) < set(units)]
+        inside = [address, *families, *map(str, units)]  # of which those are selected that are drawn
 
-        def putting(folded: list[str]) -> Callable[[object], None]:
+        def putting(folded: tuple[str, ...]) -> Callable[[object], None]:
             def change(_project: object) -> None:
                 self._folded[name] = folded
-                self._show(name, nodes)
+                self._show(name, inside)
 
             return change
 
         self._session.undo_stack.push(ProjectEdit(self._session, text, putting(after), putting(before)))
 
-    def rename(self, circuit: Circuit, name: str) -> None:
-        """Keep them for a circuit that is called otherwise from now on."""
-        self._folded[name] = self.of(circuit)
+    def move(self, circuit: Circuit, name: str) -> None:
+        """Keep them for a circuit that is about to be called otherwise; with an empty name for none, as it is about to be deleted."""
+        before, kept = circuit.name, self.of(circuit)
+
+        def do(_project: object) -> None:
+            self._folded.pop(before, None)
+            if name:
+                self._folded[name] = kept
+
+        def undo(_project: object) -> None:
+            self._folded.pop(name, None)
+            self._folded[before] = kept
+            self._show(before, [])
+
+        self._session.undo_stack.push(ProjectEdit(self._session, "families of a circuit", do, undo))
 
     def clear(self) -> None:
         """Forget all: another investigation is open."""
@@ -101,4 +115,4 @@ class CircuitFolds:
             for family in families if isinstance(families, list) else ():
                 with suppress(InputError):
                     units_of(str(family))
-                    self._folded.setdefault(str(name), []).append(str(family))
+                    self._folded[str(name)] = (*self._folded.get(str(name), ()), str(family))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 
 from PySide6.QtCore import QEvent, QObject
-from PySide6.QtGui import QKeyEvent, QKeySequence, QUndoCommand
+from PySide6.QtGui import QKeyEvent, QKeySequence, QUndoCommand, QUndoStack
 from PySide6.QtWidgets import QLineEdit, QWidget
 
 from widgets.session import Session
@@ -68,6 +69,16 @@ class ProjectEdit(QUndoCommand):
         self._do = other._do
         self._last = other._last
         return True
+
+
+@contextmanager
+def one_step(stack: QUndoStack, text: str) -> Iterator[None]:
+    """Take back together all edits that are pushed inside."""
+    stack.beginMacro(text)
+    try:
+        yield
+    finally:
+        stack.endMacro()
 
 
 class UndoKeys(QObject):

@@ -83,7 +83,7 @@ class Session(QObject):
     pinned
         Units that stand side by side in the panel Compare, each with the reference of its network.
     blind
-        Whether pictures of the unit are being labelled by somebody who must not see what it responds to.
+        Whether pictures of the unit are being labelled by somebody who should not see what it responds to: the Inspector hides it.
     device, arithmetic
         Where networks are computed and with what numbers, as of `workbench.jobs.machine.ComputeOn`.
     """
@@ -91,7 +91,7 @@ class Session(QObject):
     twin_changed = Signal(bool)
     """Whether the random-weight twin's figures are shown beside those of the open network."""
     blind_changed = Signal(bool)
-    """Pictures of the selected unit are labelled blind, so nothing may show what it responds to; or no longer."""
+    """Pictures of the selected unit are labelled blind, or no longer."""
     computing_changed = Signal()
     """Another device or other numbers were chosen."""
     model_changed = Signal(object)
@@ -308,7 +308,7 @@ class Session(QObject):
             self.twin_changed.emit(on)
 
     def keep_blind(self, on: bool) -> None:
-        """Say that what the unit responds to is not to be seen, or may be again."""
+        """Say whether pictures of the unit are being labelled blind."""
         if on != self.blind:
             self.blind = on
             self.blind_changed.emit(on)

@@ -245,6 +245,7 @@ def test_collapsing_is_taken_back_and_a_family_is_added_in_one_step(panel, sessi
     stack, family = session.undo_stack, f"{MIDDLE}:11,10"
     single = panel.view.circuit.units
     panel.view.select((f"{MIDDLE}:10",))
+    session.set_modified(False)
     panel.collapse()
     assert stack.undoText() == f"collapse {family}" and session.modified and family in panel.view.circuit.units
     name = session.circuit.name
@@ -266,6 +267,32 @@ def test_collapsing_is_taken_back_and_a_family_is_added_in_one_step(panel, sessi
     assert stack.index() == steps + 1 and stack.undoText() == "add the family curves" and f"{MIDDLE}:11,10,2" in panel.view.circuit.units
     stack.undo()
     assert set(panel.view.circuit.units) == {family, f"{MIDDLE}:9", f"{HIGH}:3"} and len(session.circuit.units) == 4
+    panel.add_family(Family("one", MIDDLE, [10]))
+    assert stack.index() == steps and stack.canRedo(), "it is there: nothing to be taken back"
+
+
+def test_families_go_with_their_circuit_and_not_with_its_name(panel, session, qtbot):
+    begin(panel, qtbot)
+    name, stack = session.circuit.name, session.undo_stack
+    panel.view.select((f"{MIDDLE}:10", f"{MIDDLE}:11"))
+    panel.collapse()
+    first = panel.folds.of(session.circuit)
+    assert len(first) == 1
+    other = Circuit("other", "test:small", "test:images").with_units([f"{MIDDLE}:1", f"{MIDDLE}:2"])
+    session.open_circuit(other)
+    panel.view.select((f"{MIDDLE}:1", f"{MIDDLE}:2"))
+    panel.collapse()
+    assert panel.folds.save() == {name: list(first), "other": [f"{MIDDLE}:1,2"]}
+    panel.rename(name)
+    assert session.circuit.name == "other" and panel.folds.save() == {name: list(first), "other": [f"{MIDDLE}:1,2"]}, "refused"
+    panel.rename("arcs")
+    assert panel.folds.save() == {name: list(first), "arcs": [f"{MIDDLE}:1,2"]}
+    stack.undo()
+    assert panel.folds.save() == {name: list(first), "other": [f"{MIDDLE}:1,2"]} and panel.view.circuit.units == (f"{MIDDLE}:1,2",)
+    command(panel, "circuit.delete")
+    assert panel.folds.save() == {name: list(first)}
+    stack.undo()
+    assert session.circuit.name == "other" and panel.view.circuit.units == (f"{MIDDLE}:1,2",)
 
 
 def test_a_family_of_a_trace_is_taken_apart_for_good(panel, session, qtbot):

@@ -211,19 +211,28 @@ def test_another_unit_leaves_the_labelling(panel, session, qtbot):
     assert "Go on labelling (1 of 20)" in panel.label.text()
 
 
-def test_what_is_known_of_the_unit_is_hidden_while_it_is_labelled_blind(panel, session, qtbot):
+def test_what_is_known_of_the_unit_is_hidden_while_it_is_labelled_blind(make_panel, session, qtbot, monkeypatch):
     inspector = InspectorPanel(session)
     qtbot.addWidget(inspector)
     inspector.show()
-    assert inspector.scroll.isVisible() and not inspector.empty.isVisible()
+    panel = make_panel()  # in this order, as in the window
+    label = next(command for command in inspector.commands() if command.id == "edit.label")
+    monkeypatch.setattr(inspector.examples, "views", lambda: [panel.stack])
+    assert inspector.views() == [panel.stack]
+    assert inspector.scroll.isVisible() and not inspector.empty.isVisible() and label.enabled()
     begin(panel, qtbot)
+    assert inspector.views() == [] and not label.enabled(), "neither exported nor labelled"
     assert not inspector.scroll.isVisible() and not inspector.header.isVisible()
-    assert str(UNIT) in inspector.empty.text() and "Pause there" in inspector.empty.text()
+    assert str(UNIT) in inspector.empty.text() and "pause: Esc there" in inspector.empty.text()
     qtbot.keyClick(panel.labelling, Qt.Key.Key_Escape)
     assert inspector.scroll.isVisible() and inspector.header.isVisible() and not inspector.empty.isVisible()
     begin(panel, qtbot)
     session.select_unit(Unit(UNIT.layer, 3))
     assert inspector.scroll.isVisible(), "of another unit everything may be seen"
+    session.select_unit(UNIT)
+    begin(panel, qtbot)
+    session.project_changed.emit()
+    assert inspector.scroll.isVisible() and not session.blind, "another investigation begins with the card"
 
 
 def test_what_is_chosen_is_kept(panel):

@@ -164,7 +164,7 @@ def test_a_family_that_was_found_is_a_node_of_the_circuit_and_selected_with_one_
         assert set(session.circuit.units) == {f"{ACT}:{unit}" for unit in kept.units}
     graph = window.docks.panel("circuit_graph")
     assert window.docks.is_visible("circuit_graph") and len(graph.view.selection) == 1, "the four units are one node"
-    assert graph.folds.of(session.circuit) == list(graph.view.selection)
+    assert graph.folds.of(session.circuit) == graph.view.selection
     assert list(window.docks.panel("patching").settings.families_given().values()) == [f"{ACT}:7,1,9,2"]
     session.undo_stack.undo()
     session.undo_stack.undo()

@@ -336,7 +336,9 @@ def test_dragging_a_handle_asks_what_the_unit_does_there(panel, runner, qtbot):
     panel.stimulus._held = ""
     now = given(panel, runner, qtbot)
     assert now["orientation"] == pytest.approx(180, abs=2) and now["radius"] == pytest.approx(0.2, abs=0.02)
-    assert re.fullmatch(r"1(78|79|80|81|82)° · radius 0\.(18|19|20|21|22) · at 0\.(09|10|11), -?0\.0[01]", panel.stimulus.where())
+    assert re.fullmatch(r"1(78|79|80|81|82)° · radius 0\.(18|19|20|21|22) · 0\.(09|10|11) right", panel.stimulus.where())
+    panel.stimulus._values |= {"orientation": 359.6, "x": -0.001, "y": -0.2}
+    assert panel.stimulus.where().startswith("0° · radius") and panel.stimulus.where().endswith(" · 0.20 up")
 
 
 def test_the_stimulus_begins_at_what_the_unit_prefers_and_returns_there(panel, runner, qtbot):

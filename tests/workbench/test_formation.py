@@ -15,7 +15,7 @@ import workbench.analyses.phase_change as module
 from workbench.analyses.phase_change import METRICS, PhaseChange
 from workbench.input_error import InputError
 from workbench.models.card import cards
-from workbench.models.checkpoint_series import DENSE, LATER, Series, independent, series_of
+from workbench.models.checkpoint_series import DENSE, Series, as_trained, independent, series_of
 from workbench.models.planted.curve import curve_net
 from workbench.models.traced_model import TracedModel
 from workbench.training.recipe import recipe
@@ -142,9 +142,11 @@ def test_a_bundled_training_is_known_again_whatever_its_recipe_has_learnt_since(
         assert independent([bundled, replace(again, settings=settings | {"ground": "plain"})]) != [bundled]
     for card in cards().values():
         today = recipe(card.recipe, card.parameters).model_dump(mode="json")
-        missing = {name: value for name, value in today.items() if name not in (*card.parameters, *DENSE)}
-        later = {name: value for name, value in LATER.get(card.recipe, {}).items() if name not in card.parameters}
-        assert missing == later, f"{card.name} was trained before {', '.join(missing)} were there: tell LATER"
+        known = as_trained(card.recipe, card.parameters)
+        missing = {name for name in today if name not in (*known, *DENSE)}
+        assert not missing, f"{card.name} was trained before {', '.join(missing)} were there: tell LATER"
+    assert as_trained("Classifier", {"move": 0.2})["recolour"] == 0.2, "as far as they were moved"
+    assert as_trained("Classifier", {"move": 0.2, "recolour": 0.5})["recolour"] == 0.5
 
 
 @pytest.fixture

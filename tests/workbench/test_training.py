@@ -30,7 +30,7 @@ from workbench.training.drawings import Drawings, generator, held_out_concepts, 
 from workbench.training.log import curves_of
 from workbench.training.plain_norms import norm_plainly
 from workbench.training.recipe import Course, Recipe, RecipeError, discover, recipe
-from workbench.training.recipes.classifier import split
+from workbench.training.recipes.classifier import moved, split
 from workbench.training.recipes.language_model import trigram_perplexity
 
 ROOT = Path(__file__).parents[2]
@@ -424,6 +424,24 @@ def test_a_drawing_is_shown_as_it_is_when_nothing_moves() -> None:
     shown = drawings.batch(torch.tensor([0, 40, 900]), generator(0, 0), strength=0.0, recolour=0.0, flip=False, ground=white)
     wanted = torch.from_numpy(np.stack([images.image(index) for index in (0, 40, 900)])).permute(0, 3, 1, 2) / 255
     assert (shown - wanted).abs().max() < 0.02
+
+
+def test_moving_and_recolouring_are_two_things() -> None:
+    images = EmojiSet(["noto"])
+    drawings, white, few = Drawings(images, torch.device("cpu"), grounds=2), torch.ones(3, 3, 1, 1), torch.tensor([0, 40, 900])
+    ground = (drawings.drawings[few, 3] == 0)[:, None].expand(-1, 3, -1, -1)
+
+    def change(**how: float) -> torch.Tensor:
+        still = drawings.batch(few, generator(0, 0), strength=0.0, recolour=0.0, flip=False, ground=white)
+        return (drawings.batch(few, generator(0, 0), flip=False, ground=white, **how) - still).abs()
+
+    recoloured, moved_about = change(strength=0.0, recolour=1.0), change(strength=1.0, recolour=0.0)
+    assert recoloured[ground].max() < 1e-5 and recoloured.max() > 0.05, "where nothing is drawn nothing changes"
+    assert moved_about[ground].max() > 0.3, "what is drawn is elsewhere"
+    plain = torch.full((4, 3, 16, 16), 0.5)
+    assert torch.allclose(moved(plain, generator(0, 0), 1.0, recolour=0.0, flip=True), plain, atol=1e-5)
+    shown = moved(plain, generator(0, 0), 0.0, recolour=1.0, flip=False)
+    assert (shown - 0.5).abs().max() > 0.05 and torch.allclose(shown, shown[:, :, :1, :1].expand_as(shown), atol=1e-5)
 
 
 def test_drawings_depend_on_their_update_alone() -> None:

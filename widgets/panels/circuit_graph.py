@@ -22,6 +22,7 @@ from widgets.circuit_trace import TRACE, TREE, CircuitTracing, TraceDialog
 from widgets.circuit_work import CircuitWork
 from widgets.commands import Command
 from widgets.docks import Panel
+from widgets.project_edit import one_step
 from widgets.sight import in_sight
 from widgets.theme import say
 from widgets.undo_tip import tell_steps
@@ -32,7 +33,6 @@ from widgets.views.graph_view import MEASURES
 from workbench.circuit import Circuit, layer_of, units_of
 from workbench.circuit_families import address_of, members, taken_apart, together
 from workbench.circuit_weights import rows_of, source_for
-from workbench.input_error import InputError
 from workbench.jobs.requests import DescribeAnalyses
 from workbench.labels import primary
 from workbench.models.layer import Unit
@@ -354,18 +354,17 @@ class CircuitGraphPanel(Panel):
 
     def add_family(self, family: Family) -> None:
         """Add the units of a family, shown as one node."""
-        units = [str(Unit(family.layer, unit)) for unit in family.units]
-        node, text = address_of([Unit(family.layer, unit) for unit in family.units]), f"add the family {family.name}"
-        if self._is_of_open_model and node in self.view.circuit.units:  # it is there as it would be
+        units = [Unit(family.layer, unit) for unit in family.units]
+        text = f"add the family {family.name}"
+        if len(units) == 1:
+            self.add([str(units[0])], text)
+        elif self._is_of_open_model and (node := address_of(units)) in self.view.circuit.units:  # it is there as it would be
             self._select([node])
-            return
-        self.session.undo_stack.beginMacro(text)  # one step
-        try:
-            edit.add_units(self.session, units, text)
-            if self.circuit is not None and len(units) > 1:
-                self.folds.fold(self.circuit, node)
-        finally:
-            self.session.undo_stack.endMacro()
+        else:
+            with one_step(self.session.undo_stack, text):
+                edit.add_units(self.session, list(map(str, units)), text)
+                if self.circuit is not None:
+                    self.folds.fold(self.circuit, address_of(units))
 
     def collapse(self) -> None:
         """Take the selected nodes as one, or a selected family apart again."""
@@ -412,12 +411,21 @@ class CircuitGraphPanel(Panel):
         circuit, name = self.circuit, " ".join(name.split())
         if circuit is None or not name or name == circuit.name:
             return
-        try:
-            self.folds.rename(circuit, name)
-            self._shown = name  # it is the same one
+        if edit.named(self.session.project, name) is not None:
+            self.session.report(f"there is a circuit {name!r} already")
+            return
+        self._shown = name  # it is the same one
+        with one_step(self.session.undo_stack, "rename the circuit"):
+            self.folds.move(circuit, name)
             edit.change_circuit(self.session, replace(circuit, name=name), "rename the circuit")
-        except InputError as error:
-            self.session.report(str(error))
+
+    def delete(self) -> None:
+        """Take the circuit out of the investigation."""
+        circuit = self.circuit
+        if circuit is not None:
+            with one_step(self.session.undo_stack, f"delete the circuit {circuit.name}"):
+                self.folds.move(circuit, "")
+                edit.delete_circuit(self.session)
 
     # Analyses of circuits
 

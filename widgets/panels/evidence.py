@@ -70,6 +70,7 @@ class EvidencePanel(Panel):
         session.model_changed.connect(lambda _card: self._on_subject())
         session.images_changed.connect(lambda _card: self._on_subject())
         session.unit_changed.connect(lambda _unit: self._on_subject())
+        session.project_changed.connect(self._on_subject)
         self._on_subject()
 
     def _build(self) -> None:
@@ -295,7 +296,8 @@ class EvidencePanel(Panel):
         going_on = labels is not None and not labels.finished and labels.done
         self.label.setText("Pause labelling" if labelling else f"Go on labelling ({labels.done} of {len(labels.pictures)})" if going_on
                            else "Label blind…")  # fmt: skip
-        self.label.setEnabled(subject is not None and self._drawing is None and (labels is None or not labels.finished))
+        may_label = subject is not None and self._drawing is None and (labels is None or not labels.finished)
+        self.label.setEnabled(labelling or may_label)
         self.count.setEnabled(not labelling and self._drawing is None)
         self.export.setEnabled(result is not None)
         self.copy.setEnabled(result is not None)

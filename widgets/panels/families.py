@@ -85,6 +85,7 @@ class FamiliesPanel(Panel):
         super().__init__(session)
         self._result: Result | None = None
         self._chosen: dict[str, Any] | None = None
+        self._fitted = False  # whether the column of units is as wide as units that were found
         self._pictures: dict[tuple[str, int], np.ndarray] = {}
         self._levels: dict[tuple[str, int], str] = {}
         self._build()
@@ -223,7 +224,9 @@ class FamiliesPanel(Panel):
                 row.setTextAlignment(column, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
             self.list.addTopLevelItem(row)
         self.list.setSortingEnabled(True)
-        self.list.setColumnWidth(1, min(max(self.list.sizeHintForColumn(1), UNITS_WIDE[0]), UNITS_WIDE[1]))
+        if not self._fitted:  # then the user may have dragged it
+            self.list.setColumnWidth(1, min(max(self.list.sizeHintForColumn(1), UNITS_WIDE[0]), UNITS_WIDE[1]))
+        self._fitted = self._fitted or bool(families)
         self.list.sortItems(2, Qt.SortOrder.DescendingOrder)
         self._show_layers(result)
         self._say(about(result))

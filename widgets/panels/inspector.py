@@ -44,7 +44,10 @@ if TYPE_CHECKING:
     from widgets.views.view import View
 
 
-BLIND = "Pictures of {unit} are being labelled blind in the panel Evidence, so what is known of it is hidden.\n\nPause there to see it."
+BLIND = (
+    "Pictures of {unit} are being labelled blind in the panel Evidence, so what is known of it is hidden.\n\n"
+    "To see it, pause: Esc there, or Analysis › Label blind, or pause."
+)
 
 
 class InspectorPanel(Panel):
@@ -102,8 +105,8 @@ class InspectorPanel(Panel):
             lambda _card: [self._renew(s) for s in (self.family, self.distribution, self.selectivity, self.neighbours, self.ablation)]
         )
         session.image_changed.connect(self._on_image)
-        session.reading_changed.connect(self._say_what_to_do)
-        session.blind_changed.connect(self._say_what_to_do)
+        session.reading_changed.connect(self._show_unit_or_say)
+        session.blind_changed.connect(self._on_blind)
         self.scroll.verticalScrollBar().rangeChanged.connect(self._follow_growth)
         self.scroll.verticalScrollBar().actionTriggered.connect(lambda _action: self._settling.stop())  # the user scrolls
         self._on_unit(session.unit)
@@ -182,7 +185,7 @@ class InspectorPanel(Panel):
         self._settling.stop()
         self._unit = unit
         self.labels.show_unit(self.session.owner(unit.layer) if unit is not None else "", unit)
-        self._say_what_to_do()
+        self._show_unit_or_say()
         if unit is None:
             self._unasked.clear()
             return
@@ -211,15 +214,25 @@ class InspectorPanel(Panel):
             self.sections[part].open = True
             self._seek(self.sections[part], settling=60_000)  # a network may have to be loaded for what stands above
 
-    def _say_what_to_do(self) -> None:
-        """Show the unit, or say what is missing before it can be shown, and that an image waits for it."""
+    @property
+    def _may_show(self) -> bool:
+        return self._unit is not None and not self.session.blind
+
+    def _on_blind(self, blind: bool) -> None:
+        """Hide the unit, or show it anew: what was to be told of it meanwhile was not asked."""
+        if blind:
+            self._show_unit_or_say()
+        else:
+            self._on_unit(self._unit)
+
+    def _show_unit_or_say(self) -> None:
+        """Show the unit, or say why not: what is missing before it can be shown, and that an image waits for it."""
         session = self.session
-        there = self._unit is not None and not session.blind
         for part in (self.header, self.scroll):
-            part.setVisible(there)
-        self.empty.setVisible(not there)
+            part.setVisible(self._may_show)
+        self.empty.setVisible(not self._may_show)
         if self._unit is not None:
-            self.empty.setText(BLIND.format(unit=self._unit))
+            self.empty.setText(BLIND.format(unit=self._unit) if session.blind else "")
             return
         parts = []
         if session.reading:
@@ -237,7 +250,7 @@ class InspectorPanel(Panel):
     def _on_image(self, image: np.ndarray | None) -> None:
         """Show what the unit does on another image, and bring it into sight."""
         self._image_is_news = image is not None
-        self._say_what_to_do()
+        self._show_unit_or_say()
         self._renew(self.response)
         self._renew(self.family)
 
@@ -318,14 +331,14 @@ class InspectorPanel(Panel):
                 "Edit",
                 "Ctrl+L",
                 "labels",
-                enabled=lambda: self._unit is not None,
+                enabled=lambda: self._may_show,
             ),
         )
 
     def views(self) -> list[View]:
         """What is shown now: visualizations, examples, histogram, image, classes."""
         return (
-            [view for section in self.sections.values() for view in section.views()] if self._unit is not None else []
+            [view for section in self.sections.values() for view in section.views()] if self._may_show else []
         )
 
 

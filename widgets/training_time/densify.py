@@ -117,7 +117,7 @@ class Densify(QWidget):
 
         assert self._series is not None
         self._begun_for = self._series
-        settings = {**self._series.settings, "dense_from": self.first.value(), "dense_to": self.last.value()}
+        settings = {**self._series.parameters, "dense_from": self.first.value(), "dense_to": self.last.value()}
         precision = self._series.precision or "auto"  # in another one it would become another training
         self._request = Train(self._series.recipe, settings, self.folder(), precision=precision, until=self.last.value())
         self.start.hide()

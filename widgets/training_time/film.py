@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,9 +26,11 @@ FILMS = {
 }
 
 
-def short(step: int) -> str:
-    """Write a number of updates in at most four signs, as narrow as the smallest frame: ``4000``, ``12k``."""
-    return f"{step}" if step < 10_000 else f"{step / 1000:.0f}k"
+def captions(steps: Iterable[int]) -> list[str]:
+    """Write numbers of updates as narrow as the smallest frame: ``4000``, ``12k``; in full where these would not differ."""
+    steps = list(steps)
+    short = [f"{step}" if step < 10_000 else f"{step / 1000:.0f}k" if step < 1_000_000 else f"{step / 1e6:.0f}M" for step in steps]
+    return short if len(set(short)) == len(short) else [f"{step:,}" for step in steps]
 
 
 class Film(QWidget):
@@ -120,8 +122,8 @@ class Film(QWidget):
             self.title.setText(f"<b>{unit}</b>, {words} · {series.name} · click a picture to go there")
             self.title.setToolTip(tip)
             pictures = tuple(
-                Picture(self._frames.get(step), short(step), tip=f"{unit} after {step:,} updates", chosen=step == self._step)
-                for step in series.refs
+                Picture(self._frames.get(step), caption, tip=f"{unit} after {step:,} updates", chosen=step == self._step)
+                for step, caption in zip(series.refs, captions(series.refs), strict=True)
             )
             self.strip.show_rows(
                 [Row("", pictures, lines=4)],

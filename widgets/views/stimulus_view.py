@@ -87,12 +87,17 @@ class StimulusView(ImageView):
         return found
 
     def where(self) -> str:
-        """Return where the handles stand, as numbers: ``45° · radius 0.31 · at 0.10, -0.20``, lengths as fractions of the side."""
+        """Return where the handles stand: ``45° · radius 0.31 · 0.10 right, 0.20 up``; lengths are parts of the shorter side."""
         values = self._values
-        parts = [f"{values['orientation']:.0f}°"] if "orientation" in values else []
+        if "x" not in values:
+            return ""
+        parts = [f"{round(values['orientation']) % 360}°"] if "orientation" in values else []
         if self._bends:
             parts.append(f"radius {values['radius']:.2f}")
-        return " · ".join([*parts, f"at {values['x']:.2f}, {values['y']:.2f}"]) if "x" in values else ""
+        across, down = round(values["x"], 2), round(values["y"], 2)
+        ways = (across, "right" if across > 0 else "left"), (down, "down" if down > 0 else "up")
+        moved = [f"{abs(by):.2f} {way}" for by, way in ways if by]
+        return " · ".join([*parts, ", ".join(moved) or "in the middle"])
 
     @property
     def _bends(self) -> bool:

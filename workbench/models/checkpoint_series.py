@@ -16,11 +16,13 @@ from workbench.models.sources.choosing import FURTHER
 from workbench.models.sources.run import checkpoints, read_card, read_log, read_precision
 
 LATER: Mapping[str, Mapping[str, Any]] = {
-    "Classifier": {"ground": "random", "restart": 0, "recolour": 1.0},
-    "Contrastive": {"likeness": 0.0, "restart": 0, "recolour": 1.0},
+    "Classifier": {"ground": "random", "restart": 0},
+    "Contrastive": {"likeness": 0.0, "restart": 0},
     "CaptionModel": {"restart": 0},
 }
 """Parameters that kinds of recipes got after networks had been trained with them, and what those were trained with."""
+RECOLOURED = ("Classifier", "Contrastive")
+"""Recipes whose images were recoloured as far as they were moved, until `recolour` was a parameter of its own."""
 STRUCTURE = ("network", "size", "tower", "channels", "layer", "latents")
 """Parameters of recipes that say which network is trained."""
 ALIKE = 1e-3
@@ -28,6 +30,14 @@ ALIKE = 1e-3
 long, another precision does not."""
 DENSE = ("dense_from", "dense_to")
 """Parameters that say which updates are kept and nothing of how a training goes."""
+
+
+def as_trained(kind: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a training with those that its kind of recipe got later, as it was trained."""
+    later = dict(LATER.get(kind, {}))
+    if kind in RECOLOURED:
+        later["recolour"] = settings.get("move", 1.0)
+    return {**later, **settings}
 
 
 @dataclass(frozen=True)
@@ -59,9 +69,14 @@ class Series:
     precision: str = field(default="", compare=False)
 
     @property
+    def parameters(self) -> dict[str, Any]:
+        """All parameters of the training, those as well that its recipe got later."""
+        return as_trained(self.recipe, self.settings)
+
+    @property
     def trained(self) -> str:
         """What decides how a training goes, whichever of its updates are kept: the same for one that was trained again."""
-        told = {name: value for name, value in {**LATER.get(self.recipe, {}), **self.settings}.items() if name not in DENSE}
+        told = {name: value for name, value in self.parameters.items() if name not in DENSE}
         return f"{self.recipe} {json.dumps(told, sort_keys=True, default=str)}" if self.recipe else self.name
 
     def step_of(self, ref: str) -> int | None:

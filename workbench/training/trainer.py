@@ -27,6 +27,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from workbench.models.checkpoint_series import as_trained
 from workbench.models.device import computes_bf16, pick_device, processor_threads
 from workbench.task import Task
 from workbench.training.log import curves_of
@@ -277,7 +278,8 @@ def agree(folder: Path, recipe: Recipe, course: Course, precision: Precision | N
     fields = {name: field for name, field in type(recipe).model_fields.items() if not field.is_required()}
     defaults = recipe.model_copy(update={name: field.get_default(call_default_factory=True) for name, field in fields.items()})
     later = defaults.model_dump(mode="json", include=set(fields))
-    before["parameters"] = later | before.get("parameters", {})  # a parameter that there was not when the run was begun
+    told = as_trained(document["kind"], before.get("parameters", {}))
+    before["parameters"] = later | told  # what there was not when the run was begun
     if precision is None:
         document["precision"] = before.get("precision")
     if before == document:

@@ -75,7 +75,7 @@ class Classifier(Recipe):
     mix: float = Field(0.2, ge=0, description="strength of mixup: each image is a mixture with another, share from Beta(mix, mix); 0: none")
     erase: float = Field(0.25, ge=0, le=1, description="part of the images in which a rectangle is erased")
     move: float = Field(1.0, ge=0, le=4, description="how far images are shifted, turned and scaled")
-    recolour: float = Field(1.0, ge=0, le=4, description="how far their brightness and colours change")
+    recolour: float = Field(1.0, ge=0, le=4, description="how far brightness and colours of images change; at 1 by up to a quarter")
     flip: bool = Field(True, description="whether every other image is mirrored")
     ground: Literal["random", "plain"] = Field("random", description="what stands behind emoji: random grounds, or white and plain colours")
 
@@ -164,7 +164,7 @@ class _Classification(Course):
         if self._stream is None:
             self._stream = self._decoded(step)
         images, targets = next(self._stream)
-        return moved(images, random, recipe.move, recipe.recolour, flip=recipe.flip), targets
+        return moved(images, random, recipe.move, recolour=recipe.recolour, flip=recipe.flip), targets
 
     def _decoded(self, step: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Decode from one update on, a pass over the images at a time."""
@@ -241,7 +241,7 @@ def split(images: ImageSet, seed: int) -> tuple[Int64[Tensor, " train"], Int64[T
 
 
 def moved(
-    images: Float[Tensor, "n 3 y x"], random: torch.Generator, strength: float, recolour: float, *, flip: bool
+    images: Float[Tensor, "n 3 y x"], random: torch.Generator, strength: float, *, recolour: float, flip: bool
 ) -> Float[Tensor, "n 3 y x"]:
     """Shift, turn and scale images, what comes into view mirrored at the edge (see `random_moves` for `strength`), and recolour them.
 

@@ -52,7 +52,7 @@ class Contrastive(Recipe):
     likeness: float = Field(0.0, ge=0, le=10, description="how far captions of the same style with like words are right as well; 0: never")
     weight_decay: float = Field(0.1, ge=0, description="of matrices and kernels (AdamW)")
     move: float = Field(1.0, ge=0, le=4, description="how far images are shifted, turned and scaled")
-    recolour: float = Field(1.0, ge=0, le=4, description="how far their brightness and colours change")
+    recolour: float = Field(1.0, ge=0, le=4, description="how far brightness and colours of images change; at 1 by up to a quarter")
 
     def prepare(self, device: torch.device, task: Task) -> _Pairing:
         """Open the emoji and build both towers."""
