@@ -15,6 +15,7 @@ from widgets.amounts import duration
 from widgets.elided_label import ElidedLabel
 from widgets.export import export_view
 from widgets.panels.inspector import InspectorPanel
+from widgets.sight import put_behind
 from widgets.unit_card.examples import short
 from widgets.unit_card.response import as_map
 from workbench.analyses.analysis import Result
@@ -223,6 +224,19 @@ def test_without_a_sweep_one_is_offered_and_started(opened, runner, qtbot):
     assert opened.views() == []
     qtbot.mouseClick(opened.examples.sweep.button, Qt.MouseButton.LeftButton)
     assert runner.asked(Sweep) == [Sweep("test:small", "test:images", (UNIT.layer,))]
+
+
+def test_a_sweep_that_ends_behind_another_tab_is_asked_about_once_somebody_looks(opened, session, runner, qtbot):
+    put_behind(opened, True)
+    before = len(runner.asked(UnitExamples))
+    job = session.relay.submit(Sweep("test:small", "test:images", (UNIT.layer,)))
+    with qtbot.waitSignal(opened.examples.outdated):
+        runner.tell(job, "done", result=swept())
+    session.show_twin(True)
+    assert len(runner.asked(UnitExamples)) == before
+    put_behind(opened, False)
+    later = runner.asked(UnitExamples)[before:]
+    assert {request.model for request in later} == {"test:small", session.twin_ref}
 
 
 def test_a_sweep_is_followed_whoever_started_it_and_gives_examples_meanwhile(

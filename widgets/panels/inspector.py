@@ -85,6 +85,7 @@ class InspectorPanel(Panel):
         }
         for name, section in self.sections.items():
             section.place = f"{self.id}.{name}"
+            section.outdated.connect(lambda section=section: self._unasked.append(section))
         self._sought: Section = self.response  # what is scrolled to
         self._build()
         self.examples.found.connect(self.distribution.show_found)
@@ -287,7 +288,7 @@ class InspectorPanel(Panel):
     def _ask(self) -> None:
         """Ask for what is to be shown, unless nobody can see it."""
         if in_sight(self):
-            waiting, self._unasked = self._unasked, []
+            waiting, self._unasked = list(dict.fromkeys(self._unasked)), []
             for section in waiting:
                 section.ask()
             if self._unit is not None and self._image_is_news:

@@ -141,7 +141,7 @@ class Distribution(Section):
         unit = self._pre[0] if self._pre is not None else None
         if isinstance(event.request, Sweep) and event.ended and unit is not None and unit.layer in event.request.layers:
             self._forget_pre()
-            self._ask_pre()
+            self.ask_once_seen(self._ask_pre)
 
     # ------------------------------------------------------------------------------------------------ the random-weight twin
 
@@ -149,8 +149,7 @@ class Distribution(Section):
         self._of_twin = None
         self.sweep_twin.hide()
         self._show()
-        if self.isVisible():
-            self._ask_twin()
+        self.ask_once_seen(self._ask_twin)
 
     def _ask_twin(self) -> None:
         """Ask what the unit of the random-weight twin does on the open images, if that is to be shown."""
@@ -182,7 +181,7 @@ class Distribution(Section):
             self.session.report(event.error, event.details)
         if event.ended:
             self.sweep_twin.setEnabled(True)
-            self._ask_twin()
+            self.ask_once_seen(self._ask_twin)
 
     def show_found(self, found: Mapping[str, Any]) -> None:
         """Show what is known of the unit from the images, as of `UnitExamples`."""

@@ -10,6 +10,7 @@ import numpy as np
 from PySide6.QtCore import QElapsedTimer, Signal
 
 from widgets.amounts import duration, size
+from widgets.sight import in_sight
 from widgets.unit_card.section import Section
 from widgets.unit_card.sweep_bar import SweepBar
 from widgets.views.axes import number
@@ -247,11 +248,11 @@ class Examples(Section):
         if event.state == "failed":
             self.sweep.warn(event.error, "Try again")
         elif event.ended:
-            self.ask()
+            self.ask_once_seen()
         else:
             self._show_sweep()
             waited = self._looked.isValid() and self._looked.elapsed() > 1000 * SECONDS_BETWEEN_LOOKS
-            if event.state == "progress" and waited and self.isVisible():
+            if event.state == "progress" and waited and in_sight(self):
                 self.ask()
 
     def _forget_speeds(self) -> None:
@@ -261,7 +262,7 @@ class Examples(Section):
     def _estimate(self) -> None:
         """Measure once what a sweep of this layer takes."""
         model, images, unit = self.session.model, self.session.images, self.unit
-        if model is not None and images is not None and unit is not None and self.isVisible():
+        if model is not None and images is not None and unit is not None and in_sight(self):
             subject = model.ref, images.ref, unit.layer
             if subject not in self._costs and subject != self._estimating:
                 self._estimating = subject

@@ -158,8 +158,7 @@ class FamilySection(Section):
         request = event.request
         if units and isinstance(request, Sweep) and event.ended and request.model == model and layer in request.layers:
             self._strongest = None
-            if self.isVisible():
-                self.ask()
+            self.ask_once_seen()
 
     def _take_pictures(self, event: JobEvent) -> None:
         found = event.partial or event.result

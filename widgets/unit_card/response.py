@@ -115,8 +115,8 @@ class Response(Section):
     def _on_twin(self, on: bool) -> None:
         self._of_twin = None
         self._show_caption()
-        if on and self.isVisible():
-            self._ask_twin()
+        if on:
+            self.ask_once_seen(self._ask_twin)
 
     def _take_twin(self, event: JobEvent) -> None:
         request = event.request

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from widgets.elided_label import ElidedLabel
+from widgets.sight import in_sight
 from workbench.labels import primary, variable_of
 from workbench.models.layer import Layer, Unit
 from workbench.owner import known_of
@@ -25,6 +26,9 @@ class Section(QWidget):
     A subclass adds its widgets with `add`, forgets the last unit in `begin`, and asks the worker in `ask`, which the card calls only
     while somebody can see it.
     """
+
+    outdated = Signal()
+    """There is something new to be asked for, and nobody can see it."""
 
     def __init__(self, session: Session, title: str, help: str) -> None:
         super().__init__()
@@ -93,6 +97,13 @@ class Section(QWidget):
 
     def ask(self) -> None:
         """Ask the worker for what is shown of the unit."""
+
+    def ask_once_seen(self, ask: Callable[[], None] | None = None) -> None:
+        """Ask again, now if somebody can see it, else all once somebody can; `ask` asks for what is new of it."""
+        if in_sight(self):
+            (ask or self.ask)()
+        else:
+            self.outdated.emit()
 
     def views(self) -> list[View]:
         """Return what can be exported now."""

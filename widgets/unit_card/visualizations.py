@@ -74,8 +74,7 @@ class Visualizations(Section):
         """Render others."""
         if self.unit is not None:
             self.begin()
-            if self.isVisible():
-                self.ask()
+            self.ask_once_seen()
 
     @property
     def diversity(self) -> float:
@@ -86,8 +85,8 @@ class Visualizations(Section):
         for level in ("coarse", "fine"):
             self._found.pop((TWIN, level), None)
         self._show()
-        if on and self.isVisible():
-            self.ask()
+        if on:
+            self.ask_once_seen()
 
     def _submit(self) -> None:
         model, unit = self.session.model, self.unit
