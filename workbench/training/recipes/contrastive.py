@@ -30,8 +30,8 @@ from workbench.training.recipe import Course, Figures, Recipe, register
 
 
 @register(
-    clip={"tower": "vit", "steps": 4_000, "learning_rate": 1e-3, "average": 0.998, "likeness": 3.0},
-    clip_rn={"tower": "resnet", "steps": 4_000, "average": 0.998},
+    clip={"tower": "vit", "steps": 4_000, "learning_rate": 1e-3, "average": 0.998, "likeness": 3.0, "recolour": 0},
+    clip_rn={"tower": "resnet", "steps": 2_400, "average": 0.998, "likeness": 3.0, "recolour": 0},
 )
 class Contrastive(Recipe):
     """Train an image tower and a text tower to find each other's output among a batch (Radford et al. 2021).
@@ -41,7 +41,7 @@ class Contrastive(Recipe):
     never the right one (hard negatives, as Yuksekgonul et al. 2023 make them of swapped words). With `likeness` captions whose words are
     like an image's own, in its style, are right as well, the more the more alike: there are too few things for each to be told from all
     others by itself, and what is like what is all that is known of things never seen (soft targets, as Gao et al. 2023 take them from
-    within one kind of input).
+    within one kind of input). The bundled ones never saw a drawing recoloured: its style is in the palette, too.
     """
 
     title: ClassVar[str] = "Image and text towers (CLIP)"
