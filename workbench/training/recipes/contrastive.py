@@ -31,7 +31,7 @@ from workbench.training.recipe import Course, Figures, Recipe, register
 
 @register(
     clip={"tower": "vit", "steps": 4_000, "learning_rate": 1e-3, "average": 0.998, "likeness": 3.0, "recolour": 0},
-    clip_rn={"tower": "resnet", "steps": 2_400, "average": 0.998, "likeness": 3.0, "recolour": 0},
+    clip_rn={"tower": "resnet", "steps": 4_000, "restart": 2_400, "average": 0.998, "likeness": 3.0, "recolour": 0},
 )
 class Contrastive(Recipe):
     """Train an image tower and a text tower to find each other's output among a batch (Radford et al. 2021).
