@@ -250,7 +250,7 @@ def test_a_run_is_paused_gone_on_with_stopped_and_taken_up_by_another_window(qap
         panel.pause.click()
         qtbot.waitUntil(lambda: panel.said.text().startswith("Paused."), timeout=60_000)
         run = tmp_path / "runs" / "resnet-1"
-        qtbot.waitUntil(lambda: run in panel._runs and panel._runs[run].step > 0)  # listed again since its beginning
+        qtbot.waitUntil(lambda: run in panel._runs and panel._runs[run].step > 0, timeout=60_000)  # listed again
         paused = panel._runs[run]
         assert panel.list.topLevelItem(0).text(STEP) == f"{paused.step:,} of 5,000" and paused.step >= 10
         panel.pause.click()

@@ -499,7 +499,7 @@ def test_a_trigram_model_knows_what_two_tokens_tell() -> None:
 @pytest.mark.parametrize("name", ["clip", "clip-rn", "diffusion", "caption-lm"])
 def test_recipes_with_text_give_losses_that_learn(name: str) -> None:
     course = recipe(name, {"batch": 4}).prepare(torch.device("cpu"), Task())
-    optimizer = torch.optim.Adam(course.module.parameters(), 1e-3)
+    optimizer = torch.optim.Adam(course.module.parameters(), 3e-4)  # no warm-up: at 1e-3 the first step is too far for a ResNet
     torch.manual_seed(0)
     course.module.eval()
     before, _ = course.loss(0)
