@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -68,7 +69,6 @@ class _Pairing(Course):
         self.concepts = [self.train[[place for place, known in enumerate(names) if known == name]] for name in dict.fromkeys(names)]
         self.styles = list(dict.fromkeys(self.images.columns["style"]))
         self.captions = Captions(self.images)
-        self._alike: Tensor | None = None
         self.data = emoji_data(self.images)
         torch.manual_seed(recipe.seed)
         self.module = build_clip(recipe.tower).to(device)
@@ -105,12 +105,10 @@ class _Pairing(Course):
         right.diagonal().fill_(1.0)
         return right
 
-    @property
+    @cached_property
     def alike(self) -> Float[Tensor, "concepts concepts"]:
         """Squared cosine of the words of any two concepts; made when it is first wanted."""
-        if self._alike is None:
-            self._alike = self.captions.words_in_common([int(known[0]) for known in self.concepts]).square().to(self.device)
-        return self._alike
+        return self.captions.words_in_common([int(known[0]) for known in self.concepts]).square().to(self.device)
 
     def _chosen(self, step: int, random: torch.Generator) -> tuple[Int64[Tensor, " batch"], Int64[Tensor, " batch"]]:
         """Return the concepts of one update, the next of a series of shuffled ones, and one drawing of each."""
