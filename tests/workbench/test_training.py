@@ -22,6 +22,7 @@ from workbench.images.emoji import EmojiSet
 from workbench.input_error import InputError
 from workbench.models import card
 from workbench.models.caption_tokenizer import VOCABULARY, caption_tokenizer
+from workbench.models.checkpoint_series import as_trained
 from workbench.models.loading import LoadError, load
 from workbench.task import Cancelled, Task
 from workbench.training import commands, publish, trainer
@@ -305,12 +306,27 @@ def test_a_run_from_before_a_parameter_was_there_goes_on(colours: Path, tmp_path
 def test_a_restarted_learning_rate_is_that_of_the_shorter_run_and_then_comes_once_more() -> None:
     settings = {"learning_rate": 0.5, "warm_up": 10}
     short = recipe("inception", {"steps": 100, **settings})
-    long = recipe("inception", {"steps": 160, "restart": 100, **settings})
     again = recipe("inception", {"steps": 60, **settings})
-    assert [long.rate(step) for step in range(100)] == [short.rate(step) for step in range(100)]
-    assert [long.rate(step) for step in range(100, 160)] == [again.rate(step) for step in range(60)]
-    cut_short = recipe("inception", {"steps": 100, "restart": 100, **settings})
+    third = recipe("inception", {"steps": 40, **settings})
+    for begins in ((100, 160), (160, 100)):
+        long = recipe("inception", {"steps": 200, "restart": begins, **settings})
+        assert [long.rate(step) for step in range(100)] == [short.rate(step) for step in range(100)]
+        assert [long.rate(step) for step in range(100, 160)] == [again.rate(step) for step in range(60)]
+        assert [long.rate(step) for step in range(160, 200)] == [third.rate(step) for step in range(40)]
+    cut_short = recipe("inception", {"steps": 100, "restart": (100, 160), **settings})
     assert [cut_short.rate(step) for step in range(100)] == [short.rate(step) for step in range(100)]
+    assert long.rate(200) == pytest.approx(0), "the rate after the last update is asked for by the log"
+
+
+def test_a_restart_of_older_runs_was_a_number_of_its_own() -> None:
+    for told, meant in ((0, ()), (100, (100,)), ([100, 160], (100, 160))):
+        assert recipe("inception", {"restart": told}).restart == meant
+        assert as_trained("Classifier", {"restart": told})["restart"] == list(meant)
+    assert as_trained("Classifier", {})["restart"] == []
+    with pytest.raises(RecipeError, match="restart"):
+        recipe("inception", {"restart": -1})
+    with pytest.raises(RecipeError, match="restart"):
+        recipe("inception", {"restart": "often"})
 
 
 def test_the_learning_rate_rises_and_falls() -> None:
@@ -663,6 +679,46 @@ def test_a_loss_pulls_towards_all_that_is_right(rivals: bool) -> None:
         expected[:, :count] += ((1 / count - back / back.sum(1, keepdim=True)) / count).T
         torch.testing.assert_close(gradients[likeness], expected / 2)
     assert not torch.allclose(gradients[0.0], gradients[2.0])
+
+
+@pytest.mark.parametrize("rivals", [True, False])
+def test_an_image_is_to_find_its_style_among_the_mean_captions_of_each_from_the_update_on_that_is_told(rivals: bool) -> None:
+    course, without = (
+        recipe("clip", {"batch": 12, "rivals": rivals, "styles_from": begin}).prepare(torch.device("cpu"), Task()) for begin in (2, 0)
+    )
+    towers: list[torch.Tensor] = []
+    course.module.register_forward_hook(lambda _module, _inputs, found: towers.__setitem__(slice(None), found))
+
+    def loss(of: Course, step: int) -> float:
+        torch.manual_seed(step)  # of the patches left out
+        return of.loss(step)[0].item()
+
+    before, added = (loss(course, step) - loss(without, step) for step in (1, 2))
+    assert before == pytest.approx(0, abs=1e-6)
+    random = generator(0, 2)
+    indices = course._chosen(2, random)[1]
+    course._drawings.batch(indices, random, strength=1.0, recolour=0.0)
+    drawn = [course.captions.draw_with_rival(index, course.styles, random) for index in indices.tolist()]
+    styles = np.array([course.images.columns["style"][index] for index in indices.tolist()])
+    read_styles = np.concatenate([styles, [style for _, _, style in drawn]]) if rivals else styles
+    seen, read, scale = towers
+    mean = torch.stack([read[torch.from_numpy(read_styles == one)].mean(0) if one in read_styles else 0 * read[0] for one in course.styles])
+    shares = torch.log_softmax(scale * seen @ mean.T, dim=1)
+    wanted = [course.styles.index(style) for style in styles]
+    assert added == pytest.approx(-shares[range(12), wanted].mean().item(), abs=1e-4)
+
+
+def test_drawings_of_the_diffusion_network_stand_still_from_the_update_on_that_is_told() -> None:
+    course = recipe("diffusion", {"channels": (8, 16, 16), "still": 5}).prepare(torch.device("cpu"), Task())
+    few = course.known[:4]
+
+    def shown(step: int, seed: int) -> torch.Tensor:
+        return course.shown(few, generator(seed, step), step)
+
+    assert not torch.allclose(shown(4, 0), shown(4, 1), atol=0.02), "moved and recoloured a little"
+    assert torch.allclose(shown(5, 0), shown(5, 1), atol=1e-5)
+    always = recipe("diffusion", {"channels": (8, 16, 16), "still": 0}).prepare(torch.device("cpu"), Task())
+    assert not torch.allclose(always.shown(few, generator(0, 9), 9), shown(9, 0), atol=0.02)
 
 
 def test_a_run_agrees_with_a_recipe_that_got_parameters_with_lists_and_made_defaults(tmp_path: Path) -> None:

@@ -16,9 +16,9 @@ from workbench.models.sources.choosing import FURTHER
 from workbench.models.sources.run import checkpoints, read_card, read_log, read_precision
 
 LATER: Mapping[str, Mapping[str, Any]] = {
-    "Classifier": {"ground": "random", "restart": 0},
-    "Contrastive": {"likeness": 0.0, "restart": 0},
-    "CaptionModel": {"restart": 0},
+    "Classifier": {"ground": "random"},
+    "Contrastive": {"likeness": 0.0, "styles_from": 0},
+    "Diffusion": {"still": 0},
 }
 """Parameters that kinds of recipes got after networks had been trained with them, and what those were trained with."""
 RECOLOURED = ("Classifier", "Contrastive")
@@ -37,7 +37,10 @@ def as_trained(kind: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     later = dict(LATER.get(kind, {}))
     if kind in RECOLOURED:
         later["recolour"] = settings.get("move", 1.0)
-    return {**later, **settings}
+    known = {"restart": (), **later, **settings}
+    if isinstance(known["restart"], int):  # until there could be several
+        known["restart"] = [known["restart"]] if known["restart"] else []
+    return {**known, "restart": list(known["restart"])}
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,12 @@ import importlib
 import math
 import pkgutil
 from abc import ABC, abstractmethod
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator
 
 from workbench.input_error import InputError
 from workbench.task import Task
@@ -79,7 +80,7 @@ class Recipe(BaseModel, ABC):
     batch: int = Field(128, ge=2, description="examples an update")
     learning_rate: float = Field(2e-3, gt=0, description="at its largest, after the warm-up")
     warm_up: int = Field(300, ge=0, description="updates over which the learning rate rises to its largest")
-    restart: int = Field(0, ge=0, description="update from which the learning rate rises and falls once more; 0: never")
+    restart: tuple[PositiveInt, ...] = Field((), description="updates from each of which the learning rate rises and falls once more")
     weight_decay: float = Field(0.05, ge=0, description="of matrices and kernels (AdamW)")
     average: float = Field(
         0.0, ge=0, lt=1, description="decay of the running average of the weights that is kept; 0: the weights themselves"
@@ -87,6 +88,12 @@ class Recipe(BaseModel, ABC):
     checkpoints: int = Field(30, ge=2, description="checkpoints kept, at logarithmically spaced updates")
     dense_from: int = Field(0, ge=0, description="first of the updates after each of which the weights are kept, beside the checkpoints")
     dense_to: int = Field(0, ge=0, description="last of these updates; 0: none")
+
+    @field_validator("restart", mode="before")
+    @classmethod
+    def _restarts(cls, told: object) -> object:
+        """Read what older runs tell: one update, 0 for never."""
+        return ((told,) if told else ()) if isinstance(told, int) else told
 
     @abstractmethod
     def prepare(self, device: torch.device, task: Task) -> Course:
@@ -101,12 +108,12 @@ class Recipe(BaseModel, ABC):
     def rate(self, step: int) -> float:
         """Return the learning rate of one update: a linear rise, then half a cosine to nothing.
 
-        With a `restart` below `steps` both come twice (Loshchilov & Hutter 2017): so a finished run can be given more updates, and there
-        is a recipe that says what was done.
+        Both come once more from each `restart` below `steps` (Loshchilov & Hutter 2017): so a finished run can be given more updates, and
+        there is a recipe that says what was done.
         """
-        restart = self.restart if self.restart < self.steps else 0
-        again = 0 < restart <= step
-        step, steps = (step - restart, self.steps - restart) if again else (step, restart or self.steps)
+        begins = [0, *(update for update in sorted(self.restart) if update < self.steps), self.steps]
+        at = bisect_right(begins, step, hi=len(begins) - 1) - 1
+        step, steps = step - begins[at], begins[at + 1] - begins[at]
         if step < self.warm_up:
             return self.learning_rate * (step + 1) / (self.warm_up + 1)
         done = (step - self.warm_up) / max(1, steps - self.warm_up)

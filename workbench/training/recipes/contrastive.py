@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import numpy as np
 import torch
@@ -29,10 +29,12 @@ from workbench.training.drawings import (
 )
 from workbench.training.recipe import Course, Figures, Recipe, register
 
+_BOTH: Final = {"styles_from": 4_000, "average": 0.998, "likeness": 3.0, "recolour": 0}
+
 
 @register(
-    clip={"tower": "vit", "steps": 4_000, "learning_rate": 1e-3, "average": 0.998, "likeness": 3.0, "recolour": 0},
-    clip_rn={"tower": "resnet", "steps": 4_000, "restart": 2_400, "average": 0.998, "likeness": 3.0, "recolour": 0},
+    clip={"tower": "vit", "steps": 8_000, "restart": (4_000, 6_000), "learning_rate": 1e-3, **_BOTH},
+    clip_rn={"tower": "resnet", "steps": 8_000, "restart": (2_400, 4_000, 6_000), **_BOTH},
 )
 class Contrastive(Recipe):
     """Train an image tower and a text tower to find each other's output among a batch (Radford et al. 2021).
@@ -42,7 +44,8 @@ class Contrastive(Recipe):
     never the right one (hard negatives, as Yuksekgonul et al. 2023 make them of swapped words). With `likeness` captions whose words are
     like an image's own, in its style, are right as well, the more the more alike: there are too few things for each to be told from all
     others by itself, and what is like what is all that is known of things never seen (soft targets, as Gao et al. 2023 take them from
-    within one kind of input). The bundled ones never saw a drawing recoloured: its style is in the palette, too.
+    within one kind of input). The bundled ones never saw a drawing recoloured: its style is in the palette, too. From `styles_from` on each
+    image has to find its style by itself as well, among the mean captions of each style, which is how styles are told in the end.
     """
 
     title: ClassVar[str] = "Image and text towers (CLIP)"
@@ -51,6 +54,7 @@ class Contrastive(Recipe):
     batch: int = Field(192, ge=2, description="pairs an update")
     rivals: bool = Field(True, description="show each image the captions' words in another style, too")
     likeness: float = Field(0.0, ge=0, le=10, description="how far captions of the same style with like words are right as well; 0: never")
+    styles_from: int = Field(0, ge=0, description="update from which each image is also to find its style by itself; 0: never")
     weight_decay: float = Field(0.1, ge=0, description="of matrices and kernels (AdamW)")
     move: float = Field(1.0, ge=0, le=4, description="how far images are shifted, turned and scaled")
     recolour: float = Field(1.0, ge=0, le=4, description="how far brightness and colours of images change; at 1 by up to a quarter")
@@ -88,9 +92,12 @@ class _Pairing(Course):
         told = [*texts, *(rivals if recipe.rivals else ())]
         seen, read, scale = self.module(network_input(shown), self.tokenize(told).to(self.device))
         logits = scale.clamp(max=100) * seen.float() @ read.float().T
-        right = self._right(concepts, [self.images.columns["style"][index] for index in indices.tolist()], rival_styles)[:, : len(told)]
+        styles = [self.images.columns["style"][index] for index in indices.tolist()]
+        right = self._right(concepts, styles, rival_styles)[:, : len(told)]
         count = len(indices)
         loss = (cross_entropy(logits, _shares(right)) + cross_entropy(logits[:, :count].T, _shares(right[:, :count].T))) / 2
+        if 0 < recipe.styles_from <= step:
+            loss = loss + self._style_loss(logits, styles, [*styles, *rival_styles][: len(told)])
         return loss, {"accuracy": (logits.detach().argmax(1) == torch.arange(count, device=self.device)).float().mean()}
 
     def _right(self, concepts: Int64[Tensor, " n"], styles: Sequence[str], rival_styles: Sequence[str]) -> Float[Tensor, "n 2*n"]:
@@ -104,6 +111,12 @@ class _Pairing(Course):
         right = alike.repeat(1, 2) * in_style
         right.diagonal().fill_(1.0)
         return right
+
+    def _style_loss(self, logits: Float[Tensor, "n told"], styles: Sequence[str], read: Sequence[str]) -> Tensor:
+        """Return the cross-entropy of each image's style among all, each described by the mean of the captions in it."""
+        of = torch.tensor([[float(style == one) for one in self.styles] for style in read], device=self.device)
+        wanted = torch.tensor([self.styles.index(style) for style in styles], device=self.device)
+        return cross_entropy(logits @ (of / of.sum(0).clamp(min=1)), wanted)
 
     @cached_property
     def alike(self) -> Float[Tensor, "concepts concepts"]:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float, Int64
-from pydantic import Field
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from workbench.images.emoji import EmojiSet
@@ -42,12 +42,18 @@ class Diffusion(Recipe):
 
     v-prediction (Salimans & Ho 2022) with the weight min(SNR, 5) (Hang et al. 2023), a cosine schedule of 1,000 levels (Nichol & Dhariwal
     2021), captions left out at random for guidance (Ho & Salimans 2022).
+
+    Drawings that are moved, however little, are resampled, and colours that change are a mean colour to a network that cannot know how:
+    from `still` on they are shown as they are, which sharpens what is drawn. Concepts that were never seen are then denoised less well.
     """
 
     title: ClassVar[str] = "Diffusion model"
 
-    steps: int = Field(11_200, ge=1, description="weight updates")
-    restart: int = Field(6_200, ge=0, description="update from which the learning rate rises and falls once more; 0: never")
+    steps: int = Field(16_200, ge=1, description="weight updates")
+    restart: tuple[PositiveInt, ...] = Field(
+        (6_200, 11_200), description="updates from each of which the learning rate rises and falls once more"
+    )
+    still: int = Field(11_200, ge=0, description="update from which drawings are neither moved nor recoloured; 0: they always are")
     batch: int = Field(64, ge=2, description="images an update")
     learning_rate: float = Field(1e-3, gt=0, description="at its largest, after the warm-up")
     weight_decay: float = Field(0.01, ge=0, description="of matrices and kernels (AdamW)")
@@ -55,7 +61,7 @@ class Diffusion(Recipe):
     checkpoints: int = Field(2, ge=2, description="checkpoints kept, at logarithmically spaced updates")
     channels: tuple[int, int, int] = Field((32, 64, 112), description="of the UNet at 32, 16 and 8 pixels")
     unconditional: float = Field(0.1, ge=0, le=1, description="part of the captions left out")
-    guidance: float = Field(1.6, ge=0, le=30, description="how far prompts are followed for the judges, and later unless told otherwise")
+    guidance: float = Field(1.3, ge=0, le=30, description="how far prompts are followed for the judges, and later unless told otherwise")
 
     def prepare(self, device: torch.device, task: Task) -> _Drawing:
         """Open the emoji and build UNet and text encoder."""
@@ -82,10 +88,10 @@ class _Drawing(Course):
     def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the weighted squared error of the velocity, and the plain error in four ranges of the noise level."""
         indices = self.known[order(len(self.known), self.recipe.seed, step * self.recipe.batch, self.recipe.batch)]
-        return self._error(indices, generator(self.recipe.seed, step))
+        return self._error(indices, generator(self.recipe.seed, step), step)
 
-    def _error(self, indices: Int64[Tensor, " n"], random: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        clean = network_input(self.shown(indices, random))
+    def _error(self, indices: Int64[Tensor, " n"], random: torch.Generator, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        clean = network_input(self.shown(indices, random, step))
         noise = torch.randn(clean.shape, generator=random).to(self.device)
         level = torch.randint(1000, (len(clean),), generator=random).to(self.device)
         kept = self.schedule[level].view(-1, 1, 1, 1)
@@ -99,12 +105,16 @@ class _Drawing(Course):
         within = {f"error t {low}-{low + 249}": (level >= low) & (level < low + 250) for low in range(0, 1000, 250)}
         return loss, {name: error.detach()[rows].mean() for name, rows in within.items() if rows.any()}
 
-    def shown(self, indices: Int64[Tensor, " n"], random: torch.Generator) -> Float[Tensor, "n 3 32 32"]:
-        """Return drawings barely moved, on white, in [0, 1]; what stands behind them is nothing a caption says."""
+    def shown(self, indices: Int64[Tensor, " n"], random: torch.Generator, step: int) -> Float[Tensor, "n 3 32 32"]:
+        """Return drawings as they are at an update: barely moved, then still, on white, in [0, 1].
+
+        What stands behind them is nothing that a caption says.
+        """
         if self._drawings is None:
             self._drawings = Drawings(self.images, self.device, SIDE, grounds=2)
         ground = torch.ones(len(indices), 3, 1, 1, device=self.device)
-        return self._drawings.batch(indices, random, strength=0.2, recolour=0.2, flip=False, ground=ground)
+        moved = 0.0 if 0 < self.recipe.still <= step else 0.2
+        return self._drawings.batch(indices, random, strength=moved, recolour=moved, flip=False, ground=ground)
 
     def _tokens(self, indices: Int64[Tensor, " n"], random: torch.Generator) -> Int64[Tensor, "n context"]:
         texts = []
@@ -136,7 +146,7 @@ class _Drawing(Course):
             losses = []
             with torch.inference_mode():
                 for at, part in enumerate(chosen.split(64)):  # at 64 and more diffusers' upsampler takes another branch, no other result
-                    losses.append(self._error(part, random)[0] * len(part))
+                    losses.append(self._error(part, random, self.recipe.steps)[0] * len(part))
                     task.step(64 * at, len(chosen), note=f"measuring the {name.replace('_', ' ')}")
             figures[name] = round(float(torch.stack(losses).sum()) / len(chosen), 5)
         style_judge, object_judge = Judge.of("style", self.device), Judge.of("object", self.device)
@@ -149,7 +159,7 @@ class _Drawing(Course):
             for at, part in enumerate(chosen.split(32)):
                 task.step(32 * at, len(chosen), note="drawing for the judges")
                 drawn.append(self.draw(module, [self.captions.plain(index) for index in part.tolist()], random))
-                shown.append(network_input(self.shown(part, random)))
+                shown.append(network_input(self.shown(part, random, self.recipe.steps)))
             columns = self.images.columns
             styles = [columns["style"][index] for index in chosen.tolist()]
             objects = [columns["subgroup"][index] for index in chosen.tolist()]
