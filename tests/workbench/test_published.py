@@ -125,12 +125,13 @@ def test_a_prompt_with_any_sign_stands_in_a_reference(shelf: Path) -> None:
     assert load(ref).further["text"].value == text
 
 
+@pytest.mark.parametrize("styles", [["--style", "noto, fluent_3d"], ["--style", "noto", "--style", "fluent_3d"]])
 def test_generate_writes_every_image_and_how_it_came_to_be(
-    shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    styles: list[str], shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path / "cache"))
     out = tmp_path / "out"
-    asked = ["generate", "turtle", "cat", "--style", "noto", "--style", "fluent_3d", "--images", "2", "--seed", "7", "--steps", "3"]
+    asked = ["generate", "turtle", "cat", "--images", "2", "--seed", "7", "--steps", "3", *styles]
     assert main.main([*asked, "--model", "bundled:diffusion", "--out", str(out)]) == 0
     assert capsys.readouterr().out == f"{out}\n"
     names = [f"{row:02}-seed{seed}.png" for row in range(4) for seed in (7, 8)]
