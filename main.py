@@ -63,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
     generate = commands.add_parser("generate", help="draw images from prompts with a diffusion network")
     generate.add_argument("prompts", metavar="PROMPT", nargs="*", default=[""], help="what is drawn; none: anything")
     generate.add_argument("--model", metavar="REF", required=True, help="diffusion network, such as diffusers:PATH_OR_ID")
-    generate.add_argument("--style", metavar="NAME", action="append", help="drawing styles for each prompt, such as noto,openmoji")
+    generate.add_argument("--style", metavar="NAMES", action="append", help="drawing styles for each prompt, such as noto,openmoji")
     generate.add_argument("--images", type=int, metavar="N", help="images of each prompt")
     generate.add_argument("--seed", type=int, metavar="N", help="of the first image's noise")
     generate.add_argument("--steps", type=int, metavar="N", help="noise levels gone through")

@@ -425,8 +425,8 @@ class Form(QWidget):
     def show_complaint(self, complaint: str) -> bool:
         """Show what the engine said about the parameters at the field it names; return whether there is one."""
         for name in self.fields:
-            if complaint.startswith((f"{name} =", f"{name}:", f"{name} ")):
-                self._mark(name, complaint.removeprefix(name).lstrip(" :"))
+            if complaint.startswith((f"{name} =", f"{name}:", f"{name} ", f"{name}.")):
+                self._mark(name, complaint.removeprefix(name).lstrip(" :."))
                 return True
         return False
 

@@ -400,7 +400,7 @@ def generate(
 
     from workbench.models.caption_tokenizer import in_style
 
-    listed = [style.strip() for told in styles for style in told.split(",")]
+    listed = [style.strip() for told in styles for style in told.split(",") if style.strip()]
     texts = [in_style(prompt, style) for prompt in prompts for style in listed or [""]]
     result = _run("Generation", {"prompts": texts, **settings}, model, None, out, False, ("auto", "fp32"), task)
     for kind in ("images", "trajectories"):  # of an earlier time

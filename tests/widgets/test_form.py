@@ -127,6 +127,7 @@ def test_what_must_be_given_is_asked_for(qtbot):
 def test_a_complaint_of_the_engine_stands_at_its_field(form):
     assert form.show_complaint("steps = 5: must be more (allowed: >= 6)")
     assert "must be more" in form._group.child("steps").title()
+    assert form.show_complaint("steps.0: must be more"), "an item of a list"
     assert not form.show_complaint("the network could not be opened")
 
 

@@ -15,7 +15,8 @@ import workbench.analyses.phase_change as module
 from workbench.analyses.phase_change import METRICS, PhaseChange
 from workbench.input_error import InputError
 from workbench.models.card import cards
-from workbench.models.checkpoint_series import DENSE, Series, as_trained, independent, series_of
+from workbench.models.checkpoint_series import DENSE, Series, independent, series_of
+from workbench.models.older_recipes import as_trained
 from workbench.models.planted.curve import curve_net
 from workbench.models.traced_model import TracedModel
 from workbench.training.recipe import recipe

@@ -125,7 +125,7 @@ def test_a_prompt_with_any_sign_stands_in_a_reference(shelf: Path) -> None:
     assert load(ref).further["text"].value == text
 
 
-@pytest.mark.parametrize("styles", [["--style", "noto, fluent_3d"], ["--style", "noto", "--style", "fluent_3d"]])
+@pytest.mark.parametrize("styles", [["--style", "noto, fluent_3d,"], ["--style", "noto", "--style", "fluent_3d"]])
 def test_generate_writes_every_image_and_how_it_came_to_be(
     styles: list[str], shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

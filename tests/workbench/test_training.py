@@ -18,12 +18,14 @@ import torch
 from PIL import Image
 from pydantic import Field
 
+from workbench import cli
 from workbench.images.emoji import EmojiSet
 from workbench.input_error import InputError
+from workbench.jobs.runs import read_run
 from workbench.models import card
 from workbench.models.caption_tokenizer import VOCABULARY, caption_tokenizer
-from workbench.models.checkpoint_series import as_trained
 from workbench.models.loading import LoadError, load
+from workbench.models.older_recipes import as_trained
 from workbench.task import Cancelled, Task
 from workbench.training import commands, publish, trainer
 from workbench.training.captions import caption, drawn_caption, plain_keywords, write_vocabulary
@@ -319,10 +321,11 @@ def test_a_restarted_learning_rate_is_that_of_the_shorter_run_and_then_comes_onc
 
 
 def test_a_restart_of_older_runs_was_a_number_of_its_own() -> None:
-    for told, meant in ((0, ()), (100, (100,)), ([100, 160], (100, 160))):
+    for told, meant in ((0, ()), ([0], ()), (100, (100,)), ([160, 100, 160], (100, 160))):
         assert recipe("inception", {"restart": told}).restart == meant
         assert as_trained("Classifier", {"restart": told})["restart"] == list(meant)
     assert as_trained("Classifier", {})["restart"] == []
+    assert recipe("clip", cli.recipe_settings("clip", ["restart=0"])).restart == ()
     with pytest.raises(RecipeError, match="restart"):
         recipe("inception", {"restart": -1})
     with pytest.raises(RecipeError, match="restart"):
@@ -681,6 +684,16 @@ def test_a_loss_pulls_towards_all_that_is_right(rivals: bool) -> None:
     assert not torch.allclose(gradients[0.0], gradients[2.0])
 
 
+def test_a_run_is_read_with_the_parameters_it_was_trained_with(tmp_path: Path) -> None:
+    told = recipe("diffusion").model_dump(mode="json") | {"restart": 6200}
+    del told["still"]
+    (tmp_path / "recipe.json").write_text(json.dumps({"kind": "Diffusion", "parameters": told}))
+    read = publish.read_recipe(tmp_path)
+    assert read.still == 0 and read.restart == (6200,), "not today's"
+    settings = read_run(tmp_path).settings
+    assert settings["still"] == 0 and settings["restart"] == [6200]
+
+
 @pytest.mark.parametrize("rivals", [True, False])
 def test_an_image_is_to_find_its_style_among_the_mean_captions_of_each_from_the_update_on_that_is_told(rivals: bool) -> None:
     course, without = (
@@ -702,9 +715,9 @@ def test_an_image_is_to_find_its_style_among_the_mean_captions_of_each_from_the_
     styles = np.array([course.images.columns["style"][index] for index in indices.tolist()])
     read_styles = np.concatenate([styles, [style for _, _, style in drawn]]) if rivals else styles
     seen, read, scale = towers
-    mean = torch.stack([read[torch.from_numpy(read_styles == one)].mean(0) if one in read_styles else 0 * read[0] for one in course.styles])
+    mean = torch.stack([read[torch.from_numpy(read_styles == one)].mean(0) for one in sorted(set(read_styles))])
     shares = torch.log_softmax(scale * seen @ mean.T, dim=1)
-    wanted = [course.styles.index(style) for style in styles]
+    wanted = [sorted(set(read_styles)).index(style) for style in styles]
     assert added == pytest.approx(-shares[range(12), wanted].mean().item(), abs=1e-4)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from workbench.models.older_recipes import as_trained
 from workbench.training.log import curves_of
 
 logger = logging.getLogger(__name__)
@@ -66,7 +67,7 @@ def read_run(folder: Path) -> RunCard:
     return RunCard(
         folder=folder,
         recipe=document["kind"],
-        settings=document["parameters"],
+        settings=as_trained(document["kind"], document["parameters"]),
         step=step,
         steps=document["parameters"]["steps"],
         curves=curves_of(lines),
@@ -82,6 +83,6 @@ def find_runs(folder: Path) -> tuple[RunCard, ...]:
     for place in folder.glob("*/recipe.json"):
         try:
             found.append(read_run(place.parent))
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
             logger.warning("cannot read the run in %s (%s: %s)", place.parent, type(error).__name__, error)
     return tuple(sorted(found, key=lambda run: -run.changed))

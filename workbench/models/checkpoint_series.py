@@ -11,18 +11,11 @@ from typing import Any
 from workbench.input_error import InputError
 from workbench.models.card import cards
 from workbench.models.loading import DIRECTIONS, TWIN, Reference
+from workbench.models.older_recipes import as_trained
 from workbench.models.sources.checkpoint import read_state
 from workbench.models.sources.choosing import FURTHER
 from workbench.models.sources.run import checkpoints, read_card, read_log, read_precision
 
-LATER: Mapping[str, Mapping[str, Any]] = {
-    "Classifier": {"ground": "random"},
-    "Contrastive": {"likeness": 0.0, "styles_from": 0},
-    "Diffusion": {"still": 0},
-}
-"""Parameters that kinds of recipes got after networks had been trained with them, and what those were trained with."""
-RECOLOURED = ("Classifier", "Contrastive")
-"""Recipes whose images were recoloured as far as they were moved, until `recolour` was a parameter of its own."""
 STRUCTURE = ("network", "size", "tower", "channels", "layer", "latents")
 """Parameters of recipes that say which network is trained."""
 ALIKE = 1e-3
@@ -30,17 +23,6 @@ ALIKE = 1e-3
 long, another precision does not."""
 DENSE = ("dense_from", "dense_to")
 """Parameters that say which updates are kept and nothing of how a training goes."""
-
-
-def as_trained(kind: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parameters of a training with those that its kind of recipe got later, as it was trained."""
-    later = dict(LATER.get(kind, {}))
-    if kind in RECOLOURED:
-        later["recolour"] = settings.get("move", 1.0)
-    known = {"restart": (), **later, **settings}
-    if isinstance(known["restart"], int):  # until there could be several
-        known["restart"] = [known["restart"]] if known["restart"] else []
-    return {**known, "restart": list(known["restart"])}
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator
 
 from workbench.input_error import InputError
+from workbench.models.older_recipes import restarts
 from workbench.task import Task
 
 if TYPE_CHECKING:
@@ -91,9 +92,10 @@ class Recipe(BaseModel, ABC):
 
     @field_validator("restart", mode="before")
     @classmethod
-    def _restarts(cls, told: object) -> object:
-        """Read what older runs tell: one update, 0 for never."""
-        return ((told,) if told else ()) if isinstance(told, int) else told
+    def _restarts(cls, told: Any) -> Any:
+        """Read what older runs tell as well."""
+        plain = isinstance(told, list | tuple) and all(isinstance(update, int) for update in told)
+        return restarts(told) if isinstance(told, int) or plain else told
 
     @abstractmethod
     def prepare(self, device: torch.device, task: Task) -> Course:
@@ -111,7 +113,7 @@ class Recipe(BaseModel, ABC):
         Both come once more from each `restart` below `steps` (Loshchilov & Hutter 2017): so a finished run can be given more updates, and
         there is a recipe that says what was done.
         """
-        begins = [0, *(update for update in sorted(self.restart) if update < self.steps), self.steps]
+        begins = [0, *(update for update in self.restart if update < self.steps), self.steps]
         at = bisect_right(begins, step, hi=len(begins) - 1) - 1
         step, steps = step - begins[at], begins[at + 1] - begins[at]
         if step < self.warm_up:

@@ -27,8 +27,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from workbench.models.checkpoint_series import as_trained
 from workbench.models.device import computes_bf16, pick_device, processor_threads
+from workbench.models.older_recipes import as_trained
 from workbench.task import Task
 from workbench.training.log import curves_of
 from workbench.training.recipe import Course, Recipe, RecipeError, update_seed
@@ -278,8 +278,7 @@ def agree(folder: Path, recipe: Recipe, course: Course, precision: Precision | N
     fields = {name: field for name, field in type(recipe).model_fields.items() if not field.is_required()}
     defaults = recipe.model_copy(update={name: field.get_default(call_default_factory=True) for name, field in fields.items()})
     later = defaults.model_dump(mode="json", include=set(fields))
-    told = as_trained(document["kind"], before.get("parameters", {}))
-    before["parameters"] = later | told  # what there was not when the run was begun
+    before["parameters"] = later | before["parameters"]  # what there was not when the run was begun
     if precision is None:
         document["precision"] = before.get("precision")
     if before == document:
@@ -294,7 +293,7 @@ def agree(folder: Path, recipe: Recipe, course: Course, precision: Precision | N
 
 
 def read_document(folder: Path) -> dict[str, Any]:
-    """Return what a run's folder says of its recipe.
+    """Return what a run's folder says of its recipe, its parameters as today's recipe tells them.
 
     Raises
     ------
@@ -306,8 +305,8 @@ def read_document(folder: Path) -> dict[str, Any]:
         raise RecipeError(f"{folder} holds no run: there is no recipe.json; train one with main.py train NAME --out {folder}")
     try:
         document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        document["kind"], document["parameters"]
-    except (ValueError, KeyError, TypeError):
+        document["parameters"] = as_trained(document["kind"], document["parameters"])
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise RecipeError(f"{path} is damaged: it does not say what recipe was followed; train anew in another folder") from None
     return document
 

@@ -80,7 +80,7 @@ class _Pairing(Course):
         self._drawings: Drawings | None = None
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the mean of the two cross-entropies, and the part of the images that found their caption."""
+        """Return the mean of both cross-entropies, later with that of the styles, and the part of the images that found their caption."""
         recipe = self.recipe
         random = generator(recipe.seed, step)
         if self._drawings is None:
@@ -113,10 +113,11 @@ class _Pairing(Course):
         return right
 
     def _style_loss(self, logits: Float[Tensor, "n told"], styles: Sequence[str], read: Sequence[str]) -> Tensor:
-        """Return the cross-entropy of each image's style among all, each described by the mean of the captions in it."""
+        """Return the cross-entropy of each image's style among those that are read, each described by the mean of the captions in it."""
         of = torch.tensor([[float(style == one) for one in self.styles] for style in read], device=self.device)
         wanted = torch.tensor([self.styles.index(style) for style in styles], device=self.device)
-        return cross_entropy(logits @ (of / of.sum(0).clamp(min=1)), wanted)
+        count = of.sum(0)
+        return cross_entropy((logits @ (of / count.clamp(min=1))).masked_fill(count == 0, -torch.inf), wanted)
 
     @cached_property
     def alike(self) -> Float[Tensor, "concepts concepts"]:

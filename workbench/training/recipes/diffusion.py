@@ -43,8 +43,8 @@ class Diffusion(Recipe):
     v-prediction (Salimans & Ho 2022) with the weight min(SNR, 5) (Hang et al. 2023), a cosine schedule of 1,000 levels (Nichol & Dhariwal
     2021), captions left out at random for guidance (Ho & Salimans 2022).
 
-    Drawings that are moved, however little, are resampled, and colours that change are a mean colour to a network that cannot know how:
-    from `still` on they are shown as they are, which sharpens what is drawn. Concepts that were never seen are then denoised less well.
+    A drawing that is moved, however little, is resampled, and of one that is recoloured a network that cannot know how learns the mean
+    colour: from `still` on neither is done, which sharpens what is drawn.
     """
 
     title: ClassVar[str] = "Diffusion model"
@@ -137,7 +137,7 @@ class _Drawing(Course):
           were trained on;
         * ``judge_style_top1``, ``judge_object_top5``: what the judges say of the drawings themselves, the most one can expect.
 
-        Without the judges (``main.py train judge-style``) there are the errors only.
+        All are shown as at the last update of the recipe. Without the judges (``main.py train judge-style``) there are the errors only.
         """
         figures: Figures = {}
         for name, indices in (("train_error", self.known), ("test_error", self.unknown)):
@@ -146,7 +146,7 @@ class _Drawing(Course):
             losses = []
             with torch.inference_mode():
                 for at, part in enumerate(chosen.split(64)):  # at 64 and more diffusers' upsampler takes another branch, no other result
-                    losses.append(self._error(part, random, self.recipe.steps)[0] * len(part))
+                    losses.append(self._error(part, random, self.recipe.steps - 1)[0] * len(part))
                     task.step(64 * at, len(chosen), note=f"measuring the {name.replace('_', ' ')}")
             figures[name] = round(float(torch.stack(losses).sum()) / len(chosen), 5)
         style_judge, object_judge = Judge.of("style", self.device), Judge.of("object", self.device)
@@ -159,7 +159,7 @@ class _Drawing(Course):
             for at, part in enumerate(chosen.split(32)):
                 task.step(32 * at, len(chosen), note="drawing for the judges")
                 drawn.append(self.draw(module, [self.captions.plain(index) for index in part.tolist()], random))
-                shown.append(network_input(self.shown(part, random, self.recipe.steps)))
+                shown.append(network_input(self.shown(part, random, self.recipe.steps - 1)))
             columns = self.images.columns
             styles = [columns["style"][index] for index in chosen.tolist()]
             objects = [columns["subgroup"][index] for index in chosen.tolist()]
