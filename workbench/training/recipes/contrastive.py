@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int64
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, normalize
+from torch.nn.functional import cross_entropy, normalize, one_hot
 
 from workbench.images.emoji import EmojiSet
 from workbench.models.caption_tokenizer import caption_tokenizer
@@ -97,7 +97,7 @@ class _Pairing(Course):
         count = len(indices)
         loss = (cross_entropy(logits, _shares(right)) + cross_entropy(logits[:, :count].T, _shares(right[:, :count].T))) / 2
         if 0 < recipe.styles_from <= step:
-            loss = loss + self._style_loss(logits, styles, [*styles, *rival_styles][: len(told)])
+            loss = loss + self._style_loss(logits, [*styles, *rival_styles][: len(told)])
         return loss, {"accuracy": (logits.detach().argmax(1) == torch.arange(count, device=self.device)).float().mean()}
 
     def _right(self, concepts: Int64[Tensor, " n"], styles: Sequence[str], rival_styles: Sequence[str]) -> Float[Tensor, "n 2*n"]:
@@ -112,12 +112,15 @@ class _Pairing(Course):
         right.diagonal().fill_(1.0)
         return right
 
-    def _style_loss(self, logits: Float[Tensor, "n told"], styles: Sequence[str], read: Sequence[str]) -> Tensor:
-        """Return the cross-entropy of each image's style among those that are read, each described by the mean of the captions in it."""
-        of = torch.tensor([[float(style == one) for one in self.styles] for style in read], device=self.device)
-        wanted = torch.tensor([self.styles.index(style) for style in styles], device=self.device)
+    def _style_loss(self, logits: Float[Tensor, "n told"], read: Sequence[str]) -> Tensor:
+        """Return the cross-entropy of each image's style among those that are read, each described by the mean of the captions in it.
+
+        `read` are the styles of the captions, the images' own first.
+        """
+        place = torch.tensor([self.styles.index(style) for style in read], device=self.device)
+        of = one_hot(place, len(self.styles)).float()
         count = of.sum(0)
-        return cross_entropy((logits @ (of / count.clamp(min=1))).masked_fill(count == 0, -torch.inf), wanted)
+        return cross_entropy((logits @ (of / count.clamp(min=1))).masked_fill(count == 0, -torch.inf), place[: len(logits)])
 
     @cached_property
     def alike(self) -> Float[Tensor, "concepts concepts"]:
