@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import NoReturn
 
-from workbench import __version__, cli
+from workbench import __version__, cli, listing, settings_text, terminal
 from workbench.task import Task
 
 COMMANDS = ("window", "list", "run", "problem", "generate", "train", "evaluate", "labels")
@@ -22,7 +22,7 @@ class OneLineParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Leave with exit code 2."""
-        self.exit(cli.BAD_INPUT, f"error: {message}; see {self.prog} --help\n")
+        self.exit(terminal.BAD_INPUT, f"error: {message}; see {self.prog} --help\n")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -38,10 +38,10 @@ def parser() -> argparse.ArgumentParser:
         "window", add_help=False, help="open the window; 'window --help' says with what, such as --screenshot FILE"
     )
 
-    listing = commands.add_parser("list", parents=[network(required=False)], help="list what there is")
-    listing.add_argument("kind", choices=cli.KINDS)
-    listing.add_argument("pattern", nargs="?", help="wildcard, such as 'timm:convnext*' (in quotes)")
-    listing.add_argument("--json", action="store_true", help="write a JSON list with all details")
+    entries = commands.add_parser("list", parents=[network(required=False)], help="list what there is")
+    entries.add_argument("kind", choices=listing.KINDS)
+    entries.add_argument("pattern", nargs="?", help="wildcard, such as 'timm:convnext*' (in quotes)")
+    entries.add_argument("--json", action="store_true", help="write a JSON list with all details")
 
     run = commands.add_parser("run", parents=[network(required=True)], help="write an analysis' result into a folder")
     run.add_argument("analysis", metavar="ANALYSIS", help="name as in 'list analyses', such as FeatureVisualization")
@@ -152,15 +152,15 @@ def main(argv: Sequence[str]) -> int:
     given = read(argv)
 
     def list_entries(task: Task) -> None:
-        cli.list_entries(given.kind, given.pattern or "*", given.model, given.json, given.allow_code, task)
+        listing.list_entries(given.kind, given.pattern or "*", given.model, given.json, given.allow_code, task)
 
-    def run(task: cli.TerminalTask) -> None:
+    def run(task: terminal.TerminalTask) -> None:
         cli.run(given.analysis, given.set, given.model, given.images, given.out, given.allow_code, (given.device, given.numbers), task)
 
-    def problem(task: cli.TerminalTask) -> None:
+    def problem(task: terminal.TerminalTask) -> None:
         cli.answer(given.number, given.model or [], given.images, given.budget, given.out, given.allow_code, task)
 
-    def generate(task: cli.TerminalTask) -> None:
+    def generate(task: terminal.TerminalTask) -> None:
         asked = {name: getattr(given, name) for name in ("images", "seed", "steps", "guidance")}
         settings = {name: value for name, value in asked.items() if value is not None}
         cli.generate(given.prompts, given.style or [], settings, given.model, given.out, task)
@@ -168,7 +168,7 @@ def main(argv: Sequence[str]) -> int:
     def train(task: Task) -> None:
         from workbench.training import commands
 
-        settings = cli.recipe_settings(given.recipe, given.set)
+        settings = settings_text.recipe_settings(given.recipe, given.set)
         commands.train(given.recipe, settings, given.out, given.device, given.precision, given.threads, task)
 
     def evaluate(task: Task) -> None:
@@ -176,7 +176,7 @@ def main(argv: Sequence[str]) -> int:
 
         commands.evaluate(given.name, given.json, task)
 
-    def labels(task: cli.TerminalTask) -> None:
+    def labels(task: terminal.TerminalTask) -> None:
         from workbench import label_commands
 
         if given.way == "export":
@@ -193,7 +193,7 @@ def main(argv: Sequence[str]) -> int:
         "evaluate": evaluate,
         "labels": labels,
     }
-    return cli.guarded(chosen[given.command], traceback=given.traceback)
+    return terminal.guarded(chosen[given.command], traceback=given.traceback)
 
 
 if __name__ == "__main__":

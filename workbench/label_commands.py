@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from workbench.cli import TerminalTask, open_model
+from workbench.cli import open_model
 from workbench.label_table import read_labels, say_merged, write_labels
 from workbench.labels import merge
 from workbench.project import Project
+from workbench.terminal import TerminalTask
 
 
 def export_labels(project: str, out: str | None) -> None:

@@ -202,7 +202,7 @@ def quoted(value: Any) -> str:
 
 
 def setting(value: Any) -> str:
-    """Write plain data as ``--set NAME=`` takes it (see `workbench.cli.read_settings`)."""
+    """Write plain data as ``--set NAME=`` takes it (see `workbench.settings_text.read_settings`)."""
     if isinstance(value, str):
         return value
     if isinstance(value, list | tuple) and value:

@@ -8,8 +8,9 @@ from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QStylePainter
 
 from widgets.panels import PANELS
-from widgets.panels import problems as module
-from widgets.panels.problems import NUMBER, STATUS, WORKING, ProblemsPanel
+from widgets.panels.problems import ProblemsPanel
+from widgets.problem_page import name_of, panels_for
+from widgets.problem_table import DIFFICULTY, NUMBER, STATUS, WORKING
 from workbench import problems
 from workbench.jobs.requests import AnalysisCard, DescribeAnalyses
 from workbench.project import ProblemState, Project
@@ -37,7 +38,7 @@ def cell(panel, number: str, column: int) -> str:
 
 def test_all_problems_are_listed_in_order_and_sorted_by_any_column(panel):
     assert shown(panel) == [f"7.{n}" for n in range(1, 19)]
-    panel.table.sortByColumn(module.DIFFICULTY, Qt.SortOrder.DescendingOrder)
+    panel.table.sortByColumn(DIFFICULTY, Qt.SortOrder.DescendingOrder)
     assert shown(panel)[0] == "7.6", "the one very hard problem"
     panel.table.sortByColumn(NUMBER, Qt.SortOrder.DescendingOrder)
     assert shown(panel)[:3] == ["7.18", "7.17", "7.16"] and shown(panel)[-1] == "7.1"
@@ -184,11 +185,11 @@ def test_starting_a_problem_that_is_not_there_says_which_there_are(panel, sessio
 
 def test_every_problem_opens_something_and_says_what_is_missing(panel):
     for problem in panel.model.problems:
-        there, missing = module.panels_for(problem)
+        there, missing = panels_for(problem)
         assert there and not set(missing) & set(PANELS)
         panel.select(problem.number)
         text = panel.page.text.toPlainText()
-        assert all(module.name_of(id) in text for id in missing) and all(PANELS[id].title in text for id in there)
+        assert all(name_of(id) in text for id in missing) and all(PANELS[id].title in text for id in there)
 
 
 def test_analyses_are_told_apart_from_those_to_be_written(session, runner, qtbot):

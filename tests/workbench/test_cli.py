@@ -22,7 +22,7 @@ import torch
 from pydantic import Field
 
 import main
-from workbench import cli
+from workbench import cli, settings_text, terminal
 from workbench.analyses.analysis import ANALYSES, Analysis, Result
 from workbench.input_error import InputError
 from workbench.jobs.progress import Progress
@@ -132,17 +132,17 @@ def run(*arguments: str, **options: Any) -> tuple[int, str, str]:
 )
 def test_settings(shapes: None, setting: str, value: object) -> None:
     name = setting.partition("=")[0]
-    assert cli.parse_settings("Shapes", [setting]) == {name: value}
+    assert settings_text.parse_settings("Shapes", [setting]) == {name: value}
 
 
 def test_settings_of_the_real_analyses() -> None:
     settings = ["layer=2", "units=5,9", "objective=channel - 0.5 * diversity", "directions=[[1, 0], [0, 1]]", "steps=8"]
-    values = cli.parse_settings("FeatureVisualization", settings)
+    values = settings_text.parse_settings("FeatureVisualization", settings)
     from workbench.jobs.engine import configured
 
     analysis = configured("FeatureVisualization", values)
     assert analysis.model_dump()["units"] == (5, 9) and analysis.model_dump()["directions"] == ((1.0, 0.0), (0.0, 1.0))
-    assert cli.parse_settings("DatasetExamples", ["layers=conv1,layer2"]) == {"layers": ["conv1", "layer2"]}
+    assert settings_text.parse_settings("DatasetExamples", ["layers=conv1,layer2"]) == {"layers": ["conv1", "layer2"]}
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_settings_of_the_real_analyses() -> None:
 )
 def test_settings_that_are_none(shapes: None, settings: list[str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        cli.parse_settings("Shapes", settings)
+        settings_text.parse_settings("Shapes", settings)
 
 
 @pytest.mark.parametrize(
@@ -199,9 +199,9 @@ class Terminal(io.StringIO):
 
 def test_a_bar_on_a_terminal_is_drawn_over_and_wiped_away(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(float(second) for second in range(100))
-    monkeypatch.setattr(cli.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(terminal.time, "monotonic", lambda: next(clock))
     stream = Terminal()
-    task = cli.TerminalTask(stream)
+    task = terminal.TerminalTask(stream)
     task.step(0, 60, note="rendering")
     task.step(15, 60, note="rendering")
     lines = stream.getvalue().split("\r")
@@ -213,9 +213,9 @@ def test_a_bar_on_a_terminal_is_drawn_over_and_wiped_away(monkeypatch: pytest.Mo
 
 def test_plain_lines_elsewhere_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(float(second) for second in range(100))
-    monkeypatch.setattr(cli.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(terminal.time, "monotonic", lambda: next(clock))
     stream = io.StringIO()
-    task = cli.TerminalTask(stream)
+    task = terminal.TerminalTask(stream)
     for done in range(20):
         task.step(done, 20, note="rendering")
     task.clear()
@@ -231,10 +231,10 @@ def test_plain_lines_elsewhere_now_and_then(monkeypatch: pytest.MonkeyPatch) -> 
 def test_unknown_lengths_have_no_share() -> None:
     progress = Progress()
     progress.add(0, 0, 0, "reading")
-    assert cli.describe(progress, bar=True) == "reading"
+    assert terminal.describe(progress, bar=True) == "reading"
     progress.add(2, 50, 0, "reading")
-    assert cli.describe(progress, bar=True) == "50, 25/s, reading"
-    assert [cli.duration(s) for s in (0.4, 59, 65, 3600, 9000)] == [
+    assert terminal.describe(progress, bar=True) == "50, 25/s, reading"
+    assert [terminal.duration(s) for s in (0.4, 59, 65, 3600, 9000)] == [
         "0 s",
         "59 s",
         "1 min 05 s",
@@ -302,7 +302,7 @@ def code_of(error: BaseException | None) -> int:
         if error is not None:
             raise error
 
-    return cli.guarded(command)
+    return terminal.guarded(command)
 
 
 def test_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
@@ -319,7 +319,7 @@ def test_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == f"internal error: ZeroDivisionError{hint}"
     for error in (InputError("no"), ValueError("no")):
         with pytest.raises(ValueError, match="no"):
-            cli.guarded(lambda task, error=error: (_ for _ in ()).throw(error).__next__(), traceback=True)
+            terminal.guarded(lambda task, error=error: (_ for _ in ()).throw(error).__next__(), traceback=True)
 
 
 def test_a_mistake_in_an_analysis_is_not_laid_at_the_users_door(
@@ -611,5 +611,5 @@ def test_device_and_numbers_are_chosen_and_written_down(tmp_path: Path, capsys: 
     assert main.main([*line, "--out", str(tmp_path / "a"), "--device", "cpu", "--numbers", "bf16"]) == 0
     made = json.loads((tmp_path / "a" / "result.json").read_text())
     assert (made["device"], made["arithmetic"]) == ("cpu", "bf16")
-    assert main.main([*line, "--out", str(tmp_path / "b"), "--device", "cuda:77"]) == cli.BAD_INPUT
+    assert main.main([*line, "--out", str(tmp_path / "b"), "--device", "cuda:77"]) == terminal.BAD_INPUT
     assert "none on this machine" in capsys.readouterr().err

@@ -304,11 +304,11 @@ def test_interrupted_on_a_terminal_what_was_found_is_written(
     import io
     import json
 
-    from workbench import cli
+    from workbench import cli, terminal
     from workbench.analyses.patching import sweep
     from workbench.jobs.engine import Engine
 
-    class Interrupting(cli.TerminalTask):
+    class Interrupting(terminal.TerminalTask):
         def step(self, done: float, total: float, partial: object = None, note: str = "") -> None:
             super().step(done, total, partial, note)
             if done >= 12:

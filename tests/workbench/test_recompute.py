@@ -16,7 +16,6 @@ import pytest
 from PIL import Image
 
 from workbench.analyses.analysis import find
-from workbench.cli import parse_settings
 from workbench.jobs.engine import Engine
 from workbench.jobs.requests import RunAnalysis, Sweep
 from workbench.jobs.store import Store
@@ -45,6 +44,7 @@ from workbench.recompute import (
     of_visualizations,
     program,
 )
+from workbench.settings_text import parse_settings
 from workbench.task import Task
 
 NETWORK = """

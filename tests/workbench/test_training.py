@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 from pydantic import Field
 
-from workbench import cli
+from workbench import settings_text
 from workbench.images.emoji import EmojiSet
 from workbench.input_error import InputError
 from workbench.jobs.runs import read_run
@@ -325,7 +325,7 @@ def test_a_restart_of_older_runs_was_a_number_of_its_own() -> None:
         assert recipe("inception", {"restart": told}).restart == meant
         assert as_trained("Classifier", {"restart": told})["restart"] == list(meant)
     assert as_trained("Classifier", {})["restart"] == []
-    assert recipe("clip", cli.recipe_settings("clip", ["restart=0"])).restart == ()
+    assert recipe("clip", settings_text.recipe_settings("clip", ["restart=0"])).restart == ()
     with pytest.raises(RecipeError, match="restart"):
         recipe("inception", {"restart": -1})
     with pytest.raises(RecipeError, match="restart"):

@@ -3,36 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from html import escape
 from typing import TYPE_CHECKING, Any, get_args
 
-from PySide6.QtCore import (
-    QAbstractTableModel,
-    QByteArray,
-    QEvent,
-    QModelIndex,
-    QObject,
-    QPersistentModelIndex,
-    QSortFilterProxyModel,
-    Qt,
-    QUrl,
-)
-from PySide6.QtGui import QDesktopServices, QGuiApplication, QKeyEvent, QResizeEvent
+from PySide6.QtCore import QByteArray, QEvent, QModelIndex, Qt
+from PySide6.QtGui import QKeyEvent, QResizeEvent
 from PySide6.QtWidgets import (
-    QAbstractItemView,
     QFrame,
-    QGridLayout,
     QHBoxLayout,
-    QHeaderView,
     QLabel,
     QLineEdit,
-    QPushButton,
     QScrollArea,
     QSplitter,
     QStackedLayout,
-    QTextBrowser,
-    QTreeView,
     QVBoxLayout,
     QWidget,
 )
@@ -40,32 +22,16 @@ from PySide6.QtWidgets import (
 from widgets.commands import Command
 from widgets.docks import Panel
 from widgets.elided_combo_box import ElidedComboBox
-from widgets.elided_label import ElidedLabel
-from widgets.panels import PANELS
-from widgets.problem_report import ProblemReport
-from widgets.project_edit import ProjectEdit, UndoKeys
+from widgets.problem_page import Page, listed, name_of, panels_for, state_of
+from widgets.problem_table import NUMBER, Filter, ProblemTable, Table
 from widgets.session import Session
-from widgets.theme import set_icon, signal_colour
 from workbench import problems
 from workbench.problems import DIFFICULTIES, Problem
-from workbench.project import ProblemState, Project, Status
+from workbench.project import Status
 
 if TYPE_CHECKING:
     from workbench.jobs.job import JobEvent
 
-Index = QModelIndex | QPersistentModelIndex
-
-COLUMNS = (
-    ("No.", "Number; the original table prints 7.10 as 7.1", 46),
-    ("Problem", "What is asked, in short", 330),
-    ("Diff.", "Difficulty: B medium, C hard, D very hard", 44),
-    ("Status", "How far you are; yours to set", 104),
-    ("Sub-category", "Where the original list has it", 210),
-    ("Currently working", "Who is working on it; yours to set", 150),
-    ("Help wanted", "What help is wanted; yours to set", 150),
-)
-NUMBER, TITLE, DIFFICULTY, STATUS, SUB_CATEGORY, WORKING, HELP = range(len(COLUMNS))
-SORTED = Qt.ItemDataRole.UserRole
 NARROW = 520
 """Width in pixels below which the page stands under the table instead of beside it."""
 
@@ -276,324 +242,3 @@ def choice(name: str, entries: Sequence[tuple[str, str]]) -> ElidedComboBox:
     for text, data in ((f"{name}: any", None), *entries):
         box.addItem(text, data)
     return box
-
-
-def state_of(project: Project, number: str) -> ProblemState:
-    """Return what the user has set for a problem."""
-    return project.problems.get(number, ProblemState())
-
-
-def panels_for(problem: Problem) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the panels a problem opens: those that are there, and those that are not built yet."""
-    there = tuple(id for id in problem.opens if id in PANELS)
-    return there, tuple(id for id in problem.opens if id not in PANELS)
-
-
-def name_of(id: str) -> str:
-    """Write the id of a panel or the name of an analysis as one would say it: ``weight heatmap``."""
-    words = "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in id.replace("_", " "))
-    return words.strip()
-
-
-def listed(names: Sequence[str]) -> str:
-    """Write names as a sentence has them: ``a, b and c``."""
-    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part) if names else "none"
-
-
-class ProblemTable(QAbstractTableModel):
-    """The problems as rows; what the user set comes from the session's project."""
-
-    def __init__(self, entries: Sequence[Problem], session: Session, parent: QObject) -> None:
-        super().__init__(parent)
-        self.problems = list(entries)
-        self._session = session
-        self._shown: dict[str, ProblemState] = {}
-
-    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
-        """Count the problems."""
-        return 0 if parent.isValid() else len(self.problems)
-
-    def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
-        """Count the columns."""
-        return 0 if parent.isValid() else len(COLUMNS)
-
-    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> object:
-        """Name the columns."""
-        if orientation != Qt.Orientation.Horizontal:
-            return None
-        return {Qt.ItemDataRole.DisplayRole: COLUMNS[section][0], Qt.ItemDataRole.ToolTipRole: COLUMNS[section][1]}.get(role)
-
-    def state(self, row: int) -> ProblemState:
-        """Return what the user set for the problem of a row."""
-        return self._shown.get(self.problems[row].number, ProblemState())
-
-    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> object:
-        """Give text, tooltip, sort key and colour of a cell."""
-        problem, column = self.problems[index.row()], index.column()
-        if role == Qt.ItemDataRole.DisplayRole:
-            return self._text(problem, self.state(index.row()), column)
-        if role == SORTED:
-            chapter, number = problem.order
-            return 1000 * chapter + number if column == NUMBER else self._text(problem, self.state(index.row()), column)
-        if role == Qt.ItemDataRole.TextAlignmentRole and column == DIFFICULTY:
-            return Qt.AlignmentFlag.AlignCenter
-        if role == Qt.ItemDataRole.ToolTipRole:
-            if column == DIFFICULTY:
-                return f"{problem.difficulty}: {DIFFICULTIES[problem.difficulty]}"
-            if column in (WORKING, HELP):
-                return self._text(problem, self.state(index.row()), column) or COLUMNS[column][1]
-            return f"<p style='white-space: normal'><b>{escape(problem.title)}</b><br>{escape(problem.text)}</p>"
-        if role == Qt.ItemDataRole.ForegroundRole and column == STATUS:
-            status = self.state(index.row()).status
-            meaning = {"started": "info", "partly answered": "warning", "answered": "good"}.get(status)
-            return signal_colour(meaning, QGuiApplication.palette()) if meaning else None
-        return None
-
-    def _text(self, problem: Problem, state: ProblemState, column: int) -> str:
-        return {
-            NUMBER: problem.number,
-            TITLE: problem.title,
-            DIFFICULTY: problem.difficulty,
-            STATUS: state.status,
-            SUB_CATEGORY: problem.sub_category or "–",
-            WORKING: state.currently_working,
-            HELP: state.help_wanted,
-        }[column]
-
-    def refresh(self) -> bool:
-        """Show what is in the project now; return whether that is anything new."""
-        now = self._session.project.problems
-        if now == self._shown:
-            return False
-        self._shown = {number: replace(state) for number, state in now.items()}
-        self.dataChanged.emit(self.index(0, 0), self.index(len(self.problems) - 1, len(COLUMNS) - 1))
-        return True
-
-
-class Filter(QSortFilterProxyModel):
-    """Keeps the problems that hold every searched word and fit the three filters; sorts 7.9 before 7.10.
-
-    Which these are is found in `narrow`, not when Qt asks: an exception in what Qt calls would be lost there, or worse.
-    """
-
-    def __init__(self, table: ProblemTable) -> None:
-        super().__init__(table)
-        self._table = table
-        self._accepted = set(range(len(table.problems)))
-        self.setSourceModel(table)
-        self.setSortRole(SORTED)
-        self.setSortCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
-
-    def narrow(self, text: str, difficulty: str | None, sub_category: str | None, status: str | None) -> None:
-        """Keep what holds every word of `text` and has the given properties; None is any."""
-        words = text.casefold().split()
-        accepted = set()
-        for row, problem in enumerate(self._table.problems):
-            state = self._table.state(row)
-            wanted = ((difficulty, problem.difficulty), (sub_category, problem.sub_category), (status, state.status))
-            content = searched(problem, state)
-            if all(want in (None, found) for want, found in wanted) and all(word in content for word in words):
-                accepted.add(row)
-        self.beginFilterChange()
-        self._accepted = accepted
-        self.endFilterChange()
-
-    def problem(self, index: QModelIndex) -> Problem:
-        """Return the problem of a row."""
-        return self._table.problems[self.mapToSource(index).row()]
-
-    def filterAcceptsRow(self, row: int, parent: Index) -> bool:
-        """Whether a problem is shown."""
-        return row in self._accepted
-
-
-def searched(problem: Problem, state: ProblemState) -> str:
-    """Return everything of a problem that a search looks at, in lower case."""
-    ours = (problem.number, problem.title, problem.text, problem.sub_category, DIFFICULTIES[problem.difficulty])
-    works = (link.title for link in problem.existing_work)
-    return " ".join((*ours, *works, state.status, state.currently_working, state.help_wanted)).casefold()
-
-
-class Table(QTreeView):
-    """The table itself; until the user sets a width, the titles take what room the other first columns leave."""
-
-    def __init__(self, shown: Filter, parent: QWidget) -> None:
-        super().__init__(parent)
-        self._fits = True
-        self.setAccessibleName("Open problems")
-        self.setModel(shown)
-        self.setRootIsDecorated(False)
-        self.setUniformRowHeights(True)
-        self.setAlternatingRowColors(True)
-        self.setAllColumnsShowFocus(True)
-        self.setSortingEnabled(True)
-        self.sortByColumn(NUMBER, Qt.SortOrder.AscendingOrder)
-        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
-        header = self.header()
-        header.setStretchLastSection(False)
-        header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
-        header.setMinimumSectionSize(36)
-        for column, (_, _, width) in enumerate(COLUMNS):
-            header.resizeSection(column, width)
-        header.sectionResized.connect(self._note_resized)
-
-    def columns(self) -> str:
-        """Return the widths that the user has set, as text; empty when none was set."""
-        return "" if self._fits else bytes(self.header().saveState().toBase64().data()).decode("ascii")
-
-    def keep_columns(self, saved: QByteArray) -> None:
-        """Take back widths that the user had set."""
-        self._fits = not self.header().restoreState(saved)
-
-    def _note_resized(self, _column: int, _before: int, _width: int) -> None:
-        if QGuiApplication.mouseButtons() & Qt.MouseButton.LeftButton and self.header().underMouse():
-            self._fits = False
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        """Fit the titles."""
-        super().resizeEvent(event)
-        if self._fits:
-            header = self.header()
-            others = sum(header.sectionSize(column) for column in (NUMBER, DIFFICULTY, STATUS))
-            header.resizeSection(TITLE, max(150, self.viewport().width() - others))
-
-
-class Page(QWidget):
-    """One problem: what it asks, what is known, what the user sets for it, and the button that starts it."""
-
-    def __init__(self, session: Session) -> None:
-        super().__init__()
-        self._session = session
-        self._titles: dict[str, str] | None = None
-        self.problem = problems.load()[0]
-        self.text = QTextBrowser(openLinks=False)
-        self.text.setAccessibleName("About the problem")
-        self.text.anchorClicked.connect(open_link)
-        self.text.highlighted.connect(lambda url: self.text.setToolTip(url.toString()))
-        self.status = ElidedComboBox(letters=3)
-        for status in get_args(Status):
-            self.status.addItem(status.capitalize(), status)
-        self.status.setToolTip("How far you are with it; saved with the investigation")
-        self.working = QLineEdit(placeholderText="nobody yet")
-        self.working.setToolTip("Who is working on it; saved with the investigation")
-        self.help = QLineEdit(placeholderText="none")
-        self.help.setToolTip("What help is wanted; saved with the investigation")
-        self.start = QPushButton("Start")
-        set_icon(self.start, "run")
-        self.report = ProblemReport(session, self)
-        UndoKeys(session, self.working, self.help)
-        for field, name in ((self.status, "Status"), (self.working, "Currently working"), (self.help, "Help wanted")):
-            field.setAccessibleName(name)
-        self.status.activated.connect(lambda: self.edit("status", self.status.currentData()))
-        self.working.textEdited.connect(lambda text: self.edit("currently_working", text))
-        self.help.textEdited.connect(lambda text: self.edit("help_wanted", text))
-
-        form = QGridLayout()
-        form.setHorizontalSpacing(6)
-        form.setVerticalSpacing(1)
-        for column, field in enumerate((self.status, self.working, self.help)):
-            caption = ElidedLabel(field.accessibleName())
-            caption.setBuddy(field)
-            form.addWidget(caption, 0, column)
-            form.addWidget(field, 1, column)
-            form.setColumnStretch(column, 1)
-        form.addWidget(self.start, 1, 3)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(5)
-        layout.addWidget(self.text, 1)
-        layout.addWidget(self.report)
-        layout.addLayout(form)
-        self.show_problem(self.problem)
-
-    def show_problem(self, problem: Problem) -> None:
-        """Show another problem."""
-        self.problem = problem
-        there, missing = panels_for(problem)
-        tip = f"Open {listed([PANELS[id].title for id in there])}"
-        self.start.setToolTip(tip + (f"; not built yet: {listed([name_of(id) for id in missing])}" if missing else ""))
-        self._write()
-        self.text.verticalScrollBar().setValue(0)
-        self.report.show_problem(problem.number)
-        self.show_state()
-
-    def show_analyses(self, titles: dict[str, str]) -> None:
-        """Take which analyses there are, class name -> title."""
-        self._titles = titles
-        self._write()
-
-    def _write(self) -> None:
-        problem = self.problem
-        about = [problem.sub_category or "No sub-category", f"{problem.difficulty}: {DIFFICULTIES[problem.difficulty]}"]
-        about += [f"printed as {problem.printed_number}"] if problem.printed_number != problem.number else []
-        faint = self.palette().color(self.palette().ColorRole.PlaceholderText).name()
-        there, missing = panels_for(problem)
-
-        def lines(ready: Sequence[str], unbuilt: Sequence[str]) -> str:
-            said = [f"{listed(ready)}."] if ready else []
-            said += [f"<span style='color:{faint}'>Not built yet: {listed(unbuilt)}.</span>"] if unbuilt else []
-            return " ".join(said)
-
-        known = self._titles if self._titles is not None else {}
-        built = [known[name] for name in problem.analyses if name in known]
-        unbuilt = [name_of(name) for name in problem.analyses if name not in known]
-        rows = [("Panels", lines([PANELS[id].title for id in there], [name_of(id) for id in missing]))]
-        if self._titles is not None:
-            rows.append(("Analyses", lines(built, unbuilt)))
-        works = "".join(
-            f"<li><a href='{escape(link.url)}'>{escape(link.title)}</a></li>" for link in problem.existing_work
-        )
-        sources = " · ".join(f"<a href='{escape(link.url)}'>{escape(link.title)}</a>" for link in problems.sources())
-        place = self.text.verticalScrollBar().value()
-        self.text.setHtml(
-            f"<p style='margin:2px 0 0 0; font-size:large'><b>{problem.number}&nbsp; {escape(problem.title)}</b></p>"
-            f"<p style='margin-top:0; color:{faint}'>{escape(' · '.join(about))}</p>"
-            f"<p>{escape(problem.text)}</p>"
-            f"<p style='margin-bottom:2px'><b>Existing work</b></p><ul style='margin:0; -qt-list-indent:0'>{works}</ul>"
-            + "".join(f"<p><b>{name}</b>&nbsp; {text}</p>" for name, text in rows)
-            + f"<p style='color:{faint}'><b>Source</b>&nbsp; {sources}</p>"
-        )
-        self.text.verticalScrollBar().setValue(place)
-
-    def show_state(self) -> None:
-        """Show what the project holds for this problem; a field that shows it already keeps its cursor."""
-        state = state_of(self._session.project, self.problem.number)
-        self.status.setCurrentIndex(self.status.findData(state.status))
-        for field, text in ((self.working, state.currently_working), (self.help, state.help_wanted)):
-            if field.text() != text:
-                field.setText(text)
-                field.setCursorPosition(len(text) if field.hasFocus() else 0)
-
-    def edit(self, name: str, value: str) -> None:
-        """Set one field of what the user sets; it can be taken back."""
-        number = self.problem.number
-        before = getattr(state_of(self._session.project, number), name)
-        if value == before:
-            return
-
-        def put(text: str):
-            def change(project: Project) -> None:
-                state = project.problems.setdefault(number, ProblemState())
-                setattr(state, name, text)
-                if state == ProblemState():
-                    del project.problems[number]
-
-            return change
-
-        said = {"status": "status", "currently_working": "who is working", "help_wanted": "help wanted"}[name]
-        typing = None if name == "status" else (number, name)
-        self._session.undo_stack.push(
-            ProjectEdit(self._session, f"problem {number}: {said}", put(value), put(before), typing)
-        )
-
-    def changeEvent(self, event: QEvent) -> None:
-        """Write the text in the new colours when they change."""
-        super().changeEvent(event)
-        if event.type() == QEvent.Type.PaletteChange and hasattr(self, "text"):
-            self._write()
-
-
-def open_link(url: QUrl) -> None:
-    """Open an article in the browser."""
-    QDesktopServices.openUrl(url)
