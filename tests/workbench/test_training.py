@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,6 +34,7 @@ from workbench.training.drawings import Drawings, generator, held_out_concepts, 
 from workbench.training.log import curves_of
 from workbench.training.plain_norms import norm_plainly
 from workbench.training.recipe import Course, Recipe, RecipeError, discover, recipe
+from workbench.training.recipes import contrastive
 from workbench.training.recipes.classifier import moved, split
 from workbench.training.recipes.language_model import trigram_perplexity
 
@@ -719,6 +721,36 @@ def test_an_image_is_to_find_its_style_among_the_mean_captions_of_each_from_the_
     shares = torch.log_softmax(scale * seen @ mean.T, dim=1)
     wanted = [sorted(set(read_styles)).index(style) for style in styles]
     assert added == pytest.approx(-shares[range(12), wanted].mean().item(), abs=1e-4)
+
+
+def test_part_of_each_image_lies_under_another_drawing_in_its_style_from_the_update_on_that_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Numbers:
+        """Shows of each drawing its number."""
+
+        def batch(self, indices: torch.Tensor, **_: Any) -> torch.Tensor:
+            return indices.float()[:, None, None, None].expand(-1, 3, 64, 64)
+
+    course = recipe("clip", {"batch": 24, "covered_from": 3}).prepare(torch.device("cpu"), Task())
+    course._drawings = Numbers()
+    seen: list[torch.Tensor] = []
+    monkeypatch.setattr(contrastive, "network_input", lambda shown: seen.append(shown) or torch.zeros(len(shown), 3, 64, 64))
+    for step in (2, 3):
+        course.loss(step)
+    concept, style = (np.array(course.images.columns[name]) for name in ("concept", "style"))
+    bare, covered = (images[:, 0].long().numpy() for images in seen)
+    assert all(len(np.unique(image)) == 1 for image in bare)
+    own = course._chosen(3, generator(0, 3))[1].tolist()
+    areas = []
+    for image, index in zip(covered, own, strict=True):
+        (over,) = set(np.unique(image)) - {index}
+        assert style[over] == style[index] and concept[over] != concept[index]
+        rows, columns = (np.flatnonzero((image == over).any(axis)) for axis in (1, 0))
+        assert (image[np.ix_(rows, columns)] == over).all(), "a box"
+        assert len(rows) == np.ptp(rows) + 1 <= 49 and len(columns) == np.ptp(columns) + 1 <= 49
+        areas.append(len(rows) * len(columns))
+    assert min(areas) >= 49 and len(set(areas)) > 12
 
 
 def test_drawings_of_the_diffusion_network_stand_still_from_the_update_on_that_is_told() -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample, interpolate
 
@@ -85,6 +85,15 @@ def random_moves(
         [scale * mirror * angle.cos(), -scale * angle.sin(), scale * mirror * angle.sin(), scale * angle.cos()], 1
     ).view(count, 2, 2)
     return torch.cat([turn, 0.25 * strength * uniform(count, 2, 1)], 2)
+
+
+def random_boxes(count: int, side: int, random: torch.Generator, device: torch.device) -> Bool[Tensor, "n 1 side side"]:
+    """Draw boxes around any place of an image, their edges a quarter to three quarters of its side; cut off where the image ends."""
+    edges = (0.25 + 0.5 * torch.rand(2, count, 1, generator=random)).to(device)
+    middles = torch.rand(2, count, 1, generator=random).to(device)
+    at = (torch.arange(side, device=device) + 0.5) / side
+    inside = (at - middles).abs() < edges / 2
+    return inside[0, :, None, :, None] & inside[1, :, None, None, :]
 
 
 def signed(shape: Sequence[int], random: torch.Generator, device: torch.device) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -25,6 +25,7 @@ from workbench.training.drawings import (
     in_unit_range,
     network_input,
     order,
+    random_boxes,
     split_emoji,
 )
 from workbench.training.recipe import Course, Figures, Recipe, register
@@ -46,6 +47,8 @@ class Contrastive(Recipe):
     others by itself, and what is like what is all that is known of things never seen (soft targets, as Gao et al. 2023 take them from
     within one kind of input). The bundled ones never saw a drawing recoloured: its style is in the palette, too. From `styles_from` on each
     image has to find its style by itself as well, among the mean captions of each style, which is how styles are told in the end.
+    From `covered_from` on a box of another concept's drawing in the same style lies over part of each image (as in CutMix by Yun et al.
+    2019, but what is right stays as it was): a style is then told by what is common to its drawings, not by knowing each of them.
     """
 
     title: ClassVar[str] = "Image and text towers (CLIP)"
@@ -55,6 +58,7 @@ class Contrastive(Recipe):
     rivals: bool = Field(True, description="show each image the captions' words in another style, too")
     likeness: float = Field(0.0, ge=0, le=10, description="how far captions of the same style with like words are right as well; 0: never")
     styles_from: int = Field(0, ge=0, description="update from which each image is also to find its style by itself; 0: never")
+    covered_from: int = Field(0, ge=0, description="update from which part of each image lies under another drawing in its style; 0: never")
     weight_decay: float = Field(0.1, ge=0, description="of matrices and kernels (AdamW)")
     move: float = Field(1.0, ge=0, le=4, description="how far images are shifted, turned and scaled")
     recolour: float = Field(1.0, ge=0, le=4, description="how far brightness and colours of images change; at 1 by up to a quarter")
@@ -72,6 +76,8 @@ class _Pairing(Course):
         names = [self.images.columns["concept"][index] for index in self.train.tolist()]
         self.concepts = [self.train[[place for place, known in enumerate(names) if known == name]] for name in dict.fromkeys(names)]
         self.styles = list(dict.fromkeys(self.images.columns["style"]))
+        of = self.images.columns["style"]
+        self.in_style = [{of[index]: index for index in known.tolist()} for known in self.concepts]
         self.captions = Captions(self.images)
         self.data = emoji_data(self.images)
         torch.manual_seed(recipe.seed)
@@ -86,13 +92,18 @@ class _Pairing(Course):
         if self._drawings is None:
             self._drawings = Drawings(self.images, self.device)
         concepts, indices = self._chosen(step, random)
-        shown = self._drawings.batch(indices, random, strength=recipe.move, recolour=recipe.recolour)
+        styles = [self.images.columns["style"][index] for index in indices.tolist()]
+        moved = partial(self._drawings.batch, generator=random, strength=recipe.move, recolour=recipe.recolour)
+        shown = moved(indices)
+        if 0 < recipe.covered_from <= step:
+            others = zip(concepts.roll(1).tolist(), styles, indices.tolist(), strict=True)
+            covers = moved(torch.tensor([self.in_style[concept].get(style, index) for concept, style, index in others]))
+            shown = torch.where(random_boxes(len(shown), shown.shape[-1], random, self.device), covers, shown)
         drawn = [self.captions.draw_with_rival(index, self.styles, random) for index in indices.tolist()]
         texts, rivals, rival_styles = zip(*drawn, strict=True)
         told = [*texts, *(rivals if recipe.rivals else ())]
         seen, read, scale = self.module(network_input(shown), self.tokenize(told).to(self.device))
         logits = scale.clamp(max=100) * seen.float() @ read.float().T
-        styles = [self.images.columns["style"][index] for index in indices.tolist()]
         right = self._right(concepts, styles, rival_styles)[:, : len(told)]
         count = len(indices)
         loss = (cross_entropy(logits, _shares(right)) + cross_entropy(logits[:, :count].T, _shares(right[:, :count].T))) / 2
