@@ -1,4 +1,4 @@
-"""Asking for a file: one that is there, or one to write; neither stops the window."""
+"""Asking for files that are there, for one to write, or for a folder; none of them stops the window."""
 
 from __future__ import annotations
 
@@ -11,11 +11,25 @@ from PySide6.QtWidgets import QFileDialog, QWidget
 
 def ask_for_file(parent: QWidget, title: str, patterns: str, take: Callable[[str], object]) -> None:
     """Ask for a file that is there, beginning in the user's home; `take` is given its path."""
-    dialog = QFileDialog(parent, title, str(Path.home()), patterns)
+    _dialog(parent, title, Path.home(), QFileDialog.FileMode.ExistingFile, patterns).fileSelected.connect(take)
+
+
+def ask_for_files(parent: QWidget, title: str, patterns: str, take: Callable[[list[str]], object]) -> None:
+    """Ask for one or more files that are there, beginning in the user's home; `take` is given their paths."""
+    _dialog(parent, title, Path.home(), QFileDialog.FileMode.ExistingFiles, patterns).filesSelected.connect(take)
+
+
+def ask_for_folder(parent: QWidget, title: str, take: Callable[[str], object], begin: Path | None = None) -> None:
+    """Ask for a folder that is there, beginning in the user's home or where it is told; `take` is given its path."""
+    _dialog(parent, title, begin or Path.home(), QFileDialog.FileMode.Directory).fileSelected.connect(take)
+
+
+def _dialog(parent: QWidget, title: str, begin: Path, kind: QFileDialog.FileMode, patterns: str = "") -> QFileDialog:
+    dialog = QFileDialog(parent, title, str(begin), patterns)
     dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-    dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
-    dialog.fileSelected.connect(take)
+    dialog.setFileMode(kind)
     dialog.open()
+    return dialog
 
 
 def ask_where_to_write(parent: QWidget, title: str, name: str, patterns: str, write: Callable[[str], object]) -> None:

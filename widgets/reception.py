@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QMimeData, QObject, Qt
+from PySide6.QtCore import QMimeData, QObject
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QFileDialog
 
 from widgets import intake
 from widgets.code_consent import CodeConsent
+from widgets.file_dialogs import ask_for_file, ask_for_files, ask_for_folder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -103,19 +102,15 @@ class Reception(QObject):
         """Ask for image files and open them."""
         from workbench.images.image_file import ENDINGS
 
-        self._ask("Open images", f"Images ({' '.join(f'*{e}' for e in ENDINGS)});;All files (*)", self.take)
+        patterns = f"Images ({' '.join(f'*{e}' for e in ENDINGS)});;All files (*)"
+        ask_for_files(self._window, "Open images", patterns, lambda paths: self.take([Path(path) for path in paths]))
 
     def ask_for_folder(self) -> None:
         """Ask for a folder of images and open it."""
-        self._ask("Open a folder of images", "", self.take, folder=True)
+        ask_for_folder(self._window, "Open a folder of images", lambda path: self.take([Path(path)]))
 
     def ask_for_network(self) -> None:
         """Ask for a file with a network and open it."""
-        self._ask("Open a network", "Networks (*.safetensors *.pt *.pth *.py);;All files (*)", self.take)
+        patterns = "Networks (*.safetensors *.pt *.pth *.py);;All files (*)"
+        ask_for_file(self._window, "Open a network", patterns, lambda path: self.take([Path(path)]))
 
-    def _ask(self, title: str, patterns: str, then: Callable[[list[Path]], None], folder: bool = False) -> None:
-        dialog = QFileDialog(self._window, title, str(Path.home()), patterns)
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.setFileMode(QFileDialog.FileMode.Directory if folder else QFileDialog.FileMode.ExistingFiles)
-        dialog.filesSelected.connect(lambda names: then([Path(name) for name in names]))
-        dialog.open()

@@ -13,7 +13,6 @@ from PySide6.QtGui import QGuiApplication, QImage, QPixmap
 from PySide6.QtWidgets import (
     QDialog,
     QDialogButtonBox,
-    QFileDialog,
     QHeaderView,
     QLabel,
     QScrollArea,
@@ -25,6 +24,7 @@ from PySide6.QtWidgets import (
 )
 
 from widgets.clippings import copy_menu
+from widgets.file_dialogs import ask_for_folder
 from widgets.popup import opens
 from widgets.result_requests import DrawResult, SaveResult
 from widgets.session import Session
@@ -110,11 +110,7 @@ class ResultWindow(QDialog):
 
     def ask_and_save(self) -> None:
         """Ask for a folder and write the result into it."""
-        dialog = QFileDialog(self, "Save the result into a folder")
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.setFileMode(QFileDialog.FileMode.Directory)
-        dialog.fileSelected.connect(self.save)
-        dialog.open()
+        ask_for_folder(self, "Save the result into a folder", self.save)
 
     def save(self, folder: str) -> None:
         """Write the result into a new folder inside `folder`, named after the analysis."""

@@ -9,7 +9,6 @@ from PySide6.QtCore import QModelIndex, QPoint, QRegularExpression, QSortFilterP
 from PySide6.QtGui import QGuiApplication, QStandardItem, QStandardItemModel
 from PySide6.QtWidgets import (
     QAbstractItemView,
-    QFileDialog,
     QHBoxLayout,
     QLabel,
     QLineEdit,
@@ -20,6 +19,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from widgets.file_dialogs import ask_for_file
 from widgets.theme import set_icon
 
 if TYPE_CHECKING:
@@ -195,13 +195,10 @@ class SourceTree(QWidget):
         menu.popup(self.tree.viewport().mapToGlobal(place))
 
     def _ask_for_file(self, patterns: str) -> None:
-        dialog = QFileDialog(self, "Open a network", "", patterns)
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
-        dialog.fileSelected.connect(
-            lambda path: self.chosen.emit(f"{'python' if path.endswith('.py') else 'file'}:{path}")
-        )
-        dialog.open()
+        def take(path: str) -> None:
+            self.chosen.emit(f"{'python' if path.endswith('.py') else 'file'}:{path}")
+
+        ask_for_file(self, "Open a network", patterns, take)
 
 
 def leaves(group: QStandardItem) -> int:

@@ -46,7 +46,7 @@ def shown(qtbot, session, folder: Path) -> TrainingPanel:
     panel.list_runs()
     panel.resize(900, 700)
     panel.show()
-    qtbot.waitUntil(lambda: panel.form is not None, timeout=120_000)
+    qtbot.waitUntil(lambda: panel.setup.form is not None, timeout=120_000)
     return panel
 
 
@@ -74,17 +74,28 @@ def started(panel, runner) -> int:
 
 
 def test_the_form_of_a_recipe_becomes_a_run_in_a_new_folder(panel, runner, tmp_path, qtbot):
-    assert panel.recipe.itemText(0) == "small – Image classifier" and panel.about.full_text == "Name images."
-    panel.form.set_value("steps", 30)
-    panel.device.setCurrentText("cpu")
-    panel.precision.setCurrentText("fp32")
+    assert panel.setup.recipe.itemText(0) == "small – Image classifier" and panel.setup.about.full_text == "Name images."
+    panel.setup.form.set_value("steps", 30)
+    panel.setup.device.setCurrentText("cpu")
+    panel.setup.precision.setCurrentText("fp32")
     assert panel.name.placeholderText() == "small-1"
     panel.start.click()
     settings = {"steps": 30, "images": "emoji", "column": "subgroup"}
     assert runner.asked(Train) == [Train("small", settings, tmp_path / "small-1", "cpu", "fp32")]
     assert not panel.start.isEnabled() and panel.stop.isEnabled() and panel.pause.text() == "Pause"
-    panel.recipe.setCurrentIndex(1)
-    assert panel.form.values() == {"steps": 100}
+    panel.setup.recipe.setCurrentIndex(1)
+    assert panel.setup.form.values() == {"steps": 100}
+
+
+@pytest.mark.parametrize("recipe", [0, 1])
+def test_the_parameters_are_reached_between_the_recipe_and_the_images(panel, recipe):
+    panel.setup.recipe.setCurrentIndex(1 - recipe)
+    panel.setup.recipe.setCurrentIndex(recipe)
+    chain = [panel.setup.recipe]
+    while (following := chain[-1].nextInFocusChain()) is not chain[0]:
+        chain.append(following)
+    wanted = [panel.setup.recipe, panel.setup.form.tree, panel.setup.use_images, panel.start, panel.list]
+    assert [widget for widget in chain if widget in wanted] == wanted
 
 
 def test_a_name_that_is_taken_is_not_trained_over(panel):
@@ -92,8 +103,8 @@ def test_a_name_that_is_taken_is_not_trained_over(panel):
     assert not panel.start.isEnabled() and "There is a run old" in panel.start.toolTip()
     panel.name.setText("new")
     assert panel.start.isEnabled()
-    panel.form._group.child("images").setValue("")
-    panel.form.set_value("steps", 5)
+    panel.setup.form._group.child("images").setValue("")
+    panel.setup.form.set_value("steps", 5)
     assert panel.new_folder().name == "new"
 
 
@@ -135,7 +146,7 @@ def test_an_earlier_run_shows_its_curves_and_is_gone_on_with(panel, runner, qtbo
     assert panel.plot.title == "Training old" and panel.state.full_text == "old: 20 of 100 updates"
     (plot,) = panel.views()
     assert str(tmp_path / "old") in plot.recomputation.python() and "train Small --set steps=100" in plot.recomputation.command()
-    panel.device.setCurrentText("cpu")
+    panel.setup.device.setCurrentText("cpu")
     panel.pause.click()
     assert runner.asked(Train) == [Train("Small", {"steps": 100, "seed": 3}, tmp_path / "old", "cpu", "auto")]
     assert panel.plot.title == "Training old"
@@ -163,7 +174,7 @@ def test_errors_are_told_at_the_field(panel, runner, qtbot):
     job = started(panel, runner)
     runner.tell(job, "failed", error="small: column: there is none of that name")
     qtbot.waitUntil(lambda: panel.said.text() == "small: column: there is none of that name")
-    assert "there is none" in panel.form._group.child("column").title()
+    assert "there is none" in panel.setup.form._group.child("column").title()
     assert panel.start.isEnabled() and not panel.pause.isEnabled()
 
 
@@ -178,39 +189,39 @@ def test_a_run_that_the_jobs_panel_starts_again_is_followed(panel, session, runn
 
 
 def test_the_open_images_are_trained_on_by_a_column_they_have(panel, session, qtbot):
-    assert not panel.use_images.isEnabled()
+    assert not panel.setup.use_images.isEnabled()
     session.images = ImageSetCard("folder:birds", "birds", 90, {"id": 90, "label": 4}, "CC0", "00")
     session.images_changed.emit(session.images)
-    panel.use_images.click()
-    assert panel.form.values()["images"] == "folder:birds" and panel.form.values()["column"] == "label"
-    panel.recipe.setCurrentIndex(1)
-    assert not panel.use_images.isEnabled() and "images of its own" in panel.use_images.toolTip()
+    panel.setup.use_images.click()
+    assert panel.setup.form.values()["images"] == "folder:birds" and panel.setup.form.values()["column"] == "label"
+    panel.setup.recipe.setCurrentIndex(1)
+    assert not panel.setup.use_images.isEnabled() and "images of its own" in panel.setup.use_images.toolTip()
 
 
 def test_an_autoencoder_is_shown_images_without_a_column(panel, session, qtbot):
     session.images = ImageSetCard("folder:birds", "birds", 90, {"id": 90, "label": 4}, "CC0", "00")
     session.images_changed.emit(session.images)
     card = RecipeCard("SparseAutoencoder", "Sparse autoencoder", "Take a layer apart.", schema_of("SparseAutoencoder"))
-    panel._recipes[card.name] = card
-    panel.recipe.addItem(card.title, card.name)
-    panel.recipe.setCurrentIndex(panel.recipe.count() - 1)
-    assert panel.form.errors, "the network is not named yet"
-    panel.use_images.click()
-    for name in panel.form.errors:
-        panel.form.set_value(name, "mixed3a")
-    assert panel.form.values()["images"] == "folder:birds"
+    panel.setup._recipes[card.name] = card
+    panel.setup.recipe.addItem(card.title, card.name)
+    panel.setup.recipe.setCurrentIndex(panel.setup.recipe.count() - 1)
+    assert panel.setup.form.errors, "the network is not named yet"
+    panel.setup.use_images.click()
+    for name in panel.setup.form.errors:
+        panel.setup.form.set_value(name, "mixed3a")
+    assert panel.setup.form.values()["images"] == "folder:birds"
 
 
 def test_what_is_chosen_is_there_again(panel, session, runner, qtbot, tmp_path):
-    panel.recipe.setCurrentIndex(1)
-    panel.precision.setCurrentText("fp32")
+    panel.setup.recipe.setCurrentIndex(1)
+    panel.setup.precision.setCurrentText("fp32")
     panel.logarithmic.setChecked(True)
     other = shown(qtbot, session, tmp_path)
     other.restore_state(panel.save_state())
-    assert other.recipe.currentData() == "words" and other.precision.currentText() == "fp32"
+    assert other.setup.recipe.currentData() == "words" and other.setup.precision.currentText() == "fp32"
     assert other.plot.logarithmic and other.folder.text() == str(tmp_path)
     other.restore_state({"recipe": "gone", "precision": 3, "sizes": "x"})
-    assert other.recipe.currentData() == "small"
+    assert other.setup.recipe.currentData() == "small"
 
 
 def test_commands_do_what_the_buttons_do(make_window, runner, qtbot):
@@ -218,7 +229,7 @@ def test_commands_do_what_the_buttons_do(make_window, runner, qtbot):
     window = make_window()
     window.docks.reveal("training")
     made = window.docks.panel("training")
-    qtbot.waitUntil(lambda: made.form is not None, timeout=60_000)
+    qtbot.waitUntil(lambda: made.setup.form is not None, timeout=60_000)
     action = {name: window.findChild(QAction, f"training.{name}") for name in ("start", "pause", "stop")}
     action["start"].trigger()
     assert len(runner.asked(Train)) == 1 and made.stop.isEnabled()
@@ -240,11 +251,11 @@ def test_a_run_is_paused_gone_on_with_stopped_and_taken_up_by_another_window(qap
     sessions = [Session(Relay(lambda deliver: Runner(deliver, make_engine))) for _ in range(2)]
     try:
         panel = shown(qtbot, sessions[0], tmp_path / "runs")
-        panel.recipe.setCurrentIndex(panel.recipe.findData("resnet"))
+        panel.setup.recipe.setCurrentIndex(panel.setup.recipe.findData("resnet"))
         small = {"images": f"folder:{tmp_path / 'drawings'}", "column": "label", "size": 16, "batch": 8, "steps": 5000}
         for name, value in small.items():
-            panel.form.set_value(name, value)
-        panel.precision.setCurrentText("fp32")
+            panel.setup.form.set_value(name, value)
+        panel.setup.precision.setCurrentText("fp32")
         panel.start.click()
         qtbot.waitUntil(lambda: len(panel.views()) == 1, timeout=60_000)
         panel.pause.click()
@@ -263,7 +274,7 @@ def test_a_run_is_paused_gone_on_with_stopped_and_taken_up_by_another_window(qap
 
         other = shown(qtbot, sessions[1], tmp_path / "runs")
         qtbot.waitUntil(lambda: other.list.topLevelItemCount() == 1)
-        other.precision.setCurrentText("fp32")
+        other.setup.precision.setCurrentText("fp32")
         other.list.setCurrentItem(other.list.topLevelItem(0))
         stopped = other._runs[tmp_path / "runs" / "resnet-1"]
         qtbot.mouseClick(other.pause, Qt.MouseButton.LeftButton)

@@ -10,7 +10,6 @@ from PySide6.QtCore import QEvent, Qt, Signal
 from PySide6.QtGui import QFont, QGuiApplication
 from PySide6.QtWidgets import (
     QComboBox,
-    QFileDialog,
     QFormLayout,
     QFrame,
     QHBoxLayout,
@@ -26,6 +25,7 @@ from PySide6.QtWidgets import (
 
 from widgets.docks import Panel
 from widgets.elided_label import ElidedLabel
+from widgets.file_dialogs import ask_for_folder
 from widgets.layer_tree import LayerTree
 from widgets.session import Session
 from widgets.source_tree import SourceTree
@@ -384,11 +384,7 @@ class ImageChooser(QFrame):
         self.licence.show()
 
     def _ask_for_folder(self) -> None:
-        dialog = QFileDialog(self, "Open a folder of images")
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.setFileMode(QFileDialog.FileMode.Directory)
-        dialog.fileSelected.connect(lambda path: self._session.open_images(f"folder:{path}"))
-        dialog.open()
+        ask_for_folder(self, "Open a folder of images", lambda path: self._session.open_images(f"folder:{path}"))
 
 
 def count(number: int) -> str:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QCheckBox, QComboBox, QFileDialog, QHBoxLayout, QLabel, QSplitter, QVBoxLayout
+from PySide6.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLabel, QSplitter, QVBoxLayout
 
 from widgets.analysis_run import AnalysisRun
 from widgets.buttons import push_button
 from widgets.choice_box import choice_box
 from widgets.docks import Panel
+from widgets.file_dialogs import ask_for_folder
 from widgets.sight import in_sight
 from widgets.theme import say
 from widgets.training_time.curve_table import CurveTable
@@ -192,11 +193,7 @@ class PhaseChangePanel(Panel):
         self.session.open_model(EXAMPLE)
 
     def _ask_folder(self) -> None:
-        dialog = QFileDialog(self, "Folder of a training run", str(runs_folder()))
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.setFileMode(QFileDialog.FileMode.Directory)
-        dialog.fileSelected.connect(lambda path: self.add_training(f"run:{path}"))
-        dialog.open()
+        ask_for_folder(self, "Folder of a training run", lambda path: self.add_training(f"run:{path}"), runs_folder())
 
     def add_training(self, ref: str) -> None:
         """Look at another training of the same network beside those that are here."""

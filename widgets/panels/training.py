@@ -11,8 +11,6 @@ from PySide6.QtCore import QDateTime, QLocale, QSignalBlocker, Qt
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
-    QComboBox,
-    QFileDialog,
     QFrame,
     QHBoxLayout,
     QHeaderView,
@@ -31,11 +29,11 @@ from PySide6.QtWidgets import (
 from widgets.amounts import duration
 from widgets.commands import Command
 from widgets.docks import Panel
-from widgets.elided_combo_box import ElidedComboBox
 from widgets.elided_label import ElidedLabel
-from widgets.form import Form, Preload
+from widgets.file_dialogs import ask_for_folder
 from widgets.session import Session
 from widgets.theme import set_icon, signal_colour
+from widgets.training_time.recipe_setup import RecipeSetup
 from widgets.views.axes import number
 from widgets.views.curve_plot import CurvePlot
 from workbench.recompute import TrainingRun
@@ -44,9 +42,8 @@ from workbench.training.commands import runs_folder
 if TYPE_CHECKING:
     from widgets.views.view import View
     from workbench.jobs.job import JobEvent
-    from workbench.jobs.requests import ImageSetCard
     from workbench.jobs.runs import RunCard
-    from workbench.jobs.training_requests import RecipeCard, Train
+    from workbench.jobs.training_requests import Train
     from workbench.training.trainer import Progress
 
 NAME, RECIPE, STEP, CHANGED = range(4)
@@ -56,16 +53,8 @@ HEADINGS = {
     "Updates": "Weight updates done, of how many; it can be gone on with from there",
     "Changed": "When its state was last written",
 }
-FIRST = "resnet"
-"""Recipe that is offered first."""
 NARROW = 620
 """Width in pixels below which the curves stand under the form instead of beside it."""
-DEVICES = ("auto", "cpu", "cuda", "mps")
-PRECISIONS = {
-    "auto": "auto: the faster one on this machine",
-    "bf16": "bf16: matrix products in bfloat16",
-    "fp32": "fp32: everything in single precision",
-}
 NOTHING = (
     "Choose a recipe and press Start: the curves appear here while the network is trained. "
     "A run in the list below can be looked at, and gone on with."
@@ -79,39 +68,15 @@ class TrainingPanel(Panel):
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(session, parent)
-        self._recipes: dict[str, RecipeCard] = {}
         self._runs: dict[Path, RunCard] = {}
-        self._wanted = FIRST  # recipe to choose once they are known
         self._job = 0
         self._request: Train | None = None  # what is trained now, or was last
         self._progress: Progress | None = None
         self._paused = False  # whether it was cancelled to go on later
         self._chosen: Path | None = None  # the run that is shown
-        self.form: Form | None = None
 
-        self.recipe = ElidedComboBox(12, self)
-        self.recipe.setAccessibleName("Recipe")
-        self.recipe.setToolTip("What is trained, and how")
-        self.recipe.currentIndexChanged.connect(self._show_recipe)
-        self.about = ElidedLabel("Listing the recipes…")
-        self._place = QWidget()  # of the form
-        QVBoxLayout(self._place).setContentsMargins(0, 0, 0, 0)
-        self.use_images = QToolButton(text="Use the open images", toolTip="Train on the image set that is open")
-        self.use_images.clicked.connect(self._use_open_images)
-        self.folder_of_images = QToolButton(toolTip="Train on a folder of images; its sub-folders are the classes")
-        self.folder_of_images.setAccessibleName("Train on a folder of images")
-        set_icon(self.folder_of_images, "images")
-        self.folder_of_images.clicked.connect(
-            lambda: self._ask_for_folder("Train on a folder of images", self._use_folder_of_images)
-        )
-        self.device = QComboBox()
-        self.device.setAccessibleName("Device")
-        self.device.setToolTip("Where it is computed; auto: the fastest there is")
-        self.device.addItems(DEVICES)
-        self.precision = QComboBox()
-        self.precision.setAccessibleName("Precision")
-        self.precision.setToolTip("\n".join(PRECISIONS.values()))
-        self.precision.addItems(list(PRECISIONS))
+        self.setup = RecipeSetup(session)
+        self.setup.changed.connect(self._refresh)
         self.name = QLineEdit()
         self.name.setAccessibleName("Name of the new run")
         self.name.setToolTip("Folder of the new run, in the folder of runs; empty: the name that is shown in grey")
@@ -135,7 +100,7 @@ class TrainingPanel(Panel):
         self.folder.setToolTip("Where runs are kept, each in a folder of its own; Enter lists them")
         self.folder.editingFinished.connect(self.list_runs)
         browse = self._button(
-            "", "open", "Choose the folder of runs", lambda: self._ask_for_folder("Folder of runs", self._use_runs)
+            "", "open", "Choose the folder of runs", lambda: ask_for_folder(self, "Folder of runs", self._use_runs)
         )
         browse.setAccessibleName("Choose the folder of runs")
         self.list = QTreeWidget(columnCount=len(HEADINGS), rootIsDecorated=False, uniformRowHeights=True)
@@ -158,18 +123,11 @@ class TrainingPanel(Panel):
         )
 
         self._lay_out(browse)
-        self.setFocusProxy(self.recipe)
-        session.images_changed.connect(self._show_images)
-        self._show_images(session.images)
+        self.setFocusProxy(self.setup)
         self.plot.clear(NOTHING)
         self._say("")
         self._refresh()
         self.list_runs()
-        self._preload = Preload(self)
-        self._preload.ready.connect(self._fill_recipes)
-        from workbench.jobs.training_requests import DescribeRecipes
-
-        session.relay.submit(DescribeRecipes(), self._on_recipes)
 
     def _button(self, text: str, picture: str, tip: str, run: Any) -> QToolButton:
         button = QToolButton(text=text, autoRaise=True, toolTip=tip)
@@ -180,30 +138,11 @@ class TrainingPanel(Panel):
         return button
 
     def _lay_out(self, browse: QToolButton) -> None:
-        choice = QHBoxLayout()
-        choice.addWidget(QLabel("<b>Recipe</b>"))
-        choice.addWidget(self.recipe, 1)
-        images = QHBoxLayout()
-        images.addWidget(self.use_images, 1)
-        images.addWidget(self.folder_of_images)
-        how = QHBoxLayout()
-        for text, box in (("Device", self.device), ("Precision", self.precision)):
-            how.addWidget(QLabel(text))
-            how.addWidget(box, 1)
         named = QHBoxLayout()
         named.addWidget(QLabel("Run"))
         named.addWidget(self.name, 1)
         named.addWidget(self.start)
-        setup = QWidget()
-        column = QVBoxLayout(setup)
-        column.setContentsMargins(0, 0, 4, 0)
-        column.setSpacing(4)
-        column.addLayout(choice)
-        column.addWidget(self.about)
-        column.addWidget(self._place, 1)
-        for line in (images, how, named):
-            column.addLayout(line)
-        self.use_images.setSizePolicy(self.recipe.sizePolicy())
+        self.setup.layout().addLayout(named)
 
         tools = QHBoxLayout()
         tools.setSpacing(2)
@@ -229,7 +168,7 @@ class TrainingPanel(Panel):
         column.addWidget(self.list, 1)
 
         self.splitter = QSplitter(childrenCollapsible=False)
-        self.splitter.addWidget(setup)
+        self.splitter.addWidget(self.setup)
         self.splitter.addWidget(curves)
         self.splitter.setSizes([400, 600])
         scroll = QScrollArea(widgetResizable=True, frameShape=QFrame.Shape.NoFrame, focusPolicy=Qt.FocusPolicy.NoFocus)
@@ -245,69 +184,6 @@ class TrainingPanel(Panel):
         wanted = Qt.Orientation.Vertical if event.size().width() < NARROW else Qt.Orientation.Horizontal
         if self.splitter.orientation() != wanted:
             self.splitter.setOrientation(wanted)
-
-    # Recipes
-
-    def _on_recipes(self, event: JobEvent) -> None:
-        if event.state == "failed":
-            self.about.show_text(f"The recipes could not be listed: {event.error}")
-        elif event.state == "done":
-            self._recipes = {card.name: card for card in event.result}
-            self._preload.start()
-
-    def _fill_recipes(self) -> None:
-        with QSignalBlocker(self.recipe):
-            for card in self._recipes.values():
-                self.recipe.addItem(f"{card.name} – {card.title}", card.name)
-            self.recipe.setCurrentIndex(max(0, self.recipe.findData(self._wanted)))
-        self._show_recipe()
-
-    def _show_recipe(self) -> None:
-        if self.form is not None:
-            self._place.layout().removeWidget(self.form)
-            self.form.deleteLater()
-        card = self._recipes[self.recipe.currentData()]
-        about = " ".join(card.help.partition("\n\n")[0].split())
-        self.about.show_text(about, card.help)
-        self.form = Form(card.schema)
-        self.form.changed.connect(self._refresh)
-        self._place.layout().addWidget(self.form)
-        self._show_images(self.session.images)
-        self._refresh()
-
-    def _show_images(self, card: ImageSetCard | None) -> None:
-        takes = self.form is not None and "images" in self.form.fields
-        self.use_images.setEnabled(takes and card is not None)
-        self.folder_of_images.setEnabled(takes)
-        self.use_images.setToolTip(
-            "This recipe has images of its own"
-            if self.form is not None and not takes
-            else f"Train on {card.name}"
-            if card is not None
-            else "No images are open; choose a set in the panel Model"
-        )
-
-    def _use_open_images(self) -> None:
-        card = self.session.images
-        if self.form is not None and card is not None:
-            self.form.set_value("images", card.ref)
-            classes = [name for name, values in card.columns.items() if 1 < values < card.length]
-            named = "column" in self.form.fields  # an autoencoder of activations asks for no classes
-            if named and classes and (self.form.errors or self.form.values()["column"] not in classes):
-                self.form.set_value("column", classes[0])
-
-    def _use_folder_of_images(self, path: str) -> None:
-        if self.form is not None:
-            self.form.set_value("images", f"folder:{path}")
-            if "column" in self.form.fields:
-                self.form.set_value("column", "label")
-
-    def _ask_for_folder(self, title: str, use: Any) -> None:
-        dialog = QFileDialog(self, title)
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.setFileMode(QFileDialog.FileMode.Directory)
-        dialog.fileSelected.connect(use)
-        dialog.open()
 
     # Runs
 
@@ -391,7 +267,7 @@ class TrainingPanel(Panel):
         if name := self.name.text().strip():
             return root / name
         place = 1
-        while (folder := root / f"{self.recipe.currentData() or 'run'}-{place}") in self._runs or self._is_request(
+        while (folder := root / f"{self.setup.name or 'run'}-{place}") in self._runs or self._is_request(
             folder
         ):
             place += 1
@@ -403,11 +279,8 @@ class TrainingPanel(Panel):
             return
         from workbench.jobs.training_requests import Train
 
-        self._submit(Train(self.recipe.currentData(), self.form.values(), self.new_folder(), **self._where()))
+        self._submit(Train(self.setup.name, self.setup.form.values(), self.new_folder(), **self.setup.where()))
         self.name.clear()
-
-    def _where(self) -> dict[str, Any]:
-        return {"device": self.device.currentText(), "precision": self.precision.currentText()}
 
     def _resumable(self) -> Train | None:
         """Return what goes on with the chosen run: what was paused here, or what its folder says."""
@@ -415,9 +288,9 @@ class TrainingPanel(Panel):
 
         card = self._runs.get(self._chosen)
         if self._paused and self._is_request(self._chosen):
-            return replace(self._request, **self._where())
+            return replace(self._request, **self.setup.where())
         if card is not None and card.step < card.steps:
-            return Train(card.recipe, card.settings, card.folder, **self._where())
+            return Train(card.recipe, card.settings, card.folder, **self.setup.where())
         return None
 
     def pause_or_resume(self) -> None:
@@ -480,8 +353,7 @@ class TrainingPanel(Panel):
         name = self._request.folder.name
         if event.state == "failed":
             self._paused = False
-            if self.form is not None:
-                self.form.show_complaint(event.error.removeprefix(f"{self._request.recipe}: "))
+            self.setup.show_complaint(event.error.removeprefix(f"{self._request.recipe}: "))
             self._say(event.error, error=True)
             self.state.show_text(f"{name}: failed")
         elif event.state == "done":
@@ -512,11 +384,11 @@ class TrainingPanel(Panel):
     def _refresh(self) -> None:
         running = self._job != 0
         self.name.setPlaceholderText(self.new_folder().name if not self.name.text() else "")
-        wrong = next(iter(self.form.errors.items()), None) if self.form is not None else None
+        wrong = self.setup.wrong
         taken = self.new_folder() in self._runs
-        self.start.setEnabled(self.form is not None and wrong is None and not running and not taken)
+        self.start.setEnabled(self.setup.form is not None and wrong is None and not running and not taken)
         self.start.setToolTip(
-            f"{wrong[0]}: {wrong[1]}"
+            wrong
             if wrong is not None
             else "A run is under way; pause or stop it first"
             if running
@@ -586,9 +458,7 @@ class TrainingPanel(Panel):
     def save_state(self) -> dict[str, Any]:
         """Remember what is chosen and how the panel is divided."""
         return {
-            "recipe": self.recipe.currentData() or self._wanted,
-            "device": self.device.currentText(),
-            "precision": self.precision.currentText(),
+            **self.setup.save_state(),
             "folder": self.folder.text(),
             "logarithmic": self.logarithmic.isChecked(),
             "sizes": self.splitter.sizes(),
@@ -596,11 +466,7 @@ class TrainingPanel(Panel):
 
     def restore_state(self, state: dict[str, Any]) -> None:
         """Choose it again."""
-        self._wanted = str(state.get("recipe", FIRST))
-        if self.form is not None:
-            self.recipe.setCurrentIndex(max(0, self.recipe.findData(self._wanted)))
-        self.device.setCurrentText(str(state.get("device", DEVICES[0])))
-        self.precision.setCurrentText(str(state.get("precision", next(iter(PRECISIONS)))))
+        self.setup.restore_state(state)
         self.logarithmic.setChecked(state.get("logarithmic") is True)
         if state.get("folder") not in (None, self.folder.text()):
             self._use_runs(str(state["folder"]))
