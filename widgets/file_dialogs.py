@@ -1,4 +1,7 @@
-"""Asking for files that are there, for one to write, or for a folder; none of them stops the window."""
+"""Asking for files that are there, for one to write, or for a folder; none of them stops the window.
+
+They begin in the folder where the last of them ended, the first in the user's home.
+"""
 
 from __future__ import annotations
 
@@ -8,34 +11,35 @@ from pathlib import Path
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFileDialog, QWidget
 
+FOLDER = QFileDialog.FileMode.Directory
+last = {"folder": Path.home()}
+"""Where the last dialog ended."""
+
 
 def ask_for_file(parent: QWidget, title: str, patterns: str, take: Callable[[str], object]) -> None:
-    """Ask for a file that is there, beginning in the user's home; `take` is given its path."""
-    _dialog(parent, title, Path.home(), QFileDialog.FileMode.ExistingFile, patterns).fileSelected.connect(take)
+    """Ask for a file that is there; `take` is given its path."""
+    dialog = _dialog(parent, title, last["folder"], QFileDialog.FileMode.ExistingFile, patterns)
+    dialog.fileSelected.connect(take)
+    dialog.open()
 
 
 def ask_for_files(parent: QWidget, title: str, patterns: str, take: Callable[[list[str]], object]) -> None:
-    """Ask for one or more files that are there, beginning in the user's home; `take` is given their paths."""
-    _dialog(parent, title, Path.home(), QFileDialog.FileMode.ExistingFiles, patterns).filesSelected.connect(take)
+    """Ask for one or more files that are there; `take` is given their paths."""
+    dialog = _dialog(parent, title, last["folder"], QFileDialog.FileMode.ExistingFiles, patterns)
+    dialog.filesSelected.connect(take)
+    dialog.open()
 
 
 def ask_for_folder(parent: QWidget, title: str, take: Callable[[str], object], begin: Path | None = None) -> None:
-    """Ask for a folder that is there, beginning in the user's home or where it is told; `take` is given its path."""
-    _dialog(parent, title, begin or Path.home(), QFileDialog.FileMode.Directory).fileSelected.connect(take)
-
-
-def _dialog(parent: QWidget, title: str, begin: Path, kind: QFileDialog.FileMode, patterns: str = "") -> QFileDialog:
-    dialog = QFileDialog(parent, title, str(begin), patterns)
-    dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-    dialog.setFileMode(kind)
+    """Ask for a folder that is there, beginning at `begin` where that is told; `take` is given its path."""
+    dialog = _dialog(parent, title, begin or last["folder"], FOLDER)
+    dialog.fileSelected.connect(take)
     dialog.open()
-    return dialog
 
 
 def ask_where_to_write(parent: QWidget, title: str, name: str, patterns: str, write: Callable[[str], object]) -> None:
-    """Ask for a file to write, offering `name` in the user's home; the ending of the pattern is added where the user gives none."""
-    dialog = QFileDialog(parent, title, str(Path.home() / name), patterns)
-    dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+    """Ask for a file to write, offering `name`; the ending of the pattern is added where the user gives none."""
+    dialog = _dialog(parent, title, last["folder"] / name, QFileDialog.FileMode.AnyFile, patterns)
     dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
     dialog.setDefaultSuffix(Path(name).suffix.removeprefix("."))
 
@@ -50,3 +54,11 @@ def ask_where_to_write(parent: QWidget, title: str, name: str, patterns: str, wr
     dialog.filterSelected.connect(on_pattern)
     dialog.fileSelected.connect(write)
     dialog.open()
+
+
+def _dialog(parent: QWidget, title: str, begin: Path, kind: QFileDialog.FileMode, patterns: str = "") -> QFileDialog:
+    dialog = QFileDialog(parent, title, str(begin), patterns)
+    dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+    dialog.setFileMode(kind)
+    dialog.filesSelected.connect(lambda paths: last.update(folder=Path(paths[0]) if kind is FOLDER else Path(paths[0]).parent))
+    return dialog

@@ -22,7 +22,7 @@ from workbench.problems import DIFFICULTIES, Problem
 from workbench.project import ProblemState, Project, Status
 
 
-class Page(QWidget):
+class ProblemPage(QWidget):
     """One problem: what it asks, what is known, what the user sets for it, and the button that starts it."""
 
     def __init__(self, session: Session) -> None:

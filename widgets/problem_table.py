@@ -38,7 +38,7 @@ NUMBER, TITLE, DIFFICULTY, STATUS, SUB_CATEGORY, WORKING, HELP = range(len(COLUM
 SORTED = Qt.ItemDataRole.UserRole
 
 
-class ProblemTable(QAbstractTableModel):
+class ProblemRows(QAbstractTableModel):
     """The problems as rows; what the user set comes from the session's project."""
 
     def __init__(self, entries: Sequence[Problem], session: Session, parent: QObject) -> None:
@@ -108,13 +108,13 @@ class ProblemTable(QAbstractTableModel):
         return True
 
 
-class Filter(QSortFilterProxyModel):
+class ProblemFilter(QSortFilterProxyModel):
     """Keeps the problems that hold every searched word and fit the three filters; sorts 7.9 before 7.10.
 
     Which these are is found in `narrow`, not when Qt asks: an exception in what Qt calls would be lost there, or worse.
     """
 
-    def __init__(self, table: ProblemTable) -> None:
+    def __init__(self, table: ProblemRows) -> None:
         super().__init__(table)
         self._table = table
         self._accepted = set(range(len(table.problems)))
@@ -152,10 +152,10 @@ def searched(problem: Problem, state: ProblemState) -> str:
     return " ".join((*ours, *works, state.status, state.currently_working, state.help_wanted)).casefold()
 
 
-class Table(QTreeView):
+class ProblemTable(QTreeView):
     """The table itself; until the user sets a width, the titles take what room the other first columns leave."""
 
-    def __init__(self, shown: Filter, parent: QWidget) -> None:
+    def __init__(self, shown: ProblemFilter, parent: QWidget) -> None:
         super().__init__(parent)
         self._fits = True
         self.setAccessibleName("Open problems")

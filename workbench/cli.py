@@ -1,4 +1,4 @@
-"""The workbench without a screen: `run`, `generate` and `answer` are what ``python main.py`` calls for its commands of those names.
+"""The workbench without a screen: `run`, `generate` and `answer` do what ``python main.py run``, ``generate`` and ``problem`` ask for.
 
 A run writes its folder at the very end and ``result.json`` last, so a folder with a ``result.json`` is whole. Results and unfinished
 sweeps are kept in the same store as the window's: what was computed once is read again, and an interrupted sweep goes on where it stopped.
@@ -18,15 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.input_error import InputError
-from workbench.settings_text import parse_settings, read_list
-from workbench.task import Task
-from workbench.terminal import TerminalTask
+from workbench.settings_text import parse_settings
+from workbench.terminal import TerminalTask, open_model
 
 if TYPE_CHECKING:
     from workbench.analyses.analysis import Result
-    from workbench.jobs.engine import Engine
     from workbench.models.device import Arithmetic
-    from workbench.models.traced_model import TracedModel
     from workbench.reports.report import Budget
 
 
@@ -77,7 +74,7 @@ def generate(
 
     from workbench.models.caption_tokenizer import in_style
 
-    listed = [style for told in styles for style in read_list(told)]
+    listed = [style.strip() for told in styles for style in told.split(",") if style.strip()]
     texts = [in_style(prompt, style) for prompt in prompts for style in listed or [""]]
     result = _run("Generation", {"prompts": texts, **settings}, model, None, out, False, ("auto", "fp32"), task)
     for kind in ("images", "trajectories"):  # of an earlier time
@@ -156,16 +153,6 @@ def _run(
     if skipped := skipped_images(result.summary):
         task.say(skipped)
     return result
-
-
-def open_model(engine: Engine, ref: str, allow_code: bool, task: Task) -> TracedModel:
-    """Load a network; that its code may not be run is said with the flag that allows it."""
-    from workbench.models.loading import CodeNotAllowed
-
-    try:
-        return engine.model(ref, allow_code=allow_code, task=task)
-    except CodeNotAllowed:
-        raise InputError(f"{ref} runs a Python file; add --allow-code if you trust it") from None
 
 
 def check_folder(folder: Path) -> Path:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from workbench.cli import open_model
 from workbench.label_table import read_labels, say_merged, write_labels
 from workbench.labels import merge
 from workbench.project import Project
-from workbench.terminal import TerminalTask
+from workbench.terminal import TerminalTask, open_model
 
 
 def export_labels(project: str, out: str | None) -> None:

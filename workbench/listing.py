@@ -9,9 +9,9 @@ from dataclasses import asdict
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from workbench.cli import open_model
 from workbench.input_error import InputError
 from workbench.task import Task
+from workbench.terminal import open_model
 
 if TYPE_CHECKING:
     from workbench.models.traced_model import TracedModel

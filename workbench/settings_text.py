@@ -45,12 +45,6 @@ def read_settings(settings: Sequence[str], schema: Mapping[str, Any]) -> dict[st
     return values
 
 
-def read_list(text: str) -> list[str]:
-    """Read a list of words that is written with commas, or as JSON."""
-    words: list[str] = _value(text, [{"type": "array", "items": {"type": "string"}}])
-    return words
-
-
 def _alternatives(field: Mapping[str, Any], schema: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return the plain JSON schemas, one of which a field's value must fit."""
     if "$ref" in field:

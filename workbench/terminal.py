@@ -1,4 +1,4 @@
-"""What a command says while it runs: `TerminalTask` draws its progress, `guarded` makes one line and an exit code of what goes wrong.
+"""What every command does: `TerminalTask` draws its progress, `guarded` makes one line and an exit code of what goes wrong.
 
 Exit codes: 0 when all went well, 2 when what was asked for makes no sense or the system refuses it (one line on stderr says why and
 what to do), 1 when something went wrong that nobody foresaw, 130 when interrupted with Ctrl+C.
@@ -19,6 +19,8 @@ from workbench.task import Task
 
 if TYPE_CHECKING:
     from workbench.analyses.analysis import Result
+    from workbench.jobs.engine import Engine
+    from workbench.models.traced_model import TracedModel
 
 INTERNAL_ERROR = 1
 BAD_INPUT = 2
@@ -150,3 +152,13 @@ def guarded(command: Callable[[TerminalTask], None], *, traceback: bool = False)
         sys.stderr.write(f"internal error: {one_line(error)}; --traceback shows where\n")
         return INTERNAL_ERROR
     return 0
+
+
+def open_model(engine: Engine, ref: str, allow_code: bool, task: Task) -> TracedModel:
+    """Load a network; that its code may not be run is said with the flag that allows it."""
+    from workbench.models.loading import CodeNotAllowed
+
+    try:
+        return engine.model(ref, allow_code=allow_code, task=task)
+    except CodeNotAllowed:
+        raise InputError(f"{ref} runs a Python file; add --allow-code if you trust it") from None

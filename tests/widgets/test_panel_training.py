@@ -94,8 +94,19 @@ def test_the_parameters_are_reached_between_the_recipe_and_the_images(panel, rec
     chain = [panel.setup.recipe]
     while (following := chain[-1].nextInFocusChain()) is not chain[0]:
         chain.append(following)
-    wanted = [panel.setup.recipe, panel.setup.form.tree, panel.setup.use_images, panel.start, panel.list]
-    assert [widget for widget in chain if widget in wanted] == wanted
+    reached = [widget for widget in chain if widget.focusPolicy() & Qt.FocusPolicy.TabFocus]
+    place = {widget: reached.index(widget) for widget in (panel.setup.use_images, panel.start, panel.list)}
+    of_form = [at for at, widget in enumerate(reached) if panel.setup.form.isAncestorOf(widget)]
+    assert len(of_form) >= 3, "the tree, a check box and the buttons that set back"
+    assert of_form[0] > 0 and of_form == list(range(of_form[0], of_form[-1] + 1))
+    assert of_form[-1] < place[panel.setup.use_images] < place[panel.start] < place[panel.list]
+
+
+def test_runs_are_asked_for_before_the_recipes_that_take_torch(session, runner, qtbot):
+    made = TrainingPanel(session)
+    qtbot.addWidget(made)
+    asked = [type(request) for _, request in sorted(runner.requests.items())]
+    assert asked.index(ListRuns) < asked.index(DescribeRecipes)
 
 
 def test_a_name_that_is_taken_is_not_trained_over(panel):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import os
 import pickle
@@ -19,14 +18,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from pydantic import Field
 
 import main
-from workbench import cli, settings_text, terminal
+from workbench import cli
 from workbench.analyses.analysis import ANALYSES, Analysis, Result
 from workbench.input_error import InputError
-from workbench.jobs.progress import Progress
 from workbench.task import Task
+from workbench.terminal import BAD_INPUT
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -71,16 +69,10 @@ def pictures(tmp_path: Path) -> str:
 
 
 class Shapes(Analysis):
-    """A question with all kinds of parameters."""
+    """A question that is answered with nothing."""
 
     title = "Shapes"
     layer: str
-    units: tuple[int, ...] = ()
-    names: list[str] = []
-    mode: str | list[str] = "plain"
-    limit: float | None = Field(None, ge=0, le=1, description="A limit.")
-    on: bool = True
-    steps: int = Field(16, ge=1, le=64)
 
     def compute(self, model: Any, images: Any, task: Task) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         return {}, {}
@@ -105,53 +97,6 @@ def run(*arguments: str, **options: Any) -> tuple[int, str, str]:
 
 
 # Parsing
-
-
-@pytest.mark.parametrize(
-    ("setting", "value"),
-    [
-        ("units=5,9", [5, 9]),
-        ("units=5", [5]),
-        ("units=[5, 9]", [5, 9]),
-        ("units=", []),
-        ("units=5, x", [5, "x"]),
-        ("layer=layer2", "layer2"),
-        ("layer=1", "1"),
-        ("layer=a=b", "a=b"),
-        ("names=a,1", ["a", "1"]),
-        ("names=a", ["a"]),
-        ("mode=plain", "plain"),
-        ("mode=plain,fancy", ["plain", "fancy"]),
-        ("limit=0.5", 0.5),
-        ("limit=null", None),
-        ("on=false", False),
-        ("steps=8", 8),
-        ("steps=many", "many"),
-        ("unknown=3", 3),
-    ],
-)
-def test_settings(shapes: None, setting: str, value: object) -> None:
-    name = setting.partition("=")[0]
-    assert settings_text.parse_settings("Shapes", [setting]) == {name: value}
-
-
-def test_settings_of_the_real_analyses() -> None:
-    settings = ["layer=2", "units=5,9", "objective=channel - 0.5 * diversity", "directions=[[1, 0], [0, 1]]", "steps=8"]
-    values = settings_text.parse_settings("FeatureVisualization", settings)
-    from workbench.jobs.engine import configured
-
-    analysis = configured("FeatureVisualization", values)
-    assert analysis.model_dump()["units"] == (5, 9) and analysis.model_dump()["directions"] == ((1.0, 0.0), (0.0, 1.0))
-    assert settings_text.parse_settings("DatasetExamples", ["layers=conv1,layer2"]) == {"layers": ["conv1", "layer2"]}
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [(["steps"], "--set steps is not NAME=VALUE"), (["=3"], "not NAME=VALUE"), (["steps=1", "steps=2"], "given twice")],
-)
-def test_settings_that_are_none(shapes: None, settings: list[str], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        settings_text.parse_settings("Shapes", settings)
 
 
 @pytest.mark.parametrize(
@@ -187,60 +132,6 @@ def test_everything_else_goes_to_the_window(monkeypatch: pytest.MonkeyPatch) -> 
     for argv in ([], ["--screenshot", "x.png", "--problem", "7.9"], ["window", "a.png"], ["mine.json"]):
         assert main.main(argv) == 7
     assert seen == [[], ["--screenshot", "x.png", "--problem", "7.9"], ["a.png"], ["mine.json"]]
-
-
-# Progress
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-def test_a_bar_on_a_terminal_is_drawn_over_and_wiped_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter(float(second) for second in range(100))
-    monkeypatch.setattr(terminal.time, "monotonic", lambda: next(clock))
-    stream = Terminal()
-    task = terminal.TerminalTask(stream)
-    task.step(0, 60, note="rendering")
-    task.step(15, 60, note="rendering")
-    lines = stream.getvalue().split("\r")
-    assert lines[1].rstrip() == "[------------------------]   0%, rendering"
-    assert lines[2].rstrip() == "[######------------------]  25%, 15 of 60, 15/s, 3 s left, rendering"
-    task.clear()
-    assert stream.getvalue().endswith("\r") and "\n" not in stream.getvalue()
-
-
-def test_plain_lines_elsewhere_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter(float(second) for second in range(100))
-    monkeypatch.setattr(terminal.time, "monotonic", lambda: next(clock))
-    stream = io.StringIO()
-    task = terminal.TerminalTask(stream)
-    for done in range(20):
-        task.step(done, 20, note="rendering")
-    task.clear()
-    lines = stream.getvalue().splitlines()
-    assert lines == [
-        " 45%, 9 of 20, 1/s, 11 s left, rendering",
-        " 70%, 14 of 20, 1/s, 6 s left, rendering",
-        " 95%, 19 of 20, 1/s, 1 s left, rendering",
-    ]
-    assert "\r" not in stream.getvalue()
-
-
-def test_unknown_lengths_have_no_share() -> None:
-    progress = Progress()
-    progress.add(0, 0, 0, "reading")
-    assert terminal.describe(progress, bar=True) == "reading"
-    progress.add(2, 50, 0, "reading")
-    assert terminal.describe(progress, bar=True) == "50, 25/s, reading"
-    assert [terminal.duration(s) for s in (0.4, 59, 65, 3600, 9000)] == [
-        "0 s",
-        "59 s",
-        "1 min 05 s",
-        "1 h 00 min",
-        "2 h 30 min",
-    ]
 
 
 # What is written
@@ -295,31 +186,6 @@ def test_folders_that_will_not_do(tmp_path: Path) -> None:
 
 
 # Exit codes, within the process
-
-
-def code_of(error: BaseException | None) -> int:
-    def command(task: Task) -> None:
-        if error is not None:
-            raise error
-
-    return terminal.guarded(command)
-
-
-def test_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
-    assert code_of(None) == 0
-    assert code_of(InputError("no layer 'x'\n  did you mean y?")) == 2
-    assert capsys.readouterr().err == "error: no layer 'x' did you mean y?\n"
-    assert code_of(FileNotFoundError(2, "No such file", "weights.pt")) == 2
-    assert code_of(KeyboardInterrupt()) == 130
-    assert capsys.readouterr().err.endswith("interrupted\n")
-    assert code_of(ValueError("could not broadcast (3,)\ninto (4,)")) == 1
-    hint = "; --traceback shows where\n"
-    assert capsys.readouterr().err == f"internal error: ValueError: could not broadcast (3,) into (4,){hint}"
-    assert code_of(ZeroDivisionError()) == 1
-    assert capsys.readouterr().err == f"internal error: ZeroDivisionError{hint}"
-    for error in (InputError("no"), ValueError("no")):
-        with pytest.raises(ValueError, match="no"):
-            terminal.guarded(lambda task, error=error: (_ for _ in ()).throw(error).__next__(), traceback=True)
 
 
 def test_a_mistake_in_an_analysis_is_not_laid_at_the_users_door(
@@ -611,5 +477,5 @@ def test_device_and_numbers_are_chosen_and_written_down(tmp_path: Path, capsys: 
     assert main.main([*line, "--out", str(tmp_path / "a"), "--device", "cpu", "--numbers", "bf16"]) == 0
     made = json.loads((tmp_path / "a" / "result.json").read_text())
     assert (made["device"], made["arithmetic"]) == ("cpu", "bf16")
-    assert main.main([*line, "--out", str(tmp_path / "b"), "--device", "cuda:77"]) == terminal.BAD_INPUT
+    assert main.main([*line, "--out", str(tmp_path / "b"), "--device", "cuda:77"]) == BAD_INPUT
     assert "none on this machine" in capsys.readouterr().err

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from PySide6.QtCore import QMimeData, QObject, Qt, Signal
-from PySide6.QtWidgets import QFileDialog, QInputDialog, QWidget
+from PySide6.QtWidgets import QInputDialog, QWidget
 
 from widgets import intake
+from widgets.file_dialogs import ask_for_file
 from workbench.jobs.job import Request
 from workbench.jobs.picture_requests import CorruptPicture, Picture, PictureOfSet, ReadPicture
 
@@ -60,11 +61,7 @@ class Pictures(QObject):
         from workbench.images.image_file import ENDINGS
 
         patterns = f"Images ({' '.join(f'*{ending}' for ending in ENDINGS)});;All files (*)"
-        dialog = QFileDialog(self._widget, "Choose an image", str(Path.home()), patterns)
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
-        dialog.fileSelected.connect(lambda name: self.read(Path(name), Path(name).name, place))
-        dialog.open()
+        ask_for_file(self._widget, "Choose an image", patterns, lambda name: self.read(Path(name), Path(name).name, place))
 
     def ask_for_number(self, size: tuple[int, int], place: Place) -> None:
         """Let the user choose an image of the set by its number."""

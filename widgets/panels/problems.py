@@ -22,8 +22,8 @@ from PySide6.QtWidgets import (
 from widgets.commands import Command
 from widgets.docks import Panel
 from widgets.elided_combo_box import ElidedComboBox
-from widgets.problem_page import Page, listed, name_of, panels_for, state_of
-from widgets.problem_table import NUMBER, Filter, ProblemTable, Table
+from widgets.problem_page import ProblemPage, listed, name_of, panels_for, state_of
+from widgets.problem_table import NUMBER, ProblemFilter, ProblemRows, ProblemTable
 from widgets.session import Session
 from workbench import problems
 from workbench.problems import DIFFICULTIES, Problem
@@ -43,9 +43,9 @@ class ProblemsPanel(Panel):
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(session, parent)
-        self.model = ProblemTable(problems.load(), session, self)
-        self.filter = Filter(self.model)
-        self.table = Table(self.filter, self)
+        self.model = ProblemRows(problems.load(), session, self)
+        self.filter = ProblemFilter(self.model)
+        self.table = ProblemTable(self.filter, self)
         self.field = QLineEdit(self, placeholderText="Search problems, e.g. curve", clearButtonEnabled=True)
         self.field.setAccessibleName("Search problems")
         self.field.installEventFilter(self)
@@ -61,7 +61,7 @@ class ProblemsPanel(Panel):
             wordWrap=True,
         )
         self.nothing.linkActivated.connect(self.clear_filters)
-        self.page = Page(session)
+        self.page = ProblemPage(session)
         self.page.start.clicked.connect(lambda: self.start_problem(self.current().number))
 
         search = QHBoxLayout()

@@ -31,9 +31,9 @@ from widgets.commands import Command
 from widgets.docks import Panel
 from widgets.elided_label import ElidedLabel
 from widgets.file_dialogs import ask_for_folder
+from widgets.recipe_setup import RecipeSetup
 from widgets.session import Session
 from widgets.theme import set_icon, signal_colour
-from widgets.training_time.recipe_setup import RecipeSetup
 from widgets.views.axes import number
 from widgets.views.curve_plot import CurvePlot
 from workbench.recompute import TrainingRun
@@ -100,7 +100,10 @@ class TrainingPanel(Panel):
         self.folder.setToolTip("Where runs are kept, each in a folder of its own; Enter lists them")
         self.folder.editingFinished.connect(self.list_runs)
         browse = self._button(
-            "", "open", "Choose the folder of runs", lambda: ask_for_folder(self, "Folder of runs", self._use_runs)
+            "",
+            "open",
+            "Choose the folder of runs",
+            lambda: ask_for_folder(self, "Folder of runs", self._use_runs, Path(self.folder.text()).expanduser()),
         )
         browse.setAccessibleName("Choose the folder of runs")
         self.list = QTreeWidget(columnCount=len(HEADINGS), rootIsDecorated=False, uniformRowHeights=True)
@@ -128,6 +131,7 @@ class TrainingPanel(Panel):
         self._say("")
         self._refresh()
         self.list_runs()
+        self.setup.list_recipes()
 
     def _button(self, text: str, picture: str, tip: str, run: Any) -> QToolButton:
         button = QToolButton(text=text, autoRaise=True, toolTip=tip)
@@ -142,7 +146,12 @@ class TrainingPanel(Panel):
         named.addWidget(QLabel("Run"))
         named.addWidget(self.name, 1)
         named.addWidget(self.start)
-        self.setup.layout().addLayout(named)
+        chosen = QWidget()
+        column = QVBoxLayout(chosen)
+        column.setContentsMargins(0, 0, 4, 0)
+        column.setSpacing(4)
+        column.addWidget(self.setup, 1)
+        column.addLayout(named)
 
         tools = QHBoxLayout()
         tools.setSpacing(2)
@@ -168,7 +177,7 @@ class TrainingPanel(Panel):
         column.addWidget(self.list, 1)
 
         self.splitter = QSplitter(childrenCollapsible=False)
-        self.splitter.addWidget(self.setup)
+        self.splitter.addWidget(chosen)
         self.splitter.addWidget(curves)
         self.splitter.setSizes([400, 600])
         scroll = QScrollArea(widgetResizable=True, frameShape=QFrame.Shape.NoFrame, focusPolicy=Qt.FocusPolicy.NoFocus)

@@ -1,1 +1,1 @@
-"""What the panels Training and Training time are made of: a recipe's form; the slider, the plot, the table of curves, a stretch again."""
+"""What the panel Training time is made of: the slider, the plot, the table of curves, and training a stretch again."""

@@ -77,7 +77,7 @@ class _Pairing(Course):
         self.concepts = [self.train[[place for place, known in enumerate(names) if known == name]] for name in dict.fromkeys(names)]
         self.styles = list(dict.fromkeys(self.images.columns["style"]))
         of = self.images.columns["style"]
-        self.in_style = [{of[index]: index for index in known.tolist()} for known in self.concepts]
+        self.drawings_of = [{of[index]: index for index in known.tolist()} for known in self.concepts]
         self.captions = Captions(self.images)
         self.data = emoji_data(self.images)
         torch.manual_seed(recipe.seed)
@@ -96,8 +96,8 @@ class _Pairing(Course):
         moved = partial(self._drawings.batch, generator=random, strength=recipe.move, recolour=recipe.recolour)
         shown = moved(indices)
         if 0 < recipe.covered_from <= step:
-            others = zip(concepts.roll(1).tolist(), styles, indices.tolist(), strict=True)
-            covers = moved(torch.tensor([self.in_style[concept].get(style, index) for concept, style, index in others]))
+            others = zip(concepts.roll(1).tolist(), styles, strict=True)
+            covers = moved(torch.tensor([self.drawings_of[concept][style] for concept, style in others]))
             shown = torch.where(random_boxes(len(shown), shown.shape[-1], random, self.device), covers, shown)
         drawn = [self.captions.draw_with_rival(index, self.styles, random) for index in indices.tolist()]
         texts, rivals, rival_styles = zip(*drawn, strict=True)

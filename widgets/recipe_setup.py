@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QSignalBlocker, Signal
+from PySide6.QtCore import QSignalBlocker, Qt, Signal
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QToolButton, QVBoxLayout, QWidget
 
 from widgets.elided_combo_box import ElidedComboBox
@@ -77,7 +77,7 @@ class RecipeSetup(QWidget):
             how.addWidget(QLabel(text))
             how.addWidget(box, 1)
         column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 4, 0)
+        column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
         column.addLayout(choice)
         column.addWidget(self.about)
@@ -90,9 +90,6 @@ class RecipeSetup(QWidget):
         self._show_images(session.images)
         self._preload = Preload(self)
         self._preload.ready.connect(self._fill_recipes)
-        from workbench.jobs.training_requests import DescribeRecipes
-
-        session.relay.submit(DescribeRecipes(), self._on_recipes)
 
     # What is chosen
 
@@ -129,6 +126,12 @@ class RecipeSetup(QWidget):
 
     # Recipes
 
+    def list_recipes(self) -> None:
+        """Ask which recipes there are; it takes torch, so it is asked after all that does not."""
+        from workbench.jobs.training_requests import DescribeRecipes
+
+        self._session.relay.submit(DescribeRecipes(), self._on_recipes)
+
     def _on_recipes(self, event: JobEvent) -> None:
         if event.state == "failed":
             self.about.show_text(f"The recipes could not be listed: {event.error}")
@@ -153,9 +156,20 @@ class RecipeSetup(QWidget):
         self.form = Form(card.schema)
         self.form.changed.connect(self.changed)
         self._place.layout().addWidget(self.form)
-        self.setTabOrder(self.about, self.form.tree)  # it was made last, and would be reached after all else
+        self._order_tabs(self.form)
         self._show_images(self._session.images)
         self.changed.emit()
+
+    def _order_tabs(self, form: Form) -> None:
+        """Let Tab reach a form where it stands: it was made last, and would be reached after all else."""
+        inside: list[QWidget] = [form]
+        while form.isAncestorOf(following := inside[-1].nextInFocusChain()):
+            inside.append(following)
+        before: QWidget = self.about
+        for widget in inside:
+            if widget.focusPolicy() & Qt.FocusPolicy.TabFocus:
+                self.setTabOrder(before, widget)
+                before = widget
 
     # Images
 
