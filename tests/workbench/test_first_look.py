@@ -83,6 +83,20 @@ def test_other_weights_have_no_first_look(shelf: Path, engine: Engine) -> None:
     assert not first_look.unpack_sweep(engine.store, "0" * 32)
 
 
+def test_one_that_is_interrupted_leaves_the_earlier_one_and_nothing_else(shelf: Path) -> None:
+    class Impatient(Task):
+        def step(self, done: float, total: float, partial: object = None, note: str = "") -> None:
+            if note.startswith("showing it"):
+                assert sorted(path.name for path in first_look.FOLDER.iterdir())[0].startswith(".tiny-"), "it is being written"
+                raise Cancelled
+
+    before = (first_look.FOLDER / "tiny.zip").read_bytes()
+    with pytest.raises(Cancelled):
+        first_look.make(Engine(Store(shelf / "made")), "tiny", Impatient())
+    assert [path.name for path in first_look.FOLDER.iterdir()] == ["tiny.zip"]
+    assert (first_look.FOLDER / "tiny.zip").read_bytes() == before
+
+
 def test_a_damaged_archive_harms_nothing(shelf: Path, engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
     broken = first_look.FOLDER / "broken.zip"
     broken.write_bytes(b"version https://git-lfs")

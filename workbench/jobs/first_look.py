@@ -163,7 +163,19 @@ def shown_layers(model: TracedModel) -> list[Layer]:
 
 
 def make(engine: Engine, name: str, task: Task) -> Path:
-    """Render and sweep a bundled network, and write its archive."""
+    """Render and sweep a bundled network, and write its archive; until it is whole an earlier one stays as it is."""
+    FOLDER.mkdir(exist_ok=True)
+    path = FOLDER / f"{name}.zip"
+    with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=FOLDER) as beside:
+        new = Path(beside) / path.name
+        with zipfile.ZipFile(new, "w", zipfile.ZIP_STORED) as archive:
+            _fill(archive, engine, name, task)
+        new.replace(path)
+    first_looks.cache_clear()
+    return path
+
+
+def _fill(archive: zipfile.ZipFile, engine: Engine, name: str, task: Task) -> None:
     from PIL import Image
 
     from workbench.analyses.dataset_examples import SHEET, DatasetExamples, pack
@@ -172,40 +184,34 @@ def make(engine: Engine, name: str, task: Task) -> Path:
 
     model = engine.model(f"bundled:{name}", task=task)
     layers = shown_layers(model)
-    FOLDER.mkdir(exist_ok=True)
-    path = FOLDER / f"{name}.zip"
-    with zipfile.ZipFile(path.with_suffix(".part"), "w", zipfile.ZIP_STORED) as archive:
-        for place, layer in enumerate(layers):
-            task.step(place, len(layers) + 1, note=f"rendering {layer.units} units of {layer.name}")
-            found: list[np.ndarray] = []
-            for first in range(0, layer.units, COLUMNS):
-                found += small(rendered(model, layer.name, range(first, min(first + COLUMNS, layer.units))))
-            found += [np.full_like(found[0], 128)] * (-len(found) % COLUMNS)
-            tiles = np.stack(found).reshape(-1, COLUMNS, SIDE, SIDE, 3).swapaxes(1, 2)
-            content = io.BytesIO()
-            Image.fromarray(tiles.reshape(-1, COLUMNS * SIDE, 3)).save(content, "AVIF", quality=QUALITY, speed=3)
-            archive.writestr(f"{THUMBNAILS}/{place}.avif", content.getvalue())
-        index = {
-            "weights": digest(MODELS / f"{name}.safetensors"),
-            "card": asdict(describe(model)),
-            "layers": [
-                {"names": [layer.name, *layer.aliases], "units": layer.units, "made": key_of(model, layer.name)} for layer in layers
-            ],
-        }
-        archive.writestr(INDEX, json.dumps(index, ensure_ascii=False), zipfile.ZIP_DEFLATED)
-        task.step(len(layers), len(layers) + 1, note=f"showing it {IMAGES}")
-        images = engine.images(IMAGES, task)
-        sweep = DatasetExamples(layers=tuple(layer.name for layer in layers), **SWEEP)  # type: ignore[arg-type]
-        with tempfile.TemporaryDirectory() as folder:
-            sweep.kept_in(folder).run(model, images)
-            pack(Path(folder))
-            inside = PurePosixPath(SWEEPS) / subject(model, images) / sweep.key(model, images)
-            kept = (file for file in Path(folder).rglob("*") if file.is_file() and SHEET not in file.parts)
-            for file in sorted(kept):
-                archive.write(file, str(inside / file.relative_to(folder).as_posix()))
-    path.with_suffix(".part").replace(path)
-    first_looks.cache_clear()
-    return path
+    for place, layer in enumerate(layers):
+        task.step(place, len(layers) + 1, note=f"rendering {layer.units} units of {layer.name}")
+        found: list[np.ndarray] = []
+        for first in range(0, layer.units, COLUMNS):
+            found += small(rendered(model, layer.name, range(first, min(first + COLUMNS, layer.units))))
+        found += [np.full_like(found[0], 128)] * (-len(found) % COLUMNS)
+        tiles = np.stack(found).reshape(-1, COLUMNS, SIDE, SIDE, 3).swapaxes(1, 2)
+        content = io.BytesIO()
+        Image.fromarray(tiles.reshape(-1, COLUMNS * SIDE, 3)).save(content, "AVIF", quality=QUALITY, speed=3)
+        archive.writestr(f"{THUMBNAILS}/{place}.avif", content.getvalue())
+    index = {
+        "weights": digest(MODELS / f"{name}.safetensors"),
+        "card": asdict(describe(model)),
+        "layers": [
+            {"names": [layer.name, *layer.aliases], "units": layer.units, "made": key_of(model, layer.name)} for layer in layers
+        ],
+    }
+    archive.writestr(INDEX, json.dumps(index, ensure_ascii=False), zipfile.ZIP_DEFLATED)
+    task.step(len(layers), len(layers) + 1, note=f"showing it {IMAGES}")
+    images = engine.images(IMAGES, task)
+    sweep = DatasetExamples(layers=tuple(layer.name for layer in layers), **SWEEP)  # type: ignore[arg-type]
+    with tempfile.TemporaryDirectory() as folder:
+        sweep.kept_in(folder).run(model, images)
+        pack(Path(folder))
+        inside = PurePosixPath(SWEEPS) / subject(model, images) / sweep.key(model, images)
+        kept = (file for file in Path(folder).rglob("*") if file.is_file() and SHEET not in file.parts)
+        for file in sorted(kept):
+            archive.write(file, str(inside / file.relative_to(folder).as_posix()))
 
 
 def rendered(model: TracedModel, layer: str, units: Sequence[int]) -> np.ndarray:
