@@ -135,6 +135,7 @@ class AnalysisDialog(QDialog):
         self.form = Form(card.schema, suggestions(self._session, card.schema), first_values(self._session, card.schema))
         self.form.changed.connect(self._refresh)
         self._place.addWidget(self.form)
+        self.form.reach_after(self.list)
         self._refresh()
 
     def _refresh(self) -> None:

@@ -422,6 +422,16 @@ class Form(QWidget):
         parameter = self._group.child(name)
         parameter.setValue(self.fields[name].write(value) if parameter.type() == "str" else value)
 
+    def reach_after(self, before: QWidget) -> None:
+        """Let Tab reach this form after `before`, in the same window: one that is made late would be reached after all else."""
+        inside: list[QWidget] = [self]
+        while self.isAncestorOf(following := inside[-1].nextInFocusChain()):
+            inside.append(following)
+        for widget in inside:
+            if widget.focusPolicy() & Qt.FocusPolicy.TabFocus:
+                self.setTabOrder(before, widget)
+                before = widget
+
     def show_complaint(self, complaint: str) -> bool:
         """Show what the engine said about the parameters at the field it names; return whether there is one."""
         for name in self.fields:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QSignalBlocker, Qt, Signal
+from PySide6.QtCore import QSignalBlocker, Signal
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QToolButton, QVBoxLayout, QWidget
 
 from widgets.elided_combo_box import ElidedComboBox
@@ -156,20 +156,9 @@ class RecipeSetup(QWidget):
         self.form = Form(card.schema)
         self.form.changed.connect(self.changed)
         self._place.layout().addWidget(self.form)
-        self._order_tabs(self.form)
+        self.form.reach_after(self.about)
         self._show_images(self._session.images)
         self.changed.emit()
-
-    def _order_tabs(self, form: Form) -> None:
-        """Let Tab reach a form where it stands: it was made last, and would be reached after all else."""
-        inside: list[QWidget] = [form]
-        while form.isAncestorOf(following := inside[-1].nextInFocusChain()):
-            inside.append(following)
-        before: QWidget = self.about
-        for widget in inside:
-            if widget.focusPolicy() & Qt.FocusPolicy.TabFocus:
-                self.setTabOrder(before, widget)
-                before = widget
 
     # Images
 

@@ -54,6 +54,17 @@ def test_it_begins_with_what_is_selected(dialog):
     assert dialog.run.isEnabled()
 
 
+def test_the_parameters_are_reached_between_the_list_and_the_buttons(dialog):
+    dialog.list.setCurrentRow(1)
+    dialog.list.setCurrentRow(0)
+    chain = [dialog.list]
+    while (following := chain[-1].nextInFocusChain()) is not chain[0]:
+        chain.append(following)
+    of_form = [at for at, widget in enumerate(chain) if dialog.form.isAncestorOf(widget) and widget.focusPolicy() & Qt.FocusPolicy.TabFocus]
+    assert len(of_form) >= 4, "the tree and the buttons that set back"
+    assert of_form[-1] < chain.index(dialog.run)
+
+
 def test_a_source_begins_with_the_layer_that_feeds_the_block_not_with_a_branch_of_it(session, qtbot):
     with qtbot.waitSignal(session.model_changed):
         session.open_model("test:small")

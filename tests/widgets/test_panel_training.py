@@ -97,7 +97,7 @@ def test_the_parameters_are_reached_between_the_recipe_and_the_images(panel, rec
     reached = [widget for widget in chain if widget.focusPolicy() & Qt.FocusPolicy.TabFocus]
     place = {widget: reached.index(widget) for widget in (panel.setup.use_images, panel.start, panel.list)}
     of_form = [at for at, widget in enumerate(reached) if panel.setup.form.isAncestorOf(widget)]
-    assert len(of_form) >= 3, "the tree, a check box and the buttons that set back"
+    assert len(of_form) >= 3, "the tree and the buttons that set back"
     assert of_form[0] > 0 and of_form == list(range(of_form[0], of_form[-1] + 1))
     assert of_form[-1] < place[panel.setup.use_images] < place[panel.start] < place[panel.list]
 

@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -79,10 +78,8 @@ class Shapes(Analysis):
 
 
 @pytest.fixture
-def shapes() -> Iterator[None]:
-    ANALYSES["Shapes"] = Shapes
-    yield
-    del ANALYSES["Shapes"]
+def shapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ANALYSES, "Shapes", Shapes)
 
 
 def start(*arguments: str, **options: Any) -> subprocess.Popen[str]:

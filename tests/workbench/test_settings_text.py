@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -31,10 +30,8 @@ class Shapes(Analysis):
 
 
 @pytest.fixture
-def shapes() -> Iterator[None]:
-    ANALYSES["Shapes"] = Shapes
-    yield
-    del ANALYSES["Shapes"]
+def shapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ANALYSES, "Shapes", Shapes)
 
 
 @pytest.mark.parametrize(
