@@ -63,7 +63,7 @@ def main(argv: Sequence[str]) -> int:
     window = MainWindow(session, settings, theme, (options.model, options.images), remember=not options.screenshot)
     window.ready.connect(starter.go)
     sys.setswitchinterval(SWITCH)
-    collector = GarbageCollector(application)
+    GarbageCollector(application)
     sys.excepthook = Excepthook(session)
     if options.problem:
         window.ready.connect(lambda: window.show_problem(options.problem))
@@ -77,7 +77,6 @@ def main(argv: Sequence[str]) -> int:
         window.ready.connect(lambda: window.reception.take([options.file]))
     window.show()
     code = application.exec()
-    collector.stop()
     return camera.code if options.screenshot else code
 
 

@@ -9,6 +9,7 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QMenu, QWidget
 
 from widgets.commands import Command
+from widgets.keyboard import with_keyboard
 from widgets.views.view import View
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class Clippings:
 
     def focused(self) -> View | None:
         """Return the view that has the keyboard itself, or None."""
-        widget = self._window.focusWidget()
+        widget = with_keyboard(self._window)
         while widget is not None and not isinstance(widget, View):
             widget = widget.parentWidget()
         return widget if isinstance(widget, View) else None

@@ -25,6 +25,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from widgets.keyboard import with_keyboard
 from widgets.panels import PANELS, Area, Entry
 from widgets.sight import put_behind
 from widgets.theme import icon, set_icon
@@ -281,12 +282,14 @@ class Docks(QObject):
 
     def current(self) -> Panel | None:
         """Return the panel that has the keyboard, or None."""
-        widget = self._window.focusWidget()
+        widget = with_keyboard(self._window)
         while widget is not None and not isinstance(widget, Panel):
             widget = widget.parentWidget()
         return widget
 
     def _mark_active(self) -> None:
+        if QApplication.focusWidget() is None:
+            return  # another program has the keyboard; it will come back to where it was
         current = self.current()
         for id, dock in self._docks.items():
             dock.titleBarWidget().set_active(current is not None and current.id == id)

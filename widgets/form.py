@@ -424,11 +424,8 @@ class Form(QWidget):
 
     def reach_after(self, before: QWidget) -> None:
         """Let Tab reach this form after `before`, in the same window: one that is made late would be reached after all else."""
-        inside: list[QWidget] = [self]
-        while self.isAncestorOf(following := inside[-1].nextInFocusChain()):
-            inside.append(following)
-        for widget in inside:
-            if widget.focusPolicy() & Qt.FocusPolicy.TabFocus:
+        for widget in self.findChildren(QWidget):
+            if widget.focusPolicy() & Qt.FocusPolicy.TabFocus and self.isAncestorOf(widget):  # not what pops up in a window of its own
                 self.setTabOrder(before, widget)
                 before = widget
 

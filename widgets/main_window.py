@@ -15,6 +15,7 @@ from PySide6.QtWidgets import QMainWindow, QMenu, QToolBar, QWidget
 
 from widgets.docks import Docks, Panel
 from widgets.file_dialogs import ask_where_to_write
+from widgets.keyboard import with_keyboard
 from widgets.session import Session
 from widgets.settings import Settings
 from widgets.status_line import StatusLine
@@ -306,7 +307,7 @@ class MainWindow(QMainWindow):
 
     def pin_focused(self) -> None:
         """Pin the view that has the keyboard, else the first one of the active panel."""
-        focused, panel = self.focusWidget(), self.docks.current()
+        focused, panel = with_keyboard(self), self.docks.current()
         views = panel.views() if panel is not None else []
         view = focused if focused in views else next(iter(views), None)
         if view is None:

@@ -6,6 +6,8 @@ from PySide6.QtCore import QEvent, QObject, Qt
 from PySide6.QtGui import QFocusEvent, QKeyEvent, QPalette
 from PySide6.QtWidgets import QFrame, QLineEdit, QVBoxLayout, QWidget
 
+from widgets.keyboard import with_keyboard
+
 
 class Overlay(QFrame):
     """A line to type in, and what a subclass puts below it.
@@ -38,7 +40,8 @@ class Overlay(QFrame):
 
     def open(self) -> None:
         """Show it and take the keyboard."""
-        self._before = self.window().focusWidget()
+        if self.isHidden():
+            self._go_back_to(with_keyboard(self.window()))
         self.place()
         self.show()
         self.raise_()
@@ -48,10 +51,20 @@ class Overlay(QFrame):
         """Hide it and give the keyboard back."""
         if self.isHidden():
             return
-        before, self._before = self._before, None
         self.hide()
-        if before is not None:
-            before.setFocus(Qt.FocusReason.PopupFocusReason)
+        if self._before is not None:
+            self._before.setFocus(Qt.FocusReason.PopupFocusReason)
+        self._go_back_to(None)
+
+    def _go_back_to(self, widget: QWidget | None) -> None:
+        if self._before is not None:
+            self._before.destroyed.disconnect(self._forget)
+        self._before = widget
+        if widget is not None:  # an editor in a list is gone as soon as it loses the keyboard
+            widget.destroyed.connect(self._forget)
+
+    def _forget(self) -> None:
+        self._before = None
 
     def place(self) -> None:
         """Lie over the upper middle of the window."""

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PySide6.QtCore import QCoreApplication, QEvent, QThread, QTimer
+from PySide6.QtCore import QCoreApplication, QEvent, Qt, QThread, QTimer
+from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QWidget
 from shiboken6 import isValid
 
 from widgets.app import make_engine
+from widgets.garbage import GarbageCollector
 from widgets.main_window import MainWindow
 from widgets.relay import OnEvent, Relay
 from widgets.session import Session
@@ -45,7 +47,11 @@ def _describe(widget: QWidget) -> str:
 
 @pytest.fixture(autouse=True)
 def nothing_left_behind(monkeypatch: pytest.MonkeyPatch, qapp: QApplication) -> Iterator[None]:
-    """Fail a test that leaves a top-level widget, a running QTimer or QThread, or a Python thread."""
+    """Fail a test that leaves a top-level widget, a running QTimer or QThread, or a Python thread.
+
+    The collector rests meanwhile: in a worker it would free the windows of tests before, which Qt does not survive.
+    """
+    gc.disable()
     windows = {id(widget) for widget in QApplication.topLevelWidgets()}
     threads = set(threading.enumerate())
     started: list[weakref.ref[Any]] = []
@@ -79,6 +85,7 @@ def nothing_left_behind(monkeypatch: pytest.MonkeyPatch, qapp: QApplication) -> 
         gc.collect()
         time.sleep(0.02)
     remains = left()
+    gc.enable()
     assert not remains, "left behind: " + "; ".join(remains)
 
 
@@ -213,11 +220,14 @@ def make_window(qapp: QApplication, qtbot: Any, runner: ScriptedRunner, settings
     The worker is `runner`, unless a real one is asked for with ``worker=True``.
     """
     made: list[MainWindow] = []
+    collectors: list[GarbageCollector] = []
 
     def make(worker: bool = False, show: bool = True, **options: Any) -> MainWindow:
         from workbench.jobs.runner import Runner
 
         relay = Relay(lambda deliver: Runner(deliver, make_engine)) if worker else _relay(runner)
+        if worker and not collectors:  # as the application does: nothing of Qt's is freed in the worker
+            collectors.append(GarbageCollector())
         runner.closed = False
         theme = Theme(qapp, settings.scheme)
         window = MainWindow(Session(relay), settings, theme, **{"defaults": ("test:small", "test:images")} | options)
@@ -234,3 +244,26 @@ def make_window(qapp: QApplication, qtbot: Any, runner: ScriptedRunner, settings
     for window in made:
         window.close()
         window.deleteLater()
+    for collector in collectors:
+        collector.stop()
+
+
+@pytest.fixture
+def reached_with_tab(qtbot: Any) -> Callable[[QWidget], list[QWidget]]:
+    """Give a function that returns what Tab reaches, from a widget on until it is back there."""
+
+    def walk(first: QWidget) -> list[QWidget]:
+        first.window().activateWindow()
+        qtbot.waitUntil(first.window().isActiveWindow)
+        first.setFocus(Qt.FocusReason.TabFocusReason)
+        reached = [first]
+        while True:
+            assert QApplication.focusWidget() is reached[-1]
+            QTest.keyClick(reached[-1], Qt.Key.Key_Tab)
+            following = QApplication.focusWidget()
+            if following is first:
+                return reached
+            assert following not in reached, f"Tab never comes back from {following}"
+            reached.append(following)
+
+    return walk

@@ -23,6 +23,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from widgets.keyboard import with_keyboard
 from widgets.panels import PANELS
 from workbench.analyses.analysis import Result
 from workbench.jobs.requests import AnalysisCard, DescribeAnalyses
@@ -78,7 +79,7 @@ def test_every_part_of_a_panel_has_a_name_and_is_reached_with_tab(window, id):
     panel = window.docks.panel(id)
     assert buttons(panel) and fields(panel)
     assert complaints(panel) == []
-    assert panel.isAncestorOf(window.focusWidget())
+    assert panel.isAncestorOf(with_keyboard(window))
 
 
 def test_what_stands_around_the_panels_has_names(window):
@@ -108,17 +109,17 @@ def test_tab_leads_through_every_panel_and_shows_where_it_is(window, qtbot):
     for id in PANELS:
         window.docks.reveal(id)
         qtbot.wait(1)
-    first = window.focusWidget()
+    first = with_keyboard(window)
     walked: list[QWidget] = []
-    while (at := window.focusWidget()) is not first or not walked:
+    while (at := with_keyboard(window)) is not first or not walked:
         walked += [at] * (at not in walked)
         qtbot.wait(1)
         panel = window.docks.current()
         assert panel is None or not panel.visibleRegion().isEmpty(), f"{panel.title} has the keyboard behind a tab"
         if isinstance(at, QAbstractButton | QComboBox | QLineEdit | QAbstractSlider):
-            with_keyboard = at.grab().toImage()
+            focused = at.grab().toImage()
             at.clearFocus()
-            assert at.grab().toImage() != with_keyboard, f"{at.accessibleName()} does not show that it has the keyboard"
+            assert at.grab().toImage() != focused, f"{at.accessibleName()} does not show that it has the keyboard"
             at.setFocus(Qt.FocusReason.TabFocusReason)
         QTest.keyClick(at, Qt.Key.Key_Tab)
     for panel in window.docks.panels():

@@ -54,15 +54,14 @@ def test_it_begins_with_what_is_selected(dialog):
     assert dialog.run.isEnabled()
 
 
-def test_the_parameters_are_reached_between_the_list_and_the_buttons(dialog):
+def test_the_parameters_are_reached_between_the_list_and_the_buttons(dialog, reached_with_tab, qtbot):
     dialog.list.setCurrentRow(1)
     dialog.list.setCurrentRow(0)
-    chain = [dialog.list]
-    while (following := chain[-1].nextInFocusChain()) is not chain[0]:
-        chain.append(following)
-    of_form = [at for at, widget in enumerate(chain) if dialog.form.isAncestorOf(widget) and widget.focusPolicy() & Qt.FocusPolicy.TabFocus]
-    assert len(of_form) >= 4, "the tree and the buttons that set back"
-    assert of_form[-1] < chain.index(dialog.run)
+    qtbot.waitUntil(dialog.form.isVisible)
+    reached = reached_with_tab(dialog.list)
+    of_form = [at for at, widget in enumerate(reached) if dialog.form.isAncestorOf(widget)]
+    assert [reached[at].accessibleName().partition(":")[0] for at in of_form] == ["Parameters", "units", "steps"]
+    assert of_form == [1, 2, 3] and reached.index(dialog.run) > 3
 
 
 def test_a_source_begins_with_the_layer_that_feeds_the_block_not_with_a_branch_of_it(session, qtbot):

@@ -14,10 +14,11 @@ import numpy as np
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent, QGuiApplication, QImage
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QMessageBox, QTabBar
+from PySide6.QtWidgets import QDockWidget, QMessageBox, QTabBar
 
 from widgets.code_consent import CodeConsent
 from widgets.export_dialog import ExportDialog
+from widgets.keyboard import with_keyboard
 from widgets.panels import PANELS
 from widgets.sight import in_sight
 from widgets.views.contact_sheet import ContactSheet
@@ -114,6 +115,19 @@ def test_every_dock_is_reached_by_its_number(make_window, qtbot):
     assert not any(window.registry.find(f"view.panel.{id}").shortcut for id in list(PANELS)[20:])
 
 
+def test_a_panel_that_floats_is_the_one_that_has_the_keyboard(make_window, qtbot):
+    window = make_window()
+    window.docks.reveal("jobs")
+    dock = window.findChild(QDockWidget, "jobs")
+    dock.setFloating(True)
+    dock.activateWindow()
+    qtbot.waitUntil(dock.isActiveWindow)
+    window.docks.panel("jobs").setFocus()
+    assert window.docks.current() is window.docks.panel("jobs")
+    window.toggle_dock("jobs")
+    assert not window.docks.is_visible("jobs")
+
+
 def test_f6_goes_round(make_window, qtbot):
     window = make_window()
     window.docks.reveal("model_loader")
@@ -147,11 +161,11 @@ def test_going_to_a_unit_by_its_address(make_window, qtbot):
     window = make_window()
     qtbot.waitUntil(lambda: window.session.model is not None)
     window.docks.reveal("jobs")
-    before = window.focusWidget()
+    before = with_keyboard(window)
     QTest.keyClick(window, Qt.Key.Key_G, CONTROL)
     box = window.findChild(AddressBox)
-    assert window.focusWidget() is box.field  # at once: what is typed next arrives there
-    QTest.keyClicks(window.focusWidget(), "head:9")
+    assert with_keyboard(window) is box.field  # at once: what is typed next arrives there
+    QTest.keyClicks(with_keyboard(window), "head:9")
     assert box.field.text() == "head:9"
     box.field.setText("head:99")
     QTest.keyClick(box.field, Qt.Key.Key_Return)
@@ -159,7 +173,7 @@ def test_going_to_a_unit_by_its_address(make_window, qtbot):
     box.field.setText("head:3")
     QTest.keyClick(box.field, Qt.Key.Key_Return)
     assert window.session.unit == Unit("head", 3)
-    assert box.isHidden() and window.focusWidget() is before
+    assert box.isHidden() and with_keyboard(window) is before
 
 
 # Closing and opening again

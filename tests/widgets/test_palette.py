@@ -5,11 +5,13 @@ from __future__ import annotations
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 
+from widgets.keyboard import with_keyboard
+
 
 def open_palette(window, qtbot):
     window.activateWindow()
     window.docks.reveal("jobs")
-    before = window.focusWidget()
+    before = with_keyboard(window)
     QTest.keyClick(window, Qt.Key.Key_P, Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier)
     qtbot.waitUntil(window.palette_box.isVisible)
     return before
@@ -18,13 +20,13 @@ def open_palette(window, qtbot):
 def test_a_command_runs_by_keyboard(make_window, qtbot):
     window = make_window()
     before = open_palette(window, qtbot)
-    assert window.focusWidget() is window.palette_box.field
+    assert with_keyboard(window) is window.palette_box.field
     QTest.keyClicks(window.palette_box.field, "colours dark")
     assert window.palette_box.current().id == "view.colours.dark"
     QTest.keyClick(window.palette_box.field, Qt.Key.Key_Return)
     assert window.theme.scheme == "dark"
     assert window.palette_box.isHidden()
-    assert window.focusWidget() is before
+    assert with_keyboard(window) is before
 
 
 def test_walking_and_escape(make_window, qtbot):
@@ -41,7 +43,7 @@ def test_walking_and_escape(make_window, qtbot):
     assert window.palette_box.about.text().startswith(window.palette_box.current().help)
     QTest.keyClick(field, Qt.Key.Key_Escape)
     assert window.palette_box.isHidden()
-    assert window.focusWidget() is before
+    assert with_keyboard(window) is before
 
 
 def test_a_near_miss_is_offered_and_enter_takes_it(make_window, qtbot):

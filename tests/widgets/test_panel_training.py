@@ -88,17 +88,17 @@ def test_the_form_of_a_recipe_becomes_a_run_in_a_new_folder(panel, runner, tmp_p
 
 
 @pytest.mark.parametrize("recipe", [0, 1])
-def test_the_parameters_are_reached_between_the_recipe_and_the_images(panel, recipe):
+def test_the_parameters_are_reached_between_the_recipe_and_the_images(panel, recipe, reached_with_tab, qtbot):
     panel.setup.recipe.setCurrentIndex(1 - recipe)
     panel.setup.recipe.setCurrentIndex(recipe)
-    chain = [panel.setup.recipe]
-    while (following := chain[-1].nextInFocusChain()) is not chain[0]:
-        chain.append(following)
-    reached = [widget for widget in chain if widget.focusPolicy() & Qt.FocusPolicy.TabFocus]
+    panel.setup.use_images.setEnabled(True)
+    qtbot.waitUntil(panel.setup.form.isVisible)
+    reached = reached_with_tab(panel.setup.recipe)
     place = {widget: reached.index(widget) for widget in (panel.setup.use_images, panel.start, panel.list)}
     of_form = [at for at, widget in enumerate(reached) if panel.setup.form.isAncestorOf(widget)]
-    assert len(of_form) >= 3, "the tree and the buttons that set back"
-    assert of_form[0] > 0 and of_form == list(range(of_form[0], of_form[-1] + 1))
+    names = [reached[at].accessibleName() for at in of_form]
+    assert names == ["Parameters", *(f"{name}: back to the default" for name in panel.setup.form.fields)]
+    assert of_form == list(range(of_form[0], of_form[-1] + 1))
     assert of_form[-1] < place[panel.setup.use_images] < place[panel.start] < place[panel.list]
 
 

@@ -11,7 +11,6 @@ from PySide6.QtGui import QDesktopServices, QGuiApplication, QWheelEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QFileDialog, QWidget
 
-from widgets.garbage import GarbageCollector
 from widgets.panels import PANELS
 
 EVENTS = 2000
@@ -45,7 +44,6 @@ class Links(QObject):
 def test_random_use_breaks_nothing(seed, make_window, qtbot, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     failures: list[BaseException] = []
-    collector = GarbageCollector()
     chance = random.Random(seed)
     links = Links()
     for scheme in ("http", "https"):
@@ -67,7 +65,6 @@ def test_random_use_breaks_nothing(seed, make_window, qtbot, tmp_path, monkeypat
             if failures:
                 raise failures[0]
     finally:
-        collector.stop()
         for scheme in ("http", "https"):
             QDesktopServices.unsetUrlHandler(scheme)
         for other in QApplication.topLevelWidgets():
