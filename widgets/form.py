@@ -316,6 +316,8 @@ class Form(QWidget):
         shown = [self._declare(field, given.get(name, field.default)) for name, field in self.fields.items()]
         self._group = Parameter.create(name="parameters", type="group", children=shown)
         self.tree = ParameterTree()
+        root = self.tree._invRootItem  # Python's object of an item of Qt's: kept after the tree is gone, it is taken for what comes next
+        self.tree.destroyed.connect(lambda: setattr(root, "_real_item", None))
         self.tree.setParameters(self._group, showTop=False)
         self.tree.setHeaderLabels(["Parameter", "Value"])
         self.tree.setAlternatingRowColors(True)
