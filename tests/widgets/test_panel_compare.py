@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QToolButton
 
 from widgets.panels.compare import MOST, ComparePanel
 from workbench.jobs.requests import LoadModel, Sweep
@@ -175,6 +176,17 @@ def test_a_hidden_panel_asks_when_it_is_shown_and_a_closed_column_stops(panel, s
     assert len(runner.asked(UnitExamples)) == asked + 1 and len(runner.asked(UnitOnImage)) == 1
     panel.unpin(panel.columns[0])
     qtbot.waitUntil(lambda: not any(isinstance(runner.requests[job], Thumbnails) for job in runner.open))
+
+
+def test_a_cross_that_is_clicked_twice_takes_one_column_away(panel, qtbot):
+    panel.pin("test:small", UNIT)
+    panel.pin("test:small", OTHER)
+    cross = next(button for button in panel.findChildren(QToolButton) if button.accessibleName() == f"Unpin {UNIT} of test:small")
+    with qtbot.captureExceptions() as wrong:
+        qtbot.mouseClick(cross, Qt.MouseButton.LeftButton)
+        cross.click()
+    assert not wrong
+    assert [column.unit for column in panel.columns] == [OTHER]
 
 
 def test_what_cannot_be_read_is_left_out_and_another_investigation_has_its_own_pins(panel, session):

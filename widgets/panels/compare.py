@@ -379,6 +379,8 @@ class ComparePanel(Panel):
 
     def unpin(self, column: Column) -> None:
         """Take a column away."""
+        if column not in self.columns:
+            return  # its cross was clicked twice
         self.columns.remove(column)
         column.cancel()
         for part in column.parts:
