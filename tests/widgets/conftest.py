@@ -39,6 +39,8 @@ from workbench.task import Task
 
 GRACE = 3.0
 """Seconds that what is on its way out may take to go."""
+OF_ZARR = ("zarr_io", "asyncio_")
+"""Names of the threads that zarr starts when it is first used, and keeps."""
 
 
 def _describe(widget: QWidget) -> str:
@@ -76,7 +78,7 @@ def nothing_left_behind(monkeypatch: pytest.MonkeyPatch, qapp: QApplication) -> 
             *(_describe(widget) for widget in QApplication.topLevelWidgets() if id(widget) not in windows and isValid(widget)),
             *(f"running timer of {type(t.parent()).__name__}" for t in alive if isinstance(t, QTimer) and t.isActive()),
             *(f"running {type(t).__name__}" for t in alive if isinstance(t, QThread) and t.isRunning()),
-            *(f"thread {thread.name}" for thread in set(threading.enumerate()) - threads),
+            *(f"thread {thread.name}" for thread in set(threading.enumerate()) - threads if not thread.name.startswith(OF_ZARR)),
         ]
 
     yield

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PySide6.QtCore import QEvent, QPoint, QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QImage, QMouseEvent, QPainter
-from PySide6.QtWidgets import QMenu, QToolTip
+from PySide6.QtWidgets import QApplication, QMenu, QScrollArea, QToolTip, QVBoxLayout, QWidget
 
 from widgets.views.bar_list import BarList
 from widgets.views.colour_scale import ColourScale
@@ -198,6 +198,27 @@ def strip(qtbot):
     view.show_rows([Row("top", pictures(12), lines=2), Row("bottom", pictures(3, 100), "−1 to 0")], title="Examples")
     view.show()
     return view
+
+
+def test_images_that_shrink_with_the_width_never_make_a_scroll_bar_come_and_go_without_end(qtbot):
+    """Without the bar that stays, at one of these heights the layout calls itself until the stack is full."""
+    area = QScrollArea(widgetResizable=True)
+    qtbot.addWidget(area)
+    page = QWidget()
+    column = QVBoxLayout(page)
+    strip = ImageStrip()
+    column.addWidget(strip)
+    column.addStretch(1)
+    area.setWidget(page)
+    strip.show_rows([Row("", (Picture(np.zeros((8, 8, 3), np.uint8)),) * 4)])
+    area.resize(380, 200)
+    area.show()
+    tall, narrow = strip.height_for(strip.width() + 16), strip.height_for(strip.width())
+    assert narrow < tall
+    for height in range(int(narrow), int(tall) + 40):
+        area.resize(380, height)
+        QApplication.processEvents()
+        assert area.verticalScrollBar().isVisible()
 
 
 def test_rows_wrap_as_often_as_they_may_and_height_follows(strip):

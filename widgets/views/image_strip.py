@@ -18,8 +18,9 @@ from PySide6.QtGui import (
     QPaintEvent,
     QPen,
     QResizeEvent,
+    QShowEvent,
 )
-from PySide6.QtWidgets import QMenu, QToolTip, QWidget
+from PySide6.QtWidgets import QMenu, QScrollArea, QToolTip, QWidget
 
 from widgets.views.axes import number
 from widgets.views.view import PAPER, ViewWidget, as_image, draw_image, elided, figure_font, fit
@@ -168,6 +169,15 @@ class ImageStrip(ViewWidget):
         super().resizeEvent(event)
         if event.size().width() != event.oldSize().width():
             self._fit_height()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Where it is scrolled, let the bar stay: beside it this is less tall, so one that comes when needed goes, and comes, endlessly."""
+        super().showEvent(event)
+        at = self.parentWidget()
+        while at is not None:
+            if isinstance(at, QScrollArea):
+                at.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)
+            at = at.parentWidget()
 
     def sizeHint(self) -> QSize:
         """Ask for a usual panel's width."""
