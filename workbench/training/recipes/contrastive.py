@@ -35,7 +35,7 @@ _BOTH: Final = {"styles_from": 4_000, "covered_from": 8_000, "average": 0.998, "
 
 @register(
     clip={"tower": "vit", "steps": 12_000, "restart": (4_000, 6_000, 8_000, 10_000), "learning_rate": 1e-3, **_BOTH},
-    clip_rn={"tower": "resnet", "steps": 14_000, "restart": (2_400, 4_000, 6_000, 8_000, 10_000, 12_000), **_BOTH},
+    clip_rn={"tower": "resnet", "steps": 18_000, "restart": (2_400, *range(4_000, 18_000, 2_000)), **_BOTH},
 )
 class Contrastive(Recipe):
     """Train an image tower and a text tower to find each other's output among a batch (Radford et al. 2021).
