@@ -63,7 +63,7 @@ def main(argv: Sequence[str]) -> int:
     window = MainWindow(session, settings, theme, (options.model, options.images), remember=not options.screenshot)
     window.ready.connect(starter.go)
     sys.setswitchinterval(SWITCH)
-    GarbageCollector(application)
+    GarbageCollector(application)  # the application keeps it; it is never stopped, as the worker may outlive the window
     sys.excepthook = Excepthook(session)
     if options.problem:
         window.ready.connect(lambda: window.show_problem(options.problem))

@@ -11,7 +11,7 @@ import traceback
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from PySide6.QtCore import QEvent, QObject, QSize, Qt, QTimer, Signal
-from PySide6.QtGui import QPainter, QPaintEvent
+from PySide6.QtGui import QGuiApplication, QPainter, QPaintEvent
 from PySide6.QtWidgets import (
     QApplication,
     QDockWidget,
@@ -274,6 +274,8 @@ class Docks(QObject):
         panel = self.panel(id)
         if panel is not None:
             put_behind(panel, False)  # it may have been built just now, behind the panel that was in front
+            if QApplication.activeWindow() in (self._window, *self._docks.values()):
+                panel.window().activateWindow()  # one of the two may float
             focus_first(panel)
 
     def close(self, id: str) -> None:
@@ -288,13 +290,13 @@ class Docks(QObject):
         return widget
 
     def _mark_active(self) -> None:
-        if QApplication.focusWidget() is None:
+        if QGuiApplication.focusWindow() is None:
             return  # another program has the keyboard; it will come back to where it was
         current = self.current()
         for id, dock in self._docks.items():
             dock.titleBarWidget().set_active(current is not None and current.id == id)
-        if current is not None and self._docks[current.id].visibleRegion().isEmpty():
-            self._docks[current.id].raise_()  # Tab led into a panel behind another
+        if current is not None and current.isAncestorOf(QApplication.focusWidget()) and not self._in_sight(current.id):
+            self._docks[current.id].raise_()  # Tab led into a panel behind another; a dialog of one leaves it there
 
     def cycle(self, step: int) -> None:
         """Give the keyboard to the next (1) or previous (-1) dock that is open."""

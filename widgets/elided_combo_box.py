@@ -20,7 +20,7 @@ class ElidedComboBox(QComboBox):
         painter = QStylePainter(self)
         option = QStyleOptionComboBox()
         self.initStyleOption(option)
-        field = painter.style().subControlRect(
+        field = painter.style().subControlRect(  # asked for its own, PySide would keep the style as a part of this box
             QStyle.ComplexControl.CC_ComboBox, option, QStyle.SubControl.SC_ComboBoxEditField, self
         )
         room = field.width() - 2  # the style keeps a pixel at either side

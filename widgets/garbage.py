@@ -28,6 +28,7 @@ class GarbageCollector(QObject):
     def __init__(self, parent: QObject | None = None, interval: int = 500) -> None:
         super().__init__(parent)
         self._thresholds = gc.get_threshold()
+        self._before = gc.isenabled()
         gc.disable()
         self._timer = QTimer(self, interval=interval)
         self._timer.timeout.connect(self.collect)
@@ -44,6 +45,7 @@ class GarbageCollector(QObject):
             gc.collect(due[-1])
 
     def stop(self) -> None:
-        """Let Python collect by itself again."""
+        """Let Python collect by itself again, if it did; for those who go on without a window, as tests do."""
         self._timer.stop()
-        gc.enable()
+        if self._before:
+            gc.enable()

@@ -41,9 +41,10 @@ class Overlay(QFrame):
     def open(self) -> None:
         """Show it and take the keyboard."""
         if self.isHidden():
-            self._go_back_to(with_keyboard(self.window()))
+            self._remember(with_keyboard(self.window()))
         self.place()
         self.show()
+        self.window().activateWindow()  # a floating panel may have had the keyboard
         self.raise_()
         self.field.setFocus(Qt.FocusReason.PopupFocusReason)
 
@@ -53,10 +54,11 @@ class Overlay(QFrame):
             return
         self.hide()
         if self._before is not None:
+            self._before.window().activateWindow()
             self._before.setFocus(Qt.FocusReason.PopupFocusReason)
-        self._go_back_to(None)
+        self._remember(None)
 
-    def _go_back_to(self, widget: QWidget | None) -> None:
+    def _remember(self, widget: QWidget | None) -> None:
         if self._before is not None:
             self._before.destroyed.disconnect(self._forget)
         self._before = widget

@@ -2,7 +2,7 @@
 
 Under Python 3.11 an error that C code raises, such as an index out of range, becomes an exception object only where it is caught. PySide
 6.10 takes it for one when it leaves a Python override of one of Qt's functions that was itself called from Python, as through
-`setFocus`, a model's `rowCount` or `QTest`, and crashes (in `storePythonOverrideErrorOrPrint`). So each override is given an ``except``
+`setFocus`, a model's `rowCount` or `QTest`, and crashes (in `storePythonOverrideErrorOrPrint`). So an override is given an ``except``
 as its class is made, and the error goes where others go. Python 3.12 makes the object at once.
 """
 
@@ -19,9 +19,10 @@ from shiboken6 import Shiboken
 
 
 def watch_overrides() -> None:
-    """Give every override of one of Qt's functions an ``except``, in classes made from now on; slots go without.
+    """Give overrides of Qt's functions an ``except``, in classes made from now on.
 
-    PySide counts the parameters of a slot to know how many of the signal's it takes, and could not count these.
+    Slots go without: PySide counts their parameters to know how many of the signal's they take, and could not count these. So does what
+    a class has from one that is none of Qt's.
     """
     if sys.version_info < (3, 12):
         Shiboken.Object.__init_subclass__ = classmethod(_watch)

@@ -48,12 +48,23 @@ def _describe(widget: QWidget) -> str:
 
 
 @pytest.fixture(autouse=True)
-def nothing_left_behind(monkeypatch: pytest.MonkeyPatch, qapp: QApplication) -> Iterator[None]:
-    """Fail a test that leaves a top-level widget, a running QTimer or QThread, or a Python thread.
-
-    The collector rests meanwhile: in a worker it would free the windows of tests before, which Qt does not survive.
-    """
+def collector_rests() -> Iterator[None]:
+    """Keep Python from collecting during a test: in a worker it would free the windows of tests before, which Qt does not survive."""
     gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.fixture(autouse=True, scope="package")
+def windows_are_freed() -> Iterator[None]:
+    """Free all windows in the main thread before tests without one go on, which have workers as well."""
+    yield
+    gc.collect()
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind(collector_rests: None, monkeypatch: pytest.MonkeyPatch, qapp: QApplication) -> Iterator[None]:
+    """Fail a test that leaves a top-level widget, a running QTimer or QThread, or a Python thread."""
     windows = {id(widget) for widget in QApplication.topLevelWidgets()}
     threads = set(threading.enumerate())
     started: list[weakref.ref[Any]] = []
@@ -87,7 +98,6 @@ def nothing_left_behind(monkeypatch: pytest.MonkeyPatch, qapp: QApplication) -> 
         gc.collect()
         time.sleep(0.02)
     remains = left()
-    gc.enable()
     assert not remains, "left behind: " + "; ".join(remains)
 
 
@@ -228,7 +238,7 @@ def make_window(qapp: QApplication, qtbot: Any, runner: ScriptedRunner, settings
         from workbench.jobs.runner import Runner
 
         relay = Relay(lambda deliver: Runner(deliver, make_engine)) if worker else _relay(runner)
-        if worker and not collectors:  # as the application does: nothing of Qt's is freed in the worker
+        if worker and not collectors:  # as the application does: garbage goes meanwhile, in the main thread
             collectors.append(GarbageCollector())
         runner.closed = False
         theme = Theme(qapp, settings.scheme)

@@ -25,7 +25,9 @@ class Knot:
 
 def test_knots_made_in_another_thread_are_freed_in_the_main_one(qtbot):
     freed_in: list[threading.Thread] = []
+    gc.enable()
     collector = GarbageCollector(interval=5)
+    assert not gc.isenabled()
     try:
 
         def work() -> None:
@@ -65,6 +67,7 @@ def test_the_oldest_generation_waits_while_a_button_is_held(qtbot, monkeypatch):
 def test_it_stops_collecting_when_told(qtbot):
     collector = GarbageCollector(interval=5)
     collector.stop()
+    assert not gc.isenabled(), "it did not collect by itself before, either"
     gone = weakref.ref(collector)
     del collector
     gc.collect()

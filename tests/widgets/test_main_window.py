@@ -14,8 +14,9 @@ import numpy as np
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent, QGuiApplication, QImage
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QDockWidget, QMessageBox, QTabBar
+from PySide6.QtWidgets import QDialog, QDockWidget, QLineEdit, QMessageBox, QTabBar
 
+from widgets.address_box import AddressBox
 from widgets.code_consent import CodeConsent
 from widgets.export_dialog import ExportDialog
 from widgets.keyboard import with_keyboard
@@ -117,15 +118,55 @@ def test_every_dock_is_reached_by_its_number(make_window, qtbot):
 
 def test_a_panel_that_floats_is_the_one_that_has_the_keyboard(make_window, qtbot):
     window = make_window()
-    window.docks.reveal("jobs")
     dock = window.findChild(QDockWidget, "jobs")
     dock.setFloating(True)
-    dock.activateWindow()
+    window.docks.reveal("jobs")
     qtbot.waitUntil(dock.isActiveWindow)
-    window.docks.panel("jobs").setFocus()
-    assert window.docks.current() is window.docks.panel("jobs")
+    jobs = window.docks.panel("jobs")
+    assert window.docks.current() is jobs
+    there = [id for id, entry in PANELS.items() if entry.open]
+    seen = []
+    for _ in there:
+        before = window.docks.current()
+        QTest.keyClick(with_keyboard(window), Qt.Key.Key_F6)
+        qtbot.waitUntil(lambda: window.docks.current() not in (None, before))  # noqa: B023
+        seen.append(window.docks.current().id)
+    assert sorted(seen) == sorted(there) and seen[-1] == "jobs"
+    window.go_to_unit()
+    box = window.findChild(AddressBox)
+    qtbot.waitUntil(lambda: with_keyboard(window) is box.field)
+    QTest.keyClick(box.field, Qt.Key.Key_Escape)
+    qtbot.waitUntil(lambda: window.docks.current() is jobs)
+    assert dock.isActiveWindow()
     window.toggle_dock("jobs")
     assert not window.docks.is_visible("jobs")
+
+
+def test_a_dialog_of_a_panel_that_is_behind_another_leaves_it_there(make_window, qtbot):
+    window = make_window()
+    bar = next(bar for bar in window.findChildren(QTabBar) if bar.count() > 1 and bar.parent() is window)
+    titles = {entry.title: id for id, entry in PANELS.items()}
+    behind, front = (titles[bar.tabText(at)] for at in range(2))
+    for id in (behind, front):
+        window.docks.reveal(id)
+    dialog = QDialog(window.docks.panel(behind))
+    field = QLineEdit(dialog)
+    dialog.show()
+    dialog.activateWindow()
+    qtbot.waitUntil(dialog.isActiveWindow)
+    field.setFocus()
+    assert window.docks.current().id == behind and in_sight(window.docks.panel(front))
+    assert not in_sight(window.docks.panel(behind))
+    dialog.close()
+
+
+def test_no_panel_is_marked_when_none_has_the_keyboard(make_window, qtbot):
+    window = make_window()
+    window.docks.reveal("jobs")
+    title = window.findChild(QDockWidget, "jobs").titleBarWidget()
+    marked = title.grab().toImage()
+    with_keyboard(window).clearFocus()
+    assert window.docks.current() is None and title.grab().toImage() != marked
 
 
 def test_f6_goes_round(make_window, qtbot):
@@ -156,8 +197,6 @@ def test_units_and_layers_step_by_keyboard(make_window, qtbot):
 
 
 def test_going_to_a_unit_by_its_address(make_window, qtbot):
-    from widgets.address_box import AddressBox
-
     window = make_window()
     qtbot.waitUntil(lambda: window.session.model is not None)
     window.docks.reveal("jobs")

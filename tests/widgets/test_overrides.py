@@ -1,4 +1,4 @@
-"""A mistake in what Qt calls back is an error like others: without the watch each of these tests ends the process."""
+"""A mistake in what Qt calls back is an error like others: without the watch each of the first three ends the process."""
 
 from __future__ import annotations
 
