@@ -632,3 +632,11 @@ def test_numbers_that_come_first_are_not_shown_under_the_pictures_of_the_last_an
     assert opened.examples.strip.rows == before
     runner.tell(job, "done", result=news)
     qtbot.waitUntil(lambda: opened.examples.strip.rows[0].pictures[0].value == 600)
+
+
+def test_another_network_that_ends_labelling_blind_takes_the_unit_away(opened, session, runner):
+    session.keep_blind(True)
+    session.model_changed.connect(lambda _card: session.keep_blind(False))  # as the panel Evidence does, for which nothing is left to label
+    session.set_model(replace(session.model, layers=(Layer("other", "relu", (4, 8, 8), 0, "post"),)))
+    assert session.unit is None and not session.blind
+    assert "Click a unit" in opened.empty.text() and opened.empty.isVisible()

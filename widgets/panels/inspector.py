@@ -224,7 +224,7 @@ class InspectorPanel(Panel):
         if blind:
             self._show_unit_or_say()
         else:
-            self._on_unit(self._unit)
+            self._on_unit(self.session.unit)  # of another network, where one was just opened
 
     def _show_unit_or_say(self) -> None:
         """Show the unit, or say why not: what is missing before it can be shown, and that an image waits for it."""
