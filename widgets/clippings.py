@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QMenu, QWidget
 
+from widgets.ancestry import outwards
 from widgets.commands import Command
 from widgets.keyboard import with_keyboard
 from widgets.views.view import View
@@ -60,10 +61,7 @@ class Clippings:
 
     def focused(self) -> View | None:
         """Return the view that has the keyboard itself, or None."""
-        widget = with_keyboard(self._window)
-        while widget is not None and not isinstance(widget, View):
-            widget = widget.parentWidget()
-        return widget if isinstance(widget, View) else None
+        return next((at for at in outwards(with_keyboard(self._window)) if isinstance(at, View)), None)
 
     def view(self) -> View | None:
         """Return the view that lines are copied of: one that can be recomputed, where there is one."""

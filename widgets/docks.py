@@ -25,6 +25,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from widgets.ancestry import outwards
 from widgets.keyboard import with_keyboard
 from widgets.panels import PANELS, Area, Entry
 from widgets.sight import put_behind
@@ -284,10 +285,7 @@ class Docks(QObject):
 
     def current(self) -> Panel | None:
         """Return the panel that has the keyboard, or None."""
-        widget = with_keyboard(self._window)
-        while widget is not None and not isinstance(widget, Panel):
-            widget = widget.parentWidget()
-        return widget
+        return next((at for at in outwards(with_keyboard(self._window)) if isinstance(at, Panel)), None)
 
     def _mark_active(self) -> None:
         if QGuiApplication.focusWindow() is None:

@@ -24,6 +24,7 @@ from PySide6.QtSvg import QSvgGenerator
 from PySide6.QtWidgets import QMenu, QWidget
 
 import workbench
+from widgets.ancestry import outwards
 from widgets.views.view import View, figure_font
 
 ENLARGED = 4
@@ -135,9 +136,7 @@ def add_export_actions(menu: QMenu, view: View, parent: QWidget) -> None:
 
 def pin_host(widget: QWidget | None) -> Any:
     """Return the window around a widget, which keeps notes; None for a widget on its own."""
-    while widget is not None and not hasattr(widget, "pin_view"):
-        widget = widget.parentWidget()
-    return widget
+    return next((at for at in outwards(widget) if hasattr(at, "pin_view")), None)
 
 
 def _paint(view: View, device: QPaintDevice, size: QSizeF) -> None:

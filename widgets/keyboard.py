@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from PySide6.QtWidgets import QApplication, QWidget
 
+from widgets.ancestry import outwards
+
 
 def with_keyboard(window: QWidget) -> QWidget | None:
     """Return the widget that has the keyboard, in this window or in a dock, dialog or popup of it; None when it is elsewhere."""
-    widget = at = QApplication.focusWidget()
-    while at is not None and at is not window:
-        at = at.parentWidget()
-    return widget if at is not None else None
+    widget = QApplication.focusWidget()
+    return widget if any(at is window for at in outwards(widget)) else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from PySide6.QtCore import QEvent, QObject, Qt
 from PySide6.QtGui import QFocusEvent, QKeyEvent, QPalette
 from PySide6.QtWidgets import QFrame, QLineEdit, QVBoxLayout, QWidget
+from shiboken6 import isValid
 
 from widgets.keyboard import with_keyboard
 
@@ -41,7 +42,7 @@ class Overlay(QFrame):
     def open(self) -> None:
         """Show it and take the keyboard."""
         if self.isHidden():
-            self._remember(with_keyboard(self.window()))
+            self._before = with_keyboard(self.window())
         self.place()
         self.show()
         self.window().activateWindow()  # a floating panel may have had the keyboard
@@ -52,21 +53,11 @@ class Overlay(QFrame):
         """Hide it and give the keyboard back."""
         if self.isHidden():
             return
+        before, self._before = self._before, None
         self.hide()
-        if self._before is not None:
-            self._before.window().activateWindow()
-            self._before.setFocus(Qt.FocusReason.PopupFocusReason)
-        self._remember(None)
-
-    def _remember(self, widget: QWidget | None) -> None:
-        if self._before is not None:
-            self._before.destroyed.disconnect(self._forget)
-        self._before = widget
-        if widget is not None:  # an editor in a list is gone as soon as it loses the keyboard
-            widget.destroyed.connect(self._forget)
-
-    def _forget(self) -> None:
-        self._before = None
+        if before is not None and isValid(before):  # an editor in a list is gone as soon as it loses the keyboard
+            before.window().activateWindow()
+            before.setFocus(Qt.FocusReason.PopupFocusReason)
 
     def place(self) -> None:
         """Lie over the upper middle of the window."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from PySide6.QtGui import QHideEvent, QShowEvent
 from PySide6.QtWidgets import QApplication, QWidget
 
+from widgets.ancestry import outwards
+
 _BEHIND = "behind another tab"
 
 
@@ -18,9 +20,4 @@ def put_behind(panel: QWidget, behind: bool) -> None:
 
 def in_sight(widget: QWidget) -> bool:
     """Return whether a widget is visible and no panel around it is behind another tab: what is not need not be computed."""
-    at: QWidget | None = widget
-    while at is not None:
-        if at.property(_BEHIND):
-            return False
-        at = at.parentWidget()
-    return widget.isVisible()
+    return widget.isVisible() and not any(at.property(_BEHIND) for at in outwards(widget))

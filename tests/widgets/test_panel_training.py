@@ -12,7 +12,6 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QAction
 
 from widgets.app import make_engine
-from widgets.garbage import GarbageCollector
 from widgets.panels.training import NAME, STEP, TrainingPanel
 from widgets.relay import Relay
 from widgets.session import Session
@@ -258,7 +257,6 @@ def test_a_run_is_paused_gone_on_with_stopped_and_taken_up_by_another_window(qap
         path = tmp_path / "drawings" / "ab"[index % 2] / f"{index}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(random.integers(0, 255, (16, 16, 3), np.uint8)).save(path)
-    collector = GarbageCollector()  # forms must not be collected in the worker
     sessions = [Session(Relay(lambda deliver: Runner(deliver, make_engine))) for _ in range(2)]
     try:
         panel = shown(qtbot, sessions[0], tmp_path / "runs")
@@ -296,7 +294,6 @@ def test_a_run_is_paused_gone_on_with_stopped_and_taken_up_by_another_window(qap
     finally:
         for session in sessions:
             session.close(30)
-        collector.stop()
 
 
 def test_the_chosen_run_opens_as_a_network(panel, runner, qtbot, tmp_path):

@@ -22,6 +22,7 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QMenu, QScrollArea, QToolTip, QWidget
 
+from widgets.ancestry import outwards
 from widgets.views.axes import number
 from widgets.views.view import PAPER, ViewWidget, as_image, draw_image, elided, figure_font, fit
 
@@ -173,11 +174,9 @@ class ImageStrip(ViewWidget):
     def showEvent(self, event: QShowEvent) -> None:
         """Where it is scrolled, let the bar stay: beside it this is less tall, so one that comes when needed goes, and comes, endlessly."""
         super().showEvent(event)
-        at = self.parentWidget()
-        while at is not None:
+        for at in outwards(self):
             if isinstance(at, QScrollArea):
                 at.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)
-            at = at.parentWidget()
 
     def sizeHint(self) -> QSize:
         """Ask for a usual panel's width."""
