@@ -8,7 +8,7 @@ BIN := .venv/bin
 ARGS ?=
 SET_UP := pyproject.toml constraints.txt .ci/set-up
 
-NETWORKS ?= inception resnet convnext vit clip clip-rn caption-lm diffusion
+NETWORKS ?= inception resnet convnext vit clip clip-rn caption-lm judge-style diffusion
 
 .PHONY: run test bench models resources lint types contracts venv
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -10,12 +13,15 @@ from workbench.jobs import first_look
 from workbench.jobs.engine import Engine
 from workbench.jobs.requests import describe
 from workbench.models.card import FOLDER, Card, cards
+from workbench.models.older_recipes import as_trained
 from workbench.models.sources.published import published
 from workbench.task import Task
+from workbench.training.judge import JUDGES
 from workbench.training.publish import evaluate
 from workbench.training.recipe import recipe
 from workbench.training.trainer import read_tensors
 
+ROOT = Path(__file__).parents[2]
 SHIPPED = sorted(path.stem for path in first_look.FOLDER.glob("*.zip"))
 ROOM, LOOKS = 60e6, 10e6
 """Bytes that all networks and the image set may take, and what is seen first of the networks."""
@@ -23,6 +29,15 @@ ROOM, LOOKS = 60e6, 10e6
 
 def test_all_cards_are_of_networks_that_can_be_opened() -> None:
     assert set(published()) == set(cards()) != set()
+
+
+def test_make_models_trains_every_network_as_its_card_says() -> None:
+    made = re.search(r"^NETWORKS \?= (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert made is not None
+    order = made[1].split()
+    assert sorted(order) == sorted(cards()) and max(map(order.index, JUDGES.values())) < order.index("diffusion")
+    for card in cards().values():
+        assert recipe(card.name) == recipe(card.recipe, as_trained(card.recipe, card.parameters)), card.name
 
 
 def test_networks_and_images_are_small() -> None:
