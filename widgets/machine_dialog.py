@@ -20,8 +20,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from widgets.amounts import size
 from widgets.theme import say
+from workbench.amounts import size
 from workbench.jobs.machine import CleanStore, ComputeOn, DescribeMachine
 
 if TYPE_CHECKING:

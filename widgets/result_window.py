@@ -15,7 +15,6 @@ from PySide6.QtWidgets import (
     QDialogButtonBox,
     QHeaderView,
     QLabel,
-    QScrollArea,
     QTabWidget,
     QTreeWidget,
     QTreeWidgetItem,
@@ -27,6 +26,7 @@ from widgets.clippings import copy_menu
 from widgets.file_dialogs import ask_for_folder
 from widgets.popup import opens
 from widgets.result_requests import DrawResult, SaveResult
+from widgets.scrolled import scrolled
 from widgets.session import Session
 from workbench.labels import variable_names
 from workbench.owner import known_of
@@ -55,7 +55,7 @@ class ResultWindow(QDialog):
         self.figures = QWidget()
         QVBoxLayout(self.figures).addWidget(QLabel("Drawing the figures…"))
         self.tabs.addTab(tree_of(result.summary), "Summary")
-        self.tabs.addTab(scrolling(self.figures), "Figures")
+        self.tabs.addTab(scrolled(self.figures), "Figures")
         self.tabs.addTab(tree_of(arrays), "Arrays")
         self.tabs.addTab(tree_of({"parameters": result.parameters, **result.provenance}), "Provenance")
         for place in range(self.tabs.count()):
@@ -132,14 +132,6 @@ def pixmap_of(pixels: np.ndarray) -> QPixmap:
     pixels = np.ascontiguousarray(pixels)
     height, width = pixels.shape[:2]
     return QPixmap.fromImage(QImage(pixels.data, width, height, 4 * width, QImage.Format.Format_RGBA8888))
-
-
-def scrolling(content: QWidget) -> QScrollArea:
-    """Put a widget into a scroll area."""
-    area = QScrollArea(widgetResizable=True)
-    area.setFrameShape(QScrollArea.Shape.NoFrame)
-    area.setWidget(content)
-    return area
 
 
 def tree_of(values: Mapping[str, Any]) -> QTreeWidget:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from workbench.amounts import duration
 from workbench.input_error import InputError
 from workbench.jobs.progress import Progress
 from workbench.task import Task
@@ -104,16 +105,6 @@ def describe(progress: Progress, *, bar: bool) -> str:
     if progress.note:
         parts.append(progress.note)
     return ", ".join(parts) or "working"
-
-
-def duration(seconds: float) -> str:
-    """Write a time as ``42 s``, ``3 min 05 s`` or ``2 h 07 min``."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
 def guarded(command: Callable[[TerminalTask], None], *, traceback: bool = False) -> int:

@@ -8,7 +8,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QProgressBar
 
-from widgets.panels.jobs import JOB, LEFT, NOTE, PROGRESS, RATE, JobsPanel, duration
+from widgets.panels.jobs import JOB, LEFT, NOTE, PROGRESS, RATE, JobsPanel
 from workbench.analyses.analysis import Result
 from workbench.jobs.requests import ListSources, LoadModel, RunAnalysis
 
@@ -184,10 +184,3 @@ def test_all_columns_are_in_sight_and_texts_end_in_dots(panel, session, runner, 
     assert header.sectionSize(JOB) > header.sectionSize(NOTE) >= 90
     assert panel.list.textElideMode() == Qt.TextElideMode.ElideRight
     assert row(panel).toolTip(NOTE) == row(panel).text(NOTE)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0.44, "0.4 s"), (12.2, "12 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")]
-)
-def test_durations(seconds: float, text: str):
-    assert duration(seconds) == text

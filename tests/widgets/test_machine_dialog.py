@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from shiboken6 import isValid
 
-from widgets.amounts import size
 from widgets.machine_dialog import MachineDialog
 from workbench.jobs.machine import CleanStore, ComputeOn, DescribeMachine, EstimateSweep, MachineCard, SweepCost
 from workbench.models.device import Device
@@ -95,12 +94,6 @@ def test_a_device_that_is_gone_is_given_up(make_window, runner, settings, qtbot)
         runner.tell(job, "failed", error="device 'cuda:0': there is none on this machine")
     assert "fastest" in told.args[0].text
     assert settings.computing == ("auto", "fp32")
-
-
-def test_sizes_are_said_as_people_say_them():
-    assert [size(n) for n in (0, 12, 3_400, 9_940_000, 12_400_000, 1_430_000_000)] == [
-        "nothing", "12 bytes", "3.4 kB", "9.9 MB", "12 MB", "1.4 GB"
-    ]  # fmt: skip
 
 
 def test_requests_do_what_they_say(tmp_path: Path):

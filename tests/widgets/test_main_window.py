@@ -72,6 +72,19 @@ def test_every_panel_works_with_nothing_open(make_window, qtbot):
         panel.views()
 
 
+def test_no_panel_takes_more_room_than_a_small_laptop_has(make_window, qtbot):
+    window = make_window(defaults=("", ""))
+    for id in PANELS:
+        window.docks.reveal(id)
+    scrubbing = window.docks.panel("scrubbing")
+    scrubbing.editor.show()  # as with a hypothesis
+    scrubbing.editor.lay_out(narrow=True)
+    qtbot.waitUntil(lambda: scrubbing.minimumSizeHint().width() >= scrubbing.editor.minimumSizeHint().width() > 0)
+    widths = {id: window.docks.panel(id).minimumSizeHint().width() for id in PANELS}
+    assert {id: width for id, width in widths.items() if width > 720} == {}
+    assert window.minimumSizeHint().width() <= 1280 and window.minimumSizeHint().height() <= 700
+
+
 def test_a_panel_that_cannot_be_built_leaves_the_others(make_window, monkeypatch, qtbot):
     import widgets.panels.jobs as jobs
 

@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import Signal
 from PySide6.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
     QFormLayout,
     QLabel,
     QListWidget,
-    QScrollArea,
     QSpinBox,
     QVBoxLayout,
     QWidget,
@@ -21,6 +20,7 @@ from PySide6.QtWidgets import (
 
 from widgets.buttons import push_button
 from widgets.canvas.colour_button import ColourButton
+from widgets.scrolled import scrolled
 from workbench.images.drawing import Drawing
 from workbench.images.drawn_stimulus import Stimulus
 from workbench.images.shapes import Box
@@ -64,10 +64,7 @@ class ObjectList(QWidget):
         self.complaint = QLabel(self, wordWrap=True)
         self.complaint.hide()
         self._rows = QWidget(self)
-        self.scroll = QScrollArea(self, widgetResizable=True)
-        self.scroll.setFrameShape(QScrollArea.Shape.NoFrame)
-        self.scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.scroll.setWidget(self._rows)
+        self.scroll = scrolled(self._rows, self, sideways=False)
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.setSpacing(3)

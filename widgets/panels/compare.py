@@ -10,13 +10,11 @@ import numpy as np
 from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtWidgets import (
     QCheckBox,
-    QFrame,
     QGridLayout,
     QHBoxLayout,
     QLabel,
     QLineEdit,
     QPushButton,
-    QScrollArea,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -25,6 +23,7 @@ from PySide6.QtWidgets import (
 from widgets.badge import Badge
 from widgets.docks import Panel
 from widgets.elided_label import ElidedLabel
+from widgets.scrolled import scrolled
 from widgets.sight import in_sight
 from widgets.theme import say, set_icon
 from widgets.unit_card.examples import short
@@ -336,10 +335,7 @@ class ComparePanel(Panel):
         self._grid.setContentsMargins(4, 0, 4, 4)
         self._grid.setHorizontalSpacing(8)
         self._grid.setVerticalSpacing(2)
-        self.scroll = QScrollArea(self)
-        self.scroll.setFrameShape(QFrame.Shape.NoFrame)
-        self.scroll.setWidgetResizable(True)
-        self.scroll.setWidget(content)
+        self.scroll = scrolled(content, self)
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.setSpacing(2)

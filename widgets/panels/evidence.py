@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from PySide6.QtCore import Qt
 from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
-    QScrollArea,
     QSpinBox,
     QStackedWidget,
     QVBoxLayout,
@@ -26,6 +24,7 @@ from widgets.docks import Panel
 from widgets.evidence_card.checklist import Checklist, Flowing, Way
 from widgets.evidence_card.labelling import LabellingView
 from widgets.file_dialogs import ask_where_to_write
+from widgets.scrolled import scrolled
 from widgets.theme import say
 from widgets.views.bin_plot import BinPlot
 from workbench.blind_labels import Labelling, kept_of, labelling_key, place_of
@@ -111,10 +110,7 @@ class EvidencePanel(Panel):
         column.addWidget(self.checklist)
         column.addWidget(self.plots)
         column.addStretch(1)
-        card = QScrollArea(self, widgetResizable=True)
-        card.setFrameShape(QScrollArea.Shape.NoFrame)
-        card.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        card.setWidget(content)
+        card = scrolled(content, self, sideways=False)
         self.labelling = LabellingView(self.session, self)
         self.labelling.paused.connect(self._show_card)
         self.labelling.finished.connect(self._show_card)

@@ -14,7 +14,6 @@ from PySide6.QtWidgets import (
     QLabel,
     QListWidget,
     QListWidgetItem,
-    QScrollArea,
     QSplitter,
     QVBoxLayout,
     QWidget,
@@ -27,6 +26,7 @@ from widgets.docks import Panel
 from widgets.file_dialogs import ask_where_to_write
 from widgets.kernel_stack_edit import push_kernel, remove_kernels, switch_kernel
 from widgets.live_recovery import LiveRecovery
+from widgets.scrolled import scrolled
 from widgets.sight import in_sight
 from widgets.template_form import TemplateForm
 from widgets.theme import say
@@ -112,10 +112,7 @@ class FilterEditorPanel(Panel):
         column.addWidget(self.responses, 2)
         column.addWidget(self.recovery)
         column.addWidget(self.bars)
-        fields = QScrollArea(self)
-        fields.setWidgetResizable(True)
-        fields.setFrameShape(QScrollArea.Shape.NoFrame)
-        fields.setWidget(self.form)
+        fields = scrolled(self.form, self)
         right = QWidget(self)
         side = QVBoxLayout(right)
         side.setContentsMargins(0, 0, 0, 0)

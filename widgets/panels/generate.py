@@ -14,7 +14,6 @@ from PySide6.QtWidgets import (
     QLabel,
     QPlainTextEdit,
     QProgressBar,
-    QScrollArea,
     QSlider,
     QSpinBox,
     QToolButton,
@@ -26,6 +25,7 @@ from widgets.commands import Command
 from widgets.docks import Panel
 from widgets.elided_label import ElidedLabel
 from widgets.line_of import line_of
+from widgets.scrolled import scrolled
 from widgets.session import Session
 from widgets.theme import set_icon
 from widgets.views.image_strip import ImageStrip, Picture, Row
@@ -157,11 +157,9 @@ class GeneratePanel(Panel):
         column.addWidget(self.strip)
         column.addWidget(self._drawn)
         column.addStretch(1)
-        scroll = QScrollArea(widgetResizable=True, frameShape=QScrollArea.Shape.NoFrame, focusPolicy=Qt.FocusPolicy.NoFocus)
-        scroll.setWidget(inside)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 6, 6, 6)
-        layout.addWidget(scroll)
+        layout.addWidget(scrolled(inside, focusPolicy=Qt.FocusPolicy.NoFocus))
         self.setMinimumSize(200, 120)
 
     # What is open

@@ -24,6 +24,7 @@ from widgets.job_log import JobRecord
 from widgets.session import Session
 from widgets.theme import icon, set_icon, signal_colour
 from widgets.views.axes import count
+from workbench.amounts import duration
 
 JOB, PROGRESS, RATE, LEFT, NOTE = range(5)
 HEADINGS = {
@@ -265,15 +266,3 @@ class JobsPanel(Panel):
         self.copy.setEnabled(bool(records))
         self.result.setEnabled(any(record.result is not None for record in records))
         self.clear.setEnabled(any(record.event.ended for record in self.session.jobs.records.values()))
-
-
-def duration(seconds: float) -> str:
-    """Write a time span: ``0.4 s``, ``12 s``, ``3 min 20 s``, ``2 h 5 min``."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"

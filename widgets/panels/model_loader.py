@@ -27,6 +27,7 @@ from widgets.docks import Panel
 from widgets.elided_label import ElidedLabel
 from widgets.file_dialogs import ask_for_folder
 from widgets.layer_tree import LayerTree
+from widgets.scrolled import scrolled
 from widgets.session import Session
 from widgets.source_tree import SourceTree
 from widgets.theme import set_icon, signal_colour
@@ -92,7 +93,9 @@ class ModelLoaderPanel(Panel):
         self.splitter.setSizes([150, 780])
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 6, 6, 6)
-        layout.addWidget(self.splitter)
+        scroll = scrolled(self.splitter, sideways=False, focusPolicy=Qt.FocusPolicy.NoFocus)
+        scroll.setMinimumWidth(self.splitter.minimumSizeHint().width() + scroll.verticalScrollBar().sizeHint().width())
+        layout.addWidget(scroll)
         self.setFocusProxy(self.sources.field)
 
         session.model_changed.connect(self._show_model)

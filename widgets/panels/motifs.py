@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from PySide6.QtCore import QTimer
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QScrollArea, QVBoxLayout
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QVBoxLayout
 
 from widgets.analysis_run import AnalysisRun
 from widgets.badge import Badge
@@ -17,6 +17,7 @@ from widgets.choice_box import choice_box
 from widgets.docks import Panel
 from widgets.file_dialogs import ask_where_to_write
 from widgets.panels import PANELS
+from widgets.scrolled import scrolled
 from widgets.sight import in_sight
 from widgets.theme import say
 from widgets.views.colour_scale import ColourScale
@@ -97,10 +98,7 @@ class MotifsPanel(Panel):
         self.list.picked.connect(self._look_at)
         self.list.chosen.connect(self._choose)
         self.list.opened.connect(lambda _place: self._open())
-        self.scroll = QScrollArea(self)
-        self.scroll.setWidgetResizable(True)
-        self.scroll.setFrameShape(QScrollArea.Shape.NoFrame)
-        self.scroll.setWidget(self.list)
+        self.scroll = scrolled(self.list, self)
         self.scroll.verticalScrollBar().valueChanged.connect(lambda _value: self._soon.start())
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)

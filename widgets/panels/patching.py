@@ -18,6 +18,7 @@ from widgets.file_dialogs import ask_where_to_write
 from widgets.patching.results import PatchingResults
 from widgets.patching.settings import PatchingSettings
 from widgets.patching.words import about
+from widgets.scrolled import scrolled
 from widgets.theme import say
 from workbench.input_error import InputError
 from workbench.jobs.requests import FetchImages, RunAnalysis
@@ -92,7 +93,7 @@ class PatchingPanel(Panel):
         whole.addLayout(bar)
         whole.addWidget(Badge(self.session, self))
         whole.addWidget(self.said)
-        whole.addWidget(self.results, 1)
+        whole.addWidget(scrolled(self.results, self, focusPolicy=Qt.FocusPolicy.NoFocus), 1)
 
     def _fold(self) -> None:
         """Hide the settings, or show them again."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QScrollArea, QSplitter, QToolButton, QVBoxLayout
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QSplitter, QToolButton, QVBoxLayout
 
 from widgets.analysis_run import AnalysisRun
 from widgets.badge import Badge
@@ -19,6 +19,7 @@ from widgets.polysemanticity.names import free_name
 from widgets.polysemanticity.training_box import TrainingBox
 from widgets.polysemanticity.unit_page import UnitPage
 from widgets.project_edit import ProjectEdit
+from widgets.scrolled import scrolled
 from widgets.theme import say
 from widgets.views.effect_list import Effect, EffectList
 from workbench.jobs.direction_requests import KeepAutoencoder, ListDirections
@@ -99,7 +100,7 @@ class PolysemanticityPanel(Panel):
         self.list.picked.connect(self._pick)
         self.page = UnitPage(self.session, self)
         self.page.latent.connect(self._look_at_latent)
-        self.scrolls = tuple(self._scroll(widget) for widget in (self.list, self.page))
+        self.scrolls = tuple(scrolled(widget, self) for widget in (self.list, self.page))
         self.halves = QSplitter(Qt.Orientation.Horizontal, self)
         for scroll, stretch in zip(self.scrolls, (2, 5), strict=True):
             self.halves.addWidget(scroll)
@@ -119,13 +120,6 @@ class PolysemanticityPanel(Panel):
         button = QToolButton(self, text=text, toolTip=tip, checkable=True)
         button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextOnly)
         return button
-
-    def _scroll(self, widget: Any) -> QScrollArea:
-        scroll = QScrollArea(self)
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setWidget(widget)
-        return scroll
 
     def layer(self) -> str:
         """Name the layer that is asked about: the selected one, or the site of the directions that are selected."""

@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Any, get_args
 from PySide6.QtCore import QByteArray, QEvent, QModelIndex, Qt
 from PySide6.QtGui import QKeyEvent, QResizeEvent
 from PySide6.QtWidgets import (
-    QFrame,
     QHBoxLayout,
     QLabel,
     QLineEdit,
-    QScrollArea,
     QSplitter,
     QStackedLayout,
     QVBoxLayout,
@@ -24,6 +22,7 @@ from widgets.docks import Panel
 from widgets.elided_combo_box import ElidedComboBox
 from widgets.problem_page import ProblemPage, listed, name_of, panels_for, state_of
 from widgets.problem_table import NUMBER, ProblemFilter, ProblemRows, ProblemTable
+from widgets.scrolled import scrolled
 from widgets.session import Session
 from workbench import problems
 from workbench.problems import DIFFICULTIES, Problem
@@ -86,9 +85,8 @@ class ProblemsPanel(Panel):
         self.splitter.setSizes([1000, 1000])
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 6, 6, 6)
-        scroll = QScrollArea(widgetResizable=True, frameShape=QFrame.Shape.NoFrame, focusPolicy=Qt.FocusPolicy.NoFocus)
-        scroll.setWidget(self.splitter)  # lower than table and page need below one another, or narrower than either
-        layout.addWidget(scroll)
+        # as it may be lower than table and page need below one another, or narrower than either
+        layout.addWidget(scrolled(self.splitter, focusPolicy=Qt.FocusPolicy.NoFocus))
         self.setMinimumSize(200, 120)
         self.setFocusProxy(self.field)
 

@@ -11,13 +11,11 @@ from PySide6.QtCore import QDateTime, QLocale, QSignalBlocker, Qt
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
-    QFrame,
     QHBoxLayout,
     QHeaderView,
     QLabel,
     QLineEdit,
     QProgressBar,
-    QScrollArea,
     QSplitter,
     QToolButton,
     QTreeWidget,
@@ -26,16 +24,17 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from widgets.amounts import duration
 from widgets.commands import Command
 from widgets.docks import Panel
 from widgets.elided_label import ElidedLabel
 from widgets.file_dialogs import ask_for_folder
 from widgets.recipe_setup import RecipeSetup
+from widgets.scrolled import scrolled
 from widgets.session import Session
 from widgets.theme import set_icon, signal_colour
 from widgets.views.axes import number
 from widgets.views.curve_plot import CurvePlot
+from workbench.amounts import about
 from workbench.recompute import TrainingRun
 from workbench.training.commands import runs_folder
 
@@ -180,11 +179,9 @@ class TrainingPanel(Panel):
         self.splitter.addWidget(chosen)
         self.splitter.addWidget(curves)
         self.splitter.setSizes([400, 600])
-        scroll = QScrollArea(widgetResizable=True, frameShape=QFrame.Shape.NoFrame, focusPolicy=Qt.FocusPolicy.NoFocus)
-        scroll.setWidget(self.splitter)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 6, 6, 6)
-        layout.addWidget(scroll)
+        layout.addWidget(scrolled(self.splitter, focusPolicy=Qt.FocusPolicy.NoFocus))
         self.setMinimumSize(200, 120)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
@@ -353,7 +350,7 @@ class TrainingPanel(Panel):
         else:
             said = [f"update {int(event.done):,} of {int(event.total):,}"]
             said.append(f"{self._progress.images_per_second:,.0f} examples/s")
-            said += [f"{duration(event.seconds_left)} left"] if event.seconds_left is not None else []
+            said += [f"{about(event.seconds_left)} left"] if event.seconds_left is not None else []
         self.state.show_text(f"{event.request.folder.name}: {' · '.join(said)}", event.note)
         self._refresh()
 

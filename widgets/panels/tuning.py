@@ -24,6 +24,7 @@ from widgets.badge import Badge
 from widgets.choice_box import choice_box
 from widgets.docks import Panel
 from widgets.newest_question import NewestQuestion
+from widgets.scrolled import scrolled
 from widgets.sight import in_sight
 from widgets.theme import say
 from widgets.tuning_figures import TuningFigures
@@ -128,7 +129,7 @@ class TuningPanel(Panel):
         whole.addLayout(bar)
         whole.addWidget(Badge(self.session, self))
         whole.addWidget(self.said)
-        whole.addWidget(self.splitter, 1)
+        whole.addWidget(scrolled(self.splitter, self, focusPolicy=Qt.FocusPolicy.NoFocus), 1)
 
     @property
     def _kind(self) -> str:

@@ -14,7 +14,6 @@ from PySide6.QtWidgets import (
     QLabel,
     QMenu,
     QPushButton,
-    QScrollArea,
     QSplitter,
     QToolButton,
     QVBoxLayout,
@@ -27,6 +26,7 @@ from widgets.circuit_edit import add_edges
 from widgets.docks import Panel
 from widgets.elided_combo_box import ElidedComboBox
 from widgets.elided_label import ElidedLabel
+from widgets.scrolled import scrolled
 from widgets.sight import in_sight
 from widgets.theme import say
 from widgets.views.axes import number
@@ -135,11 +135,15 @@ class WeightsPanel(Panel):
         self.compute.setToolTip("Compute the weights between these two layers")
         self.compute.clicked.connect(self._agree)
         self.compute.hide()
-        bar = QHBoxLayout()
-        bar.setContentsMargins(6, 4, 6, 2)
-        shown = (self.layer, self.direction, self.other, self.path, self.measure, self.order, self.linear, self.compute, self.cancel)
-        for widget in (self.back, self.forth, *shown):
-            bar.addWidget(widget, 1 if widget in (self.layer, self.other) else 0)
+        layers, matrix = QHBoxLayout(), QHBoxLayout()
+        for bar, widgets in (
+            (layers, (self.back, self.forth, self.layer, self.direction, self.other, self.compute, self.cancel)),
+            (matrix, (self.path, self.measure, self.order, self.linear)),
+        ):
+            bar.setContentsMargins(6, 2, 6, 0)
+            for widget in widgets:
+                bar.addWidget(widget, 1 if widget in (self.layer, self.other) else 0)
+        matrix.addStretch(1)
         self.said = QLabel(self, wordWrap=True)
         self.said.setMargin(4)
         self.matrix = MatrixView(self)
@@ -153,18 +157,15 @@ class WeightsPanel(Panel):
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.strip)
         column.addStretch(1)
-        scroll = QScrollArea(self)
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QScrollArea.Shape.NoFrame)
-        scroll.setWidget(content)
         self.splitter = QSplitter(Qt.Orientation.Vertical, self)
         self.splitter.addWidget(self.matrix)
-        self.splitter.addWidget(scroll)
+        self.splitter.addWidget(scrolled(content, self))
         self.splitter.setSizes([300, 220])
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.setSpacing(2)
-        whole.addLayout(bar)
+        whole.addLayout(layers)
+        whole.addLayout(matrix)
         whole.addWidget(Badge(self.session, self))
         whole.addWidget(self.said)
         whole.addWidget(self.splitter, 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import (
     QHBoxLayout,
@@ -126,6 +126,10 @@ class LayerChoice(QToolButton):
 
     def _fit(self) -> None:
         self.setText(self.fontMetrics().elidedText(self._text, Qt.TextElideMode.ElideRight, max(60, self.width() - 28)) + ARROW)
+
+    def minimumSizeHint(self) -> QSize:
+        """Ask for a few letters: as wide as its text is now it could never be narrower."""
+        return QSize(self.fontMetrics().averageCharWidth() * 12 + 28, super().minimumSizeHint().height())
 
     def resizeEvent(self, event: object) -> None:
         """Shorten the text to what fits."""

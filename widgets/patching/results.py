@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QPalette
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QSplitter, QTabWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QSplitter, QTabWidget, QVBoxLayout, QWidget
 
 from widgets.patching.layer_matrix import LayerMatrix
 from widgets.patching.table import PatchTable
 from widgets.patching.words import PLURAL, agreement, noise_words, null_of, null_words, percent
+from widgets.scrolled import scrolled
 from widgets.views.axes import number
 from widgets.views.colour_scale import ColourScale
 from widgets.views.effect_list import Effect, EffectList
@@ -73,11 +74,7 @@ class PatchingResults(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.bars)
         column.addStretch(1)
-        scroll = QScrollArea(self)
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setWidget(lines)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll = scrolled(lines, self, sideways=False)
         self.tabs = QTabWidget(self, documentMode=True)
         for widget, title, tip in (
             (scroll, "Bars", "The strongest patches with their intervals"),

@@ -21,6 +21,7 @@ from PySide6.QtWidgets import (
 
 from widgets.choice_box import choice_box
 from widgets.elided_combo_box import ElidedComboBox
+from widgets.elided_label import ElidedLabel
 from widgets.line_of import line_of
 from widgets.patching.layer_choice import LayerChoice, sensible_layers
 from workbench.image_region import is_region
@@ -82,7 +83,7 @@ class PatchingSettings(QWidget):
         self.drawn.setToolTip("Draw or change a pair in the panel Canvas")
         self.part = choice_box(ElidedComboBox(8, self), PARTS, "What is patched")
         self.layers = LayerChoice(self)
-        self.families = QLabel(self)
+        self.families = ElidedLabel(parent=self)
         self.directions = QComboBox(self, editable=True)
         self.directions.setAccessibleName("Set of directions")
         self.directions.setToolTip("Name of a set of directions or of a sparse autoencoder; the panel Mixtures makes them")
@@ -254,8 +255,8 @@ class PatchingSettings(QWidget):
         page: QWidget = {"family": self.families, "direction": self.directions}.get(part, self.layers)
         self.which.setCurrentWidget(page)
         names = list(self.families_given())
-        self.families.setText(", ".join(names) or "none yet: select units and make a family")
-        self.families.setToolTip("\n".join(names))
+        said = ", ".join(names) or "none yet: select units and make a family"
+        self.families.show_text(said, tip="\n".join(names))
         shown: dict[str, tuple[QWidget, ...]] = {
             "logit difference": (self.of_class, self.against),
             "logit": (self.of_class,),

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QFrame, QLabel, QScrollArea, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QLabel, QSplitter, QVBoxLayout, QWidget
 
+from widgets.scrolled import scrolled
 from widgets.theme import say
 from widgets.views.effect_list import Effect, EffectList
 from widgets.views.image_strip import ImageStrip, Picture, Row
@@ -55,10 +56,7 @@ class ResultPage(QWidget):
         self.strip = ImageStrip(self, smallest=58, largest=84)
         self.strip.setAccessibleName("What each node was computed on")
         self.strip.picked.connect(self._open)
-        side = QScrollArea(self)
-        side.setWidgetResizable(True)
-        side.setFrameShape(QFrame.Shape.NoFrame)
-        side.setWidget(self.strip)
+        side = scrolled(self.strip, self)
         self.halves = QSplitter(Qt.Orientation.Horizontal, self)
         self.halves.addWidget(self.points)
         self.halves.addWidget(side)
@@ -68,10 +66,7 @@ class ResultPage(QWidget):
         whole.setContentsMargins(0, 0, 0, 0)
         whole.setSpacing(2)
         whole.addWidget(self.sentence)
-        scroll = QScrollArea(self)
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setWidget(self.bars)
+        scroll = scrolled(self.bars, self)
         self.both = QSplitter(Qt.Orientation.Vertical, self)
         self.both.addWidget(scroll)
         self.both.addWidget(self.halves)

@@ -8,6 +8,7 @@ from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QComboBox, QLabel, QSpinBox, QVBoxLayout, QWidget
 
 from widgets.choice_box import choice_box
+from widgets.elided_combo_box import ElidedComboBox
 from widgets.line_of import line_of
 from workbench.hypothesis import LOSSES
 
@@ -37,9 +38,9 @@ class RunSettings(QWidget):
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
         reads = {name: (text, "") for name, text in READS.items()}
-        self.read = choice_box(QComboBox(self), reads, "What of the root's map is compared", self._tell)
+        self.read = choice_box(ElidedComboBox(8, self), reads, "What of the root's map is compared", self._tell)
         self.read.setToolTip("What of the root's map is compared; with cells below it, it is the middle")
-        self.loss = choice_box(QComboBox(self), LOSSES, "What must be kept: the loss", self._tell_loss)
+        self.loss = choice_box(ElidedComboBox(8, self), LOSSES, "What must be kept: the loss", self._tell_loss)
         self.examples = QSpinBox(self, minimum=16, maximum=100_000, value=256)
         self.examples.setAccessibleName("Examples")
         self.examples.setToolTip("Examples that are scrubbed; more make narrower intervals and take longer")
@@ -52,8 +53,8 @@ class RunSettings(QWidget):
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.setSpacing(2)
-        compared = (QLabel("Compare", self), self.read, QLabel("of the root by", self), self.loss, None)
-        drawn = (QLabel("On", self), self.examples, QLabel("examples of at most", self), self.images, QLabel("images", self), None)
+        compared = (QLabel("Compare", self), self.read, QLabel("by", self), self.loss, None)
+        drawn = (QLabel("On", self), self.examples, QLabel("examples of", self), self.images, QLabel("images", self), None)
         for widgets in (compared, drawn):
             whole.addLayout(line_of(*widgets))
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PySide6.QtCore import Qt, QTimer, Signal
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from widgets.choice_box import choice_box
+from widgets.scrolled import scrolled
 from widgets.sight import in_sight
 from widgets.views.image_strip import ImageStrip, Picture, Row
 from workbench.jobs.checkpoint_requests import UnitFilm
@@ -56,18 +57,16 @@ class Film(QWidget):
         head.setContentsMargins(8, 2, 6, 0)
         head.addWidget(self.title, 1)
         head.addWidget(self.kind)
-        scroll = QScrollArea(self, widgetResizable=True, frameShape=QScrollArea.Shape.NoFrame, focusPolicy=Qt.FocusPolicy.NoFocus)
         content = QWidget()
         column = QVBoxLayout(content)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.strip)
         column.addStretch(1)
-        scroll.setWidget(content)
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.setSpacing(0)
         whole.addLayout(head)
-        whole.addWidget(scroll, 1)
+        whole.addWidget(scrolled(content, self, focusPolicy=Qt.FocusPolicy.NoFocus), 1)
         self._soon = QTimer(self, singleShot=True, interval=0)  # a new network, layer and unit come one after the other
         self._soon.timeout.connect(self.renew)
         session.layer_changed.connect(lambda _name: self._soon.start())

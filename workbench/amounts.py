@@ -4,7 +4,19 @@ from __future__ import annotations
 
 
 def duration(seconds: float) -> str:
-    """Say a time as people do: ``40 s``, ``3 min``, ``2.0 h``."""
+    """Write a time to the second: ``0.4 s``, ``12 s``, ``3 min 05 s``, ``2 h 07 min``."""
+    if seconds < 0.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def about(seconds: float) -> str:
+    """Say a time that is only estimated, as people do: ``40 s``, ``3 min``, ``2.0 h``."""
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
     return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
