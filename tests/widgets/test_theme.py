@@ -44,6 +44,9 @@ def test_text_is_legible(dark: bool):
     ]
     for text, ground in pairs:
         assert contrast(colours.color(text), colours.color(ground)) >= 4.3, f"{text} on {ground}"
+    field, window = colours.color(ROLE.Base), colours.color(ROLE.Window)
+    assert field.lightness() > window.lightness(), "outlines of fields and check boxes are darker than the window, hardly seen in dark"
+    assert contrast(field, window) >= 1.1
     for meaning in ("error", "warning", "good", "info"):
         for ground in (ROLE.Window, ROLE.Base):
             assert contrast(signal_colour(meaning, colours), colours.color(ground)) >= 4.5, f"{meaning} on {ground}"
