@@ -4,8 +4,8 @@ from __future__ import annotations
 
 
 def duration(seconds: float) -> str:
-    """Write a time to the second: ``0.4 s``, ``12 s``, ``3 min 05 s``, ``2 h 07 min``."""
-    if seconds < 0.95:
+    """Write a time that was measured: ``3.4 s``, ``12 s``, ``3 min 05 s``, ``2 h 07 min``."""
+    if seconds < 9.95:
         return f"{seconds:.1f} s"
     whole = round(seconds)
     if whole < 60:
@@ -15,7 +15,7 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
-def about(seconds: float) -> str:
+def rough_duration(seconds: float) -> str:
     """Say a time that is only estimated, as people do: ``40 s``, ``3 min``, ``2.0 h``."""
     if seconds < 90:
         return f"{max(1, round(seconds))} s"

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from workbench.amounts import duration
+from workbench.amounts import rough_duration
 from workbench.input_error import InputError
 from workbench.jobs.progress import Progress
 from workbench.task import Task
@@ -101,7 +101,7 @@ def describe(progress: Progress, *, bar: bool) -> str:
         count = f"{progress.done:.0f} of {progress.total:.0f}" if progress.total else f"{progress.done:.0f}"
         parts += [count, f"{progress.rate:.3g}/s"]
     if progress.seconds_left is not None:
-        parts.append(f"{duration(progress.seconds_left)} left")
+        parts.append(f"{rough_duration(progress.seconds_left)} left")
     if progress.note:
         parts.append(progress.note)
     return ", ".join(parts) or "working"

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from PySide6.QtGui import QDropEvent, QGuiApplication, QImage
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QDialog, QDockWidget, QLineEdit, QMessageBox, QTabBar
 
+from tests.widgets.conftest import CARD
 from widgets.address_box import AddressBox
 from widgets.code_consent import CodeConsent
 from widgets.export_dialog import ExportDialog
@@ -27,7 +28,7 @@ from workbench.jobs.job import Request
 from workbench.jobs.report_requests import DescribeReports
 from workbench.jobs.requests import DescribeAnalyses, ListSources, LoadModel, OpenImages, RunAnalysis
 from workbench.labels import Label
-from workbench.models.layer import Unit
+from workbench.models.layer import Layer, Unit
 from workbench.project import DirectionsUsed, Note, Project
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -72,14 +73,21 @@ def test_every_panel_works_with_nothing_open(make_window, qtbot):
         panel.views()
 
 
-def test_no_panel_takes_more_room_than_a_small_laptop_has(make_window, qtbot):
-    window = make_window(defaults=("", ""))
+def test_no_panel_takes_more_room_than_a_small_laptop_has(make_window, runner, qtbot):
+    long = "visual.transformer.resblocks.11.attn:scaled_dot_product_attention"
+    runner.answers[LoadModel] = replace(CARD, name=long, layers=(*CARD.layers, Layer(long, "attention", (8, 64), 0)))
+    window = make_window()
+    qtbot.waitUntil(lambda: window.session.model is not None)
     for id in PANELS:
         window.docks.reveal(id)
+    window.session.select_unit(Unit(long, 3))
     scrubbing = window.docks.panel("scrubbing")
     scrubbing.editor.show()  # as with a hypothesis
     scrubbing.editor.lay_out(narrow=True)
-    qtbot.waitUntil(lambda: scrubbing.minimumSizeHint().width() >= scrubbing.editor.minimumSizeHint().width() > 0)
+    for id in PANELS:  # each is told of the unit when it is looked at
+        window.docks.reveal(id)
+        qtbot.wait(10)
+    assert scrubbing.minimumSizeHint().width() >= scrubbing.editor.minimumSizeHint().width() > 0
     widths = {id: window.docks.panel(id).minimumSizeHint().width() for id in PANELS}
     assert {id: width for id, width in widths.items() if width > 720} == {}
     assert window.minimumSizeHint().width() <= 1280 and window.minimumSizeHint().height() <= 700

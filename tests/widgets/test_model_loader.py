@@ -121,6 +121,17 @@ def test_loading_is_shown_and_can_be_cancelled(panel, session, runner, qtbot):
     assert session.model is None
 
 
+def test_a_panel_that_is_low_scrolls_and_squeezes_no_line(panel, runner, session, qtbot):
+    long = "the weights are random (seed 0), so what its units respond to is what untrained ones do; a long line that has to be wrapped"
+    runner.answers[LoadModel] = replace(runner.answers[LoadModel], warnings=(long, long))
+    session.open_model("test:small")
+    qtbot.waitUntil(lambda: "random" in panel.card.warning.text())
+    for width, height in ((280, 300), (380, 300), (255, 560)):
+        panel.resize(width, height)
+        qtbot.waitUntil(lambda: panel.card.height() >= panel.card.heightForWidth(panel.card.width()) > 250)
+
+
+
 def test_the_card(panel, session, runner, qtbot):
     assert panel.card.title.full_text == "No network open"
     runner.answers[LoadModel] = replace(runner.answers[LoadModel], warnings=("weights are random (seed 0)",))

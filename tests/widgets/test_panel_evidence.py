@@ -206,7 +206,7 @@ def test_another_unit_leaves_the_labelling(panel, session, qtbot):
     begin(panel, qtbot)
     qtbot.keyClick(panel.labelling, Qt.Key.Key_1)
     session.select_unit(Unit(UNIT.layer, 3))
-    assert panel.pages.currentIndex() == 0 and panel.name.text() == "blocks.1.act:3" and panel.label.text() == "Label blind…"
+    assert panel.pages.currentIndex() == 0 and panel.name.full_text == "blocks.1.act:3" and panel.label.text() == "Label blind…"
     session.select_unit(UNIT)
     assert "Go on labelling (1 of 20)" in panel.label.text()
 

@@ -215,7 +215,7 @@ def test_a_training_without_a_transition_keeps_its_place_in_the_table(qtbot):
 def test_selected_units_are_followed_in_this_training(panel, runner, session, qtbot):
     session.select_together((3, 5, 8))
     panel.who.setCurrentIndex(panel.who.findData("selected"))
-    assert panel.units.text() == f"{LAYER}: 3, 5, 8"
+    assert panel.units.full_text == f"{LAYER}: 3, 5, 8"
     qtbot.mouseClick(panel.compute, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: "units" in panel.plot.data())
     assert runner.asked(RunAnalysis)[-1].parameters["units"] == [3, 5, 8]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from workbench.amounts import about, duration, size
+from workbench.amounts import duration, rough_duration, size
 
 
 @pytest.mark.parametrize(
@@ -12,7 +12,8 @@ from workbench.amounts import about, duration, size
     [
         (0, "0.0 s", "1 s"),
         (0.44, "0.4 s", "1 s"),
-        (0.97, "1 s", "1 s"),
+        (3.44, "3.4 s", "3 s"),
+        (9.96, "10 s", "10 s"),
         (12.2, "12 s", "12 s"),
         (59.6, "1 min 00 s", "60 s"),
         (65, "1 min 05 s", "65 s"),
@@ -23,7 +24,7 @@ from workbench.amounts import about, duration, size
 )
 def test_times(seconds: float, exact: str, estimated: str) -> None:
     assert duration(seconds) == exact
-    assert about(seconds) == estimated
+    assert rough_duration(seconds) == estimated
 
 
 def test_sizes() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
@@ -21,6 +22,7 @@ from widgets.buttons import push_button
 from widgets.clippings import copy_text
 from widgets.commands import Command
 from widgets.docks import Panel
+from widgets.elided_label import ElidedLabel
 from widgets.evidence_card.checklist import Checklist, Flowing, Way
 from widgets.evidence_card.labelling import LabellingView
 from widgets.file_dialogs import ask_where_to_write
@@ -73,7 +75,7 @@ class EvidencePanel(Panel):
         self._on_subject()
 
     def _build(self) -> None:
-        self.name = QLabel(self)
+        self.name = ElidedLabel(parent=self, mode=Qt.TextElideMode.ElideMiddle)
         font = self.name.font()
         font.setBold(True)
         self.name.setFont(font)

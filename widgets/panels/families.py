@@ -27,6 +27,7 @@ from widgets.badge import Badge
 from widgets.buttons import push_button
 from widgets.choice_box import choice_box
 from widgets.docks import Panel
+from widgets.elided_combo_box import ElidedComboBox
 from widgets.family_angles import TuningQuestion, Turned, WeightsQuestion
 from widgets.family_dialog import edit_family
 from widgets.file_dialogs import ask_where_to_write
@@ -104,7 +105,7 @@ class FamiliesPanel(Panel):
         changes = {name: (name, words) for name, words in TRANSFORMATIONS.items()}
         self.what = choice_box(QComboBox(self, editable=True), changes, "Transformation")
         self.what.setToolTip("What is done to images: flip, rotate:DEGREES, hue:DEGREES, scale:FACTOR, or COLUMN:ONE>OTHER of the images")
-        self.scope = choice_box(QComboBox(self), {key: (words, "") for key, words in SCOPES.items()}, "Layers that are asked")
+        self.scope = choice_box(ElidedComboBox(12, self), {key: (words, "") for key, words in SCOPES.items()}, "Layers that are asked")
         self._on_layer(self.session.layer)
         self.keep = push_button(self, "Keep as family", "Put the chosen family into the investigation; undo takes it out", self._keep)
         self.use = push_button(

@@ -159,7 +159,7 @@ class GeneratePanel(Panel):
         column.addStretch(1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 6, 6, 6)
-        layout.addWidget(scrolled(inside, focusPolicy=Qt.FocusPolicy.NoFocus))
+        layout.addWidget(scrolled(inside, tab_stop=False))
         self.setMinimumSize(200, 120)
 
     # What is open

@@ -24,7 +24,7 @@ from widgets.job_log import JobRecord
 from widgets.session import Session
 from widgets.theme import icon, set_icon, signal_colour
 from widgets.views.axes import count
-from workbench.amounts import duration
+from workbench.amounts import duration, rough_duration
 
 JOB, PROGRESS, RATE, LEFT, NOTE = range(5)
 HEADINGS = {
@@ -161,7 +161,7 @@ class JobsPanel(Panel):
                 bar.setValue(round(1000 * event.done / event.total))
                 bar.setToolTip(f"{event.done:,.0f} of {event.total:,.0f}")
             item.setText(RATE, f"{count(event.rate) if event.rate >= 100 else format(event.rate, '.3g')}/s" if event.rate else "")
-            item.setText(LEFT, duration(event.seconds_left) if event.seconds_left is not None else "")
+            item.setText(LEFT, rough_duration(event.seconds_left) if event.seconds_left is not None else "")
             item.setText(NOTE, event.note)
             item.setToolTip(NOTE, event.note)
         if event.ended:

@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QEvent, Qt, Signal
-from PySide6.QtGui import QFont, QGuiApplication
+from PySide6.QtCore import QEvent, QSize, Qt, Signal
+from PySide6.QtGui import QFont, QGuiApplication, QResizeEvent
 from PySide6.QtWidgets import (
     QComboBox,
     QFormLayout,
@@ -93,9 +93,8 @@ class ModelLoaderPanel(Panel):
         self.splitter.setSizes([150, 780])
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 6, 6, 6)
-        scroll = scrolled(self.splitter, sideways=False, focusPolicy=Qt.FocusPolicy.NoFocus)
-        scroll.setMinimumWidth(self.splitter.minimumSizeHint().width() + scroll.verticalScrollBar().sizeHint().width())
-        layout.addWidget(scroll)
+        layout.addWidget(scrolled(self.splitter, tab_stop=False))
+        self.setMinimumSize(200, 120)
         self.setFocusProxy(self.sources.field)
 
         session.model_changed.connect(self._show_model)
@@ -272,6 +271,17 @@ class Card(QFrame):
             palette = self.palette()
             palette.setColor(palette.ColorRole.WindowText, signal_colour("warning", palette))
             self.warning.setPalette(palette)
+
+    def minimumSizeHint(self) -> QSize:
+        """Ask for the lines that a warning takes at this width: a splitter knows no height for width and would squeeze them."""
+        least = super().minimumSizeHint()
+        return QSize(least.width(), max(least.height(), self.heightForWidth(self.width())))
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Ask again at another width."""
+        super().resizeEvent(event)
+        if event.size().width() != event.oldSize().width():
+            self.updateGeometry()
 
     def show_card(self, card: ModelCard | None) -> None:
         """Show a network, or what to do while there is none."""

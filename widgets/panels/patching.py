@@ -93,7 +93,7 @@ class PatchingPanel(Panel):
         whole.addLayout(bar)
         whole.addWidget(Badge(self.session, self))
         whole.addWidget(self.said)
-        whole.addWidget(scrolled(self.results, self, focusPolicy=Qt.FocusPolicy.NoFocus), 1)
+        whole.addWidget(scrolled(self.results, self, tab_stop=False), 1)
 
     def _fold(self) -> None:
         """Hide the settings, or show them again."""

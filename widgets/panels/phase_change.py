@@ -14,6 +14,7 @@ from widgets.analysis_run import AnalysisRun
 from widgets.buttons import push_button
 from widgets.choice_box import choice_box
 from widgets.docks import Panel
+from widgets.elided_label import ElidedLabel
 from widgets.file_dialogs import ask_for_folder
 from widgets.sight import in_sight
 from widgets.theme import say
@@ -91,10 +92,9 @@ class PhaseChangePanel(Panel):
         self.logarithmic.setChecked(True)
         bar = QHBoxLayout()
         bar.setContentsMargins(6, 4, 6, 0)
-        self.units = QLabel(self)
+        self.units = ElidedLabel(parent=self, mode=Qt.TextElideMode.ElideMiddle)
         for widget in (QLabel("Follow", self), self.who, self.feature, self.units, self.compute, self.run.cancel):
-            bar.addWidget(widget)
-        bar.addStretch(1)
+            bar.addWidget(widget, 1 if widget is self.units else 0)
         shown = QHBoxLayout()
         shown.setContentsMargins(6, 0, 6, 0)
         for widget in (self.measure, self.each, self.logarithmic, self.add, self.example):

@@ -86,7 +86,7 @@ class ProblemsPanel(Panel):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 6, 6, 6)
         # as it may be lower than table and page need below one another, or narrower than either
-        layout.addWidget(scrolled(self.splitter, focusPolicy=Qt.FocusPolicy.NoFocus))
+        layout.addWidget(scrolled(self.splitter, tab_stop=False))
         self.setMinimumSize(200, 120)
         self.setFocusProxy(self.field)
 

@@ -34,7 +34,7 @@ from widgets.session import Session
 from widgets.theme import set_icon, signal_colour
 from widgets.views.axes import number
 from widgets.views.curve_plot import CurvePlot
-from workbench.amounts import about
+from workbench.amounts import rough_duration
 from workbench.recompute import TrainingRun
 from workbench.training.commands import runs_folder
 
@@ -181,7 +181,7 @@ class TrainingPanel(Panel):
         self.splitter.setSizes([400, 600])
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 6, 6, 6)
-        layout.addWidget(scrolled(self.splitter, focusPolicy=Qt.FocusPolicy.NoFocus))
+        layout.addWidget(scrolled(self.splitter, tab_stop=False))
         self.setMinimumSize(200, 120)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
@@ -350,7 +350,7 @@ class TrainingPanel(Panel):
         else:
             said = [f"update {int(event.done):,} of {int(event.total):,}"]
             said.append(f"{self._progress.images_per_second:,.0f} examples/s")
-            said += [f"{about(event.seconds_left)} left"] if event.seconds_left is not None else []
+            said += [f"{rough_duration(event.seconds_left)} left"] if event.seconds_left is not None else []
         self.state.show_text(f"{event.request.folder.name}: {' · '.join(said)}", event.note)
         self._refresh()
 

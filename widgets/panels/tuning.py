@@ -23,6 +23,7 @@ from widgets.analysis_run import AnalysisRun
 from widgets.badge import Badge
 from widgets.choice_box import choice_box
 from widgets.docks import Panel
+from widgets.elided_label import ElidedLabel
 from widgets.newest_question import NewestQuestion
 from widgets.scrolled import scrolled
 from widgets.sight import in_sight
@@ -79,7 +80,7 @@ class TuningPanel(Panel):
     def _build(self) -> None:
         kinds = {name: (title, "") for name, title in STIMULI.items()}
         self.family = choice_box(QComboBox(self), kinds, "Kind of stimulus", self._on_family)
-        self.unit = QLabel(self)
+        self.unit = ElidedLabel(parent=self, mode=Qt.TextElideMode.ElideMiddle)
         self.best = QPushButton("Best stimulus", self)
         self.best.setToolTip("Show the stimulus that the unit responded to most")
         self.best.clicked.connect(self._show_best)
@@ -129,7 +130,7 @@ class TuningPanel(Panel):
         whole.addLayout(bar)
         whole.addWidget(Badge(self.session, self))
         whole.addWidget(self.said)
-        whole.addWidget(scrolled(self.splitter, self, focusPolicy=Qt.FocusPolicy.NoFocus), 1)
+        whole.addWidget(scrolled(self.splitter, self, tab_stop=False), 1)
 
     @property
     def _kind(self) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtCore import QTimer, Signal
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from widgets.choice_box import choice_box
@@ -66,7 +66,7 @@ class Film(QWidget):
         whole.setContentsMargins(0, 0, 0, 0)
         whole.setSpacing(0)
         whole.addLayout(head)
-        whole.addWidget(scrolled(content, self, focusPolicy=Qt.FocusPolicy.NoFocus), 1)
+        whole.addWidget(scrolled(content, self, tab_stop=False), 1)
         self._soon = QTimer(self, singleShot=True, interval=0)  # a new network, layer and unit come one after the other
         self._soon.timeout.connect(self.renew)
         session.layer_changed.connect(lambda _name: self._soon.start())

@@ -14,7 +14,7 @@ from widgets.unit_card.section import Section
 from widgets.unit_card.sweep_bar import SweepBar
 from widgets.views.axes import number
 from widgets.views.image_strip import ImageStrip, Picture, Row
-from workbench.amounts import about, size
+from workbench.amounts import rough_duration, size
 from workbench.jobs.machine import EstimateSweep, SweepCost
 from workbench.jobs.requests import FetchImages, Sweep, skipped_images
 from workbench.jobs.unit_requests import UnitExamples
@@ -288,7 +288,7 @@ class Examples(Section):
         rate, cost = self._rates.get(model.ref), self._costs.get((model.ref, images.ref, self.unit.layer))
         missing = images.length - self.seen
         seconds = missing / rate if rate else cost.seconds * missing / images.length if cost is not None else None
-        time = f", about {about(seconds)}" if seconds is not None else ""
+        time = f", about {rough_duration(seconds)}" if seconds is not None else ""
         room = f", {size(cost.bytes)} on disk" if cost is not None else ""
         if self._sweeping is not None and self._is_of_this_layer(self._sweeping.request):
             self.sweep.follow(self._sweeping)

@@ -8,7 +8,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QToolButton, QVBoxLayout, QWidget
 
 from widgets.theme import say, set_icon
-from workbench.amounts import about
+from workbench.amounts import rough_duration
 
 if TYPE_CHECKING:
     from workbench.jobs.job import JobEvent
@@ -62,7 +62,7 @@ class SweepBar(QWidget):
             else event.note or "waiting for its turn"
         )
         rate = f"{event.rate:.0f} images/s" if event.rate else ""
-        left = f"{about(event.seconds_left)} left" if event.seconds_left is not None else ""
+        left = f"{rough_duration(event.seconds_left)} left" if event.seconds_left is not None else ""
         self._say("Sweep: " + " · ".join(part for part in (seen, rate, left) if part), busy=True)
         self.bar.setRange(0, int(event.total) or 1)
         self.bar.setValue(int(event.done))
