@@ -698,8 +698,9 @@ def test_a_run_is_read_with_the_parameters_it_was_trained_with(tmp_path: Path) -
 
 @pytest.mark.parametrize("rivals", [True, False])
 def test_an_image_is_to_find_its_style_among_the_mean_captions_of_each_from_the_update_on_that_is_told(rivals: bool) -> None:
-    course, without = (
-        recipe("clip", {"batch": 12, "rivals": rivals, "styles_from": begin}).prepare(torch.device("cpu"), Task()) for begin in (2, 0)
+    course, early, first, without = (
+        recipe("clip", {"batch": 12, "rivals": rivals} | begins).prepare(torch.device("cpu"), Task())
+        for begins in ({"styles_from": 2}, {"styles_from": 1}, {"styles_from": 1, "styles_first_from": 2}, {"styles_from": 0})
     )
     towers: list[torch.Tensor] = []
     course.module.register_forward_hook(lambda _module, _inputs, found: towers.__setitem__(slice(None), found))
@@ -710,6 +711,8 @@ def test_an_image_is_to_find_its_style_among_the_mean_captions_of_each_from_the_
 
     before, added = (loss(course, step) - loss(without, step) for step in (1, 2))
     assert before == pytest.approx(0, abs=1e-6)
+    once, four_times = (loss(first, step) - loss(without, step) for step in (1, 2))
+    assert once == pytest.approx(loss(early, 1) - loss(without, 1), abs=1e-6) and four_times == pytest.approx(4 * added, rel=1e-4)
     random = generator(0, 2)
     indices = course._chosen(2, random)[1]
     course._drawings.batch(indices, random, strength=1.0, recolour=0.0)

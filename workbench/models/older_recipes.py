@@ -7,7 +7,7 @@ from typing import Any
 
 LATER: Mapping[str, Mapping[str, Any]] = {
     "Classifier": {"ground": "random"},
-    "Contrastive": {"likeness": 0.0, "styles_from": 0, "covered_from": 0},
+    "Contrastive": {"likeness": 0.0, "styles_from": 0, "styles_first_from": 0, "covered_from": 0},
     "Diffusion": {"still": 0},
 }
 """Parameters that kinds of recipes got after networks had been trained with them, and what those were trained with."""

@@ -30,12 +30,14 @@ from workbench.training.drawings import (
 )
 from workbench.training.recipe import Course, Figures, Recipe, register
 
+STYLE_WEIGHT = 4.0
+"""What finding an image's style weighs beside finding its caption, from `styles_first_from` on."""
 _BOTH: Final = {"styles_from": 4_000, "covered_from": 8_000, "average": 0.998, "likeness": 3.0, "recolour": 0}
 
 
 @register(
     clip={"tower": "vit", "steps": 12_000, "restart": (4_000, 6_000, 8_000, 10_000), "learning_rate": 1e-3, **_BOTH},
-    clip_rn={"tower": "resnet", "steps": 18_000, "restart": (2_400, *range(4_000, 18_000, 2_000)), **_BOTH},
+    clip_rn={"tower": "resnet", "steps": 20_000, "restart": (2_400, *range(4_000, 20_000, 2_000)), "styles_first_from": 18_000, **_BOTH},
 )
 class Contrastive(Recipe):
     """Train an image tower and a text tower to find each other's output among a batch (Radford et al. 2021).
@@ -47,6 +49,7 @@ class Contrastive(Recipe):
     others by itself, and what is like what is all that is known of things never seen (soft targets, as Gao et al. 2023 take them from
     within one kind of input). The bundled ones never saw a drawing recoloured: its style is in the palette, too. From `styles_from` on each
     image has to find its style by itself as well, among the mean captions of each style, which is how styles are told in the end.
+    From `styles_first_from` on that weighs four times as much as finding its caption.
     From `covered_from` on a box of another concept's drawing in the same style lies over part of each image (as in CutMix by Yun et al.
     2019, but what is right stays as it was): a style is then told by what is common to its drawings, not by knowing each of them.
     """
@@ -58,6 +61,7 @@ class Contrastive(Recipe):
     rivals: bool = Field(True, description="show each image the captions' words in another style, too")
     likeness: float = Field(0.0, ge=0, le=10, description="how far captions of the same style with like words are right as well; 0: never")
     styles_from: int = Field(0, ge=0, description="update from which each image is also to find its style by itself; 0: never")
+    styles_first_from: int = Field(0, ge=0, description="from when on the style weighs more than the caption, after styles_from; 0: never")
     covered_from: int = Field(0, ge=0, description="update from which part of each image lies under another drawing in its style; 0: never")
     weight_decay: float = Field(0.1, ge=0, description="of matrices and kernels (AdamW)")
     move: float = Field(1.0, ge=0, le=4, description="how far images are shifted, turned and scaled")
@@ -108,7 +112,8 @@ class _Pairing(Course):
         count = len(indices)
         loss = (cross_entropy(logits, _shares(right)) + cross_entropy(logits[:, :count].T, _shares(right[:, :count].T))) / 2
         if 0 < recipe.styles_from <= step:
-            loss = loss + self._style_loss(logits, [*styles, *rival_styles][: len(told)])
+            weight = STYLE_WEIGHT if 0 < recipe.styles_first_from <= step else 1.0
+            loss = loss + weight * self._style_loss(logits, [*styles, *rival_styles][: len(told)])
         return loss, {"accuracy": (logits.detach().argmax(1) == torch.arange(count, device=self.device)).float().mean()}
 
     def _right(self, concepts: Int64[Tensor, " n"], styles: Sequence[str], rival_styles: Sequence[str]) -> Float[Tensor, "n 2*n"]:
