@@ -26,6 +26,7 @@ from widgets.elided_label import ElidedLabel
 from widgets.evidence_card.checklist import Checklist, Flowing, Way
 from widgets.evidence_card.labelling import LabellingView
 from widgets.file_dialogs import ask_where_to_write
+from widgets.line_of import line_of
 from widgets.scrolled import scrolled
 from widgets.theme import say
 from widgets.views.bin_plot import BinPlot
@@ -80,19 +81,16 @@ class EvidencePanel(Panel):
         font.setBold(True)
         self.name.setFont(font)
         self.compute = push_button(self, "Compute", "Compute every piece of evidence that a computer can", self.compute_or_cancel)
-        self.label = push_button(self, WAYS["purity"].text, WAYS["purity"].tip, self.label_or_pause)
-        self.export = push_button(self, "Export page…", "Write the card with its figures as one page of HTML", self.ask_and_export)
-        self.copy = push_button(self, "Copy as Python", "Copy lines that compute this card again, labels included", self.copy_python)
         self.count = QSpinBox(self, minimum=20, maximum=5000, singleStep=50, value=400)
         self.count.setAccessibleName("Pictures to label")
         self.count.setToolTip("Pictures that are drawn to be labelled, as many from every range of the activation")
         self.count.valueChanged.connect(lambda _count: self._show())
-        bar = QHBoxLayout()
-        bar.setContentsMargins(10, 6, 10, 2)
-        bar.addWidget(self.name, 1)
-        bar.addWidget(QLabel("Pictures", self))
-        for widget in (self.count, self.label, self.compute, self.copy, self.export):
-            bar.addWidget(widget)
+        self.label = push_button(self, WAYS["purity"].text, WAYS["purity"].tip, self.label_or_pause)
+        self.copy = push_button(self, "Copy as Python", "Copy lines that compute this card again, labels included", self.copy_python)
+        self.export = push_button(self, "Export page…", "Write the card with its figures as one page of HTML", self.ask_and_export)
+        pictures = QLabel("Pictures", self)
+        head = line_of(self.name, around=(10, 6))
+        bar = line_of(self.compute, pictures, self.count, self.label, None, self.copy, self.export, around=(10, 2))
         self.said = QLabel(self, wordWrap=True)
         self.said.setMargin(4)
         self.said.setContentsMargins(6, 0, 6, 0)
@@ -124,6 +122,7 @@ class EvidencePanel(Panel):
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.setSpacing(2)
+        whole.addLayout(head)
         whole.addLayout(bar)
         whole.addWidget(Badge(self.session, self))
         whole.addWidget(self.said)
