@@ -210,9 +210,10 @@ def test_images_that_shrink_with_the_width_never_make_a_scroll_bar_come_and_go_w
     column.addWidget(strip)
     column.addStretch(1)
     area.setWidget(page)
-    strip.show_rows([Row("", (Picture(np.zeros((8, 8, 3), np.uint8)),) * 4)])
     area.resize(380, 200)
     area.show()
+    assert not area.verticalScrollBar().isVisible(), "beside nothing there is none"
+    strip.show_rows([Row("", (Picture(np.zeros((8, 8, 3), np.uint8)),) * 4)])
     tall, narrow = strip.height_for(strip.width() + 16), strip.height_for(strip.width())
     assert narrow < tall
     for height in range(int(narrow), int(tall) + 40):

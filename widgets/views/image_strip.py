@@ -109,6 +109,7 @@ class ImageStrip(ViewWidget):
         self.made_from = made_from or {}
         described = "; ".join(f"{row.label}: {len(row.pictures)} images" for row in rows)
         self.setAccessibleDescription(described)
+        self._keep_bars()
         self._fit_height()
         self.update()
 
@@ -172,9 +173,13 @@ class ImageStrip(ViewWidget):
             self._fit_height()
 
     def showEvent(self, event: QShowEvent) -> None:
-        """Where it is scrolled, let the bar stay: beside it this is less tall, so one that comes when needed goes, and comes, endlessly."""
+        """Let the bars beside images stay from now on."""
         super().showEvent(event)
-        for at in outwards(self):
+        self._keep_bars()
+
+    def _keep_bars(self) -> None:
+        """Where images are scrolled, let the bar stay: beside it they are less tall, so one as needed comes and goes endlessly."""
+        for at in outwards(self) if self._rows else ():
             if isinstance(at, QScrollArea):
                 at.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)
 
