@@ -94,7 +94,7 @@ class PhaseChangePanel(Panel):
         bar.setContentsMargins(6, 4, 6, 0)
         self.units = ElidedLabel(parent=self, mode=Qt.TextElideMode.ElideMiddle)
         for widget in (QLabel("Follow", self), self.who, self.feature, self.units, self.compute, self.run.cancel):
-            bar.addWidget(widget, 1 if widget is self.units else 0)
+            bar.addWidget(widget)
         shown = QHBoxLayout()
         shown.setContentsMargins(6, 0, 6, 0)
         for widget in (self.measure, self.each, self.logarithmic, self.add, self.example):

@@ -13,7 +13,6 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QMenu,
-    QPushButton,
     QSplitter,
     QToolButton,
     QVBoxLayout,
@@ -21,6 +20,7 @@ from PySide6.QtWidgets import (
 )
 
 from widgets.badge import Badge
+from widgets.buttons import push_button
 from widgets.choice_box import choice_box
 from widgets.circuit_edit import add_edges
 from widgets.docks import Panel
@@ -121,13 +121,9 @@ class WeightsPanel(Panel):
         self.other.setToolTip("The layer that is read, or that reads")
         self.other.setAccessibleName("Other layer")
         self.other.activated.connect(lambda _index: self._renew())
-        self.compute = QPushButton("Compute", self)
-        self.compute.setToolTip("Compute the weights between these two layers")
-        self.compute.clicked.connect(self._agree)
+        self.compute = push_button(self, "Compute", "Compute the weights between these two layers", self._agree)
         self.compute.hide()
-        self.cancel = QPushButton("Cancel", self)
-        self.cancel.setToolTip("Stop computing the weights")
-        self.cancel.clicked.connect(lambda: self.session.relay.cancel(self._job))
+        self.cancel = push_button(self, "Cancel", "Stop computing the weights", lambda: self.session.relay.cancel(self._job))
         self.cancel.hide()
         self.path = choice_box(QComboBox(self), {name: (name, tip) for name, tip in PATHS.items()}, "Ways that count", self._renew)
         self.measure = choice_box(QComboBox(self), MEASURES, "What the matrix shows", self._show)
