@@ -9,7 +9,7 @@ from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QImage
 
 from widgets.views.view import as_image
-from workbench.jobs.unit_requests import Level, Thumbnails
+from workbench.jobs.thumbnail_requests import Level, Thumbnails
 from workbench.models.layer import Unit
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PySide6.QtCore import QObject, Signal
 
-from workbench.jobs.unit_requests import UnitsOnImage
+from workbench.jobs.on_image_requests import UnitsOnImage
 from workbench.recompute import Pick, Step
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from widgets.sight import in_sight
 from widgets.views.thumbnail_grid import ThumbnailGrid
 from workbench.jobs.job import JobEvent
 from workbench.jobs.requests import Sweep
-from workbench.jobs.unit_requests import Level, Thumbnails
+from workbench.jobs.thumbnail_requests import Level, Thumbnails
 
 PORTION = 8
 """Fine images that are rendered in turn with other work."""

@@ -44,7 +44,8 @@ from workbench.analyses.feature_visualization.parameterization import Fourier, I
 from workbench.analyses.feature_visualization.render import REDIRECTED_STEPS, Ascent, Scene, Subjects
 from workbench.analyses.feature_visualization.transforms import Robustness
 from workbench.models.device import computes_bf16
-from workbench.models.traced_model import Preprocessing, TracedModel
+from workbench.models.preprocessing import Preprocessing
+from workbench.models.traced_model import TracedModel
 
 ACTIVATIONS = Path(__file__).with_name("lucent_activations.json")
 LUCENT = ["torch-lucent==0.1.8", "kornia==0.4.1", "decorator", "future", "tqdm"]

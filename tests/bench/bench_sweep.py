@@ -24,7 +24,8 @@ import torchvision
 from workbench.analyses.dataset_examples import DatasetExamples
 from workbench.images.image_set import Batch, ImageSet
 from workbench.images.scaling import cover_all
-from workbench.models.traced_model import Preprocessing, TracedModel
+from workbench.models.preprocessing import Preprocessing
+from workbench.models.traced_model import TracedModel
 from workbench.task import Task
 
 BATCH = 64

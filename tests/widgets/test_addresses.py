@@ -18,8 +18,9 @@ from widgets.clippings import UNKNOWN, Clippings
 from widgets.result_window import ResultWindow
 from workbench.address import Address
 from workbench.analyses.analysis import Result
+from workbench.jobs.example_requests import UnitExamples
 from workbench.jobs.requests import LoadModel, OpenImages
-from workbench.jobs.unit_requests import Thumbnails, UnitExamples
+from workbench.jobs.thumbnail_requests import Thumbnails
 from workbench.labels import Label
 from workbench.models.layer import Unit
 from workbench.unit_families import Family

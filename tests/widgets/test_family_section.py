@@ -9,8 +9,10 @@ from PySide6.QtCore import Qt
 from widgets.panels.inspector import InspectorPanel
 from widgets.panels.neuron_grid import NeuronGridPanel
 from workbench.analyses.analysis import Result
+from workbench.jobs.example_requests import StrongestImages
+from workbench.jobs.on_image_requests import MapsOnImage
 from workbench.jobs.requests import RunAnalysis, Sweep
-from workbench.jobs.unit_requests import MapsOnImage, StrongestImages, Thumbnails
+from workbench.jobs.thumbnail_requests import Thumbnails
 from workbench.models.layer import Unit
 from workbench.unit_families import Family
 

@@ -8,7 +8,7 @@ import pytest
 from widgets.image_ranking import PERCENTILE
 from widgets.panels.neuron_grid import NeuronGridPanel
 from workbench.analyses.analysis import Result
-from workbench.jobs.unit_requests import UnitsOnImage
+from workbench.jobs.on_image_requests import UnitsOnImage
 
 PICTURE = np.full((20, 30, 3), 90, np.uint8)
 

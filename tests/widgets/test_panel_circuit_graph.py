@@ -20,7 +20,7 @@ from workbench.analyses.analysis import Result
 from workbench.circuit import Circuit, Edge
 from workbench.jobs.circuit_requests import Connected
 from workbench.jobs.requests import AnalysisCard, DescribeAnalyses, RunAnalysis
-from workbench.jobs.unit_requests import Thumbnails
+from workbench.jobs.thumbnail_requests import Thumbnails
 from workbench.labels import Label
 from workbench.models.layer import Unit
 from workbench.project import Project

@@ -8,8 +8,10 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QToolButton
 
 from widgets.panels.compare import MOST, ComparePanel
+from workbench.jobs.example_requests import UnitExamples
+from workbench.jobs.on_image_requests import UnitOnImage
 from workbench.jobs.requests import LoadModel, Sweep
-from workbench.jobs.unit_requests import Thumbnails, UnitExamples, UnitOnImage
+from workbench.jobs.thumbnail_requests import Thumbnails
 from workbench.models.layer import Unit
 from workbench.project import Project
 

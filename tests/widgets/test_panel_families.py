@@ -13,7 +13,7 @@ from widgets.panels.families import FamiliesPanel
 from widgets.views.line_plot import Curves, LinePlot
 from workbench.analyses.analysis import Result
 from workbench.jobs.requests import RunAnalysis
-from workbench.jobs.unit_requests import Thumbnails
+from workbench.jobs.thumbnail_requests import Thumbnails
 from workbench.models.layer import Unit
 from workbench.unit_families import Family
 

@@ -18,8 +18,10 @@ from widgets.sight import put_behind
 from widgets.unit_card.examples import short
 from widgets.unit_card.response import as_map
 from workbench.analyses.analysis import Result
+from workbench.jobs.example_requests import PreActivation, UnitExamples
+from workbench.jobs.on_image_requests import UnitOnImage
 from workbench.jobs.requests import FetchImages, LoadModel, ReadImage, Sweep
-from workbench.jobs.unit_requests import PreActivation, Thumbnails, UnitExamples, UnitOnImage
+from workbench.jobs.thumbnail_requests import Thumbnails
 from workbench.labels import Label, put
 from workbench.models.layer import Layer, Unit
 

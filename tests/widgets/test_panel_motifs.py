@@ -12,7 +12,7 @@ from widgets.panels.motifs import EVERYWHERE, MotifsPanel, nothing
 from widgets.views.finding_list import PICTURE
 from workbench.analyses.analysis import Result
 from workbench.jobs.requests import RunAnalysis
-from workbench.jobs.unit_requests import Thumbnails
+from workbench.jobs.thumbnail_requests import Thumbnails
 from workbench.models.layer import Unit
 
 ACT, ADD = "blocks.1.act", "blocks.0:add"

@@ -11,8 +11,9 @@ from PySide6.QtCore import Qt
 from widgets.grid_tools import SORTS
 from widgets.panels.neuron_grid import NeuronGridPanel
 from widgets.unit_names import units_matching
+from workbench.jobs.example_requests import LayerStatistics
 from workbench.jobs.requests import LoadModel, OpenImages, Sweep
-from workbench.jobs.unit_requests import LayerStatistics, Thumbnails
+from workbench.jobs.thumbnail_requests import Thumbnails
 from workbench.labels import Label
 from workbench.models.layer import Unit
 from workbench.unit_families import Family

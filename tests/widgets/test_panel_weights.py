@@ -14,7 +14,7 @@ from widgets.weight_card import cropped, kernel_pixels
 from workbench.analyses.analysis import Result
 from workbench.jobs.job import JobEvent
 from workbench.jobs.requests import RunAnalysis
-from workbench.jobs.unit_requests import Thumbnails
+from workbench.jobs.thumbnail_requests import Thumbnails
 from workbench.models.layer import Layer, Unit
 from workbench.models.neighbours import sensible_source, sensible_target, sources_of, targets_of
 

@@ -11,8 +11,10 @@ from tests.widgets.conftest import CARD
 from widgets.unit_card.distribution import NULL, Distribution, rebinned
 from widgets.unit_card.response import Response
 from widgets.unit_card.visualizations import DIVERSITY, TWIN, Visualizations
+from workbench.jobs.example_requests import UnitExamples
+from workbench.jobs.on_image_requests import UnitOnImage
 from workbench.jobs.requests import LoadModel, Sweep
-from workbench.jobs.unit_requests import Thumbnails, UnitExamples, UnitOnImage
+from workbench.jobs.thumbnail_requests import Thumbnails
 from workbench.models.layer import Unit
 
 UNIT = Unit("blocks.1.act", 9)

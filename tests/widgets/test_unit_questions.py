@@ -14,8 +14,8 @@ from widgets.unit_card.selectivity import SelectivitySection
 from widgets.views.effect_list import LINE, Effect, EffectList
 from workbench.analyses.analysis import Result
 from workbench.images.array_set import ArraySet
+from workbench.jobs.on_image_requests import ContributionsOnImage, UnitOnImage
 from workbench.jobs.requests import RunAnalysis
-from workbench.jobs.unit_requests import ContributionsOnImage, UnitOnImage
 from workbench.models.layer import Unit
 
 UNIT = Unit("blocks.1.act", 9)

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from workbench.analyses.ablation import Ablation
 from workbench.images.array_set import ArraySet
 from workbench.input_error import InputError
-from workbench.models.traced_model import Preprocessing, TracedModel
+from workbench.models.preprocessing import Preprocessing
+from workbench.models.traced_model import TracedModel
 from workbench.task import Cancelled, Task
 
 SIDE, DECOYS, EACH = 8, 26, 12

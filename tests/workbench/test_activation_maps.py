@@ -10,7 +10,8 @@ from torch import nn
 from workbench.analyses.activation_maps import ActivationMaps
 from workbench.images.array_set import ArraySet
 from workbench.input_error import InputError
-from workbench.models.traced_model import Preprocessing, TracedModel
+from workbench.models.preprocessing import Preprocessing
+from workbench.models.traced_model import TracedModel
 
 
 class Colours(nn.Module):

@@ -20,7 +20,8 @@ from workbench.jobs.store import Store
 from workbench.models.layer import Unit
 from workbench.models.one_call import one_call
 from workbench.models.parts import blocks_with_parts, passed_by_all, spread, spread_blocks
-from workbench.models.traced_model import Preprocessing, TracedModel
+from workbench.models.preprocessing import Preprocessing
+from workbench.models.traced_model import TracedModel
 from workbench.task import Cancelled, Task
 
 SIDE = 12

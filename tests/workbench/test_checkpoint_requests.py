@@ -11,7 +11,7 @@ from workbench.input_error import InputError
 from workbench.jobs.checkpoint_requests import DescribeTrainings, PrepareCheckpoints, UnitFilm, kernel_picture
 from workbench.jobs.engine import Engine
 from workbench.jobs.store import Store
-from workbench.jobs.unit_requests import Thumbnails
+from workbench.jobs.thumbnail_requests import Thumbnails
 from workbench.models.kernel_site import KernelSite
 from workbench.models.layer import Unit
 from workbench.models.loading import load

@@ -24,7 +24,8 @@ from workbench.circuit_weights import (
 )
 from workbench.images.array_set import ArraySet
 from workbench.models.layer import Layer
-from workbench.models.traced_model import Preprocessing, TracedModel
+from workbench.models.preprocessing import Preprocessing
+from workbench.models.traced_model import TracedModel
 
 ARRAYS = {
     "units": np.array([4, 9], np.int32),  # targets 4 and 9 of three sources

@@ -35,7 +35,8 @@ from workbench.analyses.dataset_examples import (
 from workbench.analyses.dataset_examples.histogram import UnitHistogram, count, finite_range, fit
 from workbench.analyses.dataset_examples.reduction import moments_of, places, pooled, seeded_fractions
 from workbench.images.image_set import ImageSet, UnreadableImageError
-from workbench.models.traced_model import Preprocessing, TracedModel
+from workbench.models.preprocessing import Preprocessing
+from workbench.models.traced_model import TracedModel
 from workbench.task import Cancelled, Task
 
 SIZE = (12, 10)

@@ -28,7 +28,8 @@ from workbench.images.transformation import (
 from workbench.input_error import InputError
 from workbench.models.layer import Layer, on_grid
 from workbench.models.planted.rotated_family import rotated_family_net
-from workbench.models.traced_model import Preprocessing, TracedModel
+from workbench.models.preprocessing import Preprocessing
+from workbench.models.traced_model import TracedModel
 from workbench.task import Cancelled, Task
 
 

@@ -23,7 +23,8 @@ from workbench.jobs.engine import Engine
 from workbench.jobs.evidence_requests import PrepareLabelling
 from workbench.jobs.store import Store
 from workbench.models.layer import Unit
-from workbench.models.traced_model import Preprocessing, TracedModel
+from workbench.models.preprocessing import Preprocessing
+from workbench.models.traced_model import TracedModel
 from workbench.task import Cancelled, Task
 
 SIDE, ANGLES = 24, 8

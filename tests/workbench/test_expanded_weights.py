@@ -17,7 +17,8 @@ from workbench.analyses.expanded_weights import ExpandedWeights, alike
 from workbench.images.array_set import ArraySet
 from workbench.input_error import InputError
 from workbench.models.layer import Unit
-from workbench.models.traced_model import Preprocessing, TracedModel
+from workbench.models.preprocessing import Preprocessing
+from workbench.models.traced_model import TracedModel
 
 SIDE = 12
 

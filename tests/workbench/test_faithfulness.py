@@ -18,7 +18,8 @@ from workbench.analyses.faithfulness.findings import area, explained, needed
 from workbench.analyses.faithfulness.orders import greedy, left_out, numbers_of, ranked, shuffled
 from workbench.images.array_set import ArraySet
 from workbench.input_error import InputError
-from workbench.models.traced_model import Preprocessing, TracedModel
+from workbench.models.preprocessing import Preprocessing
+from workbench.models.traced_model import TracedModel
 from workbench.task import Cancelled, Task
 
 SIDE, PARTS, LOUD = 8, 5, 25

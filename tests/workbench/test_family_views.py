@@ -12,7 +12,8 @@ from workbench.analyses.joint_tuning import JointTuning, aligned_curves, explain
 from workbench.analyses.relative_weights import RelativeWeights, explains
 from workbench.images.array_set import ArraySet
 from workbench.input_error import InputError
-from workbench.models.traced_model import Preprocessing, TracedModel
+from workbench.models.preprocessing import Preprocessing
+from workbench.models.traced_model import TracedModel
 
 ANGLES = (0.0, 90.0, 180.0, 270.0)
 

@@ -14,8 +14,9 @@ from workbench.analyses.feature_visualization import COARSE, FINE, FeatureVisual
 from workbench.analyses.feature_visualization.objectives import channel
 from workbench.analyses.feature_visualization.render import fitting_size, suggested_size
 from workbench.images.image_set import load_images
+from workbench.models.preprocessing import Preprocessing
 from workbench.models.receptive_field import receptive_field
-from workbench.models.traced_model import Preprocessing, TracedModel
+from workbench.models.traced_model import TracedModel
 from workbench.task import Cancelled, Task
 
 

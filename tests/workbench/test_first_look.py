@@ -13,9 +13,10 @@ import pytest
 from tests.workbench.shelf import shelf_in
 from workbench.jobs import first_look
 from workbench.jobs.engine import Engine
+from workbench.jobs.example_requests import LayerStatistics, UnitExamples
 from workbench.jobs.requests import LoadModel, describe
 from workbench.jobs.store import Store
-from workbench.jobs.unit_requests import LayerStatistics, Thumbnails, UnitExamples
+from workbench.jobs.thumbnail_requests import Thumbnails
 from workbench.models.loading import LoadError
 from workbench.task import Cancelled, Task
 from workbench.training.recipe import recipe

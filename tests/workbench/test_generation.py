@@ -11,7 +11,8 @@ from workbench.analyses.generation import BATCH, Generation
 from workbench.input_error import InputError
 from workbench.models.diffusion import DiffusionStep, Sampling, kept_of, unchanged
 from workbench.models.further_input import timestep_input
-from workbench.models.traced_model import Preprocessing, TracedModel
+from workbench.models.preprocessing import Preprocessing
+from workbench.models.traced_model import TracedModel
 from workbench.task import Task
 
 SIDE = 8

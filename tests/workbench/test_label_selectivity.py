@@ -29,7 +29,8 @@ from workbench.input_error import InputError
 from workbench.jobs.engine import Engine
 from workbench.jobs.requests import RunAnalysis
 from workbench.jobs.store import Store
-from workbench.models.traced_model import Preprocessing, TracedModel
+from workbench.models.preprocessing import Preprocessing
+from workbench.models.traced_model import TracedModel
 from workbench.task import Task
 
 

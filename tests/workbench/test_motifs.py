@@ -27,7 +27,8 @@ from workbench.images.image_set import ImageSet
 from workbench.input_error import InputError
 from workbench.models.adjacent import adjacent_layers
 from workbench.models.planted import PLANTED
-from workbench.models.traced_model import Preprocessing, TracedModel
+from workbench.models.preprocessing import Preprocessing
+from workbench.models.traced_model import TracedModel
 from workbench.motifs import KINDS, as_table
 from workbench.task import Cancelled, Part, Task
 

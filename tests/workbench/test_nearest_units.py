@@ -14,7 +14,8 @@ from workbench.analyses.nearest_units import NearestUnits, correlations, cosines
 from workbench.images.image_set import ImageSet
 from workbench.input_error import InputError
 from workbench.models.outgoing import outgoing_gram
-from workbench.models.traced_model import Preprocessing, TracedModel
+from workbench.models.preprocessing import Preprocessing
+from workbench.models.traced_model import TracedModel
 
 
 class Noise(ImageSet):

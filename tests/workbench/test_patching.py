@@ -15,7 +15,8 @@ from workbench.images.corruptions import CORRUPTIONS, corrupt
 from workbench.images.image_set import load_images
 from workbench.input_error import InputError
 from workbench.models.patching import Patch, Patcher, branches, estimate, heads, patches_of, scores
-from workbench.models.traced_model import Preprocessing, TracedModel
+from workbench.models.preprocessing import Preprocessing
+from workbench.models.traced_model import TracedModel
 
 SIDE = 12
 

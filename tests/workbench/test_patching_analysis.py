@@ -24,7 +24,8 @@ from workbench.input_error import InputError
 from workbench.models.further_input import FurtherInput
 from workbench.models.layer import Layer
 from workbench.models.patching import Patcher, cells, patches_of, scores
-from workbench.models.traced_model import Preprocessing, TracedModel
+from workbench.models.preprocessing import Preprocessing
+from workbench.models.traced_model import TracedModel
 from workbench.task import Cancelled, Task
 
 SIDE = 12

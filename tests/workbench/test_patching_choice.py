@@ -17,7 +17,8 @@ from workbench.analyses.patching.pairs import Pairs, draw_pairs
 from workbench.images.array_set import ArraySet
 from workbench.input_error import InputError
 from workbench.models.patching import Patch
-from workbench.models.traced_model import Preprocessing, TracedModel
+from workbench.models.preprocessing import Preprocessing
+from workbench.models.traced_model import TracedModel
 from workbench.patching_table import columns_of
 
 SIDE = 12

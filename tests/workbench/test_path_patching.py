@@ -9,7 +9,8 @@ from torch import nn
 from workbench.input_error import InputError
 from workbench.models.patching import Patch, patches_of, scores
 from workbench.models.path_patching import PathPatcher, place_of
-from workbench.models.traced_model import Preprocessing, TracedModel
+from workbench.models.preprocessing import Preprocessing
+from workbench.models.traced_model import TracedModel
 
 SIDE = 6
 

@@ -17,16 +17,11 @@ from PIL import Image
 
 from workbench.analyses.analysis import find
 from workbench.jobs.engine import Engine
+from workbench.jobs.example_requests import UnitExamples
+from workbench.jobs.on_image_requests import ContributionsOnImage, MapsOnImage, UnitOnImage, UnitsOnImage
 from workbench.jobs.requests import RunAnalysis, Sweep
 from workbench.jobs.store import Store
-from workbench.jobs.unit_requests import (
-    ContributionsOnImage,
-    MapsOnImage,
-    Thumbnails,
-    UnitExamples,
-    UnitOnImage,
-    UnitsOnImage,
-)
+from workbench.jobs.thumbnail_requests import Thumbnails
 from workbench.kept_image import KeptImage
 from workbench.recompute import (
     ROOT,

@@ -13,7 +13,8 @@ from workbench.circuit import Circuit
 from workbench.images.array_set import ArraySet
 from workbench.input_error import InputError
 from workbench.models.nearest_source import nearest_source
-from workbench.models.traced_model import Preprocessing, TracedModel
+from workbench.models.preprocessing import Preprocessing
+from workbench.models.traced_model import TracedModel
 
 SIDE = 8
 

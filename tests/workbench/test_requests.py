@@ -20,7 +20,15 @@ from workbench.images.image_set import ImageSet
 from workbench.jobs import engine as engine_module
 from workbench.jobs.collector import at_rest, collector_at_rest
 from workbench.jobs.engine import Engine, configured
+from workbench.jobs.example_requests import (
+    LayerStatistics,
+    PreActivation,
+    StrongestImages,
+    UnitExamples,
+    receptive_boxes,
+)
 from workbench.jobs.job import JobEvent
+from workbench.jobs.on_image_requests import UnitOnImage
 from workbench.jobs.requests import (
     DescribeAnalyses,
     FetchImages,
@@ -33,17 +41,10 @@ from workbench.jobs.requests import (
 )
 from workbench.jobs.runner import Runner
 from workbench.jobs.store import Store
-from workbench.jobs.unit_requests import (
-    LayerStatistics,
-    PreActivation,
-    StrongestImages,
-    Thumbnails,
-    UnitExamples,
-    UnitOnImage,
-    receptive_boxes,
-)
+from workbench.jobs.thumbnail_requests import Thumbnails
 from workbench.models.layer import Layer
-from workbench.models.traced_model import Preprocessing, TracedModel
+from workbench.models.preprocessing import Preprocessing
+from workbench.models.traced_model import TracedModel
 from workbench.task import Cancelled, Part, Task
 
 
@@ -173,7 +174,7 @@ def test_thumbnails_negative_and_seeds(engine: Engine, model: TracedModel) -> No
 
 
 def test_thumbnails_come_from_the_store_unit_by_unit(engine: Engine, model: TracedModel, monkeypatch: Any) -> None:
-    monkeypatch.setattr("workbench.jobs.unit_requests.BATCH", {"coarse": 2, "fine": 2})
+    monkeypatch.setattr("workbench.jobs.thumbnail_requests.BATCH", {"coarse": 2, "fine": 2})
     first = Thumbnails(model.ref, "colour", (0, 1)).run(engine, Task())
     task = Record()
     both = Thumbnails(model.ref, "colour", (2, 1, 0, 3)).run(engine, task)
@@ -190,7 +191,7 @@ def test_thumbnails_come_from_the_store_unit_by_unit(engine: Engine, model: Trac
 
 
 def test_a_superseded_range_keeps_what_was_finished(engine: Engine, model: TracedModel, monkeypatch: Any) -> None:
-    monkeypatch.setattr("workbench.jobs.unit_requests.BATCH", {"coarse": 1, "fine": 1})
+    monkeypatch.setattr("workbench.jobs.thumbnail_requests.BATCH", {"coarse": 1, "fine": 1})
     with pytest.raises(Cancelled):
         Thumbnails(model.ref, "colour", (0, 1, 2)).run(engine, Record(stop=20))
     task = Record()
@@ -589,7 +590,10 @@ def test_fine_pictures_beside_numbers_come_after_the_numbers() -> None:
 
 def test_importing_the_requests_is_light() -> None:
     code = (
-        "import sys, workbench.jobs.requests, workbench.jobs.unit_requests, workbench.jobs.training_requests, workbench.jobs.runner; "
+        "import importlib, pkgutil, sys, workbench.jobs, workbench.jobs.runner; "
+        "names = [one.name for one in pkgutil.iter_modules(workbench.jobs.__path__) if one.name.endswith('requests')]; "
+        "assert len(names) > 5, names; "
+        "[importlib.import_module(f'workbench.jobs.{name}') for name in names]; "
         "heavy = {'torch', 'timm', 'pydantic', 'zarr', 'PySide6', 'matplotlib', 'PIL', 'scipy'} & set(sys.modules); "
         "assert not heavy, heavy"
     )

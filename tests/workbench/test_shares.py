@@ -9,8 +9,9 @@ from torch import Tensor, nn
 import workbench
 from workbench.input_error import InputError
 from workbench.models.affine import affine_sources, layer_of
+from workbench.models.preprocessing import Preprocessing
 from workbench.models.shares import MovedKernels, Pushed, Shares, shares_at_centre, shares_of
-from workbench.models.traced_model import Preprocessing, TracedModel
+from workbench.models.traced_model import TracedModel
 
 BAR = 1e-5
 

@@ -12,7 +12,8 @@ from workbench.analyses.sparsity import Sparsity, gini, participation
 from workbench.images.array_set import ArraySet
 from workbench.input_error import InputError
 from workbench.models.layer import Unit
-from workbench.models.traced_model import Preprocessing, TracedModel
+from workbench.models.preprocessing import Preprocessing
+from workbench.models.traced_model import TracedModel
 from workbench.pursuit import keep_best, pursue
 
 

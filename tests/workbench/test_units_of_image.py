@@ -16,10 +16,11 @@ from workbench.analyses.units_of_image import UnitsOfImage
 from workbench.images.array_set import ArraySet
 from workbench.input_error import InputError
 from workbench.jobs.engine import Engine
+from workbench.jobs.on_image_requests import UnitsOnImage
 from workbench.jobs.store import Store
-from workbench.jobs.unit_requests import UnitsOnImage
 from workbench.models.layer import Layer
-from workbench.models.traced_model import Preprocessing, TracedModel
+from workbench.models.preprocessing import Preprocessing
+from workbench.models.traced_model import TracedModel
 from workbench.task import Cancelled, Task
 
 SIDE = 8

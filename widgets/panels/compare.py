@@ -31,8 +31,10 @@ from widgets.views.axes import number
 from widgets.views.histogram import Histogram
 from widgets.views.image_strip import ImageStrip, Picture, Row
 from workbench.address import Address
+from workbench.jobs.example_requests import UnitExamples
+from workbench.jobs.on_image_requests import UnitOnImage
 from workbench.jobs.requests import Sweep
-from workbench.jobs.unit_requests import Thumbnails, UnitExamples, UnitOnImage
+from workbench.jobs.thumbnail_requests import Thumbnails
 from workbench.labels import variable_of
 from workbench.models.layer import Unit
 from workbench.owner import known_of

@@ -36,7 +36,7 @@ from widgets.theme import say
 from widgets.views.family_wheel import FamilyWheel
 from widgets.views.line_plot import Curves, LinePlot
 from workbench.jobs.requests import RunAnalysis
-from workbench.jobs.unit_requests import Thumbnails
+from workbench.jobs.thumbnail_requests import Thumbnails
 from workbench.models.layer import Unit
 from workbench.owner import listed_of
 from workbench.recompute import of_result

@@ -24,7 +24,7 @@ from widgets.views.colour_scale import ColourScale
 from widgets.views.finding_list import FindingList, Found, Group
 from workbench.circuit import layer_of, units_of
 from workbench.jobs.requests import RunAnalysis
-from workbench.jobs.unit_requests import Thumbnails
+from workbench.jobs.thumbnail_requests import Thumbnails
 from workbench.motifs import KINDS, NULLS, as_circuit, as_table
 from workbench.recompute import of_result
 

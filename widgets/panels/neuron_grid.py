@@ -25,8 +25,8 @@ from widgets.unit_names import UnitNames
 from widgets.views.axes import number
 from widgets.views.contact_sheet import ContactSheet
 from widgets.views.thumbnail_grid import ThumbnailGrid
+from workbench.jobs.example_requests import LayerStatistics
 from workbench.jobs.requests import Sweep
-from workbench.jobs.unit_requests import LayerStatistics
 from workbench.labels import variable_names
 from workbench.models.layer import Unit
 from workbench.owner import known_of

@@ -36,7 +36,7 @@ from widgets.weight_card import by_factor, card_rows
 from workbench.circuit import Edge
 from workbench.circuit_weights import source_for
 from workbench.jobs.requests import RunAnalysis
-from workbench.jobs.unit_requests import Thumbnails
+from workbench.jobs.thumbnail_requests import Thumbnails
 from workbench.labels import variable_names
 from workbench.models.layer import Unit
 from workbench.models.neighbours import sensible_source, sensible_target, sources_of, targets_of

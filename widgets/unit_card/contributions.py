@@ -12,7 +12,7 @@ from widgets.theme import say
 from widgets.unit_card.section import Section
 from widgets.views.axes import number
 from widgets.views.effect_list import Effect, EffectList
-from workbench.jobs.unit_requests import ContributionsOnImage
+from workbench.jobs.on_image_requests import ContributionsOnImage
 from workbench.models.layer import Unit
 from workbench.recompute import of_contributions
 

@@ -16,8 +16,8 @@ from widgets.unit_card.section import Section
 from widgets.unit_card.visualizations import TWIN as NULL
 from widgets.views.axes import number
 from widgets.views.histogram import Band, Histogram
+from workbench.jobs.example_requests import PreActivation, UnitExamples
 from workbench.jobs.requests import Sweep
-from workbench.jobs.unit_requests import PreActivation, UnitExamples
 from workbench.models.layer import Unit
 
 if TYPE_CHECKING:

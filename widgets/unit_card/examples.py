@@ -15,9 +15,9 @@ from widgets.unit_card.sweep_bar import SweepBar
 from widgets.views.axes import number
 from widgets.views.image_strip import ImageStrip, Picture, Row
 from workbench.amounts import rough_duration, size
+from workbench.jobs.example_requests import UnitExamples
 from workbench.jobs.machine import EstimateSweep, SweepCost
 from workbench.jobs.requests import FetchImages, Sweep, skipped_images
-from workbench.jobs.unit_requests import UnitExamples
 
 if TYPE_CHECKING:
     from widgets.session import Session

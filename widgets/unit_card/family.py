@@ -11,8 +11,10 @@ from widgets.views.axes import number
 from widgets.views.effect_list import Effect, EffectList
 from widgets.views.image_strip import ImageStrip, Picture, Row
 from widgets.views.image_view import ImageView
+from workbench.jobs.example_requests import StrongestImages
+from workbench.jobs.on_image_requests import MapsOnImage
 from workbench.jobs.requests import Sweep
-from workbench.jobs.unit_requests import Level, MapsOnImage, StrongestImages, Thumbnails
+from workbench.jobs.thumbnail_requests import Level, Thumbnails
 from workbench.labels import variable_names
 from workbench.owner import known_of
 from workbench.recompute import of_images, of_pictures, of_strongest

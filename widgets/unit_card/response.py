@@ -15,7 +15,7 @@ from widgets.unit_card.section import Section
 from widgets.views.axes import number
 from widgets.views.bar_list import BarList
 from widgets.views.image_view import ImageView
-from workbench.jobs.unit_requests import UnitOnImage
+from workbench.jobs.on_image_requests import UnitOnImage
 from workbench.models.layer import Unit
 from workbench.recompute import of_image
 

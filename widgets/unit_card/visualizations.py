@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QToolButton
 
 from widgets.unit_card.section import Section
 from widgets.views.image_strip import ImageStrip, Picture, Row
-from workbench.jobs.unit_requests import KeptThumbnails, Thumbnails
+from workbench.jobs.thumbnail_requests import KeptThumbnails, Thumbnails
 from workbench.models.layer import Unit
 from workbench.recompute import Recomputation, of_visualizations
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from workbench.images.image_set import Pixels
 from workbench.input_error import InputError
 from workbench.jobs.few_threads import few_threads
 from workbench.jobs.job import Lane, Request
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from workbench.models.patching import Patcher
     from workbench.models.traced_model import TracedModel
 
-Pixels = npt.NDArray[np.uint8]
 SEEN = 4
 """Images whose activations are kept: while one draws on one of two, patching is a run or two behind."""
 FADING = 0.9

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from workbench.images.image_set import Pixels
 from workbench.jobs.job import Lane, Request
 from workbench.task import Task
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from workbench.models.checkpoint_series import Series
     from workbench.models.traced_model import TracedModel
 
-Pixels = npt.NDArray[np.uint8]
 Shown = Literal["kernel", "visualization"]
 
 
@@ -96,7 +95,7 @@ class UnitFilm(Request):
 
     def _visualization(self, engine: Engine, ref: str, task: Task) -> Pixels:
         """Return what the store has, or render it and put it there, where the grid finds it as well."""
-        from workbench.jobs.unit_requests import Thumbnails, to_pixels
+        from workbench.jobs.thumbnail_requests import Thumbnails, to_pixels
 
         model = engine.glance(ref, task)
         analysis = Thumbnails(ref, self.layer, (self.unit,), "coarse").analysis((self.unit,))
@@ -145,7 +144,7 @@ class PrepareCheckpoints(Request):
 
     def run(self, engine: Engine, task: Task) -> int:
         """Render what the store has not, a few units at a time."""
-        from workbench.jobs.unit_requests import BATCH, Thumbnails, to_pixels
+        from workbench.jobs.thumbnail_requests import BATCH, Thumbnails, to_pixels
 
         done, total = 0, len(self.models) * len(self.units)
         for ref in self.models:

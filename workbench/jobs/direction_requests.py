@@ -180,7 +180,7 @@ class FacetCrops(Request):
 
     def run(self, engine: Engine, task: Task) -> np.ndarray:
         """Decode and cut."""
-        from workbench.jobs.unit_requests import cut_out, receptive_boxes
+        from workbench.jobs.example_requests import cut_out, receptive_boxes
 
         model, images = engine.model(self.model, task=task), engine.images(self.images, task)
         layer = model.layer(self.layer)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from workbench.jobs.example_requests import cut_out, receptive_boxes
 from workbench.jobs.job import Request
-from workbench.jobs.unit_requests import cut_out, receptive_boxes
 from workbench.models.layer import Unit
 from workbench.task import Part, Task
 

@@ -216,7 +216,7 @@ def _fill(archive: zipfile.ZipFile, engine: Engine, name: str, task: Task) -> No
 
 def rendered(model: TracedModel, layer: str, units: Sequence[int]) -> np.ndarray:
     """Render units of a layer as the grid does at first, uint8 ``unit y x 3``."""
-    from workbench.jobs.unit_requests import to_pixels
+    from workbench.jobs.thumbnail_requests import to_pixels
 
     return to_pixels(_analysis(layer, tuple(units)).run(model).arrays["images"])[:, 0]
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from workbench.images.drawn_stimulus import Stimulus
+from workbench.images.image_set import Pixels
 from workbench.input_error import InputError
 from workbench.jobs.job import Lane, Request
 from workbench.task import Task
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from workbench.images.stimulus import Parameter
     from workbench.jobs.engine import Engine
 
-Pixels = npt.NDArray[np.uint8]
 LONGEST = 1024
 """Pixels on the longer side that a picture for the canvas is reduced to."""
 

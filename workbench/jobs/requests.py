@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
+from workbench.images.image_set import Pixels
 from workbench.jobs import first_look
 from workbench.jobs.job import Lane, Request
 from workbench.jobs.machine import SWEEP_BATCH
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from workbench.jobs.engine import Engine
     from workbench.models.traced_model import TracedModel
 
-Pixels = npt.NDArray[np.uint8]
 
 # Opening
 

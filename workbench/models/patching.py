@@ -21,9 +21,9 @@ from workbench.input_error import InputError
 from workbench.models.affine import unit_count
 from workbench.models.capture import batch_of, kind
 from workbench.models.device import channels_last
+from workbench.models.edits import same_bits_in_every_row
 from workbench.models.layer import Layer
 from workbench.models.one_call import one_call
-from workbench.models.traced_model import same_bits_in_every_row
 
 if TYPE_CHECKING:
     from workbench.models.graph import ModelGraph

@@ -4,64 +4,32 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from operator import attrgetter
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils import _pytree as pytree
 
 from workbench.direction_set import DirectionSet
 from workbench.input_error import InputError
-from workbench.models.capture import batch_of, capture, kind
+from workbench.models.capture import capture
 from workbench.models.device import Arithmetic
 from workbench.models.diffusion import Sampling
+from workbench.models.edits import Edits, with_edits
 from workbench.models.further_input import FurtherInput, Tokenize
 from workbench.models.graph import Cut, ModelGraph, Reduction
 from workbench.models.known_circuit import KnownCircuit
-from workbench.models.layer import Layer
+from workbench.models.layer import Layer, Unit
 from workbench.models.loading import twin_of, with_directions_of
+from workbench.models.preprocessing import Preprocessing
 from workbench.models.tensors import assign, tensors_of
 from workbench.models.twin import IMAGES, dead_leaves, draw, match_scale, twin_hash
 from workbench.task import Task
-
-Edit = Tensor | Callable[[Tensor], Tensor]
-Edits = Mapping[str, Edit]
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """What the network wants its images to be.
-
-    Attributes
-    ----------
-    size
-        Height and width in pixels.
-    mean, std
-        Per channel, in the range [0, 1] of images: the network reads (image - mean) / std.
-    channels
-        Number of image channels; images of three channels are averaged to one or repeated where it differs.
-    interpolation
-        How images are resized: ``bicubic`` or ``bilinear``.
-    crop
-        Part of the shorter side that the centre crop keeps, in (0, 1].
-    resize
-        ``crop`` keeps the proportions and cuts what stands over; ``squash`` gives the whole image the wanted size.
-    """
-
-    size: tuple[int, int]
-    mean: tuple[float, ...] = (0.5, 0.5, 0.5)
-    std: tuple[float, ...] = (0.5, 0.5, 0.5)
-    channels: int = 3
-    interpolation: str = "bicubic"
-    crop: float = 1.0
-    resize: Literal["crop", "squash"] = "crop"
 
 
 class TracedModel:
@@ -359,6 +327,19 @@ class TracedModel:
         """Return a layer by any of its names; ValueError suggests the nearest where there is none."""
         return self.graph.layer(name)
 
+    def layer_of(self, unit: Unit) -> Layer:
+        """Return a unit's layer.
+
+        Raises
+        ------
+        ValueError
+            When there is no such layer, or it has fewer units.
+        """
+        layer = self.layer(unit.layer)
+        if not 0 <= unit.index < layer.units:
+            raise InputError(f"{unit} does not exist; {unit.layer} has units 0 to {layer.units - 1}")
+        return layer
+
     @property
     def weight_hash(self) -> str:
         """SHA-256 over names, shapes and bytes of all parameters and buffers, and of what is held; 64 hexadecimal digits."""
@@ -428,19 +409,16 @@ class TracedModel:
     # --- what it reads ---------------------------------------------------------------------------------------------------------
 
     def normalise(self, images: Float[Tensor, "batch channel y x"]) -> Float[Tensor, "batch channel2 y x"]:
-        """Turn images in [0, 1] into network input: fit the channels, subtract the mean, divide by the deviation; differentiable."""
+        """Turn images in [0, 1] into network input (see `Preprocessing.normalise`); differentiable.
+
+        Raises
+        ------
+        InputError
+            When the network reads text, or the images have other channels than it can be given.
+        """
         if not self.sees:
             raise InputError(f"{self.name} reads text, not images; open a network that sees")
-        wanted = self.preprocessing.channels
-        if images.shape[1] != wanted and images.shape[1] == 3 and wanted == 1:
-            images = images.mean(1, keepdim=True)
-        elif images.shape[1] != wanted and images.shape[1] == 1:
-            images = images.expand(-1, wanted, -1, -1)
-        elif images.shape[1] != wanted:
-            raise InputError(f"{self.name} reads {wanted} channels, the images have {images.shape[1]}")
-        mean = torch.tensor(self.preprocessing.mean, device=images.device, dtype=images.dtype)[:, None, None]
-        std = torch.tensor(self.preprocessing.std, device=images.device, dtype=images.dtype)[:, None, None]
-        return (images - mean) / std
+        return self.preprocessing.normalise(images)
 
     def preprocess(self, images: np.ndarray | Tensor) -> Float[Tensor, "batch channel y x"]:
         """Turn images of any size into network input.
@@ -450,33 +428,12 @@ class TracedModel:
         images
             uint8 ``batch y x channel`` (numpy or tensor), or float in [0, 1] ``batch channel y x``.
         """
-        tensor = torch.as_tensor(images).to(self.device)
-        if tensor.dtype == torch.uint8:
-            if tensor.dim() != 4 or tensor.shape[-1] not in (1, 3, self.preprocessing.channels):
-                raise InputError(f"uint8 images must be batch y x channel, got the shape {tuple(tensor.shape)}")
-            tensor = tensor.permute(0, 3, 1, 2).to(torch.float32).div_(255)
-        if tuple(tensor.shape[2:]) != self.preprocessing.size:
-            tensor = self._resize(tensor)
-        return self.normalise(tensor).to(self.dtype).contiguous(memory_format=torch.channels_last)
-
-    def _resize(self, images: Float[Tensor, "batch channel y x"]) -> Float[Tensor, "batch channel y2 x2"]:
-        """Scale the shorter side to size / crop, and cut out the centre; or scale both sides to the size."""
-        rows, columns = height, width = self.preprocessing.size
-        if self.preprocessing.resize == "crop":
-            scale = max(height / images.shape[2], width / images.shape[3]) / self.preprocessing.crop
-            rows, columns = max(height, round(images.shape[2] * scale)), max(width, round(images.shape[3] * scale))
-        images = torch.nn.functional.interpolate(
-            images, (rows, columns), mode=self.preprocessing.interpolation, antialias=True, align_corners=False
-        )
-        top, left = (rows - height) // 2, (columns - width) // 2
-        return images[:, :, top : top + height, left : left + width].clamp(0, 1)
+        fitted = self.preprocessing.fit(torch.as_tensor(images).to(self.device))
+        return self.normalise(fitted).to(self.dtype).contiguous(memory_format=torch.channels_last)
 
     def pixels(self, shown: Float[Tensor, "batch channel y x"]) -> np.ndarray:
         """Turn the first image of a network input back into pixels, uint8 ``y x 3``."""
-        image = shown[0].float().cpu().permute(1, 2, 0).numpy() * self.preprocessing.std + self.preprocessing.mean
-        if self.preprocessing.channels == 1:
-            image = image.repeat(3, -1)
-        return np.rint(image[..., :3].astype(np.float32) * 255).clip(0, 255).astype(np.uint8)
+        return self.preprocessing.pixels(shown)
 
     # --- running it ------------------------------------------------------------------------------------------------------------
 
@@ -555,97 +512,16 @@ class TracedModel:
         rows = [edits] if isinstance(edits, Mapping) else list(edits)
         if not rows:
             raise InputError("no edits given; an empty mapping {} is the clean run")
-        rows = [{self.graph.name(self.graph.node(layer)): edit for layer, edit in row.items()} for row in rows]
         inputs = x if isinstance(x, tuple) else (x,)
-        target = target or self.graph.output
-        edited = self.graph.sort({layer for row in rows for layer in row} or {target})
-        inner = {self.graph.name(n) for n in self.graph.downstream(edited) if n in self.graph.capture.names}
-        roots = [layer for layer in edited if layer not in inner]
-        frontier = self.graph.frontier(roots, [target])
-        clean = dict(zip([*roots, *frontier], self.forward_to([*roots, *frontier])(*inputs), strict=True))
-        batch = int(inputs[0].shape[0])
-        step = max(1, max_examples // batch)
-        pieces = [
-            self._edited_rows(
-                rows[i : i + step], roots, [n for n in edited if n in inner], frontier, clean, target, batch
-            )
-            for i in range(0, len(rows), step)
-        ]
-        result = torch.cat(pieces)
-        return result[0] if isinstance(edits, Mapping) else result
-
-    def _edited_rows(
-        self,
-        rows: Sequence[Edits],
-        roots: Sequence[str],
-        inner: Sequence[str],
-        frontier: Sequence[str],
-        clean: Mapping[str, Tensor],
-        target: str,
-        batch: int,
-    ) -> Tensor:
-        padding = -len(rows) * batch % 8
-
-        def stack(layer: str, values: list[Tensor]) -> Tensor:
-            place = self._place(layer)
-            if padding:
-                repeats = -(-padding // batch)
-                values = [*values, torch.cat([values[-1]] * repeats, place[0]).narrow(place[0], 0, padding * place[1])]
-            return torch.cat(values, place[0])
-
-        def edit_inside(layer: str) -> Callable[[Tensor], Tensor]:
-            axis, per_example = self._place(layer)
-
-            def edit(value: Tensor) -> Tensor:
-                sizes = [batch * per_example] * len(rows)
-                parts = value.split([*sizes, value.shape[axis] - sum(sizes)], axis)
-                changed = [_apply(row.get(layer), part, layer) for row, part in zip(rows, parts, strict=False)]
-                return torch.cat([*changed, parts[-1]], axis)
-
-            return edit
-
-        values = [stack(layer, [_apply(row.get(layer), clean[layer], layer) for row in rows]) for layer in roots]
-        values += [stack(layer, [clean[layer]] * len(rows)) for layer in frontier]
-        piece = self.graph.cut([*roots, *frontier], [target], edits={layer: edit_inside(layer) for layer in inner})
-        with same_bits_in_every_row(piece):
-            (output,) = piece(*values)
-        axis, per_example = self._place(target)
-        kept = output.narrow(axis, 0, len(rows) * batch * per_example)
-        return torch.stack(kept.split(batch * per_example, axis))
-
-    def _place(self, layer: str) -> tuple[int, int]:
-        """Axis of the examples, and rows per example."""
-        place = batch_of(self.graph.node(layer))
-        if place is None:
-            raise InputError(f"{layer} does not depend on the input; there is nothing to edit or to read there")
-        return place
-
-
-def same_bits_in_every_row(piece: Cut) -> AbstractContextManager[None]:
-    """Return a context in which equal rows of a batch stay equal to the last bit.
-
-    Fused attention of a single query (class tokens) gives each thread a scratch buffer of its own, and on some processors the sum depends
-    on where that begins; attention written out does not.
-    """
-    attends = (node for node in piece.module.graph.nodes if kind(node) == "scaled_dot_product_attention")
-    if any(node.args[0].meta["val"].shape[-2] == 1 for node in attends):
-        context: AbstractContextManager[None] = sdpa_kernel(SDPBackend.MATH)
-        return context
-    return nullcontext()
-
-
-def _apply(edit: Edit | None, activation: Tensor, layer: str) -> Tensor:
-    if edit is None:
-        return activation
-    changed = edit(activation) if callable(edit) and not isinstance(edit, Tensor) else edit
-    if not isinstance(changed, Tensor):
-        raise InputError(f"the edit of {layer} returned {type(changed).__name__}, not a tensor")
-    try:
-        return changed.to(activation.dtype).expand_as(activation)
-    except RuntimeError:
-        raise InputError(
-            f"the edit of {layer} has the shape {tuple(changed.shape)}, the activation {tuple(activation.shape)}"
-        ) from None
+        found = with_edits(
+            self.graph,
+            rows,
+            target or self.graph.output,
+            lambda layers: self.forward_to(layers)(*inputs),
+            batch=int(inputs[0].shape[0]),
+            max_examples=max_examples,
+        )
+        return found[0] if isinstance(edits, Mapping) else found
 
 
 def _input_name(layer: str) -> str:

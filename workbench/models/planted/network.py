@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from workbench.models.known_circuit import KnownCircuit
-from workbench.models.traced_model import Preprocessing
+from workbench.models.preprocessing import Preprocessing
 
 Edge = tuple[str, str, float]
 

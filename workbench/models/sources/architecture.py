@@ -9,9 +9,9 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from workbench.models.loading import LoadError, Reference
+from workbench.models.preprocessing import Preprocessing
 from workbench.models.small_networks import SMALL_NETWORKS
 from workbench.models.sources.tracing import class_names
-from workbench.models.traced_model import Preprocessing
 
 State = Mapping[str, Tensor]
 

@@ -17,10 +17,11 @@ from torch import Tensor, nn
 from workbench.models.diffusion import DiffusionStep, LatentEncoder, Sampling, kept_of, unchanged
 from workbench.models.further_input import Tokenize, step_inputs
 from workbench.models.loading import LoadError, Reference, Source, SourceEntry, register_source
+from workbench.models.preprocessing import Preprocessing
 from workbench.models.sources.choosing import FURTHER, choose_inputs
 from workbench.models.sources.model_folder import ModelFolder, filled, padded, read_tokenizer
 from workbench.models.sources.tracing import brief, trace
-from workbench.models.traced_model import Preprocessing, TracedModel
+from workbench.models.traced_model import TracedModel
 from workbench.task import Task
 
 PROMPT = "a photograph of a cat"

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import ClassVar
 
 from workbench.models.loading import LoadError, Reference, Source, SourceEntry, register_source
+from workbench.models.preprocessing import Preprocessing
 from workbench.models.sources.architecture import State, find_architecture
 from workbench.models.sources.checkpoint import read_state
 from workbench.models.sources.fitting import fit
 from workbench.models.sources.recognition import choose, recognise
 from workbench.models.sources.tracing import trace
-from workbench.models.traced_model import Preprocessing, TracedModel
+from workbench.models.traced_model import TracedModel
 from workbench.task import Task
 
 

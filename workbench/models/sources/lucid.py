@@ -11,13 +11,14 @@ from torch import nn
 
 from workbench.models.inception_v1 import CLASSES, LOGITS, SIDE, InceptionV1, class_names
 from workbench.models.loading import LoadError, Reference, Source, SourceEntry, register_source, suggestion
+from workbench.models.preprocessing import Preprocessing
 from workbench.models.published_families import INCEPTION5H
 from workbench.models.sources.architecture import Architecture, State
 from workbench.models.sources.checkpoint import read_state
 from workbench.models.sources.download import fetch_url, git_hash_of
 from workbench.models.sources.fitting import fit
 from workbench.models.sources.tracing import random_weights, seeded, trace
-from workbench.models.traced_model import Preprocessing, TracedModel
+from workbench.models.traced_model import TracedModel
 from workbench.task import Task
 
 NAME = "inceptionv1"

@@ -18,12 +18,13 @@ from torch import nn
 
 from workbench.models.further_input import Tokenize, tokens_input
 from workbench.models.loading import LoadError, Reference, Source, SourceEntry, register_source, suggestion
+from workbench.models.preprocessing import Preprocessing
 from workbench.models.sources.checkpoint import read_state
 from workbench.models.sources.choosing import FURTHER, choose_inputs
 from workbench.models.sources.download import fetch_from_hub, fetch_url
 from workbench.models.sources.model_folder import VOCABULARIES, ModelFolder, quiet, shown
 from workbench.models.sources.tracing import brief, random_weights, seeded, trace
-from workbench.models.traced_model import Preprocessing, TracedModel
+from workbench.models.traced_model import TracedModel
 from workbench.task import Task
 
 TEXT = "a photograph of a cat"

@@ -15,6 +15,7 @@ from workbench.models.diffusion import DiffusionStep, Sampling, kept_of, unchang
 from workbench.models.further_input import step_inputs, tokens_input
 from workbench.models.inception import EarlyInception
 from workbench.models.loading import LoadError
+from workbench.models.preprocessing import Preprocessing
 from workbench.models.small_networks import SMALL_NETWORKS
 from workbench.models.small_text_networks import (
     SCHEDULE,
@@ -29,7 +30,7 @@ from workbench.models.sources.architecture import classifier
 from workbench.models.sources.checkpoint import read_state
 from workbench.models.sources.language_model import NextToken
 from workbench.models.sources.tracing import trace
-from workbench.models.traced_model import Preprocessing, TracedModel
+from workbench.models.traced_model import TracedModel
 from workbench.task import Task
 
 State = Mapping[str, Tensor]

@@ -22,8 +22,9 @@ from workbench.models.loading import (
     register_source,
     suggestion,
 )
+from workbench.models.preprocessing import Preprocessing
 from workbench.models.sources.tracing import brief, refuse_broken_numbers, trace
-from workbench.models.traced_model import Preprocessing, TracedModel
+from workbench.models.traced_model import TracedModel
 from workbench.task import Cancelled, Task
 
 

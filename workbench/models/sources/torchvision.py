@@ -10,12 +10,13 @@ from typing import Any, ClassVar
 from torch import nn
 
 from workbench.models.loading import LoadError, Reference, Source, SourceEntry, register_source, suggestion
+from workbench.models.preprocessing import Preprocessing
 from workbench.models.sources.architecture import Architecture, State
 from workbench.models.sources.checkpoint import read_state
 from workbench.models.sources.download import fetch_url
 from workbench.models.sources.fitting import fit
 from workbench.models.sources.tracing import brief, class_names, per_channel, random_weights, seeded, trace
-from workbench.models.traced_model import Preprocessing, TracedModel
+from workbench.models.traced_model import TracedModel
 from workbench.task import Task
 
 _AUXILIARY = re.compile(r"(aux1|aux2|AuxLogits)\.")

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from workbench import imagenet
 from workbench.models.capture import CaptureError
 from workbench.models.loading import LoadError
-from workbench.models.traced_model import Preprocessing, TracedModel
+from workbench.models.preprocessing import Preprocessing
+from workbench.models.traced_model import TracedModel
 from workbench.task import Cancelled, Task
 
 _TRAININGS: defaultdict[str, WeakSet[TracedModel]] = defaultdict(WeakSet)

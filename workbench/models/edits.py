@@ -1,0 +1,128 @@
+"""Activations put in the place of others: one batch for many edits, and only what lies behind them is computed again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from workbench.input_error import InputError
+from workbench.models.capture import batch_of, kind
+from workbench.models.graph import Cut, ModelGraph
+
+Edit = Tensor | Callable[[Tensor], Tensor]
+"""The new activation, expanded to the clean one's shape, or a function of the activation at that place."""
+Edits = Mapping[str, Edit]
+"""By layer."""
+
+
+def with_edits(
+    graph: ModelGraph,
+    rows: Sequence[Edits],
+    target: str,
+    activations: Callable[[Sequence[str]], Sequence[Tensor]],
+    *,
+    batch: int,
+    max_examples: int,
+) -> Tensor:
+    """Return what `target` is under each mapping of edits, ``row batch ...``; see `TracedModel.edited`.
+
+    Parameters
+    ----------
+    activations
+        Gives those of some layers when nothing is edited, for `batch` examples.
+    max_examples
+        Largest batch that is computed at once, whole rows of it.
+    """
+    rows = [{graph.name(graph.node(layer)): edit for layer, edit in row.items()} for row in rows]
+    edited = graph.sort({layer for row in rows for layer in row} or {target})
+    behind = {graph.name(node) for node in graph.downstream(edited) if node in graph.capture.names}
+    roots, inner = [layer for layer in edited if layer not in behind], [layer for layer in edited if layer in behind]
+    frontier = graph.frontier(roots, [target])
+    clean = dict(zip([*roots, *frontier], activations([*roots, *frontier]), strict=True))
+    step = max(1, max_examples // batch)
+    pieces = (rows[at : at + step] for at in range(0, len(rows), step))
+    return torch.cat([_piece(graph, piece, roots, inner, frontier, clean, target, batch) for piece in pieces])
+
+
+def _piece(
+    graph: ModelGraph,
+    rows: Sequence[Edits],
+    roots: Sequence[str],
+    inner: Sequence[str],
+    frontier: Sequence[str],
+    clean: Mapping[str, Tensor],
+    target: str,
+    batch: int,
+) -> Tensor:
+    """Compute some rows as one batch, padded to a multiple of 8 examples.
+
+    `roots` are edited before anything else, the layers of `inner` come behind others that are edited, and `frontier` is what stays clean
+    and is read on the way to the target.
+    """
+    padding = -len(rows) * batch % 8
+
+    def stack(layer: str, values: list[Tensor]) -> Tensor:
+        axis, per_example = _place(graph, layer)
+        if padding:
+            repeats = -(-padding // batch)
+            values = [*values, torch.cat([values[-1]] * repeats, axis).narrow(axis, 0, padding * per_example)]
+        return torch.cat(values, axis)
+
+    def edit_inside(layer: str) -> Callable[[Tensor], Tensor]:
+        axis, per_example = _place(graph, layer)
+
+        def edit(value: Tensor) -> Tensor:
+            sizes = [batch * per_example] * len(rows)
+            parts = value.split([*sizes, value.shape[axis] - sum(sizes)], axis)
+            changed = [_apply(row.get(layer), part, layer) for row, part in zip(rows, parts, strict=False)]
+            return torch.cat([*changed, parts[-1]], axis)
+
+        return edit
+
+    values = [stack(layer, [_apply(row.get(layer), clean[layer], layer) for row in rows]) for layer in roots]
+    values += [stack(layer, [clean[layer]] * len(rows)) for layer in frontier]
+    piece = graph.cut([*roots, *frontier], [target], edits={layer: edit_inside(layer) for layer in inner})
+    with same_bits_in_every_row(piece):
+        (output,) = piece(*values)
+    axis, per_example = _place(graph, target)
+    kept = output.narrow(axis, 0, len(rows) * batch * per_example)
+    return torch.stack(kept.split(batch * per_example, axis))
+
+
+def _place(graph: ModelGraph, layer: str) -> tuple[int, int]:
+    """Axis of the examples, and rows per example."""
+    place = batch_of(graph.node(layer))
+    if place is None:
+        raise InputError(f"{layer} does not depend on the input; there is nothing to edit or to read there")
+    return place
+
+
+def same_bits_in_every_row(piece: Cut) -> AbstractContextManager[None]:
+    """Return a context in which equal rows of a batch stay equal to the last bit.
+
+    Fused attention of a single query (class tokens) gives each thread a scratch buffer of its own, and on some processors the sum depends
+    on where that begins; attention written out does not.
+    """
+    attends = (node for node in piece.module.graph.nodes if kind(node) == "scaled_dot_product_attention")
+    if any(node.args[0].meta["val"].shape[-2] == 1 for node in attends):
+        context: AbstractContextManager[None] = sdpa_kernel(SDPBackend.MATH)
+        return context
+    return nullcontext()
+
+
+def _apply(edit: Edit | None, activation: Tensor, layer: str) -> Tensor:
+    if edit is None:
+        return activation
+    changed = edit(activation) if callable(edit) and not isinstance(edit, Tensor) else edit
+    if not isinstance(changed, Tensor):
+        raise InputError(f"the edit of {layer} returned {type(changed).__name__}, not a tensor")
+    try:
+        return changed.to(activation.dtype).expand_as(activation)
+    except RuntimeError:
+        raise InputError(
+            f"the edit of {layer} has the shape {tuple(changed.shape)}, the activation {tuple(activation.shape)}"
+        ) from None
