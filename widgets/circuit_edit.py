@@ -18,6 +18,7 @@ from widgets.file_dialogs import ask_for_file, ask_where_to_write
 from widgets.project_edit import ProjectEdit
 from widgets.session import Session
 from widgets.views.graph_layout import untangled
+from widgets.written import write_and_say
 from workbench.circuit import Circuit, Edge, layer_of
 from workbench.circuit_weights import rows_of, with_weights
 from workbench.input_error import InputError
@@ -201,9 +202,4 @@ def write_circuit(session: Session, path: Path) -> None:
     """Write the circuit that is open as JSON."""
     if session.circuit is None:
         return
-    try:
-        path.write_text(session.circuit.to_json(), encoding="utf-8")
-    except OSError as error:
-        session.report(f"{path} could not be written: {error.strerror}")
-        return
-    session.inform(f"Written: {path}")
+    write_and_say(session, path, session.circuit.to_json())

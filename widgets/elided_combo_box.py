@@ -8,12 +8,19 @@ from PySide6.QtWidgets import QComboBox, QStyle, QStyleOptionComboBox, QStylePai
 
 
 class ElidedComboBox(QComboBox):
-    """Shows as much of the chosen entry as fits, with dots for the rest; asks for no more width than `letters`."""
+    """Shows as much of the chosen entry as fits, and all of it in the tip; asks for no more width than `letters`."""
 
     def __init__(self, letters: int, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._tip = ""
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.setMinimumContentsLength(letters)
+
+    def setToolTip(self, tip: str) -> None:
+        """Say what the box is for."""
+        self._tip = tip
+        super().setToolTip(tip)
+        self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Paint the box with the text that fits."""
@@ -24,6 +31,10 @@ class ElidedComboBox(QComboBox):
             QStyle.ComplexControl.CC_ComboBox, option, QStyle.SubControl.SC_ComboBoxEditField, self
         )
         room = field.width() - 2  # the style keeps a pixel at either side
-        option.currentText = self.fontMetrics().elidedText(option.currentText, Qt.TextElideMode.ElideRight, room)
+        whole = option.currentText
+        option.currentText = self.fontMetrics().elidedText(whole, Qt.TextElideMode.ElideRight, room)
+        tip = self._tip if option.currentText == whole else "\n".join(filter(None, (whole, self._tip)))
+        if tip != self.toolTip():
+            super().setToolTip(tip)
         painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
         painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)

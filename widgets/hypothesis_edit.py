@@ -16,6 +16,7 @@ from PySide6.QtWidgets import QWidget
 from widgets.file_dialogs import ask_for_file, ask_where_to_write
 from widgets.project_edit import ProjectEdit
 from widgets.session import Session
+from widgets.written import write_and_say
 from workbench.hypothesis import Hypothesis
 from workbench.input_error import InputError
 from workbench.project import Project
@@ -135,9 +136,4 @@ def import_hypothesis(session: Session, path: Path) -> Hypothesis | None:
 
 def export_hypothesis(session: Session, path: Path, hypothesis: Hypothesis) -> None:
     """Write a hypothesis as the JSON that a project keeps and the command line takes."""
-    try:
-        path.write_text(hypothesis.to_json(), encoding="utf-8")
-    except OSError as error:
-        session.report(f"{path} could not be written: {error.strerror}")
-        return
-    session.inform(f"Written: {path}")
+    write_and_say(session, path, hypothesis.to_json())

@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QWidget
 from widgets.file_dialogs import ask_for_file, ask_where_to_write
 from widgets.project_edit import ProjectEdit
 from widgets.session import Message, Session
+from widgets.written import write_and_say
 from workbench.labels import Label, Labels, merge, put
 from workbench.models.layer import Unit
 from workbench.owner import owner_of
@@ -83,13 +84,8 @@ def export_labels(session: Session, path: Path) -> None:
     from workbench.label_table import write_labels
 
     labels = session.project.labels
-    try:
-        path.write_bytes(write_labels(labels).encode("utf-8", "replace"))
-    except OSError as error:
-        session.report(f"{path} could not be written: {error.strerror}")
-        return
     count = sum(len(of_unit) for of_model in labels.values() for of_unit in of_model.values())
-    session.inform(f"Written: {path}, {count:,} labels")
+    write_and_say(session, path, write_labels(labels).encode("utf-8", "replace"), f"{count:,} labels")
 
 
 def _owned(session: Session, labels: Labels) -> Labels:

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 import time
 from pathlib import Path
 
@@ -23,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from workbench.data_folder import data_folder
 from workbench.input_error import InputError
 from workbench.purity import Estimate, in_bins, over_concepts
+from workbench.whole_file import write_whole
 
 CLASSES = ("is one", "partly one", "related, not one", "unrelated")
 """What is said of a picture, as in "Curve Detectors" (curve, imperfect curve, related, unrelated); the user may call them otherwise."""
@@ -226,14 +225,7 @@ class Labelling(BaseModel):
         """
         path = path or place_of(self.key)
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, beside = tempfile.mkstemp(prefix=".writing-", dir=path.parent)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(self.model_dump_json(indent=1) + "\n")
-            os.replace(beside, path)
-        except BaseException:
-            os.unlink(beside)
-            raise
+        write_whole(path, self.model_dump_json(indent=1) + "\n")
         return path
 
     @classmethod

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from jaxtyping import Float32
 
 from workbench.data_folder import data_folder
 from workbench.input_error import InputError
+from workbench.whole_file import replacing
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]*")
 """What a set may be called: it stands in references and in the names of layers."""
@@ -127,9 +127,8 @@ class DirectionSet:
             "digest": self.digest,
         }
         parts = {"encoder": self.encoder, "bias": self.bias, "decoder": self.decoder, "spread": self.spread}
-        beside = path.with_suffix(f".{os.getpid()}.part")
-        save_file({name: np.ascontiguousarray(array) for name, array in parts.items()}, beside, {"about": json.dumps(about)})
-        os.replace(beside, path)
+        with replacing(path) as beside:
+            save_file({name: np.ascontiguousarray(array) for name, array in parts.items()}, beside, {"about": json.dumps(about)})
         return path
 
     @classmethod

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workbench.data_folder import data_folder
+from workbench.whole_file import replacing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,9 +36,8 @@ class KeptImage:
         path = data_folder("pictures") / f"{content.hexdigest()[:16]}.png"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            beside = path.with_suffix(f".{os.getpid()}.part")
-            Image.fromarray(self.pixels).save(beside, "png", compress_level=1)  # the window waits for it
-            os.replace(beside, path)
+            with replacing(path) as beside:
+                Image.fromarray(self.pixels).save(beside, "png", compress_level=1)  # the window waits for it
         return path
 
     @property

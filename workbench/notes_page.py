@@ -9,6 +9,7 @@ from pathlib import Path
 
 from workbench.project import Figure, Note, Project
 from workbench.report_page import whole_page
+from workbench.whole_file import write_whole
 
 
 def notes_page(project: Project, title: str = "Notes") -> str:
@@ -28,7 +29,7 @@ def write_notes_page(project: Project, path: str | Path, title: str = "Notes") -
         When the file cannot be written.
     """
     path = Path(path)
-    path.write_text(notes_page(project, title), encoding="utf-8", errors="replace")
+    write_whole(path, notes_page(project, title).encode("utf-8", "replace"))
     return path
 
 

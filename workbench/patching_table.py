@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.input_error import InputError
+from workbench.whole_file import replacing, write_whole
 
 if TYPE_CHECKING:
     from workbench.analyses.analysis import Result
@@ -99,24 +100,17 @@ def write_table(result: Result, path: str | Path) -> Path:
     write = {".csv": _write_csv, ".parquet": _write_parquet}.get(path.suffix.lower())
     if write is None:
         raise InputError(f"a table ends in .csv or .parquet, not {path.suffix!r}: {path.name}")
-    beside = path.with_name(f".{path.name}.part")
-    told, origin = path.with_name(f".{path.name}.origin"), path.with_suffix(".json")
-    try:
+    with replacing(path) as beside:
         write(columns_of(result), beside, {"analysis": result.analysis, **{key: str(value) for key, value in result.provenance.items()}})
         if path.suffix.lower() == ".csv":
-            _write_origin(result, path.name, told)
-            told.replace(origin)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
-        told.unlink(missing_ok=True)
+            write_whole(path.with_suffix(".json"), _origin(result, path.name))
     return path
 
 
-def _write_origin(result: Result, table: str, path: Path) -> None:
+def _origin(result: Result, table: str) -> str:
     summary = {name: result.summary[name] for name in ("metric", "corruption", "put", "through", "pairs", "left_out", "incomplete")}
     document = {"table": table, "analysis": result.analysis, "parameters": result.parameters, **result.provenance, "summary": summary}
-    path.write_text(json.dumps(document, indent=2, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
+    return json.dumps(document, indent=2, ensure_ascii=False, default=str) + "\n"
 
 
 def _write_csv(columns: Mapping[str, list[Any]], path: Path, _about: Mapping[str, str]) -> None:

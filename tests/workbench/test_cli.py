@@ -201,11 +201,11 @@ def test_a_mistake_in_an_analysis_is_not_laid_at_the_users_door(
 @pytest.mark.parametrize("error", ["ImageSetError", "UnreadableImageError", "LoadError", "CaptureError", "ProjectError"])
 def test_what_the_workbench_refuses_is_one_kind_of_error(error: str) -> None:
     import workbench.images.image_set
-    import workbench.models.capture
     import workbench.models.loading
+    import workbench.models.nodes
     import workbench.project
 
-    rooms = (workbench.images.image_set, workbench.models.capture, workbench.models.loading, workbench.project)
+    rooms = (workbench.images.image_set, workbench.models.nodes, workbench.models.loading, workbench.project)
     assert any(issubclass(getattr(room, error, int), InputError) for room in rooms)
 
 

@@ -9,9 +9,9 @@ from torch.nn import functional as F
 
 import workbench
 from workbench.analyses.unit_activations import as_map
-from workbench.models.capture import CaptureError
 from workbench.models.expanded import centre
 from workbench.models.layer import Unit, on_grid, patch_grid
+from workbench.models.nodes import CaptureError
 from workbench.models.traced_model import TracedModel
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
+from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -35,6 +36,7 @@ from widgets.sight import in_sight
 from widgets.theme import say
 from widgets.views.family_wheel import FamilyWheel
 from widgets.views.line_plot import Curves, LinePlot
+from widgets.written import write_and_say
 from workbench.jobs.requests import RunAnalysis
 from workbench.jobs.thumbnail_requests import Thumbnails
 from workbench.models.layer import Unit
@@ -388,18 +390,7 @@ class FamiliesPanel(Panel):
         if self._result is None:
             return
         families = self._result.summary["families"]
-        try:
-            with Path(path).open("w", newline="", encoding="utf-8") as file:
-                writer = csv.writer(file)
-                writer.writerow(WRITTEN)
-                for family in families:
-                    angles = " ".join("-" if angle is None else f"{angle:g}" for angle in family["angles"])
-                    line = family | {"units": " ".join(map(str, family["units"])), "angles": angles}
-                    writer.writerow(["" if line[name] is None else line[name] for name in WRITTEN])
-        except OSError as error:
-            self.session.report(f"{path} cannot be written: {error.strerror}")
-        else:
-            self.session.inform(f"{len(families)} families written to {path}")
+        write_and_say(self.session, path, as_table(families), f"{len(families)} families")
 
     def _say(self, text: str, wrong: bool = False) -> None:
         say(self.said, text, wrong)
@@ -425,6 +416,18 @@ class FamiliesPanel(Panel):
             return []
         shown: list[View] = [self.wheel] if self._chosen is not None else []
         return [*shown, *self.tuning.views(), *self.weights.views(), self.layers]
+
+
+def as_table(families: Iterable[dict[str, Any]]) -> str:
+    """Return families as CSV, one a line, units and angles separated by spaces, ``-`` for one that is not known."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(WRITTEN)
+    for family in families:
+        angles = " ".join("-" if angle is None else f"{angle:g}" for angle in family["angles"])
+        line = family | {"units": " ".join(map(str, family["units"])), "angles": angles}
+        writer.writerow(["" if line[name] is None else line[name] for name in WRITTEN])
+    return text.getvalue()
 
 
 def kind(name: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -22,6 +21,7 @@ from widgets.sight import in_sight
 from widgets.theme import say
 from widgets.views.colour_scale import ColourScale
 from widgets.views.finding_list import FindingList, Found, Group
+from widgets.written import write_and_say
 from workbench.circuit import layer_of, units_of
 from workbench.jobs.requests import RunAnalysis
 from workbench.jobs.thumbnail_requests import Thumbnails
@@ -239,12 +239,7 @@ class MotifsPanel(Panel):
 
     def write_table(self, path: str) -> None:
         """Write the findings that are shown as CSV, and say so."""
-        try:
-            Path(path).write_text(as_table(self._shown), encoding="utf-8")
-        except OSError as error:
-            self.session.report(f"{path} cannot be written: {error.strerror}")
-        else:
-            self.session.inform(f"{len(self._shown)} motifs written to {path}")
+        write_and_say(self.session, path, as_table(self._shown), f"{len(self._shown)} motifs")
 
     def _say(self, text: str, wrong: bool = False) -> None:
         say(self.said, text, wrong)

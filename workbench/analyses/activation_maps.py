@@ -11,6 +11,7 @@ from pydantic import Field
 from workbench.analyses.analysis import Analysis, Result, register
 from workbench.analyses.unit_activations import as_map, on_image
 from workbench.input_error import InputError
+from workbench.models.layer import Unit
 from workbench.task import Task
 
 if TYPE_CHECKING:
@@ -55,8 +56,7 @@ class ActivationMaps(Analysis):
         layer = model.layer(self.layer)
         units = self.units or tuple(range(layer.units))
         for unit in units:
-            if not 0 <= unit < layer.units:
-                raise InputError(f"{layer.name}:{unit} does not exist; {layer.name} has units 0 to {layer.units - 1}")
+            model.layer_of(Unit(layer.name, unit))
         if self.image >= len(images):
             raise InputError(f"{images.name} has images 0 to {len(images) - 1}, not {self.image}")
         task.step(0, 1, note="running the network")

@@ -17,8 +17,8 @@ from workbench.analyses.analysis import Analysis, Result, register
 from workbench.figure_colours import ACCENT, INK, LIGHT
 from workbench.input_error import InputError
 from workbench.models.affine import affine_sources, before_activation, is_affine, is_real, layer_of, varying
-from workbench.models.capture import is_tensor
 from workbench.models.layer import Layer, Unit
+from workbench.models.nodes import is_tensor
 from workbench.task import Task
 
 if TYPE_CHECKING:
@@ -94,8 +94,7 @@ class Contributions(Analysis):
         """Run the network up to the unit, and the linearised piece before it forwards and backwards."""
         assert images is not None
         graph, asked = model.graph, model.layer(self.layer)
-        if self.unit >= asked.units:
-            raise InputError(f"{self.layer} has units 0 to {asked.units - 1}, not {self.unit}")
+        asked.check((self.unit,))
         if self.image >= len(images):
             raise InputError(f"{images.name} has images 0 to {len(images) - 1}, not {self.image}")
         target = before_activation(graph, Unit(asked.name, self.unit))

@@ -145,8 +145,7 @@ class ExplainedFraction(Analysis):
             for unit in units_of(f"{last}:{entry}" if entry.isdigit() else entry):
                 last = unit.layer
                 layer = model.layer(last)
-                if unit.index >= layer.units:
-                    raise InputError(f"{last} has units 0 to {layer.units - 1}, not {unit.index}")
+                layer.check((unit.index,))
                 units.setdefault(layer.name, []).append(unit.index)
         if not units:
             raise InputError("name the circuit's units, or layers and a number of units to keep in each")

@@ -82,8 +82,7 @@ class JointTuning(Analysis):
         """Choose each unit's images, turn them, and lay the curves over one another."""
         assert images is not None
         layer = model.layer(self.layer)
-        if outside := [unit for unit in self.units if not 0 <= unit < layer.units]:
-            raise InputError(f"{layer.name} has units 0 to {layer.units - 1}, not {outside[0]}")
+        layer.check(self.units)
         size = model.preprocessing.size
         if self.turned == "image" and size[0] != size[1]:
             raise InputError(f"only square images can be turned, not {size[1]} x {size[0]}; turn the hue")

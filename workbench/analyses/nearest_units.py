@@ -85,8 +85,7 @@ class NearestUnits(OverImages):
         """Read the network and its twins, and compare units."""
         assert images is not None
         layer = model.layer(self.layer)
-        if outside := [unit for unit in self.units if not 0 <= unit < layer.units]:
-            raise InputError(f"{self.layer} has units 0 to {layer.units - 1}, not {outside[0]}")
+        layer.check(self.units)
         layers = list({model.layer(name).name: name for name in (*self.others, self.layer)}.values())[::-1]
         layers = [self.layer, *(name for name in layers if name != self.layer)]
         asked, total = self.chosen(images), 1 + self.twins

@@ -97,8 +97,7 @@ class PhaseChange(Analysis):
         if not model.sees:
             raise InputError(f"{model.name} reads no images; there is nothing to show it")
         layer = model.layer(self.layer)
-        if wrong := [unit for unit in self.units if not 0 <= unit < layer.units]:
-            raise InputError(f"{layer.name} has units 0 to {layer.units - 1}, not {wrong[0]}")
+        layer.check(self.units)
         known = independent(series_of(model.ref, self.further))
         if self.units:
             known = [series for series in known if series.step_of(model.ref) is not None][:1] or known[:1]

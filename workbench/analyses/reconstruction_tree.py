@@ -178,8 +178,7 @@ class ReconstructionTree(Analysis):
         if len(asked) != 1:
             raise InputError(f"a tree has one unit at its root, not {self.unit}")
         layer = model.layer(asked[0].layer)
-        if asked[0].index >= layer.units:
-            raise InputError(f"{layer.name} has units 0 to {layer.units - 1}, not {asked[0].index}")
+        layer.check((asked[0].index,))
         unit = Unit(layer.name, asked[0].index)
         root = Node(unit, before_activation(model.graph, unit), 0)
         if nearest_source(model.graph, root.before.layer) is None:

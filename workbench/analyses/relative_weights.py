@@ -84,8 +84,7 @@ class RelativeWeights(Analysis):
         source_angles = np.asarray(self.source_angles)[s_order] % 360
         target_angles = np.asarray(self.target_angles)[t_order] % 360
         source, asked, units = asked_of(model, self.source, self.target, targets.tolist())
-        if not set(sources.tolist()) <= set(range(source.units)):
-            raise InputError(f"{source.name} has units 0 to {source.units - 1}, not {max(sources)}")
+        source.check(sources.tolist())
         inputs, seen = read_inputs(model, images, self.images, self.batch, self.seed)
         if not inputs:
             raise InputError(f"no image of {images.name} could be read")

@@ -10,8 +10,6 @@ import hashlib
 import json
 import logging
 import math
-import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +25,7 @@ from workbench.analyses.analysis import Analysis
 from workbench.images.image_set import UnreadableImage
 from workbench.input_error import InputError
 from workbench.task import Task
+from workbench.whole_file import replacing
 
 if TYPE_CHECKING:
     from workbench.images.image_set import ImageSet
@@ -289,15 +288,9 @@ def _key(model: TracedModel, images: ImageSet, layer: str, reduction: Reduction,
 
 def _save(path: Path, kept: _Kept) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=".writing-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            unreadable = json.dumps([[image.id, image.reason] for image in kept[2]])
-            np.savez(file, indices=kept[0], values=kept[1], unreadable=np.frombuffer(unreadable.encode(), np.uint8))
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    unreadable = json.dumps([[image.id, image.reason] for image in kept[2]])
+    with replacing(path) as beside, beside.open("wb") as file:
+        np.savez(file, indices=kept[0], values=kept[1], unreadable=np.frombuffer(unreadable.encode(), np.uint8))
 
 
 def _load(path: Path) -> _Kept | None:

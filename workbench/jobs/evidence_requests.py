@@ -13,6 +13,7 @@ from workbench.jobs.example_requests import cut_out, receptive_boxes
 from workbench.jobs.job import Request
 from workbench.models.layer import Unit
 from workbench.task import Part, Task
+from workbench.whole_file import write_whole
 
 if TYPE_CHECKING:
     from workbench.analyses.analysis import Result
@@ -103,5 +104,5 @@ class WriteEvidencePage(Request):
         """Write it."""
         from workbench.evidence_card import page
 
-        Path(self.path).write_text(page(self.result), encoding="utf-8")
+        write_whole(Path(self.path), page(self.result))
         return self.path

@@ -17,7 +17,6 @@ import json
 import logging
 import os
 import shutil
-import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -26,6 +25,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from platformdirs import user_cache_dir
+
+from workbench.whole_file import replacing
 
 if TYPE_CHECKING:
     from workbench.analyses.analysis import Result
@@ -135,14 +136,8 @@ class Store:
     def _writing(self, path: Path) -> Iterator[IO[bytes]]:
         """Open a new file which takes the place of `path` at the end, if all went well."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=".writing-", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                yield file
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        with replacing(path) as beside, beside.open("wb") as file:
+            yield file
 
     def _drop(self, path: Path, error: Exception) -> None:
         logger.warning("dropped the damaged cache entry %s (%s: %s)", path, type(error).__name__, error)

@@ -18,10 +18,10 @@ import torch
 from torch import Tensor, fx
 
 from workbench.models.affine import layer_of, unit_count, varying
-from workbench.models.capture import NONLINEAR, SAME_VALUES, VIEWS, kind
 from workbench.models.expanded import Piece, centre, windows_of
 from workbench.models.graph import ModelGraph
 from workbench.models.linearise import Gate
+from workbench.models.nodes import NONLINEAR, SAME_VALUES, VIEWS, kind
 
 if TYPE_CHECKING:
     from workbench.models.traced_model import TracedModel

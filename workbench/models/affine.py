@@ -13,10 +13,10 @@ from torch import fx
 from torch.utils import _pytree as pytree
 
 from workbench.input_error import InputError
-from workbench.models.capture import NONLINEAR, SAME_VALUES, is_number, is_tensor, kind
 from workbench.models.graph import ModelGraph
 from workbench.models.layer import Layer, Unit
 from workbench.models.linearise import LINEAR
+from workbench.models.nodes import NONLINEAR, SAME_VALUES, is_number, is_tensor, kind
 
 _PRODUCTS = frozenset("mul matmul bmm einsum addmm".split())
 """Affine when one operand varies, whichever it is."""

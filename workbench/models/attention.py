@@ -8,7 +8,9 @@ from typing import Any
 import torch
 from torch import fx
 
-from workbench.models.capture import SAME_VALUES, VIEWS, Capture, is_tensor, kind, unit_axis
+from workbench.models.capture import Capture
+from workbench.models.nodes import SAME_VALUES, VIEWS, is_tensor, kind
+from workbench.models.unit_axes import unit_axis
 
 aten = torch.ops.aten
 

@@ -17,9 +17,9 @@ from typing import Any
 from torch import Tensor, fx
 
 from workbench.input_error import InputError
-from workbench.models.capture import kind
 from workbench.models.graph import ModelGraph
 from workbench.models.layer import Layer
+from workbench.models.nodes import kind
 
 Cell = tuple[int, int]
 """Row and column."""

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, fx
 from torch.nn.functional import pad
 
-from workbench.models.capture import kind
 from workbench.models.linearise import LinearCut
+from workbench.models.nodes import kind
 
 Window = tuple[tuple[int, int], ...]
 """First place and the one behind the last, along each axis of a tensor for one example; that of the examples is always whole."""

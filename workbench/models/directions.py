@@ -20,9 +20,10 @@ from torch import Tensor, fx, nn
 from workbench.direction_set import DirectionSet
 from workbench.input_error import InputError
 from workbench.models.attention import fake_mode
-from workbench.models.capture import Capture, unit_axis
+from workbench.models.capture import Capture
 from workbench.models.graph import ModelGraph
 from workbench.models.tensors import assign, tensors_of
+from workbench.models.unit_axes import unit_axis
 
 aten = torch.ops.aten
 

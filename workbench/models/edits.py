@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from workbench.input_error import InputError
-from workbench.models.capture import batch_of, kind
 from workbench.models.graph import Cut, ModelGraph
+from workbench.models.nodes import batch_of, kind
 
 Edit = Tensor | Callable[[Tensor], Tensor]
 """The new activation, expanded to the clean one's shape, or a function of the activation at that place."""

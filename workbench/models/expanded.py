@@ -189,8 +189,7 @@ def asked_of(model: TracedModel, source: str, target: str, units: Sequence[int])
     """
     first, last = model.layer(source), model.layer(target)
     chosen = tuple(units) or tuple(range(last.units))
-    if wrong := [unit for unit in chosen if not 0 <= unit < last.units]:
-        raise InputError(f"{last.name} has units 0 to {last.units - 1}, not {wrong[0]}")
+    last.check(chosen)
     if model.graph.node(last.name) not in model.graph.downstream([first.name]):
         raise InputError(f"{first.name} does not feed {last.name}; choose a source before it")
     return first, last, chosen

@@ -18,9 +18,10 @@ from torch import Tensor, fx, nn
 from torch.fx.node import map_aggregate
 
 from workbench.input_error import InputError
-from workbench.models.capture import VIEWS, Capture, batch_of, describe, is_number, is_tensor, kind, multiple
+from workbench.models.capture import Capture
 from workbench.models.layer import Layer
 from workbench.models.max_pool import max_pool2d
+from workbench.models.nodes import VIEWS, batch_of, describe, is_number, is_tensor, kind, multiple
 
 if TYPE_CHECKING:
     from workbench.models.linearise import Gate, LinearCut

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import save_file
 from torch import Tensor
 
 import workbench
 from workbench.input_error import InputError
 from workbench.kernel_edits import KernelEdit
 from workbench.models.kernel_site import last_kernels, with_kernels
-from workbench.models.tensors import tensors_of
+from workbench.models.tensors import tensors_of, write_tensors
 from workbench.models.traced_model import TracedModel
+from workbench.whole_file import write_whole
 
 AS_WRITTEN = "as written, scale and offset not fitted"
 
@@ -56,18 +55,12 @@ def export_network(model: TracedModel, edits: Sequence[KernelEdit], path: Path, 
             for edit in kept
         ],
     }
-    # Each on its own: tied weights share their memory, which safetensors refuses.
-    alone = {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
     about = {"network": model.ref, "edits": str(len(kept)), "made_by": f"Circuit Workbench {workbench.__version__}"}
-    beside, said = path.with_name(f"{path.name}.{os.getpid()}.part"), path.with_name(f"{path.stem}.safetensors.json")
+    said = path.with_name(f"{path.stem}.safetensors.json")
     try:
-        save_file(alone, beside, about)
-        os.replace(beside, path)
-        beside.write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        os.replace(beside, said)
+        write_tensors(path, state, about)
+        write_whole(said, json.dumps(card, indent=1, ensure_ascii=False) + "\n")
     except (OSError, SafetensorError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise InputError(f"{path} cannot be written: {reason}") from error
-    finally:
-        beside.unlink(missing_ok=True)
     return path, said

@@ -21,9 +21,9 @@ from workbench.input_error import InputError
 from workbench.kernel_edits import KernelEdit
 from workbench.kernel_ground import Ground
 from workbench.models.affine import before_activation
-from workbench.models.capture import NONLINEAR, SAME_VALUES, VIEWS, kind
 from workbench.models.graph import ModelGraph
 from workbench.models.layer import Unit
+from workbench.models.nodes import NONLINEAR, SAME_VALUES, VIEWS, kind
 from workbench.models.traced_model import TracedModel
 
 Written = tuple[npt.NDArray[np.float32], float]
@@ -71,9 +71,7 @@ class KernelSite:
             When there is no such unit, or it has no kernel of its own that could be written: it is no unit of a convolution, or what
             stands behind it is no function of this unit alone (a softmax, a PReLU).
         """
-        graph, layer = model.graph, model.layer(unit.layer)
-        if not 0 <= unit.index < layer.units:
-            raise InputError(f"{unit.layer} has units 0 to {layer.units - 1}, not {unit.index}")
+        graph, layer = model.graph, model.layer_of(unit)
         before = before_activation(graph, Unit(layer.name, unit.index))
         node = graph.node(before.layer)
         while (reader := _only_reader(node)) is not None and kind(node) == "conv2d" and kind(reader) == "batch_norm":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -72,6 +73,12 @@ class Layer:
     def units(self) -> int:
         """Number of units."""
         return self.shape[self.unit_axis] if self.shape else 1
+
+    def check(self, units: Iterable[int]) -> None:
+        """Raise InputError when it has not all of these units."""
+        for unit in units:
+            if not 0 <= unit < self.units:
+                raise InputError(f"{self.name} has units 0 to {self.units - 1}, not {unit}")
 
     @property
     def positions(self) -> tuple[int, ...]:

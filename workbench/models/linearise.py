@@ -17,8 +17,8 @@ from torch import Tensor, fx
 from torch.utils import _pytree as pytree
 
 from workbench.input_error import InputError
-from workbench.models.capture import is_tensor, kind, multiple
 from workbench.models.graph import ModelGraph, counts_batch, scaled
+from workbench.models.nodes import is_tensor, kind, multiple
 
 Gate = Literal["derivative", "ratio", "one"]
 

@@ -252,7 +252,7 @@ def load(ref: str, *, allow_code: bool = False, task: Task | None = None) -> Tra
         allowed = ", ".join([*source.options, TWIN, DIRECTIONS])
         raise LoadError(f"{reference.scheme} has no option {unknown[0]!r} (in {ref}); its options are: {allowed}")
     task.step(0, 0, note=f"finding {reference.name}")
-    from workbench.models.capture import CaptureError
+    from workbench.models.nodes import CaptureError
 
     try:
         model = source.load(base, allow_code=allow_code or str(base) in _AGREED.get(), task=task)

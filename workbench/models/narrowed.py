@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, fx
 
 from workbench.input_error import InputError
-from workbench.models.capture import NONLINEAR, SAME_VALUES, is_tensor, kind, multiple
 from workbench.models.graph import Cut, ModelGraph, counts_batch, scaled
+from workbench.models.nodes import NONLINEAR, SAME_VALUES, is_tensor, kind, multiple
 
 _UNIT_BY_UNIT = (NONLINEAR - {"softmax", "_softmax", "log_softmax", "prelu"}) | SAME_VALUES
 

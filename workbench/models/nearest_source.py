@@ -10,8 +10,8 @@ from torch import fx
 
 from workbench.models.adjacent import MIXES, POOLS
 from workbench.models.affine import operands, unit_count, varying
-from workbench.models.capture import SAME_VALUES, VIEWS, kind
 from workbench.models.graph import ModelGraph
+from workbench.models.nodes import SAME_VALUES, VIEWS, kind
 
 _MIXES = MIXES | {"scaled_dot_product_attention", "matmul", "bmm"}
 

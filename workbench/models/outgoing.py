@@ -17,8 +17,8 @@ from jaxtyping import Float
 from torch import Tensor, fx
 from torch.nn.functional import conv2d
 
-from workbench.models.capture import NONLINEAR, SAME_VALUES, VIEWS, kind
 from workbench.models.graph import ModelGraph
+from workbench.models.nodes import NONLINEAR, SAME_VALUES, VIEWS, kind
 
 _KEEPS_UNITS = (
     (NONLINEAR - {"softmax", "_softmax", "log_softmax"})

@@ -15,9 +15,9 @@ from torch import fx
 
 from workbench.input_error import InputError
 from workbench.models.affine import before_activation
-from workbench.models.capture import SAME_VALUES, VIEWS, batch_of, kind
 from workbench.models.layer import Layer, Unit
 from workbench.models.nearest_source import nearest_source
+from workbench.models.nodes import SAME_VALUES, VIEWS, batch_of, kind
 from workbench.models.patching import Patch, patches_of
 
 if TYPE_CHECKING:

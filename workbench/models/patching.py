@@ -19,10 +19,10 @@ from torch import Tensor, fx
 
 from workbench.input_error import InputError
 from workbench.models.affine import unit_count
-from workbench.models.capture import batch_of, kind
 from workbench.models.device import channels_last
 from workbench.models.edits import same_bits_in_every_row
 from workbench.models.layer import Layer
+from workbench.models.nodes import batch_of, kind
 from workbench.models.one_call import one_call
 
 if TYPE_CHECKING:

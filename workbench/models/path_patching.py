@@ -36,8 +36,7 @@ def place_of(model: TracedModel, address: str) -> Patch:
     named = units_of(address)
     layer = model.layer(named[0].layer)
     units = [unit.index for unit in named]
-    if max(units) >= layer.units:
-        raise InputError(f"{layer.name} has units 0 to {layer.units - 1}, not {max(units)}")
+    layer.check(units)
     return Patch(address, layer.name, torch.tensor(units).numpy())
 
 

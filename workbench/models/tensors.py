@@ -1,12 +1,16 @@
-"""The tensors that a captured network reads from its module, by name, and a module of one's own that holds others in their place."""
+"""A network's tensors by name: those a captured one reads from its module, a module that holds others in their place, files."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from operator import attrgetter
+from pathlib import Path
 
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from workbench.models.capture import Capture
+from workbench.whole_file import replacing
 
 
 def tensors_of(capture: Capture) -> list[tuple[str, Tensor]]:
@@ -36,3 +40,11 @@ def assign(root: nn.Module, name: str, value: Tensor) -> None:
         module.register_parameter(last, value)
     else:
         module.register_buffer(last, value)
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write a safetensors file, whole or not at all."""
+    # Each on its own: tied weights share their memory, which safetensors refuses.
+    alone = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+    with replacing(path) as beside:
+        save_file(alone, beside, dict(metadata))

@@ -134,7 +134,7 @@ class TracedModel:
 
         Raises
         ------
-        workbench.models.capture.CaptureError
+        workbench.models.nodes.CaptureError
             When the network cannot be captured as one graph.
         """
         inputs = example_input if isinstance(example_input, tuple) else (example_input,)
@@ -332,7 +332,7 @@ class TracedModel:
 
         Raises
         ------
-        ValueError
+        InputError
             When there is no such layer, or it has fewer units.
         """
         layer = self.layer(unit.layer)

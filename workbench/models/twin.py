@@ -35,7 +35,8 @@ import torch
 from torch import Tensor, fx, nn
 
 from workbench.input_error import InputError
-from workbench.models.capture import Capture, kind
+from workbench.models.capture import Capture
+from workbench.models.nodes import kind
 from workbench.models.tensors import assign, tensors_of
 
 VERSION = 1

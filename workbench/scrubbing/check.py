@@ -78,11 +78,9 @@ def faults(model: TracedModel, root: Claim | Node) -> Iterator[HypothesisError]:
 
 def _units(model: TracedModel, node: Claim | Node) -> None:
     try:
-        layer = model.layer(layer_of(node.units))
+        model.layer(layer_of(node.units)).check(unit.index for unit in units_of(node.units))
     except ValueError as error:
         raise HypothesisError(node.name, "units", str(error)) from None
-    if wrong := [unit.index for unit in units_of(node.units) if unit.index >= layer.units]:
-        raise HypothesisError(node.name, "units", f"{layer.name} has units 0 to {layer.units - 1}, not {wrong[0]}")
 
 
 def _feeds(model: TracedModel, node: Claim | Node, above: tuple[Claim | Node, ...]) -> None:

@@ -17,10 +17,12 @@ from workbench.models.card import Card, EarlySteps, halved, in_single
 from workbench.models.inception import EARLY
 from workbench.models.shelf import FOLDER, digest
 from workbench.models.sources.run import read_log
+from workbench.models.tensors import write_tensors
 from workbench.task import Cancelled, Task
 from workbench.training.commands import runs_folder
 from workbench.training.recipe import Course, Recipe, recipe
-from workbench.training.trainer import agree, read_document, read_tensors, replace_file, train, write_tensors
+from workbench.training.trainer import agree, read_document, read_tensors, train
+from workbench.whole_file import write_whole
 
 EARLY_SEEDS = (1, 2)
 """Beside the published one: three trainings of the first layers, to tell what happens in each from what happened once."""
@@ -55,6 +57,7 @@ def publish(folder: Path, name: str, task: Task, target: Path = FOLDER) -> Card:
         raise InputError(f"the run in {folder} is not finished: {last.name} is missing; go on with main.py train")
     course = followed.prepare(torch.device("cpu"), task)
     agree(folder, followed, course)
+    target.mkdir(parents=True, exist_ok=True)
     kept = halved(read_tensors(last)[0])
     figures = evaluate(course, kept, task)
     weights = target / f"{name}.safetensors"
@@ -72,7 +75,7 @@ def publish(folder: Path, name: str, task: Task, target: Path = FOLDER) -> Card:
         versions={"workbench": workbench.__version__, "torch": str(torch.__version__), "numpy": np.__version__},
         sha256=digest(weights),
     )
-    replace_file(target / f"{name}.json", (written.model_dump_json(indent=1) + "\n").encode())
+    write_whole(target / f"{name}.json", written.model_dump_json(indent=1) + "\n")
     return written
 
 
@@ -103,7 +106,7 @@ def publish_early(folder: Path, card_name: str, target: Path = FOLDER) -> Card:
     logged = [{name: float(f"{value:.4g}") for name, value in line.items() if name != "rate"} for line in read_log(folder)]
     steps = EarlySteps(steps=tuple(int(file.stem) for file in files), sha256=digest(weights), logged=tuple(logged))
     written = written.model_copy(update={"early": {**written.early, str(seed): steps}})
-    replace_file(path, (written.model_dump_json(indent=1) + "\n").encode())
+    write_whole(path, written.model_dump_json(indent=1) + "\n")
     return written
 
 

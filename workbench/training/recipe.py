@@ -198,7 +198,8 @@ def recipe(name: str, settings: Mapping[str, Any] | None = None) -> Recipe:
         return kind(**{**named, **(settings or {})})
     except ValidationError as error:
         first = error.errors()[0]
-        raise RecipeError(f"{name}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        told = (name, ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, "))
+        raise RecipeError(": ".join(filter(None, told))) from None
 
 
 def _find(name: str) -> tuple[type[Recipe], Mapping[str, Any]]:

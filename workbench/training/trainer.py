@@ -13,7 +13,6 @@ Files are written beside their place and moved there, so a kill at any moment le
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -23,15 +22,16 @@ from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from workbench.models.device import computes_bf16, pick_device, processor_threads
 from workbench.models.older_recipes import as_trained
+from workbench.models.tensors import write_tensors
 from workbench.task import Task
 from workbench.training.log import curves_of
 from workbench.training.recipe import Course, Recipe, RecipeError, update_seed
+from workbench.whole_file import write_whole
 
 Precision = Literal["auto", "fp32", "bf16"]
 INTERVAL = 250
@@ -211,7 +211,9 @@ class _Run:
 
     def keep(self) -> None:
         """Write a checkpoint."""
-        write_tensors(self.folder / "checkpoints" / f"{self.step:08}.safetensors", self.final(), {"step": str(self.step)})
+        folder = self.folder / "checkpoints"
+        folder.mkdir(exist_ok=True)
+        write_tensors(folder / f"{self.step:08}.safetensors", self.final(), {"step": str(self.step)})
 
     def save(self) -> None:
         """Write the state one can go on from, then the log up to it."""
@@ -223,7 +225,7 @@ class _Run:
         told = {"step": str(self.step), "log": json.dumps(self.log), "since": json.dumps(self.since)}
         write_tensors(self.folder / "state.safetensors", tensors, told)
         lines = "".join(json.dumps(line) + "\n" for line in self.log)
-        replace_file(self.folder / "log.jsonl", lines.encode())
+        write_whole(self.folder / "log.jsonl", lines)
 
     def resume(self) -> None:
         """Take up the last state, if there is one."""
@@ -272,7 +274,7 @@ def agree(folder: Path, recipe: Recipe, course: Course, precision: Precision | N
     path = folder / "recipe.json"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        replace_file(path, (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode())
+        write_whole(path, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
         return
     before = read_document(folder)
     fields = {name: field for name, field in type(recipe).model_fields.items() if not field.is_required()}
@@ -309,23 +311,6 @@ def read_document(folder: Path) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError, AttributeError):
         raise RecipeError(f"{path} is damaged: it does not say what recipe was followed; train anew in another folder") from None
     return document
-
-
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write a safetensors file as a whole: beside its place first, then moved there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(f".{os.getpid()}.part")
-    # Each on its own: tied weights share their memory, which safetensors refuses.
-    alone = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
-    save_file(alone, beside, dict(metadata))
-    os.replace(beside, path)
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Write a file as a whole."""
-    beside = path.with_suffix(f".{os.getpid()}.part")
-    beside.write_bytes(content)
-    os.replace(beside, path)
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

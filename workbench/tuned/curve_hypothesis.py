@@ -109,8 +109,7 @@ def curve_template(model: TracedModel, unit: Unit, step: Callable[[], None] = la
     unit = Unit(layer.name, unit.index)
     if not is_map(layer):
         raise InputError(f"{layer.name} has no rows and columns; choose a unit of a feature map")
-    if not 0 <= unit.index < layer.units:
-        raise InputError(f"{layer.name} has units 0 to {layer.units - 1}, not {unit.index}")
+    layer.check((unit.index,))
     looks(model.graph, layer.name, "input")  # what cannot be followed is said before anything is measured
     probe, scores, field = _measured(model, layer, "curves", step)
     r2 = float(np.nan_to_num(scores.r2[unit.index]))

@@ -147,9 +147,7 @@ class Ablation(Analysis):
     # --- what is asked ---------------------------------------------------------------------------------------------------------
 
     def _check(self, layer: Layer) -> None:
-        outside = [unit for unit in self.units if not 0 <= unit < layer.units]
-        if outside:
-            raise InputError(f"{self.layer} has units 0 to {layer.units - 1}, not {outside[0]}")
+        layer.check(self.units)
         if len(set(self.units)) < len(self.units):
             raise InputError(f"units {','.join(map(str, self.units))} name one twice; name each once")
 

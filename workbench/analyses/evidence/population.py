@@ -36,9 +36,7 @@ def measured_unit(model: TracedModel, unit: Unit) -> tuple[Unit, Layer]:
     InputError
         When the network has no such unit.
     """
-    layer = model.layer(unit.layer)
-    if not 0 <= unit.index < layer.units:
-        raise InputError(f"{unit} does not exist; {unit.layer} has units 0 to {layer.units - 1}")
+    layer = model.layer_of(unit)
     before = before_activation(model.graph, Unit(layer.name, unit.index))
     return before, layer_of(model.graph, model.graph.node(before.layer))
 

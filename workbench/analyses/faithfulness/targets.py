@@ -10,11 +10,11 @@ from torch import fx
 
 from workbench.input_error import InputError
 from workbench.models.affine import affine_sources, is_affine, is_real, layer_of, varying
-from workbench.models.capture import NONLINEAR, SAME_VALUES, is_tensor, kind
 from workbench.models.expanded import parts_of
 from workbench.models.graph import ModelGraph
 from workbench.models.layer import Layer
 from workbench.models.linearise import NORMS
+from workbench.models.nodes import NONLINEAR, SAME_VALUES, is_tensor, kind
 from workbench.models.traced_model import TracedModel
 
 MIXES = frozenset("conv1d conv2d conv3d conv_transpose2d linear addmm matmul bmm einsum".split())

@@ -227,8 +227,8 @@ class FeatureVisualization(Analysis):
         for _, term in objective.terms:
             named = model.layer(term.layer)
             unit = term.unit if isinstance(term, Channel | Neuron) else None
-            if unit is not None and not 0 <= unit < named.units:
-                raise InputError(f"{named.name} has units 0 to {named.units - 1}, not {unit}")
+            if unit is not None:
+                named.check((unit,))
         if self.directions:
             return list(range(len(self.directions)))
         if any(isinstance(term, Direction) and term.vector is None for _, term in objective.terms):

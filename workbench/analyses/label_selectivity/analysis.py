@@ -14,7 +14,6 @@ from workbench.analyses.label_selectivity import auroc, figures
 from workbench.analyses.label_selectivity.labels import Labels, label_columns, labels_of
 from workbench.analyses.unit_activations import OverImages, Responses, of_images
 from workbench.finite import median
-from workbench.input_error import InputError
 from workbench.task import Part, Task
 
 if TYPE_CHECKING:
@@ -91,8 +90,7 @@ class LabelSelectivity(OverImages):
         """Read the network, work out the statistics, then read the twins."""
         assert images is not None
         layer = model.layer(self.layer)
-        if outside := [unit for unit in self.units if not 0 <= unit < layer.units]:
-            raise InputError(f"{self.layer} has units 0 to {layer.units - 1}, not {outside[0]}")
+        layer.check(self.units)
         columns = label_columns(images, self.columns, self.concept)
         asked = self.chosen(images)
         # To complain before anything is read.

@@ -19,8 +19,8 @@ from torch import fx
 from workbench.analyses.motifs.activity import PREFERENCES
 from workbench.analyses.motifs.null import Rows
 from workbench.models.adjacent import Adjacent
-from workbench.models.capture import kind
 from workbench.models.graph import ModelGraph
+from workbench.models.nodes import kind
 
 FEWEST = 3
 """Units of a branch that can be told from the others'."""

@@ -130,8 +130,7 @@ class MetricOf:
         if len(asked) != 1:
             raise InputError("give the one unit that is read, such as mixed4a:12")
         layer = model.layer(asked[0].layer)
-        if asked[0].index >= layer.units:
-            raise InputError(f"{layer.name} has units 0 to {layer.units - 1}, not {asked[0].index}")
+        layer.check((asked[0].index,))
         if layer.rows != 1 or layer.batch_axis != 0:
             raise InputError(f"{layer.name} works in windows; read a unit of a layer behind it")
         return cls("unit", layer.name, asked[0].index, layer, words=f"{WORDS['unit']} {unit}")

@@ -114,8 +114,7 @@ def _families(model: TracedModel, families: Mapping[str, str]) -> dict[str, list
     for name, address in families.items():
         units = units_of(address)
         layer = model.layer(units[0].layer)
-        if max(unit.index for unit in units) >= layer.units:
-            raise InputError(f"{layer.name} has units 0 to {layer.units - 1}, not {max(unit.index for unit in units)}")
+        layer.check(unit.index for unit in units)
         found.setdefault(layer.name, []).append(Patch(name, layer.name, np.unique([unit.index for unit in units])))
     return found
 

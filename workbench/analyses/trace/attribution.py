@@ -15,7 +15,7 @@ from torch import Tensor
 
 from workbench.analyses.trace.runs import Runs
 from workbench.analyses.trace.target import Target
-from workbench.models.capture import batch_of
+from workbench.models.nodes import batch_of
 from workbench.task import Task
 
 WAY = (0.0, 0.5, 1.0)

@@ -16,9 +16,9 @@ from workbench.analyses.trace.target import Target
 from workbench.circuit import layer_of, units_of
 from workbench.input_error import InputError
 from workbench.models.affine import varying
-from workbench.models.capture import kind
 from workbench.models.graph import Cut
 from workbench.models.narrowed import narrowed
+from workbench.models.nodes import kind
 
 if TYPE_CHECKING:
     from workbench.models.traced_model import TracedModel
@@ -71,8 +71,7 @@ class Paths:
             units = tuple(unit.index for unit in units_of(address))
             if layer.name not in self.layers:
                 raise InputError(f"{address} is in none of the layers {', '.join(self.layers)}")
-            if max(units) >= layer.units:
-                raise InputError(f"{layer.name} has units 0 to {layer.units - 1}, not {max(units)}")
+            layer.check(units)
             if len(set(units)) < len(units):
                 raise InputError(f"{address} names a unit twice; name each once")
             self._nodes[address] = layer.name, units

@@ -19,7 +19,7 @@ from workbench.analyses.trace.target import Target
 from workbench.analyses.trace.wiring import Wiring
 from workbench.input_error import InputError
 from workbench.models.affine import layer_of
-from workbench.models.capture import batch_of
+from workbench.models.nodes import batch_of
 
 MOST = 256
 """Examples computed at once."""

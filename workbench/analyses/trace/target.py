@@ -62,9 +62,7 @@ class Target:
             address = f"{model.graph.output}:{model.labels.index(name)}"
         layer = model.layer(layer_of(address))
         asked = tuple(Unit(layer.name, unit.index) for unit in units_of(address))
-        outside = [unit.index for unit in asked if unit.index >= layer.units]
-        if outside:
-            raise InputError(f"{layer.name} has units 0 to {layer.units - 1}, not {outside[0]}")
+        layer.check(unit.index for unit in asked)
         return cls(address, asked, tuple(before_activation(model.graph, unit) for unit in asked), at)
 
     @property

@@ -125,9 +125,7 @@ class Tuning(Analysis):
         if not model.sees:
             raise InputError(f"{model.name} reads no images; there is nothing to show it")
         layer = model.layer(self.layer)
-        wrong = [unit for unit in self.units if not 0 <= unit < layer.units]
-        if wrong:
-            raise InputError(f"{layer.name} has units 0 to {layer.units - 1}, not {wrong[0]}")
+        layer.check(self.units)
         field, middle = scaled(model, receptive_field(model, layer))
         side = min(model.preprocessing.size)
         probe = probe_of(self.feature, field, middle, side, self.orientations)

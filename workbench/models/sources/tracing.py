@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from workbench import imagenet
-from workbench.models.capture import CaptureError
 from workbench.models.loading import LoadError
+from workbench.models.nodes import CaptureError
 from workbench.models.preprocessing import Preprocessing
 from workbench.models.traced_model import TracedModel
 from workbench.task import Cancelled, Task
@@ -46,7 +46,7 @@ def trace(
     ------
     LoadError
         When a weight is NaN or infinite, or the network does not run on the example.
-    workbench.models.capture.CaptureError
+    workbench.models.nodes.CaptureError
         When it cannot be captured as one graph.
     """
     task.step(0, 4, note="looking at the weights")

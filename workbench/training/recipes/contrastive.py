@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize, one_hot
 
@@ -66,6 +66,12 @@ class Contrastive(Recipe):
     weight_decay: float = Field(0.1, ge=0, description="of matrices and kernels (AdamW)")
     move: float = Field(1.0, ge=0, le=4, description="how far images are shifted, turned and scaled")
     recolour: float = Field(1.0, ge=0, le=4, description="how far brightness and colours of images change; at 1 by up to a quarter")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Contrastive:
+        if self.styles_first_from and not self.styles_from:
+            raise ValueError("styles_first_from needs styles_from: without it no image is asked for its style by itself")
+        return self
 
     def prepare(self, device: torch.device, task: Task) -> _Pairing:
         """Open the emoji and build both towers."""
