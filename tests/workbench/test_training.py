@@ -27,8 +27,9 @@ from workbench.models import card
 from workbench.models.caption_tokenizer import VOCABULARY, caption_tokenizer
 from workbench.models.loading import LoadError, load
 from workbench.models.older_recipes import as_trained
+from workbench.models.small_text_networks import build_clip
 from workbench.task import Cancelled, Task
-from workbench.training import commands, publish, trainer
+from workbench.training import commands, publish, short_texts, trainer
 from workbench.training.captions import caption, drawn_caption, plain_keywords, write_vocabulary
 from workbench.training.drawings import Drawings, generator, held_out_concepts, held_out_variants, order
 from workbench.training.log import curves_of
@@ -824,3 +825,31 @@ def test_plain_norms_compute_the_same_there_and_back() -> None:
     x.grad = None
     for one, other in zip(before, there_and_back(), strict=True):
         assert torch.allclose(one, other, atol=1e-5, rtol=1e-4)
+
+
+def test_texts_that_are_read_no_further_than_they_go_are_read_the_same() -> None:
+    torch.manual_seed(0)
+    clip = build_clip("vit")
+    texts = ["a cat, noto style", "x", "dog", " ".join(["grinning"] * 40), "a very long walk in the park, noto style"]
+    tokens = caption_tokenizer()([*texts, "!, emoji", "a cat, noto style"])
+    assert tokens[3].min() > 0, "one fills the context"
+
+    def there_and_back() -> list[torch.Tensor]:
+        clip.zero_grad()
+        found = [clip.encode_text(tokens, normalize=normalize) for normalize in (True, False)]
+        (found[0] * torch.arange(7.0)[:, None]).sum().backward()
+        gradients = {name: weight.grad for name, weight in clip.named_parameters()}
+        return [value.detach().clone() for value in (*found, *(value for value in gradients.values() if value is not None))]
+
+    before, known = there_and_back(), set(clip.state_dict())
+    short_texts.read_short(clip)
+    read: list[tuple[int, ...]] = []
+    clip.ln_final.register_forward_hook(lambda _module, _inputs, found: read.append(tuple(found.shape[:2])))
+    after = there_and_back()
+    assert len(after) == len(before) > 40 and set(clip.state_dict()) == known
+    for one, other in zip(before, after, strict=True):
+        assert (one - other).abs().max() <= 1e-5 * one.abs().max()
+    assert sum(rows for rows, _ in read) == 2 * len(tokens), "each once"
+    assert sum(rows * length for rows, length in read) < 0.6 * 2 * tokens.numel()
+    torch.testing.assert_close(after[0][0], after[0][-1])
+    assert clip.encode_text(tokens[:2]).shape == (2, 128), "fewer than groups"

@@ -29,6 +29,7 @@ from workbench.training.drawings import (
     split_emoji,
 )
 from workbench.training.recipe import Course, Figures, Recipe, register
+from workbench.training.short_texts import read_short
 
 STYLE_WEIGHT = 4.0
 """What finding an image's style weighs beside finding its caption, from `styles_first_from` on."""
@@ -92,6 +93,7 @@ class _Pairing(Course):
         self.data = emoji_data(self.images)
         torch.manual_seed(recipe.seed)
         self.module = build_clip(recipe.tower).to(device)
+        read_short(self.module)
         self.tokenize = caption_tokenizer()
         self._drawings: Drawings | None = None
 
