@@ -32,7 +32,9 @@ class ElidedComboBox(QComboBox):
         )
         room = field.width() - 2  # the style keeps a pixel at either side
         whole = option.currentText
-        option.currentText = self.fontMetrics().elidedText(whole, Qt.TextElideMode.ElideRight, room)
+        # Of a sentence the beginning tells most, of a layer's name both ends.
+        elide = Qt.TextElideMode.ElideRight if " " in whole else Qt.TextElideMode.ElideMiddle
+        option.currentText = self.fontMetrics().elidedText(whole, elide, room)
         tip = self._tip if option.currentText == whole else "\n".join(filter(None, (whole, self._tip)))
         if tip != self.toolTip():
             super().setToolTip(tip)

@@ -31,7 +31,9 @@ def replacing(path: Path) -> Iterator[Path]:
         with suppress(OSError):
             beside.unlink()
         if isinstance(error, OSError) and str(error.filename) == str(beside):
-            error.filename, error.filename2 = str(path), None  # what the user knows it by
+            error.filename = str(path)  # what the user knows it by
+            if error.filename2 is not None:
+                del error.filename2  # set to None, it would be told
         raise
 
 

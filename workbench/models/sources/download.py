@@ -7,7 +7,6 @@ downloaded here is found there. Offline, the error says which file is missing, w
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import urllib.error
 import urllib.request
@@ -23,6 +22,7 @@ import torch
 from workbench.models.loading import LoadError
 from workbench.models.sources.tracing import brief
 from workbench.task import Task
+from workbench.whole_file import replacing
 
 CHUNK = 1 << 18
 """Bytes between two looks at the task: 25 ms at 10 MB/s."""
@@ -60,28 +60,18 @@ def fetch_url(url: str, *, task: Task, instead: str = RANDOM, git_hash: str = ""
     if path.is_file():
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{name}.{os.getpid()}.partial")
     try:
-        digest = _stream(url, partial, name, task)
+        with replacing(path) as partial:
+            digest, expected = _stream(url, partial, name, task), _HASH.search(name)
+            if expected and not digest.startswith(expected[1]):
+                raise LoadError(f"{name} arrived damaged from {url} (its SHA-256 starts {digest[:8]}, not {expected[1]}); load it again")
+            if git_hash and (found := git_hash_of(partial)) != git_hash:
+                raise LoadError(
+                    f"{name} arrived damaged from {url}, or was changed there (git would call it {found[:8]}…, not {git_hash[:8]}…); "
+                    f"load it again, or {instead}"
+                )
     except (OSError, HTTPException) as error:
-        partial.unlink(missing_ok=True)
         raise _missing(name, path.parent, url, error, instead) from error
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-    expected = _HASH.search(name)
-    if expected and not digest.startswith(expected[1]):
-        partial.unlink()
-        raise LoadError(
-            f"{name} arrived damaged from {url} (its SHA-256 starts {digest[:8]}, not {expected[1]}); load it again"
-        )
-    if git_hash and (found := git_hash_of(partial)) != git_hash:
-        partial.unlink()
-        raise LoadError(
-            f"{name} arrived damaged from {url}, or was changed there (git would call it {found[:8]}…, not {git_hash[:8]}…); "
-            f"load it again, or {instead}"
-        )
-    os.replace(partial, path)
     return path
 
 
