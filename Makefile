@@ -1,6 +1,7 @@
 # make run    open the workbench           make test   everything a change must pass
 # make bench  ratios to peers, as JSON     make lint | types | contracts   one check alone
-# make models train the bundled networks anew, one after the other: many hours; it goes on where it was stopped
+# make models train the bundled networks anew, one after the other: many hours; it goes on where it was stopped, and says their
+#             figures beside those of the cards
 # make resources  render and sweep the bundled networks anew, for what is seen before anything is computed
 # The first call makes .venv; PYTHON=/path/to/python3 chooses the interpreter, ARGS="..." is passed on.
 

@@ -34,7 +34,7 @@ from workbench.training.captions import caption, drawn_caption, plain_keywords, 
 from workbench.training.drawings import Drawings, generator, held_out_concepts, held_out_variants, order
 from workbench.training.log import curves_of
 from workbench.training.plain_norms import norm_plainly
-from workbench.training.recipe import Course, Recipe, RecipeError, discover, recipe
+from workbench.training.recipe import NAMED, Course, Recipe, RecipeError, discover, recipe
 from workbench.training.recipes import contrastive
 from workbench.training.recipes.classifier import moved, split
 from workbench.training.recipes.language_model import trigram_perplexity
@@ -421,6 +421,23 @@ def test_a_published_run_is_measured_as_kept_and_a_damaged_file_refused(
             commands.evaluate("bundled:colours", False, Task())
     finally:
         card.cards.cache_clear()
+
+
+def test_a_network_that_is_made_anew_is_told_beside_the_one_before(
+    colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    box = tmp_path / "box"
+    chosen = small(colours, steps=4)
+    monkeypatch.setitem(NAMED, "colours", (type(chosen), chosen.model_dump()))
+    monkeypatch.setattr(publish, "runs_folder", lambda: tmp_path / "runs")
+    publish.make("colours", box)
+    assert (told := capsys.readouterr().out).startswith("colours: train_top1 ") and "before" not in told
+    of_card = json.loads((box / "colours.json").read_text())
+    (box / "colours.json").write_text(json.dumps(of_card | {"figures": of_card["figures"] | {"test_top1": 0.125}}))
+    publish.make("colours", box)
+    measured = of_card["figures"]["test_top1"]
+    assert f", test_top1 {measured:g} (before: 0.125), " in capsys.readouterr().out
+    assert json.loads((box / "colours.json").read_text()) == of_card
 
 
 def test_no_concept_is_on_both_sides() -> None:

@@ -129,19 +129,25 @@ def evaluate(course: Course, weights: Mapping[str, Tensor], task: Task) -> dict[
     return course.evaluate(module, task)
 
 
-def make(name: str) -> None:
-    """Train and publish a network; of `inception` further seeds as well, up to where its first layers have formed."""
-    run = runs_folder() / name
+def make(name: str, target: Path = FOLDER) -> None:
+    """Train and publish a network; of `inception` further seeds as well, up to where its first layers have formed.
+
+    Its figures are printed beside those of the card that it takes the place of.
+    """
+    run, card = runs_folder() / name, target / f"{name}.json"
     train(recipe(name), run, Task())
-    sys.stdout.write(f"{name}: {dict(publish(run, name, Task()).figures)}\n")
+    before = Card.model_validate_json(card.read_bytes()).figures if card.exists() else {}
+    figures = publish(run, name, Task(), target).figures
+    told = (f"{figure} {value:g}" + (f" (before: {before[figure]:g})" if figure in before else "") for figure, value in figures.items())
+    sys.stdout.write(f"{name}: {', '.join(told)}\n")
     if name != "inception":
         return
-    publish_early(run, name)
+    publish_early(run, name, target)
     for seed in EARLY_SEEDS:
         further = runs_folder() / f"{name}-seed{seed}"
         with suppress(Cancelled):
             train(recipe(name, {"seed": seed}), further, Until(EARLY_UPDATES))
-        publish_early(further, name)
+        publish_early(further, name, target)
 
 
 if __name__ == "__main__":
