@@ -17,7 +17,6 @@ import hashlib
 import io
 import json
 import os
-import secrets
 import time
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
@@ -30,6 +29,7 @@ from workbench.input_error import InputError
 from workbench.labels import Label
 from workbench.older_projects import MIGRATIONS, VERSION
 from workbench.unit_families import Family
+from workbench.whole_file import replacing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -420,19 +420,11 @@ def _load_array(path: Path, name: str) -> "np.ndarray":
 
 
 def _replace(target: Path, content: bytes) -> None:
-    """Put `content` at `target` in one step: nobody ever sees half of it."""
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.saving")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        with contextlib.suppress(FileNotFoundError):
-            os.chmod(temporary, target.stat().st_mode)
-        os.replace(temporary, target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    """Put `content` at `target` in one step, and onto the disk: nobody ever sees half of it."""
+    with replacing(target) as beside, open(beside, "xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
     if os.name == "posix":  # the move itself must reach the disk too
         folder = os.open(target.parent, os.O_RDONLY)
         try:

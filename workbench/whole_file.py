@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 def replacing(path: Path) -> Iterator[Path]:
     """Give a new path beside `path`; the file written there takes its place in the end, unless something goes wrong.
 
-    Links are followed, and the access rights of a file that is there are kept. A kill leaves a hidden ``.writing-*``, which nothing reads.
+    Links are followed, and the access rights of a file that is there are kept. A kill leaves a hidden ``.*.saving``, which nothing reads.
 
     Raises
     ------
@@ -21,7 +20,7 @@ def replacing(path: Path) -> Iterator[Path]:
         When it cannot be written; `path` is then what it was.
     """
     target = Path(os.path.realpath(path))
-    beside = target.with_name(f".writing-{secrets.token_hex(8)}")
+    beside = target.with_name(f".{target.name}.{os.urandom(4).hex()}.saving")
     try:
         yield beside
         with suppress(FileNotFoundError):

@@ -44,7 +44,7 @@ def test_an_error_names_the_file_that_was_to_be_written(tmp_path: Path) -> None:
         write_whole(tmp_path / "file" / "notes.txt", "two")
     with pytest.raises(IsADirectoryError) as refused:
         write_whole(tmp_path, "two")
-    assert ".writing" not in str(refused.value)
+    assert ".saving" not in str(refused.value)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="links and access rights as on Unix")

@@ -126,13 +126,15 @@ def same_bits_in_every_row(piece: Cut) -> Iterator[None]:
 
 
 def _aligned(node: fx.Node) -> bool:
-    """Whether the rows of what is multiplied are known to begin at multiples of 16 bytes; of a cut's own inputs the size is not known."""
-    first, second = node.args[1:3] if kind(node) == "addmm" else node.args[:2]
-    for factor, axis in ((second, -1 if kind(node) == "linear" else -2), (first, -1)):
-        value = factor.meta.get("val") if isinstance(factor, fx.Node) else None
-        if value is not None and value.dim() >= -axis:
-            return bool(value.shape[axis] % ALIGNED == 0)
-    return False
+    """Whether the rows of what is multiplied need not be filled up.
+
+    They are known to begin at multiples of 16 bytes, or many matrices are multiplied at once. Of a cut's own inputs the size is not known.
+    """
+    factors: tuple[Any, ...] = node.args[1:3] if kind(node) == "addmm" else node.args[:2]
+    first, second = (factor.meta.get("val") for factor in factors)
+    if second is not None and second.dim() > 1:
+        return bool(second.dim() > 2 or second.shape[-1 if kind(node) == "linear" else 0] % ALIGNED == 0)
+    return bool(first is not None and first.shape[-1] % ALIGNED == 0)
 
 
 class _AlignedRows(TorchDispatchMode):
