@@ -61,6 +61,7 @@ class Screen:
                 str(folder),
                 "-nolisten",
                 "tcp",
+                "-noreset",  # else it begins anew when its last client leaves, and drops one that is just coming
             ],
             pass_fds=[write],
             stdout=subprocess.DEVNULL,
@@ -73,11 +74,22 @@ class Screen:
             pytest.fail(f"Xvfb did not start (exit code {self.server.wait(10)})")
         self.name = f":{number}"
         self.pixels = folder / "Xvfb_screen0"
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        self.manager = subprocess.Popen(["openbox", "--sm-disable"], env=os.environ | {"DISPLAY": self.name}, **quiet)
-        wait_for("openbox", lambda: self._managed())
+        self.words = folder / "openbox.log"
+        with self.words.open("wb") as log:
+            self.manager = subprocess.Popen(
+                ["openbox", "--sm-disable"], env=os.environ | {"DISPLAY": self.name}, stdout=log, stderr=log
+            )
+        try:
+            wait_for("openbox", self._managed)
+        except BaseException:
+            self.close()
+            raise
 
     def _managed(self) -> bool:
+        for name, process in (("Xvfb", self.server), ("openbox", self.manager)):
+            if process.poll() is not None:
+                said = self.words.read_text(errors="replace")
+                pytest.fail(f"{name} ended with exit code {process.returncode}; openbox said: {said}")
         return self.xdotool("get_num_desktops", check=False).strip().isdigit()
 
     def xdotool(self, *words: str, check: bool = True) -> str:

@@ -47,17 +47,19 @@ def with_edits(
     behind = {graph.name(node) for node in graph.downstream(edited) if node in graph.capture.names}
     roots, inner = [layer for layer in edited if layer not in behind], [layer for layer in edited if layer in behind]
     frontier = graph.frontier(roots, [target])
-    clean = dict(zip([*roots, *frontier], activations([*roots, *frontier]), strict=True))
+    needed = [*edited, *frontier]
+    clean = dict(zip(needed, activations(needed), strict=True))
+    earlier = {layer: [other for other in edited if graph.node(layer) in graph.downstream([other])] for layer in inner}
     step = max(1, max_examples // batch)
     pieces = (rows[at : at + step] for at in range(0, len(rows), step))
-    return torch.cat([_piece(graph, piece, roots, inner, frontier, clean, target, batch) for piece in pieces])
+    return torch.cat([_piece(graph, piece, roots, earlier, frontier, clean, target, batch) for piece in pieces])
 
 
 def _piece(
     graph: ModelGraph,
     rows: Sequence[Edits],
     roots: Sequence[str],
-    inner: Sequence[str],
+    inner: Mapping[str, Sequence[str]],
     frontier: Sequence[str],
     clean: Mapping[str, Tensor],
     target: str,
@@ -65,10 +67,12 @@ def _piece(
 ) -> Tensor:
     """Compute some rows as one batch, padded to a multiple of 8 examples.
 
-    `roots` are edited before anything else, the layers of `inner` come behind others that are edited, and `frontier` is what stays clean
-    and is read on the way to the target.
+    `roots` are edited before anything else, each layer of `inner` comes behind others that are edited, and `frontier` is what stays clean
+    and is read on the way to the target. Where nothing before an inner layer was changed it gets its clean value, whose last bits the piece
+    need not repeat: a library may add up in another order where a batch is larger.
     """
     padding = -len(rows) * batch % 8
+    changed: list[set[str]] = [set() for _ in rows]
 
     def stack(layer: str, values: list[Tensor]) -> Tensor:
         axis, per_example = _place(graph, layer)
@@ -82,13 +86,21 @@ def _piece(
 
         def edit(value: Tensor) -> Tensor:
             sizes = [batch * per_example] * len(rows)
-            parts = value.split([*sizes, value.shape[axis] - sum(sizes)], axis)
-            changed = [_apply(row.get(layer), part, layer) for row, part in zip(rows, parts, strict=False)]
-            return torch.cat([*changed, parts[-1]], axis)
+            *parts, rest = value.split([*sizes, value.shape[axis] - sum(sizes)], axis)
+            parts = [part if now.intersection(inner[layer]) else clean[layer] for part, now in zip(parts, changed, strict=True)]
+            return torch.cat([*apply(layer, parts), rest], axis)
 
         return edit
 
-    values = [stack(layer, [_apply(row.get(layer), clean[layer], layer) for row in rows]) for layer in roots]
+    def apply(layer: str, before: Sequence[Tensor]) -> list[Tensor]:
+        after = [_apply(row.get(layer), value, layer) for row, value in zip(rows, before, strict=True)]
+        if inner:
+            for now, old, new in zip(changed, before, after, strict=True):
+                if new is not old and not torch.equal(old, new):
+                    now.add(layer)
+        return after
+
+    values = [stack(layer, apply(layer, [clean[layer]] * len(rows))) for layer in roots]
     values += [stack(layer, [clean[layer]] * len(rows)) for layer in frontier]
     piece = graph.cut([*roots, *frontier], [target], edits={layer: edit_inside(layer) for layer in inner})
     with same_bits_in_every_row(piece):
