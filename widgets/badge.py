@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtWidgets import QLabel, QWidget
 
-from widgets.theme import signal_colour
+from widgets.theme import set_colour
 
 if TYPE_CHECKING:
     from widgets.session import Session
@@ -19,6 +19,7 @@ class Badge(QLabel):
         super().__init__(parent)
         self._session = session
         self.setWordWrap(True)
+        set_colour(self, "warning")
         self.setAccessibleName("Warning about the images")
         self.setToolTip("What a network does on images of another kind tells little of what it has learned")
         session.model_changed.connect(self._show)
@@ -28,5 +29,4 @@ class Badge(QLabel):
     def _show(self) -> None:
         text = self._session.badge
         self.setText(f"{text[:1].upper()}{text[1:]}")
-        self.setStyleSheet(f"color: {signal_colour('warning', self.palette()).name()}")
         self.setVisible(bool(text))

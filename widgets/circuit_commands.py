@@ -1,4 +1,4 @@
-"""What one can do with circuits, as commands of the window."""
+"""What one can do with the circuit in the panel, as commands of the window; adding units works without it (`window_commands`)."""
 
 from __future__ import annotations
 
@@ -25,16 +25,6 @@ def circuit_commands(panel: CircuitGraphPanel) -> tuple[Command, ...]:
         return session.circuit is not None and bool(session.circuit.units)
 
     return (
-        Command(
-            "circuit.add_unit",
-            "Add selected units",
-            panel.add_selected,
-            "Add the unit in the inspector, or those selected together, to the circuit; a circuit is begun where none is open.",
-            MENU,
-            "Ctrl+Shift+A",
-            "units",
-            enabled=lambda: session.unit is not None,
-        ),
         Command(
             "circuit.add_inputs",
             "Add strongest inputs",

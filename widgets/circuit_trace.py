@@ -107,7 +107,15 @@ def worth_telling(summary: Mapping[str, Any]) -> str:
 
 
 class CircuitTracing(QObject):
-    """Runs one of these analyses at a time and opens what it finds; an older one is given up."""
+    """Runs one of these analyses at a time and opens what it finds; an older one is given up.
+
+    Attributes
+    ----------
+    running
+        Whether one is under way.
+    said
+        How far it is.
+    """
 
     changed = Signal()
     """There is news: `said`, `running`."""
@@ -115,14 +123,10 @@ class CircuitTracing(QObject):
     def __init__(self, session: Session, parent: QObject) -> None:
         super().__init__(parent)
         self._session = session
-        self._request: RunAnalysis | None = None
+        self._request: RunAnalysis | None = None  # the newest, until it is given up: one that failed may be tried again in Jobs
         self._job = 0
+        self.running = False
         self.said = ""
-
-    @property
-    def running(self) -> bool:
-        """Whether one is under way."""
-        return self._request is not None
 
     def start(self, analysis: str, parameters: dict[str, Any]) -> None:
         """Find a circuit with these parameters, in the open network on the open images."""
@@ -132,23 +136,26 @@ class CircuitTracing(QObject):
         self.cancel()
         self._request = RunAnalysis(analysis, parameters, session.model.ref, session.images.ref if session.images is not None else None)
         self._job = session.relay.submit(self._request, self._take)
+        self.running = True
         self._say(f"{WORDS[analysis][1]}: waiting for its turn …")
 
     def cancel(self) -> None:
         """Give it up."""
-        if self._request is not None:
-            self._request = None
+        self._request = None
+        if self.running:
+            self.running = False
             self._session.relay.cancel(self._job)
             self._say("")
 
     def _take(self, event: JobEvent) -> None:
         if event.request is not self._request:  # of one that was given up
             return
+        self._job, self.running = event.job, not event.ended
         if event.ended:
-            self._request = None
             self._say("")
-        elif event.total:
-            self._say(f"{WORDS[event.request.analysis][1]}: {event.note or 'at work'}, {event.done / event.total:.0%}")
+        elif event.state in ("running", "progress"):
+            share = f", {event.done / event.total:.0%}" if event.total else ""
+            self._say(f"{WORDS[event.request.analysis][1]}: {event.note or 'at work'}{share}")
         if event.state == "failed":
             self._session.report(event.error, event.details)
         elif event.state == "done":

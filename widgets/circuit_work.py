@@ -31,6 +31,15 @@ if TYPE_CHECKING:
 
 
 @dataclass
+class _Run:
+    """One of them: what reads the edges from its arrays, and its job while it is under way, else None."""
+
+    request: RunAnalysis
+    read: Read
+    job: int | None
+
+
+@dataclass
 class _Undertaking:
     """Several runs whose edges come into a circuit as one edit.
 
@@ -38,8 +47,6 @@ class _Undertaking:
     ----------
     adds
         Whether units may come in with the edges.
-    waiting
-        What reads the edges from the arrays of a run, by the run's job.
     run
         How the weights were computed.
     looking
@@ -49,7 +56,7 @@ class _Undertaking:
     circuit: str
     text: str
     adds: bool
-    waiting: dict[int, Read] = field(default_factory=dict)
+    runs: list[_Run] = field(default_factory=list)
     edges: list[Edge] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     run: dict[str, Any] = field(default_factory=dict)
@@ -66,6 +73,7 @@ class CircuitWork(QObject):
         super().__init__(parent)
         self._session = session
         self._now: _Undertaking | None = None
+        self._before: _Undertaking | None = None  # the last, once it has ended: what failed of it may be tried again in Jobs
         self.said, self.wrong = "", False
 
     @property
@@ -146,35 +154,42 @@ class CircuitWork(QObject):
             return
         self._now = new
         for given, read in runs:
-            new.waiting[session.relay.submit(RunAnalysis("ExpandedWeights", given, circuit.model, images), self._take)] = read
+            request = RunAnalysis("ExpandedWeights", given, circuit.model, images)
+            new.runs.append(_Run(request, read, session.relay.submit(request, self._take)))
         self._say("Computing weights: waiting for its turn …")
 
     def cancel(self) -> None:
         """Stop computing; what was found of it so far is let go."""
-        given_up, self._now = self._now, None
-        for job in given_up.waiting if given_up is not None else ():
-            self._session.relay.cancel(job)
+        given_up, self._now, self._before = self._now, None, None
+        for run in given_up.runs if given_up is not None else ():
+            if run.job is not None:
+                self._session.relay.cancel(run.job)
         if given_up is not None and given_up.looking is not None:
             self._session.relay.cancel(given_up.looking)
         self._say("")
 
     def _take(self, event: JobEvent) -> None:
-        now = self._now
-        if now is None or event.job not in now.waiting:  # of what was given up
+        now = self._now or self._before
+        run = next((run for run in now.runs if run.request is event.request), None) if now is not None else None
+        if now is None or run is None:  # of what was given up
             return
+        if self._now is None:  # tried again
+            now.edges, now.failed = [], []
+            self._now, self._before = now, None
+        run.job = event.job
         if event.state == "progress" and event.total:
             self._say(f"Computing weights: {event.note or 'taking gradients'}, {event.done / event.total:.0%}")
         if not event.ended:
             return
-        read = now.waiting.pop(event.job)
+        run.job = None
         if event.state == "done":
-            now.edges += read(event.result.arrays)
+            now.edges += run.read(event.result.arrays)
             summary = event.result.summary
             now.run = {"images": summary["images"], "path": summary["path"], "gate": summary["gate"]}
-        elif event.state == "failed":
-            now.failed.append(event.error)
-        if not now.waiting:
-            self._now = None
+        else:
+            now.failed.append(event.error or "Computing weights was cancelled")
+        if all(each.job is None for each in now.runs):
+            self._now, self._before = None, now
             self._finish(now)
 
     def _finish(self, ended: _Undertaking) -> None:

@@ -22,7 +22,7 @@ from PySide6.QtWidgets import (
 )
 
 from widgets.export import FILTERS, export_view, figure_image, files_of
-from widgets.theme import signal_colour
+from widgets.theme import say
 from widgets.views.view import View
 
 PREVIEW = QSize(460, 420)
@@ -98,11 +98,7 @@ class ExportDialog(QDialog):
         self._say(f"Writes three files: {figure} (or .svg, .png), its data {data} and its provenance {provenance}.")
 
     def _say(self, text: str, wrong: bool = False) -> None:
-        palette = self.palette()
-        if wrong:
-            palette.setColor(palette.ColorRole.WindowText, signal_colour("error", palette))
-        self.said.setPalette(palette)
-        self.said.setText(text)
+        say(self.said, text, wrong)
 
     def _ask(self) -> None:
         title = "Export the figure, with its .npz and .json beside it"

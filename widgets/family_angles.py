@@ -165,7 +165,7 @@ class WeightsQuestion(Question):
         self.other.setParent(self)
         self.other.setAccessibleName("Earlier family")
         self.other.setToolTip("Earlier family whose weights to this one are laid out")
-        self.other.currentIndexChanged.connect(lambda _index: self._settle())
+        self.other.currentIndexChanged.connect(lambda _index: self.look_at(self.family))
         self.bar.insertWidget(0, self.other)
         self._others: list[Turned] = []
 
@@ -210,6 +210,7 @@ class WeightsQuestion(Question):
             angle = arrays["target_angles"][row]
             return f"unit {units[row]} ({angle:g}°), source turned by {differences[column]:g}° from it: {unrolled[row, column]:.3g}"
 
+        source, name = self._others[self.other.currentIndex()], self.family.name if self.family is not None else ""
         names = ", ".join(f"{unit}" for unit in units.tolist())
         apart = ", ".join(f"{angle:g}°" for angle in differences.tolist())
         self.view.show_matrix(
@@ -217,10 +218,10 @@ class WeightsQuestion(Question):
             np.arange(len(units)),
             np.arange(len(differences)),
             label="sum of the kernel",
-            title=f"Weights from {summary['source']} to {summary['target']} by relative angle",
+            title=f"Weights from {source.name}, {source.layer}, to {name}, {summary['target']}, by relative angle",
             caption=f"rows {names}; columns {apart}; {said}; n = {summary['images']}",
             tell=tell,
-            made_from=self.made_from(result),
+            made_from={**self.made_from(result), "source": source.layer, "source_units": list(source.units)},
         )
         return f"Rows: units {names}. Columns: source minus target, {apart}. {said}."
 

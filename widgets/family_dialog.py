@@ -28,7 +28,7 @@ from PySide6.QtWidgets import (
 from widgets.popup import opens
 from widgets.project_edit import ProjectEdit
 from widgets.session import Session
-from widgets.theme import signal_colour
+from widgets.theme import say
 from workbench.labels import primary
 from workbench.models.layer import Unit
 from workbench.owner import known_of
@@ -219,12 +219,8 @@ class FamilyDialog(QDialog):
             self.family()
         except ValueError as error:
             wrong = str(error)
-        palette = self.palette()
-        if wrong:
-            palette.setColor(palette.ColorRole.WindowText, signal_colour("error", palette))
-        self.said.setPalette(palette)
         count = self.list.topLevelItemCount()
-        self.said.setText(wrong or f"{count} units, selected together as {self._layer}:{{{' '.join(self.name.text().split())}}}")
+        say(self.said, wrong or f"{count} units, selected together as {self._layer}:{{{' '.join(self.name.text().split())}}}", bool(wrong))
         self.buttons.button(QDialogButtonBox.StandardButton.Ok).setEnabled(not wrong)
 
     # ------------------------------------------------------------------------------------------------ what one can do

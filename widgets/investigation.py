@@ -113,10 +113,12 @@ class Investigation(QObject):
             self._settings.forget(path)
             return
         self._show(project, path, layout=True)
+        self.save_running_copy()  # it and the file's name belong together, should the program not live to write it later
         self._settings.remember(path)
 
     def _show(self, project: Project, path: Path | None, layout: bool) -> None:
         session = self._session
+        session.cancel_loading()  # what another investigation asked for is not to come into this one
         session.project = project
         self._settings.project_file = path
         if layout and project.window.state:
@@ -216,7 +218,6 @@ class Investigation(QObject):
 
         def decide(result: int) -> None:
             if result == buttons.Discard:
-                self._session.set_modified(False)
                 then()
             elif result == buttons.Save and self._settings.project_file is None:
                 self.save_as(then)

@@ -291,6 +291,19 @@ class MainWindow(QMainWindow):
 
         AnalysisDialog(self.session, self).open()
 
+    def new_note(self) -> None:
+        """Begin a note about the selected unit."""
+        self.docks.reveal("notes")
+        panel = self.docks.panel("notes")
+        if panel is not None:
+            panel.add_note()
+
+    def add_to_circuit(self) -> None:
+        """Add what is selected to the circuit; its panel comes into sight."""
+        panel = self.docks.panel("circuit_graph")
+        if panel is not None:
+            panel.add_selected()
+
     def pin_unit(self) -> None:
         """Put the selected unit into the panel that compares units."""
         self.docks.reveal("compare")

@@ -34,7 +34,7 @@ class MessageBar(QWidget):
         self._more = self._button("Details", "Show what happened in full", "", self._toggle_details)
         self._more.setCheckable(True)
         self._copy = self._button("Copy", "Copy the message and its details", "copy", self.copy)
-        self._close = self._button("", "Close this message (Esc)", "close", self.dismiss)
+        self._close = self._button("", "Close this message (Ctrl+Shift+X)", "close", self.dismiss)
         self._close.setAccessibleName("Close message")
         self._details = QPlainTextEdit(readOnly=True)
         self._details.setMaximumHeight(170)

@@ -199,6 +199,12 @@ class Session(QObject):
         unfinished = {record.event.job for record in (*self.jobs.running(), *self.jobs.waiting())}
         return bool(unfinished & {self._model_job, self._images_job})
 
+    def is_newest(self, event: JobEvent) -> bool:
+        """Whether no other network, or no other image set, was asked for since that of an event of `loading`."""
+        from workbench.jobs.requests import OpenImages
+
+        return event.job >= (self._images_job if isinstance(event.request, OpenImages) else self._model_job)
+
     def cancel_loading(self) -> None:
         """Stop opening the model and the image set; what was open before stays."""
         self.relay.cancel(self._model_job)
@@ -452,7 +458,7 @@ class Session(QObject):
         candidates = [layer for layer in seeing if layer.units > 3] or seeing
         spread = [layer for layer in candidates if layer.positions and layer.rows == 1] or candidates
         blocks = [layer for layer in spread if layer.kind == "cat" and ":" not in layer.name]
-        maps = [layer for layer in spread if len(layer.positions) == 2] or spread
+        maps = [layer for layer in spread if layer.is_map] or spread
         candidates = blocks if len(blocks) > 2 else [layer for layer in spread if layer.role == "post"] or maps
         return candidates[len(candidates) * 2 // 5].name if candidates else ""
 

@@ -9,7 +9,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QComboBox, QFormLayout, QHBoxLayout, QLabel, QLineEdit, QSlider, QVBoxLayout, QWidget
 
 from widgets.template_handles import HANDLES, placed
-from widgets.theme import signal_colour
+from widgets.theme import set_colour
 from widgets.views.template_view import TemplateView
 from workbench.kernel_ground import Ground
 from workbench.kernel_templates import TEMPLATES, Knob, Template, TemplateError
@@ -122,7 +122,7 @@ class TemplateForm(QWidget):
         field.setToolTip(f"{knob.help}\n{knob.low:g} to {knob.high:g} {knob.unit}".rstrip())
         field.editingFinished.connect(self._write)
         said = QLabel(self, wordWrap=True)
-        said.setStyleSheet(f"color: {signal_colour('error', self.palette()).name()}")
+        set_colour(said, "error")
         said.hide()
         line = QHBoxLayout()
         line.addWidget(field, 1)
@@ -227,7 +227,7 @@ class TemplateForm(QWidget):
 
     def _say(self, text: str) -> None:
         self.complaint.setText(text)
-        self.complaint.setStyleSheet(f"color: {signal_colour('error', self.palette()).name()}")
+        set_colour(self.complaint, "error")
         self.complaint.setVisible(bool(text))
 
 

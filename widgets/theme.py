@@ -8,9 +8,10 @@ from typing import Literal, get_args
 
 from PySide6.QtCore import QBuffer, QByteArray, QObject, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QIcon, QImageReader, QPalette, QPixmap
-from PySide6.QtWidgets import QApplication, QLabel
+from PySide6.QtWidgets import QApplication, QLabel, QWidget
 
 Scheme = Literal["system", "light", "dark"]
+Meaning = Literal["error", "warning", "good", "info"]
 
 ICONS = Path(__file__).resolve().parent.parent / "resources" / "icons"
 
@@ -89,15 +90,28 @@ def is_dark(palette: QPalette) -> bool:
     return palette.color(Role.Window).lightness() < palette.color(Role.WindowText).lightness()
 
 
-def signal_colour(meaning: Literal["error", "warning", "good", "info"], palette: QPalette) -> QColor:
+def signal_colour(meaning: Meaning, palette: QPalette) -> QColor:
     """Return the text colour of an error, a warning, a success or a remark on this palette."""
     return QColor(_SIGNALS[meaning][is_dark(palette)])
+
+
+def set_colour(widget: QWidget, meaning: Meaning | Literal["faint", ""]) -> None:
+    """Write a widget's text in the colour of a meaning, which it keeps when the palette changes; an empty one is that of any text."""
+    if (widget.property("text_means") or "") != meaning:
+        widget.setProperty("text_means", meaning)
+        _colour(widget)
+
+
+def _colour(widget: QWidget) -> None:
+    meaning, colours = widget.property("text_means"), QApplication.palette()
+    colour = colours.color(Role.PlaceholderText) if meaning == "faint" else signal_colour(meaning, colours) if meaning else None
+    widget.setStyleSheet(f"color: {colour.name()}" if colour is not None else "")
 
 
 def say(label: QLabel, text: str, wrong: bool = False) -> None:
     """Write a line into a label, in the colour of errors where something went wrong."""
     label.setText(text)
-    label.setStyleSheet(f"color: {signal_colour('error', label.palette()).name()}" if wrong else "")
+    set_colour(label, "error" if wrong else "")
 
 
 class Theme(QObject):
@@ -152,6 +166,8 @@ class Theme(QObject):
         self._application.setPalette(palette(self.dark))
         _tinted.cache_clear()
         for widget in self._application.allWidgets():
+            if widget.property("text_means"):
+                _colour(widget)
             for user in (widget, *widget.actions()):
                 if name := user.property("icon_name"):
                     user.setIcon(icon(name))

@@ -168,6 +168,15 @@ def window_commands(window: MainWindow) -> list[Command]:
         ),
         *clippings.commands(),
         Command(
+            "notes.new",
+            "New note",
+            window.new_note,
+            "Begin a note about the selected unit; notes are saved with the investigation.",
+            "Edit",
+            "Ctrl+Shift+N",
+            "notes",
+        ),
+        Command(
             "edit.pin_view",
             "Pin view to notes",
             window.pin_focused,
@@ -337,6 +346,16 @@ def window_commands(window: MainWindow) -> list[Command]:
             "Choose where networks are computed and with what numbers; see what is kept on disk, and delete it.",
             "Model",
             section="machine",
+        ),
+        Command(
+            "circuit.add_unit",
+            "Add selected units",
+            window.add_to_circuit,
+            "Add the unit in the inspector, or those selected together, to the circuit; a circuit is begun where none is open.",
+            "Circuit",
+            "Ctrl+Shift+A",
+            "units",
+            enabled=lambda: session.unit is not None,
         ),
         Command(
             "analysis.run",

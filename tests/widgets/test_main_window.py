@@ -51,6 +51,19 @@ def test_it_opens_with_every_dock_and_the_defaults(make_window, runner):
     assert runner.asked(OpenImages) == [OpenImages("test:images")]
 
 
+def test_notes_and_circuits_are_begun_before_their_panels_were_seen(make_window, qtbot):
+    window = make_window()
+    qtbot.waitUntil(lambda: window.session.model is not None)
+    assert not {"notes", "circuit_graph"} & {panel.id for panel in window.docks.panels()}
+    window.registry.find("notes.new").run()
+    assert len(window.session.project.notes) == 1 and window.docks.is_visible("notes")
+    assert not window.registry.find("circuit.add_unit").is_enabled()
+    window.session.select_unit(Unit("head", 2))
+    window.registry.find("circuit.add_unit").run()
+    assert window.session.circuit.units == ("head:2",)
+    qtbot.waitUntil(lambda: in_sight(window.docks.panel("circuit_graph")))
+
+
 def test_panels_are_built_when_they_are_first_seen(make_window, qtbot):
     window = make_window(defaults=("", ""))
     built = {panel.id for panel in window.docks.panels()}
@@ -343,6 +356,46 @@ def test_saving_and_opening_a_project(make_window, qtbot, tmp_path, runner):
     recent = window.menus.menu("File/Open recent")
     recent.aboutToShow.emit()
     assert [action.text() for action in recent.actions()] == [str(path)]
+
+
+def test_the_running_copy_is_the_investigation_that_was_opened_last(make_window, qtbot, tmp_path):
+    """Whatever ends the program next, the content of one never stands under the name of another."""
+    window = make_window()
+    qtbot.waitUntil(lambda: window.session.model is not None and window.session.images is not None)
+    window.session.project.notes.append(Note("A", "of the first"))
+    window.session.touch()
+    path = tmp_path / "second.workbench"
+    Project(model="test:small", images="test:images", layer="head", notes=[Note("B", "of the second")]).save(path)
+    window.investigation.open(path)
+    box = window.findChild(QMessageBox)
+    box.button(QMessageBox.StandardButton.Discard).click()
+    kept = Project.load(window.settings.running_copy)
+    assert [note.text for note in kept.notes] == ["of the second"] and window.settings.project_file == path
+    assert not window.settings.modified and not window.isWindowModified()
+
+
+def test_what_is_not_saved_stays_marked_where_another_investigation_cannot_be_read(make_window, tmp_path):
+    window = make_window()
+    window.session.project.notes.append(Note("A", "precious"))
+    window.session.touch()
+    bad = tmp_path / "bad.workbench"
+    bad.write_text("not json", encoding="utf-8")
+    window.investigation.open(bad)
+    window.findChild(QMessageBox).button(QMessageBox.StandardButton.Discard).click()
+    assert window.session.project.notes[0].text == "precious" and window.isWindowModified()
+    window.session.set_modified(False)
+
+
+def test_a_network_on_its_way_does_not_come_into_another_investigation(make_window, qtbot, tmp_path, runner):
+    window = make_window()
+    qtbot.waitUntil(lambda: window.session.model is not None and window.session.images is not None)
+    path = tmp_path / "small.workbench"
+    Project(model="test:small", images="test:images", layer="head", unit="head:2").save(path)
+    runner.answers.pop(LoadModel)  # the next takes its time
+    window.session.open_model("test:slow")
+    job = max(runner.requests)
+    window.investigation.open(path)
+    assert job not in runner.open and window.session.unit == Unit("head", 2)
 
 
 def test_an_investigation_whose_directions_are_gone_opens_without_them(make_window, qtbot, tmp_path, runner, monkeypatch):

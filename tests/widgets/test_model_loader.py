@@ -97,6 +97,27 @@ def test_a_double_click_opens(panel, runner):
     assert runner.asked(LoadModel) == [LoadModel("timm:convnext_tiny")]
 
 
+def test_images_that_do_not_come_leave_the_chooser_at_those_that_are_open(panel, session, runner, qtbot):
+    session.open_images("test:images")
+    qtbot.waitUntil(lambda: session.images is not None)
+    box = panel.images.box
+    shown = box.currentText()
+    runner.answers[OpenImages] = ValueError("there is no such set")
+    box.setEditText("torchvision:Nothing")
+    with qtbot.waitSignal(session.message):
+        QTest.keyClick(box.lineEdit(), Qt.Key.Key_Return)
+    assert box.currentText() == shown
+    del runner.answers[OpenImages]
+    session.open_images("test:first")
+    first = max(runner.requests)
+    box.setEditText("test:second")
+    QTest.keyClick(box.lineEdit(), Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: first not in runner.open)
+    assert box.currentText() == "test:second", "it is on its way"
+    session.cancel_loading()
+    qtbot.waitUntil(lambda: box.currentText() == shown)
+
+
 def test_a_list_that_fails_says_so_and_references_still_open(session, runner, qtbot):
     runner.answers[ListSources] = ValueError("timm is not installed")
     panel = ModelLoaderPanel(session)

@@ -330,6 +330,23 @@ def test_what_was_asked_for_an_older_circuit_is_not_added_to_another(session, ru
     panel.add_inputs()
     runner.tell(max(runner.requests), "failed", error="no direct path")
     qtbot.waitUntil(lambda: panel.said.text() == "no direct path")
+    again = session.relay.retry(max(runner.requests))  # as the panel Jobs does
+    runner.tell(again, "done", result=weights(runner.requests[again]))
+    qtbot.waitUntil(lambda: bool(session.circuit.edges))
+    assert not panel.work.running and panel.said.text() == ""
+
+
+def test_a_trace_that_was_cancelled_in_the_panel_jobs_opens_once_it_is_tried_again_there(measured, session, runner, qtbot):
+    answer = runner.answers.pop(RunAnalysis)
+    measured.tracing.start("Trace", {"target": f"{HIGH}:3"})
+    job = max(runner.requests)
+    session.relay.cancel(job)
+    qtbot.waitUntil(lambda: not measured.tracing.running)
+    again = session.relay.retry(job)
+    runner.tell(again, "running")
+    qtbot.waitUntil(lambda: measured.tracing.running and not measured.tools.cancel.isHidden())
+    runner.tell(again, "done", result=answer(runner.requests[again]))
+    qtbot.waitUntil(lambda: session.circuit is not None and session.circuit.name == "traced")
 
 
 def test_without_images_or_an_earlier_layer_it_says_what_is_missing(session, runner, qtbot):

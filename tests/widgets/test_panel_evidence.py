@@ -256,6 +256,16 @@ def test_labels_belong_to_the_pictures_that_were_drawn_and_not_to_the_number_cho
     assert panel.labelling.path == place_of(drawn.key) and Labelling.load(place_of(drawn.key)).wanted == 400
 
 
+def test_pictures_that_could_not_be_drawn_come_once_it_is_tried_again(panel, session, runner, qtbot):
+    runner.answers[PrepareLabelling] = ValueError("out of memory")
+    qtbot.mouseClick(panel.label, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: panel.said.text() == "out of memory")
+    assert panel.label.isEnabled() and panel.count.isEnabled()
+    runner.answers[PrepareLabelling] = pictures
+    session.relay.retry(max(runner.requests))
+    qtbot.waitUntil(lambda: panel.pages.currentIndex() == 1)
+
+
 def test_complete_labels_stand_on_the_card_whatever_number_is_chosen(panel, make_panel, qtbot):
     qtbot.mouseClick(panel.compute, Qt.MouseButton.LeftButton)
     begin(panel, qtbot)

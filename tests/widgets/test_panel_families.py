@@ -195,6 +195,18 @@ def test_weights_are_asked_from_an_earlier_family(panel, runner, qtbot, session)
     asked = dict(runner.asked(RunAnalysis)[-1].parameters)
     assert (asked["source"], asked["source_units"], asked["target_units"]) == (ADD, [4, 8], [7, 1, 9, 2])
     assert "R2 of the difference alone 0.70; too few units" in panel.weights.said.text()
+    assert panel.weights.view.title.startswith(f"Weights from lines, {ADD}, to ")
+
+
+def test_weights_from_one_family_do_not_stay_under_the_name_of_another(panel, runner, qtbot, session):
+    session.project.families["test:small"] = [Family("lines", ADD, [4, 8], [0, 90]), Family("arcs", ADD, [1, 2], [0, 90])]
+    search(panel, runner, qtbot)
+    panel.tabs.setCurrentWidget(panel.weights)
+    qtbot.mouseClick(panel.weights.ask, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: panel.weights.result is not None)
+    panel.weights.other.setCurrentText(f"{ADD}: arcs")
+    assert panel.weights.result is None and panel.weights.said.text() == "" and panel.weights.views() == []
+    assert "choose one, then Unroll weights" in panel.weights.view.message and panel.weights.ask.isEnabled()
 
 
 def test_pairs_without_angles_ask_for_neither(panel, runner, qtbot):

@@ -125,6 +125,18 @@ def test_it_can_be_stopped_and_goes_on_with_further_seeds(panel, runner, tell, q
     assert runner.asked(RunAnalysis)[-1].parameters["seed"] == 3
 
 
+def test_images_of_the_network_before_say_whose_they_are(panel, runner, tell, session, qtbot):
+    panel.images.setValue(3)
+    tell(started(panel, runner), "done", result=drawn())
+    assert panel.strip.rows[0].label == "turtle, noto style"
+    runner.answers[LoadModel] = replace(runner.answers[LoadModel], ref=f"{NETWORK}?twin=0")
+    with qtbot.waitSignal(session.model_changed):
+        session.open_model(f"{NETWORK}?twin=0")
+    assert panel.strip.rows[0].label == f"turtle, noto style, by {NETWORK}"
+    tell(started(panel, runner), "done", result=drawn())
+    assert panel.strip.rows[0].label == "turtle, noto style"
+
+
 def test_a_network_that_draws_nothing_is_told_what_to_do(panel, runner, session, qtbot):
     runner.answers[LoadModel] = replace(runner.answers[LoadModel], ref="timm:resnet18", name="resnet18", draws=False)
     with qtbot.waitSignal(session.model_changed):

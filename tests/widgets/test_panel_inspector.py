@@ -11,6 +11,7 @@ from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QWidget
 
+from tests.widgets.conftest import CARD
 from widgets.elided_label import ElidedLabel
 from widgets.export import export_view
 from widgets.panels.inspector import InspectorPanel
@@ -474,6 +475,19 @@ def test_an_image_waits_for_a_unit(panel, runner, session, qtbot):
     session.select_unit(None)
     session.drop_image(None)
     assert panel.empty.text() == "Click a unit in the panel Neurons to see what it responds to."
+
+
+def test_sections_turned_while_no_unit_is_selected_show_nothing_of_the_last(opened, runner, session, qtbot):
+    """As when another network was opened and then an investigation whose panel stood otherwise; pytest-qt tells what a slot raises."""
+    session.set_model(replace(CARD, ref="test:other", layers=CARD.layers[:1]))
+    assert session.unit is None
+    state = opened.save_state()
+    sections = {name: of | {"diverse": True, "counted": "pre max_histogram"} for name, of in state.items() if isinstance(of, dict)}
+    asked = len(runner.requests)
+    opened.restore_state(state | sections)
+    session.show_twin(True)
+    session.show_twin(False)
+    assert len(runner.requests) == asked and opened.views() == []
 
 
 def test_the_image_stays_while_units_change_but_not_what_the_last_one_did(opened, runner, session, qtbot):

@@ -212,14 +212,6 @@ def test_the_panel_comes_back_as_it_was(panel, session, qtbot):
     assert again.current().title == "b"
 
 
-def test_the_command_reveals_the_panel_and_begins_a_note(panel, session):
-    wanted = []
-    session.panels_wanted.connect(wanted.append)
-    [command] = panel.commands()
-    command.run()
-    assert wanted == [("notes",)] and len(session.project.notes) == 1
-
-
 @pytest.mark.parametrize(("width", "dated"), [(400, False), (532, False), (900, True)])
 def test_the_titles_keep_their_room_when_the_panel_is_narrow(panel, qtbot, width, dated):
     panel.resize(width, 230)

@@ -27,6 +27,7 @@ from workbench.jobs.requests import LoadModel, RunAnalysis
 from workbench.jobs.runs import RunCard
 from workbench.jobs.training_requests import ListRuns, Train
 from workbench.models.layer import Layer, Unit
+from workbench.project import Project
 from workbench.training.trainer import Progress
 
 ACT = "blocks.1.act"
@@ -224,6 +225,18 @@ def test_directions_of_another_network_do_not_open_this_one(panel, runner, sessi
     qtbot.waitUntil(lambda: bool(said))
     assert len(runner.asked(LoadModel)) == 1 and "test:other?directions=blocks.1.act-pca" in said[0]
     assert session.project.directions[0].model == "test:other"
+
+
+def test_directions_do_not_come_into_another_investigation_than_they_were_asked_for_in(panel, runner, session, qtbot):
+    panel.directions.make.click()
+    job, (asked,) = max(runner.requests), runner.asked(MakeDirections)
+    session.project = Project()
+    loads = len(runner.asked(LoadModel))
+    with qtbot.waitSignal(session.message) as told:
+        runner.tell(job, "done", result=card(asked))
+    assert "asked for in another investigation, are made" in told.args[0].text
+    assert session.project.directions == [] and not session.undo_stack.count() and not session.modified
+    assert len(runner.asked(LoadModel)) == loads
 
 
 def test_directions_that_are_made_anew_are_read_anew(panel, runner, session, qtbot):

@@ -13,7 +13,7 @@ import pytest
 from PySide6.QtCore import QCoreApplication, QEvent, QPoint, Qt
 from PySide6.QtWidgets import QFileDialog
 
-from tests.widgets.conftest import IMAGES, ScriptedRunner
+from tests.widgets.conftest import CARD, IMAGES, ScriptedRunner
 from widgets.hypothesis_edit import export_hypothesis, import_hypothesis
 from widgets.panels.scrubbing import GROWING, INVITATION, READY, ScrubbingPanel
 from widgets.session import Session
@@ -397,6 +397,13 @@ def test_it_stands_as_it_was(panel: ScrubbingPanel) -> None:
     panel.restore_state(state)
     assert panel.hypothesis.name == "head:1" and panel.editor.settings.examples.value() == 99
     panel.restore_state({"images": "many", "hypothesis": 3})
+    panel.chooser.activated.emit(1)
+    settle()
+    panel.session.set_model(None)
+    panel.restore_state(state)  # as at the start, when the network is still on its way
+    assert panel.save_state()["hypothesis"] == "head:1"
+    panel.session.set_model(CARD)
+    assert panel.hypothesis.name == "head:1"
     panel.resize(640, 900)
     assert panel.splitter.orientation() == Qt.Orientation.Vertical
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtGui import QImage, QPainter
 
+from tests.widgets.conftest import CARD
 from widgets.label_edit import set_labels
 from widgets.panels.tuning import TuningPanel
 from widgets.tuning_figures import FIGURES
@@ -187,6 +189,15 @@ def test_each_unit_begins_with_what_it_prefers_until_the_stimulus_was_dragged(pa
     panel.best.click()
     qtbot.waitUntil(lambda: shown() == 30.0)
     assert panel.save_state()["given"] == {}
+
+
+def test_curves_that_failed_come_once_they_are_tried_again(panel, runner, session, qtbot):
+    runner.answers[RunAnalysis] = ValueError("out of memory")
+    session.select_unit(Unit(LAYER, 4))
+    qtbot.waitUntil(lambda: panel.polar.message == "out of memory")
+    runner.answers[RunAnalysis] = tuning
+    session.relay.retry(max(job for job, asked in runner.requests.items() if isinstance(asked, RunAnalysis)))
+    qtbot.waitUntil(lambda: panel._curves is not None and bool(panel.polar.data()))
 
 
 def given(panel: TuningPanel, runner, qtbot) -> dict:
@@ -403,6 +414,15 @@ def test_what_is_chosen_is_kept(panel, session, qtbot):
     assert other._kind == "gratings" and other._given["gratings"] == {"frequency": 5.0}
     other.restore_state({"family": "squares", "given": {"squares": {}}})
     assert other._kind == "curves"
+    with qtbot.waitSignal(session.model_changed):
+        session.set_model(None)
+    later = TuningPanel(session)  # as at the start, when the network is still on its way
+    qtbot.addWidget(later)
+    later.restore_state(state)
+    session.set_model(CARD)
+    assert later._given == {"gratings": {"frequency": 5.0}} and later.save_state()["given"] == state["given"]
+    session.set_model(replace(CARD, ref="test:other"))
+    assert later._given == {}
 
 
 def test_the_plot_draws_without_a_band_and_on_paper(qtbot):

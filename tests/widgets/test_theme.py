@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QColor, QPalette
-from PySide6.QtWidgets import QToolButton
+from PySide6.QtWidgets import QLabel, QToolButton
 
 from widgets.panels import PANELS
-from widgets.theme import ICONS, Theme, icon, is_dark, palette, set_icon, signal_colour
+from widgets.theme import ICONS, Theme, icon, is_dark, palette, say, set_colour, set_icon, signal_colour
 
 ROLE = QPalette.ColorRole
 
@@ -73,6 +73,24 @@ def test_the_user_overrides_the_system_and_the_icons_follow(qapp, qtbot):
 def brightest(image) -> float:
     colours = [image.pixelColor(x, y) for x in range(32) for y in range(32)]
     return max(c.lightnessF() for c in colours if c.alphaF() > 0.9)
+
+
+def test_what_is_told_in_a_colour_keeps_to_the_palette(qapp, qtbot):
+    theme, label, faint = Theme(qapp, "light"), QLabel("wrong"), QLabel("aside")
+    qtbot.addWidget(label)
+    qtbot.addWidget(faint)
+    say(label, "out of memory", wrong=True)
+    set_colour(faint, "faint")
+    for scheme in ("light", "dark"):
+        theme.choose(scheme)
+        colours = palette(theme.dark)
+        for told, wanted in ((label, signal_colour("error", colours)), (faint, colours.color(ROLE.PlaceholderText))):
+            told.ensurePolished()
+            assert told.palette().color(told.foregroundRole()) == wanted
+            assert contrast(wanted, colours.color(ROLE.Window)) > 3
+    say(label, "all is well")
+    assert label.styleSheet() == ""
+    theme.choose("system")
 
 
 def test_the_system_is_followed_while_the_window_is_open(make_window, qapp, qtbot):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtWidgets import QGridLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
-from widgets.theme import signal_colour
+from widgets.theme import set_colour
 from workbench.evidence_card import QUESTIONS, Piece
 
 
@@ -78,7 +78,6 @@ class Checklist(Flowing):
     def show_pieces(self, pieces: Sequence[Piece]) -> None:
         """Show what is known; a piece that is not there yet says what it asks."""
         found = {piece.name: piece for piece in pieces}
-        palette = self.palette()
         for name, (figure, null, verdict) in self._rows.items():
             piece = found.get(name)
             texts = (QUESTIONS[name], "", "") if piece is None else (
@@ -86,11 +85,10 @@ class Checklist(Flowing):
                 if piece.missing
                 else (piece.figure, f"Null: {piece.null} · n = {piece.images:,} {piece.counted}{_detectable(piece)}", piece.verdict)
             )  # fmt: skip
-            colour = "" if piece is None or not piece.missing else f"color: {signal_colour('warning', palette).name()}"
-            faint = f"color: {palette.color(palette.ColorRole.PlaceholderText).name()}"
-            for label, text, style in zip((figure, null, verdict), texts, (colour if piece else faint, faint, ""), strict=True):
+            means = "faint" if piece is None else "warning" if piece.missing else ""
+            for label, text, meaning in zip((figure, null, verdict), texts, (means, "faint", ""), strict=True):
                 label.setText(text)
-                label.setStyleSheet(style)
+                set_colour(label, meaning)
                 label.setVisible(bool(text))
             figure.setAccessibleName(name)
             if name in self.buttons:

@@ -21,6 +21,7 @@ from PySide6.QtWidgets import (
 
 from widgets.label_edit import this_user
 from widgets.session import Session
+from widgets.theme import set_colour
 from widgets.views.view import as_image, draw_image, fit
 from workbench.blind_labels import CLASSES, Labelling
 
@@ -97,7 +98,7 @@ class LabellingView(QWidget):
             self.keys.append(key)
             self.names.append(name)
         hint = QLabel(HINT.format(last=len(CLASSES)), self, wordWrap=True)
-        hint.setStyleSheet(f"color: {self.palette().color(self.palette().ColorRole.PlaceholderText).name()}")
+        set_colour(hint, "faint")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(10, 6, 10, 8)
         layout.addLayout(top)

@@ -67,7 +67,7 @@ class EvidencePanel(Panel):
         self._asked: dict[tuple[str, str, str], RunAnalysis] = {}  # what was asked last of each unit; it may be tried again
         self._jobs: dict[tuple[str, str, str], int] = {}  # of what is being computed
         self._drawing: PrepareLabelling | None = None
-        self._drawing_job = 0
+        self._drawing_job, self._draws = 0, False
         self._build()
         session.model_changed.connect(lambda _card: self._on_subject())
         session.images_changed.connect(lambda _card: self._on_subject())
@@ -184,7 +184,7 @@ class EvidencePanel(Panel):
     def _on_subject(self) -> None:
         """Another unit, network or image set: leave the labelling, show what is known."""
         self.session.relay.cancel(self._drawing_job)
-        self._drawing = None
+        self._drawing, self._draws = None, False
         self._kept = kept_of(*self._subject) if self._subject is not None else []
         self._show_card()
 
@@ -246,13 +246,13 @@ class EvidencePanel(Panel):
         elif model is not None and images is not None and unit is not None:
             self._drawing = PrepareLabelling(model.ref, images.ref, str(unit), self.count.value())
             self._drawing_job = self.session.relay.submit(self._drawing, self._take_pictures)
+            self._draws = True
             self._show()
 
     def _take_pictures(self, event: JobEvent) -> None:
         if event.request is not self._drawing:
             return
-        if event.ended:
-            self._drawing = None
+        self._drawing_job, self._draws = event.job, not event.ended  # one that failed may be tried again in Jobs
         if event.state == "done":
             drawn, pictures = event.result
             path = place_of(drawn.key)  # of what was drawn, whatever is chosen by now
@@ -293,9 +293,9 @@ class EvidencePanel(Panel):
         going_on = labels is not None and not labels.finished and labels.done
         self.label.setText("Pause labelling" if labelling else f"Go on labelling ({labels.done} of {len(labels.pictures)})" if going_on
                            else "Label blind…")  # fmt: skip
-        may_label = subject is not None and self._drawing is None and (labels is None or not labels.finished)
+        may_label = subject is not None and not self._draws and (labels is None or not labels.finished)
         self.label.setEnabled(labelling or may_label)
-        self.count.setEnabled(not labelling and self._drawing is None)
+        self.count.setEnabled(not labelling and not self._draws)
         self.export.setEnabled(result is not None)
         self.copy.setEnabled(result is not None)
         purity = [purity_piece(complete[1])] if complete is not None else []

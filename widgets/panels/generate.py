@@ -180,6 +180,8 @@ class GeneratePanel(Panel):
         self.setFocusProxy(self.open if opens else self.prompts)  # Tab comes to a panel by its proxy and skips what is before
         if self._trajectory is None and not self._job:
             self.strip.clear("Press Generate: the images appear here while they are drawn." if draws else told)
+        else:
+            self._show()
         self._refresh()
 
     # Drawing
@@ -266,6 +268,8 @@ class GeneratePanel(Panel):
         if self._request is None:
             return
         asked = self._request.parameters
+        opened = self.session.model.ref if self.session.model is not None else ""
+        by = "" if self._request.model == opened else f", by {self._request.model}"
         rows = []
         for row, prompt in enumerate(asked["prompts"]):
             pictures = tuple(
@@ -276,7 +280,7 @@ class GeneratePanel(Panel):
                 )
                 for image in range(asked["images"])
             )
-            rows.append(Row(prompt or "no prompt", pictures, lines=8))
+            rows.append(Row((prompt or "no prompt") + by, pictures, lines=8))
         made_from = {"model": self._request.model, "address": str(Address(self._request.model, view=self.id)), **asked}
         picks = (Pick("images", "images", pixels=True), Pick("trajectory", "trajectory"))
         again = Recomputation(self._request.model, None, (Step("Generation", asked, picks=picks),))
@@ -292,7 +296,7 @@ class GeneratePanel(Panel):
                 )
                 for step in self._course_steps()
             )
-            label = f"Seed {asked['seed'] + image} at timestep, {asked['prompts'][row] or 'no prompt'}"
+            label = f"Seed {asked['seed'] + image} at timestep, {asked['prompts'][row] or 'no prompt'}{by}"
             self.course.show_rows([Row(label, pictures, lines=2)], title="Course of one image", made_from=made_from)
 
     def _level_name(self, step: int) -> str:

@@ -189,6 +189,8 @@ class InspectorPanel(Panel):
         self._show_unit_or_say()
         if unit is None:
             self._unasked.clear()
+            for section in self.sections.values():
+                section.unit = None
             return
         layer = self.session.layers[unit.layer]
         self.address.setText(str(unit))

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QEvent, QSize, Qt, Signal
+from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QFont, QGuiApplication, QResizeEvent
 from PySide6.QtWidgets import (
     QComboBox,
@@ -30,7 +30,7 @@ from widgets.layer_tree import LayerTree
 from widgets.scrolled import scrolled
 from widgets.session import Session
 from widgets.source_tree import SourceTree
-from widgets.theme import set_icon, signal_colour
+from widgets.theme import set_colour, set_icon
 from workbench.models.loading import Reference
 
 if TYPE_CHECKING:
@@ -119,8 +119,15 @@ class ModelLoaderPanel(Panel):
         self.session.open_model(str(ref), layer=self.session.layer, unit=self.session.unit)
 
     def _on_loading(self, event: JobEvent) -> None:
-        if event.state in ("failed", "cancelled"):
-            self.card.show_card(self.session.model)  # what was typed there is not what is open
+        """Show what is open in place of what was chosen or typed and did not come."""
+        from workbench.jobs.requests import OpenImages
+
+        if event.state not in ("failed", "cancelled") or not self.session.is_newest(event):
+            return
+        if isinstance(event.request, OpenImages):
+            self.images.show_images(self.session.images)
+        else:
+            self.card.show_card(self.session.model)
 
     def _on_sources(self, event: JobEvent) -> None:
         if event.state == "done":
@@ -206,9 +213,7 @@ class Card(QFrame):
             wordWrap=True,
         )
         self.warning = QLabel(wordWrap=True)
-        palette = self.palette()
-        palette.setColor(palette.ColorRole.WindowText, signal_colour("warning", palette))
-        self.warning.setPalette(palette)
+        set_colour(self.warning, "warning")
         self.rows = {
             name: ElidedLabel()
             for name in ("Reference", "Parameters", "Input", "Mean, std", "Classes", "Origin", "Licence", "Weights")
@@ -263,14 +268,6 @@ class Card(QFrame):
 
     def _choose(self) -> None:
         self.chosen.emit({option: field.text() for option, field in self._fields.items()})
-
-    def changeEvent(self, event: QEvent) -> None:
-        """Write warnings in the new colour."""
-        super().changeEvent(event)
-        if event.type() == QEvent.Type.PaletteChange:
-            palette = self.palette()
-            palette.setColor(palette.ColorRole.WindowText, signal_colour("warning", palette))
-            self.warning.setPalette(palette)
 
     def minimumSizeHint(self) -> QSize:
         """Ask for the lines that a warning takes at this width: a splitter knows no height for width and would squeeze them."""
@@ -360,8 +357,8 @@ class ImageChooser(QFrame):
         layout.addLayout(line)
         layout.addWidget(self.about)
         layout.addWidget(self.licence)
-        session.images_changed.connect(self._show_images)
-        self._show_images(session.images)
+        session.images_changed.connect(self.show_images)
+        self.show_images(session.images)
 
     def _choose(self, place: int) -> None:
         """Open a set, or offer its reference for the user to complete."""
@@ -381,7 +378,8 @@ class ImageChooser(QFrame):
         if text and place < 0:
             self._session.open_images(text)
 
-    def _show_images(self, card: ImageSetCard | None) -> None:
+    def show_images(self, card: ImageSetCard | None) -> None:
+        """Show which set is open, and what is known of it."""
         if card is None:
             self.box.setCurrentIndex(-1)
             self.about.show_text("None open: choose a set or drop a folder onto the window.")

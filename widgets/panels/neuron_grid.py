@@ -19,7 +19,7 @@ from widgets.family_menu import FamilyMenu
 from widgets.grid_tools import SORTS, GridTools
 from widgets.image_ranking import PERCENTILE, ImageRanking
 from widgets.sight import in_sight
-from widgets.theme import signal_colour
+from widgets.theme import set_colour
 from widgets.thumbnail_supply import ThumbnailSupply
 from widgets.unit_names import UnitNames
 from widgets.views.axes import number
@@ -340,7 +340,7 @@ class NeuronGridPanel(Panel):
         self.progress.setValue(supply.done)
         failure = supply.failure
         self.status.setToolTip(f"{failure.error}\n{failure.details}".strip() if failure else "")
-        self.status.setStyleSheet(f"color: {signal_colour('error', self.palette()).name()}" if failure else "")
+        set_colour(self.status, "error" if failure else "")
         if failure:
             elide = Qt.TextElideMode.ElideRight  # a long sentence must not make the panel wide
             self.status.setText(self.fontMetrics().elidedText(failure.error, elide, 260))

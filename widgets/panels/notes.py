@@ -27,7 +27,6 @@ from PySide6.QtWidgets import (
 )
 
 from widgets.address_text import AddressText
-from widgets.commands import Command
 from widgets.docks import Panel
 from widgets.pinned_figures import PinnedFigures, pinned
 from widgets.project_edit import ProjectEdit, UndoKeys
@@ -238,25 +237,6 @@ class NotesPanel(Panel):
 
     def _push(self, text: str, do: Callable[[Project], object], undo: Callable[[Project], object]) -> None:
         self.session.undo_stack.push(ProjectEdit(self.session, text, do, undo))
-
-    def commands(self) -> tuple[Command, ...]:
-        """Offer to begin a note from anywhere."""
-
-        def begin() -> None:
-            self.session.panels_wanted.emit((self.id,))
-            self.add_note()
-
-        return (
-            Command(
-                "notes.new",
-                "New note",
-                begin,
-                "Begin a note about the selected unit; notes are saved with the investigation.",
-                "Edit",
-                "Ctrl+Shift+N",
-                "notes",
-            ),
-        )
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Put the note beside the list, or below it where there is no room."""

@@ -57,6 +57,7 @@ class PolysemanticityPanel(Panel):
         self._order: list[int] = []
         self._cards: tuple[DirectionCard, ...] = ()
         self._keeping: KeepAutoencoder | None = None
+        self._keeping_for = session.project
         self._build()
         session.model_changed.connect(lambda _card: self._forget())
         session.images_changed.connect(lambda _card: self._forget())
@@ -244,7 +245,7 @@ class PolysemanticityPanel(Panel):
     def _keep(self, folder: Path) -> None:
         """Make the latents of a run units, in place of those that were made of the same run before."""
         name = free_name(folder.name, {card.name for card in self._cards if card.provenance.get("run") != folder.name})
-        self._keeping = KeepAutoencoder(folder, name)
+        self._keeping, self._keeping_for = KeepAutoencoder(folder, name), self.session.project
         self._say(f"Measuring the autoencoder {name} on held-out images …")
         self.session.relay.submit(self._keeping, self._take_kept)
 
@@ -260,11 +261,18 @@ class PolysemanticityPanel(Panel):
             self._say(f"{event.note or 'Measuring the autoencoder'}{share}")
         elif event.state == "done":
             self._say("")
-            self._open(event.result)
+            self._open(event.result, self._keeping_for)
 
-    def _open(self, card: DirectionCard) -> None:
-        """Open the network with new directions, anew where it is open with older ones of that name; another network stays as it is."""
+    def _open(self, card: DirectionCard, project: Project) -> None:
+        """Open the network with new directions, anew where it is open with older ones of that name; another network stays as it is.
+
+        So does the investigation when it is not the one in which they were asked for.
+        """
         model, made_of = self.session.model, str(card.provenance.get("model", ""))
+        if project is not self.session.project:
+            self.session.inform(f"The directions {card.name} of {card.layer}, asked for in another investigation, are made.")
+            self.session.relay.submit(ListDirections(), self._take_directions)
+            return
         self._record(card, made_of)
         reading = f"{card.layer}~{card.name}"
         if model is not None and without_directions(model.ref) == made_of:

@@ -58,6 +58,7 @@ class ScrubbingPanel(Panel):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self._name = ""
+        self._wanted = ""  # to be shown once the network that it is of is there
         self._results: dict[str, Result] = {}  # by what was asked (`key_of`): names change
         self._last: dict[str, str] = {}  # what was shown last of the hypothesis of a name: it may have been changed since
         self._waiting: list[Hypothesis] = []
@@ -176,7 +177,7 @@ class ScrubbingPanel(Panel):
     def _show(self, name: str) -> None:
         if name != self._name:
             self._say("")
-        self._name = name
+        self._name, self._wanted = name, ""
         self._refresh()
 
     def _follow_name(self, name: str) -> None:
@@ -188,6 +189,8 @@ class ScrubbingPanel(Panel):
     def _refresh(self) -> None:
         """Show what the investigation has now."""
         names = [one.name for one in self._known()]
+        if self._wanted in names:
+            self._name, self._wanted = self._wanted, ""
         if self._name not in names:
             self._name = names[-1] if names else ""
         if self.run.running and self._running is not None and present(self.session.project, self._running) is None:  # it was deleted
@@ -379,13 +382,14 @@ class ScrubbingPanel(Panel):
 
     def save_state(self) -> dict[str, Any]:
         """Keep which hypothesis is shown, what is compared, and how much is drawn."""
-        return {"hypothesis": self._name, **self.editor.settings.save_state()}
+        return {"hypothesis": self._wanted or self._name, **self.editor.settings.save_state()}
 
     def restore_state(self, state: dict[str, Any]) -> None:
         """Take it back."""
         self.editor.settings.restore_state(state)
         if isinstance(state.get("hypothesis"), str):
-            self._show(state["hypothesis"])
+            self._wanted = state["hypothesis"]
+            self._refresh()
 
     def views(self) -> list[View]:
         """What came of it."""

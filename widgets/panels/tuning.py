@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from widgets.views.view import View
     from workbench.analyses.analysis import Result
     from workbench.jobs.job import JobEvent
+    from workbench.jobs.requests import ModelCard
 
 AT_ONCE = 16
 """Units whose curves are drawn over one another, at most: each takes as many stimuli again."""
@@ -64,9 +65,11 @@ class TuningPanel(Panel):
         super().__init__(session)
         self._given: dict[str, dict[str, float]] = {}  # where the stimulus is, by family
         self._dragged: set[str] = set()  # families whose stimulus the user put there: they stay when another unit is chosen
+        self._dragged_in = session.model.ref if session.model is not None else ""  # the network they were put there in
         self._curves: Result | None = None  # of the unit
         self._layer_result: Result | None = None
         self._curves_asked: RunAnalysis | None = None
+        self._curves_missing = False  # what was asked for failed or was cancelled; it may be tried again in Jobs
         self._curves_job = 0
         self._live = NewestQuestion(session.relay, self)
         self._live.ended.connect(self._take_stimulus)
@@ -138,9 +141,11 @@ class TuningPanel(Panel):
 
     # ------------------------------------------------------------------------------------------------ what is selected
 
-    def _on_model(self, _card: object) -> None:
-        self._given.clear()
-        self._dragged.clear()
+    def _on_model(self, card: ModelCard | None) -> None:
+        if card is None or card.ref != self._dragged_in:
+            self._given.clear()
+            self._dragged.clear()
+        self._dragged_in = card.ref if card is not None else ""
         self._forget_layer()
         self._renew()
 
@@ -234,8 +239,9 @@ class TuningPanel(Panel):
         assert model is not None and unit is not None
         kind = self._kind if self._kind in TURNED else TURNED[0]  # hues and frequencies are the same for all kinds
         wanted = RunAnalysis("Tuning", {"layer": unit.layer, "units": self._together(), "feature": kind, "twins": 0}, model.ref)
-        if wanted != self._curves_asked:
+        if self._curves_missing or wanted != self._curves_asked:
             self.session.relay.cancel(self._curves_job)
+            self._curves_missing = False
             self._curves, self._curves_asked = None, wanted
             self._wait("Showing stimuli at all orientations …")
             if self._layer_result is None:
@@ -265,8 +271,9 @@ class TuningPanel(Panel):
     def _take_curves(self, event: JobEvent) -> None:
         if event.request is not self._curves_asked:
             return
-        if event.state in ("failed", "cancelled"):
-            self._curves_asked = None
+        self._curves_job = event.job
+        self._curves_missing = event.state in ("failed", "cancelled")
+        if self._curves_missing:
             self._wait(event.error or "Cancelled; choose the unit again.")
         elif event.state == "progress" and event.total:
             self._wait(f"{event.note.capitalize() or 'Showing stimuli'}: {event.done / event.total:.0%}")
@@ -390,7 +397,8 @@ class TuningPanel(Panel):
     def save_state(self) -> dict[str, Any]:
         """Keep the kind of stimulus, where it was dragged to, and which figure is looked at."""
         figure = self.figures.choice.currentData()
-        return {"family": self._kind, "given": self._dragged_stimuli(), "sizes": self.splitter.sizes(), "figure": figure}
+        dragged = {"given": self._dragged_stimuli(), "model": self._dragged_in}
+        return {"family": self._kind, **dragged, "sizes": self.splitter.sizes(), "figure": figure}
 
     def restore_state(self, state: dict[str, Any]) -> None:
         """Take it back."""
@@ -400,6 +408,7 @@ class TuningPanel(Panel):
         if isinstance(given, dict):
             self._given = {name: dict(values) for name, values in given.items() if name in STIMULI and isinstance(values, dict)}
             self._dragged = set(self._given)
+            self._dragged_in = str(state.get("model", ""))  # it may still have to come
         sizes = state.get("sizes")
         if isinstance(sizes, list) and len(sizes) == self.splitter.count():
             self.splitter.setSizes(sizes)

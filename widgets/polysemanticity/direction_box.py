@@ -40,14 +40,14 @@ METHODS = {
 class DirectionBox(QFrame):
     """What is made, of what, under which name."""
 
-    made = Signal(object)
-    """The `DirectionCard` of a new set."""
+    made = Signal(object, object)
+    """The `DirectionCard` of a new set, and the `Project` in which it was asked for."""
 
     def __init__(self, session: Session, layer: Callable[[], str], parent: QWidget) -> None:
         super().__init__(parent)
         self.session, self._layer = session, layer
         self._request: MakeDirections | None = None
-        self._job = 0
+        self._job, self._project = 0, session.project
         self.taken: frozenset[str] = frozenset()
         self.setFrameShape(QFrame.Shape.StyledPanel)
         methods = {method: (title, "") for method, title in METHODS.items()}
@@ -134,7 +134,7 @@ class DirectionBox(QFrame):
             parameters["number"] = self.number.value()
         name = self.name.text().strip() or self.name.placeholderText()
         self._request = MakeDirections(name, parameters, without_directions(model.ref), images.ref)
-        self._job = self.session.relay.submit(self._request, self._follow)
+        self._job, self._project = self.session.relay.submit(self._request, self._follow), self.session.project
         self.cancel.show()
         say(self.said, "Waiting for its turn …", False)
         self.refresh()
@@ -155,7 +155,7 @@ class DirectionBox(QFrame):
         else:
             self.name.clear()
             say(self.said, quality(event.result.provenance), False)
-            self.made.emit(event.result)
+            self.made.emit(event.result, self._project)
         self.refresh()
 
 

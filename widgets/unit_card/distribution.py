@@ -195,6 +195,8 @@ class Distribution(Section):
         self.histogram.set_marker(value, f"your image {number(value)}" if value is not None else "")
 
     def _show(self) -> None:
+        if self.unit is None:
+            return
         kind, images = self.counted.currentData().removeprefix("pre "), self.session.images
         unit, found, missing = self.unit, self._found, "The histogram comes with the dataset examples."
         if self.of_pre:

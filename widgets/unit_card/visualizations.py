@@ -133,6 +133,8 @@ class Visualizations(Section):
             self.strip.clear(event.error)
 
     def _show(self) -> None:
+        if self.unit is None:
+            return
         rows = [self._row("positive", "excites"), self._row("negative", "inhibits")]
         if self.session.twin_ref:
             rows.append(self._row(TWIN, "excites"))
