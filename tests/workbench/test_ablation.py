@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from workbench.analyses.ablation import Ablation
+from workbench.analyses.trace.experiment import means
 from workbench.images.array_set import ArraySet
 from workbench.input_error import InputError
 from workbench.models.preprocessing import Preprocessing
@@ -273,6 +274,33 @@ def test_tokens_and_groups_of_units(tmp_path) -> None:
     assert np.abs(result.arrays["change"]).max() > 0
     heads = Ablation(layer="blocks.1.attn:scaled_dot_product_attention", units=(1,), limit=12).run(model, pictures())
     assert heads.arrays["null_units"].tolist() == [[0], [2]], "a layer of three heads has two others"
+
+
+def test_the_mean_of_a_head_is_a_vector() -> None:
+    """What a head computes has a mean for each feature; one number for all of them would be another activation."""
+    import timm
+
+    torch.manual_seed(0)
+    network = timm.create_model("vit_tiny_patch16_224", img_size=32, depth=2, num_classes=4)
+    nn.init.normal_(network.head.weight)
+    model = TracedModel.from_module(network, torch.rand(2, 3, 32, 32), CLASSES)
+    images = pictures()
+    name = "blocks.1.attn:scaled_dot_product_attention"
+    x = model.preprocess(next(images.batches((32, 32), len(images))).images)
+    with torch.no_grad():
+        z = model.activations(x, [name])[name]
+        assert z.shape[1:] == (3, 5, 64) and model.layer(name).features == 1 and not model.layer(name).is_map
+        middle = z[:, 1].double().mean((0, 1))
+
+        def put(value: torch.Tensor) -> torch.Tensor:
+            changed = value.clone()
+            changed[:, 1] = middle.to(value)
+            return changed
+
+        wanted = model.edited(x, {name: put}) - model(x)
+    result = Ablation(layer=name, units=(1,), measure="output", null_images=2).run(model, images)
+    np.testing.assert_allclose(result.arrays["output_change"], wanted.mean(0).numpy(), atol=1e-5)
+    torch.testing.assert_close(means(model, [name], x)[name][1], middle)
 
 
 def test_it_can_be_stopped_and_says_how_far_it_is(detectors: tuple[Detectors, TracedModel]) -> None:

@@ -31,7 +31,8 @@ class ActivationMaps(Analysis):
     Arrays:
 
     ``maps``
-        float32 ``unit *position``, in the order of the units asked for: ``y x``, ``token``, or no axis.
+        float32 ``unit *position``, in the order of the units asked for: ``y x``, ``token``, or no axis. Of a head the
+        largest of what it computes of each token.
     ``value``
         float32 ``unit``: the largest of each map.
     ``input``
@@ -41,7 +42,7 @@ class ActivationMaps(Analysis):
     """
 
     title: ClassVar[str] = "Activation maps"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     needs_images: ClassVar[bool] = True
 
     layer: str = Field(description="Layer of the units.")
@@ -62,6 +63,8 @@ class ActivationMaps(Analysis):
         task.step(0, 1, note="running the network")
         seen = on_image(model, layer, images.image(self.image, model.preprocessing.size))
         maps = seen.arranged[list(units)].float().cpu().numpy()
+        if layer.features:
+            maps = maps.max(-1)
         value = maps.reshape(len(units), -1).max(1)
         task.step(1, 1)
         arrays = {

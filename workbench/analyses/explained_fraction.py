@@ -18,6 +18,7 @@ from workbench.figure_colours import ACCENT, INK, LIGHT
 from workbench.finite import plain
 from workbench.input_error import InputError
 from workbench.models.layer import Layer
+from workbench.models.mean_activations import mean_activations
 from workbench.task import Task
 from workbench.task_metric import TaskMetric, described, kept
 
@@ -69,7 +70,7 @@ class ExplainedFraction(Analysis):
     """
 
     title: ClassVar[str] = "Explained fraction"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     needs_images: ClassVar[bool] = True
 
     circuit: tuple[str, ...] = Field(default=(), description="Units kept, such as layer:12; a number alone is of the layer before it.")
@@ -100,7 +101,9 @@ class ExplainedFraction(Analysis):
         if any(sum(len(part.indices) for part in half) < 4 for half in halves):
             raise InputError(f"at least 8 images of {images.name} that the task can be measured on are needed, of two concepts and more")
         total = 2 * len(halves[0]) + len(halves[1])
-        means = _means(model, layers, halves[0], lambda done: task.step(done, total, note="averaging the activations"))
+        read = (model.preprocess(part.images) for part in halves[0])
+        found_means = mean_activations(model, layers, read, lambda done: task.step(done, total, note="averaging the activations"))
+        means = [mean.float() for mean in found_means]
         evidence: list[npt.NDArray[np.float64]] = []
         circuit = named
         if not self.circuit:
@@ -173,7 +176,7 @@ class ExplainedFraction(Analysis):
                 grads = torch.autograd.grad(_gain(metric, output, part), values) if self.ranking == "attribution" else values
             for place, (layer, value, grad, mean) in enumerate(zip(layers, values, grads, means, strict=True)):
                 arranged = layer.arrange(value.detach())
-                away = (arranged - mean.reshape(1, -1, *[1] * (arranged.dim() - 2))).reshape(*arranged.shape[:2], -1).double()
+                away = (arranged - layer.at_places(mean)).reshape(*arranged.shape[:2], -1).double()
                 slope = layer.arrange(grad).reshape(away.shape).double()
                 each = (slope * away).sum(2).abs() if self.ranking == "attribution" else away.square().mean(2)
                 total[place] += each.sum(0).cpu().numpy()
@@ -198,7 +201,7 @@ class ExplainedFraction(Analysis):
             def others(layer: Layer, mean: Tensor) -> Tensor:
                 if self.method == "resample":
                     return layer.arrange(clean[layer.name]).roll(1, 0)
-                return mean.reshape(1, -1, *[1] * len(layer.positions))
+                return layer.at_places(mean)[None]
 
             edits: list[Mapping[str, Callable[[Tensor], Tensor]]] = [{}]
             for masks in rows:
@@ -256,20 +259,6 @@ class ExplainedFraction(Analysis):
     def draw(cls, result: Result) -> dict[str, Figure]:
         """Draw what the circuit explains over the histogram of random sets."""
         return {"explained": _figure(result)}
-
-
-def _means(model: TracedModel, layers: Sequence[Layer], parts: Sequence[Batch], tell: Callable[[int], None]) -> list[Tensor]:
-    """Return the mean of every unit over images and positions."""
-    total = [torch.zeros(layer.units, dtype=torch.float64, device=model.device) for layer in layers]
-    with torch.no_grad():
-        for done, part in enumerate(parts):
-            clean = model.activations(model.preprocess(part.images), [layer.name for layer in layers])
-            for place, layer in enumerate(layers):
-                arranged = layer.arrange(clean[layer.name])
-                total[place] += arranged.reshape(*arranged.shape[:2], -1).double().mean(2).sum(0)
-            tell(done)
-    number = sum(len(part.indices) for part in parts)
-    return [(one / number).float() for one in total]
 
 
 def _gain(metric: TaskMetric, output: Tensor, part: Batch) -> Tensor:

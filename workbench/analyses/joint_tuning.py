@@ -56,7 +56,7 @@ class JointTuning(Analysis):
     """
 
     title: ClassVar[str] = "Joint tuning curves"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     needs_images: ClassVar[bool] = True
 
     layer: str = Field(description="Layer of the family.")

@@ -20,8 +20,9 @@ from workbench.finite import plain
 from workbench.input_error import InputError
 from workbench.models.affine import before_activation, layer_of
 from workbench.models.centre_values import values_at_centre
-from workbench.models.expanded import Part, centre, moments_of, pieces_of, read_inputs, windows_of
+from workbench.models.expanded import Part, centre, pieces_of, read_inputs, windows_of
 from workbench.models.layer import Unit
+from workbench.models.mean_activations import mean_activations
 from workbench.models.nearest_source import nearest_source
 from workbench.pursuit import keep_best, r2
 from workbench.task import Task
@@ -100,7 +101,7 @@ class ReconstructionTree(Analysis):
     """
 
     title: ClassVar[str] = "Reconstruction tree"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     needs_images: ClassVar[bool] = True
 
     unit: str = Field(description="The unit at the root, such as mixed3b:12.")
@@ -301,7 +302,7 @@ class ReconstructionTree(Analysis):
         starts = np.cumsum([0, *(len(one[0]) for one in inputs)])
         rows = [torch.from_numpy(chosen[at : at + len(one[0])]) for at, one in zip(starts, inputs, strict=False)]
         used = [tuple(value[row] for value in one) for one, row in zip(inputs, rows, strict=True) if row.any()]
-        return torch.from_numpy(moments_of(model, layer, used, lambda: None).mean).float().to(model.device)
+        return mean_activations(model, [layer], used)[0].float()
 
     @classmethod
     def draw(cls, result: Result) -> dict[str, Figure]:
@@ -316,7 +317,7 @@ def _hold(layer: Layer, mask: npt.NDArray[np.bool_], mean: Tensor) -> Callable[[
     def edit(activation: Tensor) -> Tensor:
         edited = activation.clone()
         view = layer.arrange(edited)
-        view[:, out] = mean[out].to(view.dtype).reshape(1, -1, *[1] * (view.dim() - 2))
+        view[:, out] = layer.at_places(mean[out].to(view.dtype))
         return edited
 
     return edit

@@ -97,11 +97,17 @@ def as_map(arranged: Tensor, layer: Layer, size: tuple[int, int]) -> Tensor | No
     """View an arranged activation as ``image unit y x``, or None where its positions have no place in the image.
 
     A sequence of patches is folded into the rows and columns of the image (`size` is its height and width); the tokens before them are left
-    out.
+    out. Of the features that a head computes of each token it is the largest.
     """
-    if arranged.dim() == 4 and layer.rows == 1:
+    folded = _folded(arranged, layer, size)
+    return folded.amax(-1) if folded is not None and layer.features else folded
+
+
+def _folded(arranged: Tensor, layer: Layer, size: tuple[int, int]) -> Tensor | None:
+    """View it as ``image unit y x *feature``."""
+    if layer.is_map:
         return arranged
-    if arranged.dim() != 3:
+    if layer.rows != 1 or arranged.dim() - layer.features != 3:
         return None
     grid = layer.grid(arranged.shape[2], size)
     if grid is None:
@@ -125,12 +131,12 @@ def _inside(arranged: Tensor, layer: Layer, size: tuple[int, int], box: Box) -> 
     """Return the activations inside a region, ``image unit position``."""
     if box == WHOLE:
         return arranged.reshape(*arranged.shape[:2], -1)
-    maps = as_map(arranged, layer, size)
+    maps = _folded(arranged, layer, size)
     if maps is None:
         raise InputError(
             f"{layer.name} has no positions in the image, so it cannot be read in a region; leave the region out"
         )
-    return maps[(..., *slices(box, *maps.shape[2:]))].flatten(2)
+    return maps[(slice(None), slice(None), *slices(box, *maps.shape[2:4]))].flatten(2)
 
 
 # One image
@@ -223,10 +229,10 @@ def unit_activations(
     missing = [name for name in layers if name not in kept]
     if missing:
         read, values, unreadable = _read(model, missing, images, reduction, order, task)
-        for name in missing:
-            kept[name] = read, values[name], unreadable
-            if folder:
-                _save(paths[name], kept[name])
+        new: dict[str, _Kept] = {name: (read, values[name], unreadable) for name in missing}
+        kept |= new
+        if folder:
+            _save({paths[name]: entry for name, entry in new.items()})
     read, _, unreadable = kept[layers[0]]
     if any(not np.array_equal(read, other) for other, _, _ in kept.values()):  # a file became unreadable since
         read = np.array(sorted(set.intersection(*(set(other.tolist()) for other, _, _ in kept.values()))), np.int64)
@@ -286,11 +292,16 @@ def _key(model: TracedModel, images: ImageSet, layer: str, reduction: Reduction,
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
 
 
-def _save(path: Path, kept: _Kept) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unreadable = json.dumps([[image.id, image.reason] for image in kept[2]])
-    with replacing(path) as beside, beside.open("wb") as file:
-        np.savez(file, indices=kept[0], values=kept[1], unreadable=np.frombuffer(unreadable.encode(), np.uint8))
+def _save(entries: Mapping[Path, _Kept]) -> None:
+    """Keep what was read, where that can be written; else the log says so, and it is read again when next asked for."""
+    try:
+        for path, (indices, values, skipped) in entries.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            unreadable = json.dumps([[image.id, image.reason] for image in skipped])
+            with replacing(path) as beside, beside.open("wb") as file:
+                np.savez(file, indices=indices, values=values, unreadable=np.frombuffer(unreadable.encode(), np.uint8))
+    except OSError as error:
+        logger.warning("activations cannot be kept, so they will be read again (%s)", error)
 
 
 def _load(path: Path) -> _Kept | None:

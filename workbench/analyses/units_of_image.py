@@ -63,7 +63,7 @@ class UnitsOfImage(OverImages):
     """
 
     title: ClassVar[str] = "Units of an image"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     layer: str = Field(description="Layer whose units are ranked.")
     image: int = Field(default=0, ge=0, description="Which image of the set, from 0.")

@@ -87,7 +87,7 @@ class Look:
 
 def is_map(layer: Layer) -> bool:
     """Whether a layer has rows and columns."""
-    return len(layer.positions) == 2 and layer.rows == 1 and layer.unit_axis % len(layer.shape) == 0
+    return layer.is_map and layer.unit_axis % len(layer.shape) == 0
 
 
 def looks(graph: ModelGraph, above: str, below: str) -> Look:

@@ -19,6 +19,7 @@ from torch.fx.node import map_aggregate
 
 from workbench.input_error import InputError
 from workbench.models.capture import Capture
+from workbench.models.heads import of_heads
 from workbench.models.layer import Layer
 from workbench.models.max_pool import max_pool2d
 from workbench.models.nodes import VIEWS, batch_of, describe, is_number, is_tensor, kind, multiple
@@ -97,6 +98,7 @@ class ModelGraph:
             leaf if isinstance(leaf, fx.Node) else None for leaf in _leaves(output.args[0])
         )
         self._seeing = self._computed_from_the_image()
+        self._of_heads = of_heads(self.graph, capture.unit_axes)
         self._nodes: dict[str, fx.Node] = {}
         for node, names in capture.names.items():
             for name in names:
@@ -115,7 +117,9 @@ class ModelGraph:
     def describe(self, node: fx.Node) -> Layer | None:
         """Return the layer a node is, or None where it does not depend on the batch or is not made of real numbers."""
         layer = describe(node, self._capture.names[node], self._capture.unit_axes[node])
-        return replace(layer, seen=node in self._seeing) if layer is not None else None
+        if layer is None:
+            return None
+        return replace(layer, seen=node in self._seeing, mapped=node not in self._of_heads)
 
     def _computed_from_the_image(self) -> set[fx.Node]:
         """Return the nodes whose values are; numbers, such as that of the examples, are not."""

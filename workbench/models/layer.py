@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Role = Literal["pre", "post", ""]
+ATTENTION = "scaled_dot_product_attention"
+"""What fused attention is called; written out (`attention.expose`) it keeps the name."""
 MOST_PREFIX_TOKENS = 8
 """Tokens before the patches: a class token, registers."""
 
@@ -57,6 +59,9 @@ class Layer:
         Rows of that axis per example: 1, or the number of windows where attention works in windows.
     seen
         Whether it is computed from the image: the tokens of a text are no patches of one, however many there are.
+    mapped
+        Whether two position axes are rows and columns of the image: those of a head of attention are tokens and what it computes of each
+        (features), or queries and keys.
     """
 
     name: str
@@ -68,6 +73,7 @@ class Layer:
     batch_axis: int = 0
     rows: int = 1
     seen: bool = field(default=True, compare=False)  # cards of networks that were kept before say nothing of it
+    mapped: bool = field(default=True, compare=False)  # nor of this
 
     @property
     def units(self) -> int:
@@ -90,6 +96,30 @@ class Layer:
         rest = tuple(size for i, size in enumerate(self.shape) if i != axis)
         return (self.rows, *rest) if self.rows > 1 else rest
 
+    @property
+    def is_map(self) -> bool:
+        """Whether its positions are rows and columns of the image."""
+        return self.mapped and self.rows == 1 and len(self.positions) == 2
+
+    @property
+    def features(self) -> int:
+        """Number of axes at the end of `positions` that are no places: 1 where the units are heads and each computes several features.
+
+        Attention that a network spells out itself is not known as such: its products have none.
+        """
+        names = (f":{self.kind}", self.name, *self.aliases)
+        return int(len(self.positions) > 1 and any(name.rpartition(":")[2].partition("@")[0] == ATTENTION for name in names))
+
+    def over_places(self, arranged: Tensor) -> Tensor:
+        """Return the mean over the places of an arranged activation, ``batch unit *feature``: of a head a vector, of others a number."""
+        places = tuple(range(2, arranged.dim() - self.features))
+        return arranged.mean(places) if places else arranged
+
+    def at_places(self, mean: Tensor) -> Tensor:
+        """View what is one for all places, ``unit *feature``, as ``unit *position``, so that it fits an arranged activation."""
+        places = [1] * (len(self.positions) - (mean.dim() - 1))
+        return mean.reshape(len(mean), *places, *mean.shape[1:])
+
     def grid(self, tokens: int, size: tuple[int, int] = (1, 1)) -> tuple[int, int, int] | None:
         """Return where the patches of the image are among so many tokens of this layer, as `patch_grid`; None where it does not see it."""
         return patch_grid(tokens, size) if self.seen else None
@@ -110,14 +140,18 @@ class Layer:
 def on_grid(layer: Layer, activation: Tensor, size: tuple[int, int]) -> Tensor:
     """Return a layer's activations as maps, float ``batch unit y x``; of what has no grid the mean over its positions, one cell.
 
+    Of the features that a head computes their mean.
+
     Parameters
     ----------
     size
         Height and width of the image, for a transformer's patches.
     """
     arranged = layer.arrange(activation).float()
-    if arranged.dim() == 4 and layer.rows == 1:
+    if layer.is_map:
         return arranged
+    if layer.features:
+        arranged = arranged.mean(-1)
     grid = layer.grid(arranged.shape[2], size) if arranged.dim() == 3 and layer.rows == 1 else None
     if grid is not None:
         prefix, rows, columns = grid

@@ -102,7 +102,7 @@ def patches_of(model: TracedModel, layer: str, kind_of: Kind) -> list[Patch]:
     if kind_of == "head":
         return [Patch(f"{name} head {head}", name, units) for head, units in enumerate(heads(model.graph, name))]
     places = cells(found, model.preprocessing.size)
-    return [Patch(f"{name} at {place}", name, None, np.array([cell])) for cell, place in enumerate(places)]
+    return [Patch(f"{name} at {place}", name, None, cells_at(found, np.array([at]))) for at, place in enumerate(places)]
 
 
 def grid_of(layer: Layer, size: tuple[int, int]) -> tuple[int, int, int] | None:
@@ -114,13 +114,19 @@ def grid_of(layer: Layer, size: tuple[int, int]) -> tuple[int, int, int] | None:
         Height and width of the image, for a transformer's patches.
     """
     shape = layer.positions
-    if layer.rows != 1 or len(shape) not in (1, 2):
-        return None
-    return layer.grid(shape[0], size) if len(shape) == 1 else (0, shape[0], shape[1])
+    if layer.is_map:
+        return 0, shape[0], shape[1]
+    return layer.grid(shape[0], size) if layer.rows == 1 and len(shape) - layer.features == 1 else None
+
+
+def cells_at(layer: Layer, places: Indices) -> Indices:
+    """Return the cells of some places: the place itself, or all that the heads of attention compute there."""
+    width = layer.positions[-1] if layer.features else 1
+    return (np.asarray(places)[:, None] * width + np.arange(width)).ravel()
 
 
 def cells(layer: Layer, size: tuple[int, int]) -> list[str]:
-    """Return what the positions of a layer are called: row and column, or a token's number.
+    """Return what the places of a layer are called: row and column, or a token's number.
 
     Parameters
     ----------
@@ -132,7 +138,7 @@ def cells(layer: Layer, size: tuple[int, int]) -> list[str]:
     InputError
         When it has one position only.
     """
-    shape = layer.positions
+    shape = layer.positions[: len(layer.positions) - layer.features]
     if int(np.prod(shape)) < 2:
         raise InputError(f"{layer.name} has one position only; patch its units")
     if len(shape) == 1 and not layer.seen:

@@ -9,7 +9,7 @@ from torch.utils import _pytree as pytree
 
 from workbench.models.nodes import is_tensor, kind
 
-_CHANNELS_FIRST = frozenset(
+CHANNELS_FIRST = frozenset(
     "conv1d conv2d conv3d conv_transpose2d batch_norm group_norm instance_norm max_pool2d avg_pool2d adaptive_avg_pool2d "
     "adaptive_max_pool2d local_response_norm upsample_nearest2d upsample_bilinear2d upsample_bicubic2d pixel_shuffle "
     "pixel_unshuffle convolution native_batch_norm _native_batch_norm_legit_no_training native_group_norm".split()
@@ -31,7 +31,7 @@ def unit_axis(node: fx.Node, axes: dict[fx.Node, int]) -> int:
     value: Tensor = node.meta["val"]
     name, rank = kind(node), value.dim()
     default = 1 if rank >= 4 or node.op == "placeholder" else max(rank - 1, 0)
-    if name in _CHANNELS_FIRST:
+    if name in CHANNELS_FIRST:
         return min(1, rank - 1)
     if name in _FEATURES_LAST:
         return rank - 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -19,6 +20,7 @@ from workbench.analyses.analysis import Analysis, Result, register
 from workbench.classes import classes_of, has_classes
 from workbench.images.scaling import cover_all
 from workbench.input_error import InputError
+from workbench.models.mean_activations import mean_activations
 from workbench.task import Task
 
 if TYPE_CHECKING:
@@ -81,7 +83,7 @@ class Ablation(Analysis):
     """
 
     title: ClassVar[str] = "Ablation"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     needs_images: ClassVar[bool] = True
 
     layer: str = Field(description="Layer of the units.")
@@ -221,18 +223,16 @@ class Ablation(Analysis):
             last = next(images.batches(size, 1, order[::-1]), None)
             before = model.forward_to([layer.name])(model.preprocess(last.images))[0] if last is not None else None
             return Replacement(layer, None, before)
-        mean, seen = torch.zeros(layer.units, dtype=torch.float64, device=model.device), 0
+        seen = 0
 
-        def add_up(activation: Tensor) -> Tensor:
-            arranged = layer.arrange(activation)
-            return arranged.reshape(*arranged.shape[:2], -1).double().mean(2).sum(0)
+        def read() -> Iterator[Tensor]:
+            nonlocal seen
+            for batch in images.batches(size, self.batch, order):
+                seen += len(batch.indices)
+                yield model.preprocess(batch.images)
 
-        forward = model.forward_to([layer.name], {layer.name: add_up})
-        for batch in images.batches(size, self.batch, order):
-            mean += forward(model.preprocess(batch.images))[0]
-            seen += len(batch.indices)
-            task.step(seen, total, note="averaging the activations")
-        return Replacement(layer, mean / max(1, seen))
+        (mean,) = mean_activations(model, [layer], read(), lambda _: task.step(seen, total, note="averaging the activations"))
+        return Replacement(layer, mean)
 
     @staticmethod
     def _pictures(model: TracedModel, images: ImageSet, most: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:

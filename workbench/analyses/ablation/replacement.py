@@ -21,12 +21,12 @@ class Replacement:
     Parameters
     ----------
     mean
-        ``unit``: what the units become; None where each image gets the activation of the image before it.
+        ``unit *feature``: what the units become; None where each image gets the activation of the image before it.
     before
         Activation of the layer on the image before the first one, a batch of one; needed without a mean.
     """
 
-    def __init__(self, layer: Layer, mean: Float[Tensor, " unit"] | None, before: Tensor | None = None) -> None:
+    def __init__(self, layer: Layer, mean: Float[Tensor, "unit *feature"] | None, before: Tensor | None = None) -> None:
         self.layer = layer
         self.mean = mean
         self.before = before if before is None else layer.arrange(before)
@@ -39,7 +39,7 @@ class Replacement:
             changed = activation.clone()
             arranged = self.layer.arrange(changed)
             if self.mean is not None:
-                arranged[:, chosen] = self.mean[chosen].to(arranged.dtype).reshape(-1, *[1] * (arranged.dim() - 2))
+                arranged[:, chosen] = self.layer.at_places(self.mean[chosen].to(arranged.dtype))
             else:
                 assert self.before is not None
                 clean = self.layer.arrange(activation)

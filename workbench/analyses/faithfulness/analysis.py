@@ -83,7 +83,7 @@ class Faithfulness(Analysis):
     """
 
     title: ClassVar[str] = "Circuit faithfulness"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     needs_images: ClassVar[bool] = True
 
     layers: tuple[str, ...] = Field(

@@ -150,18 +150,18 @@ class Layerwise:
         return found
 
     def _means(self) -> tuple[list[Tensor], Tensor]:
-        """Return the mean of every input and of the layer's units over images and positions."""
+        """Return the mean of every input and of the layer's units over images and places, ``unit *feature``."""
         layers = [*self.asked.sources, self.asked.layer]
-        total = [torch.zeros(layer.units, dtype=torch.float64, device=self.model.device) for layer in layers]
+        total: list[Tensor | float] = [0.0] * len(layers)
         number = 0
         for part in self.train:
             clean = self.clean(part)
             for place, layer in enumerate(layers):
                 arranged = layer.arrange(clean[layer.name])
-                total[place] += arranged.reshape(*arranged.shape[:2], -1).double().mean(2).sum(0)
+                total[place] = total[place] + layer.over_places(arranged.double()).sum(0)
             number += len(part.indices)
             self.tell(1)
-        means = [(one / number).float() for one in total]
+        means = [(torch.as_tensor(one) / number).float() for one in total]
         return means[:-1], means[-1]
 
     def moved(self, clean: dict[str, Tensor]) -> list[Tensor]:
@@ -169,7 +169,7 @@ class Layerwise:
         found = []
         for source, mean in zip(self.asked.sources, self.means, strict=True):
             arranged = source.arrange(clean[source.name])
-            other = arranged.roll(1, 0) if self.method == "resample" else mean.reshape(1, -1, *[1] * (arranged.dim() - 2))
+            other = arranged.roll(1, 0) if self.method == "resample" else source.at_places(mean)
             # An input that is not finite, and yet leaves the layer finite, is read by none of its units.
             found.append((arranged - other).nan_to_num(0.0, 0.0, 0.0))
         return found
@@ -210,7 +210,8 @@ class Layerwise:
         """Rank the inputs of every unit on the training images."""
         units = range(self.asked.layer.units)
         if ranking == "weight_mean":
-            weights = [one.strength() * mean.abs() for one, mean in zip(self.shares, self.means, strict=True)]
+            sizes = [mean.abs().flatten(1).mean(1) if mean.dim() > 1 else mean.abs() for mean in self.means]
+            weights = [one.strength() * size for one, size in zip(self.shares, sizes, strict=True)]
             return ranked(torch.cat(weights, 1).double().cpu().numpy())
         sums = torch.zeros(2, self.inputs, len(units), dtype=torch.float64, device=self.model.device)
         number = 0

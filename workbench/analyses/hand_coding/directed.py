@@ -92,7 +92,7 @@ def written_layers(model: TracedModel) -> list[str]:
     """Return the first layers behind a non-linearity whose kernels reach over more than one position of units."""
     found = []
     for layer in model.layers.values():
-        if layer.role != "post" or len(layer.positions) != 2:
+        if layer.role != "post" or not layer.is_map:
             continue
         try:
             site, _ = KernelSite.of(model, Unit(layer.name, 0))

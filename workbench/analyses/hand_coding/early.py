@@ -145,7 +145,7 @@ def first_layer(model: TracedModel) -> str:
         When there is none.
     """
     for layer in model.layers.values():
-        if len(layer.positions) == 2 and layer.units > 3 and layer.role != "pre":
+        if layer.is_map and layer.units > 3 and layer.role != "pre":
             try:
                 site, _ = KernelSite.of(model, Unit(layer.name, 0))
             except InputError:  # made by something else

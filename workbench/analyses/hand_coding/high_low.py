@@ -196,7 +196,7 @@ def seeing_layers(model: TracedModel) -> list[str]:
     """Return the first layers of convolutions of units, behind a non-linearity, that see at least `FIELD` cells."""
     found: list[str] = []
     for layer in model.layers.values():
-        if layer.role != "post" or len(layer.positions) != 2 or len(found) == DEEPEST:
+        if layer.role != "post" or not layer.is_map or len(found) == DEEPEST:
             continue
         try:
             site, _ = KernelSite.of(model, Unit(layer.name, 0))

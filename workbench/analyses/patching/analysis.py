@@ -108,7 +108,7 @@ class ActivationPatching(Analysis):
     """
 
     title: ClassVar[str] = "Activation patching"
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
     needs_images: ClassVar[bool] = True
 
     layers: tuple[str, ...] = Field(

@@ -13,7 +13,7 @@ from workbench.analyses.unit_activations import Box, slices
 from workbench.direction_set import find_directions
 from workbench.input_error import InputError
 from workbench.models.layer import units_of
-from workbench.models.patching import Kind, Patch, grid_of, patches_of
+from workbench.models.patching import Kind, Patch, cells_at, grid_of, patches_of
 
 if TYPE_CHECKING:
     from workbench.models.layer import Layer
@@ -96,7 +96,7 @@ def cells_inside(layer: Layer, size: tuple[int, int], box: Box) -> npt.NDArray[n
         raise InputError(f"{layer.name} has no positions in the image; choose a layer that has, or no region")
     prefix, rows, columns = grid
     places = np.arange(prefix, prefix + rows * columns).reshape(rows, columns)
-    return places[slices(box, rows, columns)].ravel()
+    return cells_at(layer, places[slices(box, rows, columns)].ravel())
 
 
 def joined(patches: Sequence[Patch]) -> Patch:

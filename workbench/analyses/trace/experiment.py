@@ -14,6 +14,7 @@ from workbench.analyses.trace.paths import Paths
 from workbench.analyses.trace.runs import Ablation, Runs
 from workbench.analyses.trace.scores import Scale
 from workbench.input_error import InputError
+from workbench.models.mean_activations import mean_activations
 from workbench.task import Task
 
 if TYPE_CHECKING:
@@ -118,13 +119,8 @@ def halves(images: ImageSet, indices: Indices, seed: int) -> tuple[Indices, Indi
 
 
 def means(model: TracedModel, layers: Sequence[str], x: Tensor) -> dict[str, Tensor]:
-    """Return the mean of each unit over images and positions, ``unit`` for each layer."""
-    with torch.no_grad():
-        clean = model.activations(model.inputs(x), list(layers))
-    return {
-        name: (arranged := model.layer(name).arrange(value)).reshape(*arranged.shape[:2], -1).double().mean((0, 2))
-        for name, value in clean.items()
-    }
+    """Return the mean of each unit over images and places, ``unit *feature`` for each layer."""
+    return dict(zip(layers, mean_activations(model, [model.layer(name) for name in layers], [model.inputs(x)]), strict=True))
 
 
 def runs(

@@ -55,10 +55,10 @@ class Runs:
     x
         Network input.
     ablated
-        What ablated units become: ``unit`` for each layer (a mean), or for each image the number of another, whose value it gets.
+        What ablated units become: ``unit *feature`` for each layer (a mean), or for each image the number of another, whose value it gets.
     """
 
-    def __init__(self, paths: Paths, x: Tensor, ablated: Mapping[str, Float[Tensor, " unit"]] | Sequence[int]) -> None:
+    def __init__(self, paths: Paths, x: Tensor, ablated: Mapping[str, Float[Tensor, "unit *feature"]] | Sequence[int]) -> None:
         self.paths, self.model = paths, paths.model
         self.inputs = self.model.inputs(x)
         self.images = len(x)
@@ -106,7 +106,7 @@ class Runs:
         value = self._clean[layer].clone()
         view = self.arranged(layer, value)
         if isinstance(ablated, Mapping):
-            view[:] = ablated[layer].to(view).reshape(-1, *[1] * (view.dim() - 2))
+            view[:] = layer_of(self.paths.graph, self.paths.graph.node(layer)).at_places(ablated[layer].to(view))
         else:
             view[:] = self.arranged(layer, self._clean[layer])[list(ablated)]
         return value
