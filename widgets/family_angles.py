@@ -56,10 +56,12 @@ class Question(QWidget):
         self.bar = QHBoxLayout()
         self.bar.setContentsMargins(6, 4, 6, 0)
         self.bar.addWidget(self.ask)
-        self.bar.addWidget(self.said, 1)
+        self.bar.addStretch(1)
+        self.said.setContentsMargins(6, 0, 6, 0)
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.addLayout(self.bar)
+        whole.addWidget(self.said)
         self.view = self._view()
         whole.addWidget(self.view, 1)
 
