@@ -61,6 +61,7 @@ def followed(request: RunAnalysis) -> Result:
         "layer": request.parameters["layer"],
         "feature": "curves",
         "trainings": trainings,
+        "without": {"short": "it has 5 of the 12 checkpoints that are needed"},
         "few": True,
         "units": {name: units for name in trainings},
         "kinds": kinds,
@@ -195,6 +196,7 @@ def test_growth_stands_beside_controls_loss_and_the_curves_that_were_compared(pa
     assert rows[1][:3] == ["power in time", "gradual", "40.0"] and rows[1][3] == "–"
     assert "Phase change" in panel.said.text() and "controls: whole layer gradual" in panel.said.text()
     assert "of 2 trainings only" in panel.said.text()
+    assert "short is left out: it has 5 of the 12 checkpoints that are needed" in panel.said.text()
     assert "PhaseChange" in panel.plot.recomputation.python()
     panel.each.setChecked(True)
     assert "each unit" in panel.plot.data()

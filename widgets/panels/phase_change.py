@@ -287,7 +287,8 @@ class PhaseChangePanel(Panel):
                 made_from=self._origin(units=summary["units"], verdict=told["verdict"] if told else None, without=without),
             )
             self.plot.recomputation = of_result(result, summary["layer"])
-            self._say(" · ".join(part for part in (verdict_of(result, metric), without) if part) + ".")
+            left_out = [f"{name} is left out: {why}" for name, why in summary["without"].items()]
+            self._say(" · ".join(part for part in (verdict_of(result, metric), *left_out, without) if part) + ".")
         elif result is not None:
             self.plot.clear(f"{METRICS[metric]} is not defined for what was followed; choose another measure.")
         elif losses:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -13,14 +16,15 @@ from workbench.analyses.analysis import Analysis, Result, register
 from workbench.figure_colours import ACCENT, INK, LIGHT
 from workbench.finite import plain
 from workbench.input_error import InputError
+from workbench.models.card import cards
 from workbench.models.checkpoint_series import Series, independent, series_of
-from workbench.models.loading import load
+from workbench.models.loading import Reference, load
 from workbench.models.receptive_field import receptive_field
+from workbench.models.sources.run import checkpoints
 from workbench.phase_change import FEWEST, Selection, select
 from workbench.task import Task
-from workbench.tuned import curve as tuning_curve
+from workbench.tuned.both_renderings import BothRenderings
 from workbench.tuned.probes import Responses, probe_of, scaled
-from workbench.tuned.scores import measured
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,7 +57,10 @@ class PhaseChange(Analysis):
     curve-vs-line index, see `Tuning`), on one rendering of the stimuli. On another one they are measured in every checkpoint: R2, index,
     second peak over first, how much their responses to all stimuli are like those of the last checkpoint (correlation), all as the mean
     over the units, and as a thresholded metric the part of them whose R2 is above `threshold`. Controls are the units best tuned to
-    lines, as many random directions of the layer, and all of its units.
+    lines, as many random directions of the layer, measured as the units are, and all of its units.
+
+    Trainings with fewer than `FEWEST` checkpoints are left out, and of those that go alike all but the first; the summary says which and
+    why (``without``).
 
     With `units` these are followed in place of the best ones, in the training of the open network alone: another training has other
     units under the same numbers.
@@ -78,7 +85,7 @@ class PhaseChange(Analysis):
     """
 
     title: ClassVar[str] = "Phase change"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     takes_bf16: ClassVar[bool] = False
 
     layer: str = Field(description="Layer whose units are followed; the checkpoints must have it.")
@@ -90,6 +97,13 @@ class PhaseChange(Analysis):
     orientations: int = Field(default=24, ge=12, le=180, description="Orientations in one period.")
     seed: int = Field(default=0, ge=0, lt=2**31, description="Of renderings and random directions.")
 
+    def key(self, model: TracedModel, images: ImageSet | None = None) -> str:
+        """Also depend on all checkpoints and losses: a training goes on, and its folder may get another one."""
+        trainings, without = self._trainings(model.ref)
+        kept = [(series.name, series.refs, _files(series), _losses(series)) for series in trainings]
+        content = json.dumps([super().key(model, images), kept, without])
+        return hashlib.sha256(content.encode()).hexdigest()[:32]
+
     def compute(
         self, model: TracedModel, images: ImageSet | None, task: Task
     ) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
@@ -98,10 +112,7 @@ class PhaseChange(Analysis):
             raise InputError(f"{model.name} reads no images; there is nothing to show it")
         layer = model.layer(self.layer)
         layer.check(self.units)
-        known = independent(series_of(model.ref, self.further))
-        if self.units:
-            known = [series for series in known if series.step_of(model.ref) is not None][:1] or known[:1]
-        trainings = [series for series in known if len(series.refs) >= FEWEST]
+        trainings, without = self._trainings(model.ref)
         if not trainings:
             raise InputError(f"{model.name} has fewer than {FEWEST} checkpoints; train with more of them")
         total = sum(len(series.refs) for series in trainings)
@@ -134,7 +145,7 @@ class PhaseChange(Analysis):
                 ends = [place for place, there in enumerate(known_in[kind][metric]) if there]
                 for place, curve in zip(ends, found.best.fitted if found is not None else (), strict=True):
                     fitted[k, m, place][np.isfinite(values[k, m, place])] = curve
-        logs = [[(entry["step"], entry["loss"]) for entry in series.logged if "loss" in entry] for series in trainings]
+        logs = [_losses(series) for series in trainings]
         lines = max(map(len, logs))
         loss = np.full((len(trainings), lines, 2), np.nan)
         for place, log in enumerate(logs):
@@ -144,6 +155,7 @@ class PhaseChange(Analysis):
             "layer": self.layer,
             "feature": self.feature,
             "trainings": [series.name for series in trainings],
+            "without": without,
             "few": len(trainings) < RUNS,
             "checkpoints": [len(series.refs) for series in trainings],
             "units": {series.name: units for series, *_, units in followed},
@@ -156,6 +168,21 @@ class PhaseChange(Analysis):
                 for kind, of in chosen.items()
             },
         }
+
+    def _trainings(self, ref: str) -> tuple[list[Series], dict[str, str]]:
+        """Return the trainings that are followed, and by name why others are not."""
+        known = series_of(ref, self.further)
+        if self.units:
+            known = [series for series in known if series.step_of(ref) is not None][:1] or known[:1]
+        followed = independent([series for series in known if len(series.refs) >= FEWEST])
+        first = {series.trained: series.name for series in followed}
+        without = {}
+        for series in known:
+            if len(series.refs) < FEWEST:
+                without[series.name] = f"it has {len(series.refs)} of the {FEWEST} checkpoints that are needed"
+            elif series not in followed:
+                without[series.name] = f"it is trained as {first[series.trained]} is, seed and all, and would count twice"
+        return followed, without
 
     def _selected(self, steps: Array, values: Array) -> Selection | None:
         """Compare the curves of one metric; None where it is not known often enough."""
@@ -175,19 +202,16 @@ class PhaseChange(Analysis):
         lines = probe_of("lines", field, middle, side, 12)
         straight = probe_of("lines", field, middle, side, self.orientations)
 
-        def look(model: TracedModel, rendering: int) -> tuple[Responses, Responses, Responses, Any]:
-            seed = 1000 * self.seed + rendering
-            own = model.layer(self.layer)
-            responses, scores, _ = measured(model, own, probe, lines, field, seed)
-            to_lines, of_lines, _ = measured(model, own, straight, None, field, seed)
-            return responses[1], to_lines[1], of_lines.r2, scores
+        def look(model: TracedModel, rendering: int) -> BothRenderings:
+            return BothRenderings.of(model, model.layer(self.layer), probe, lines, straight, field, 1000 * self.seed + rendering)
 
-        _, _, of_lines, scores = look(last, CHOICE)
+        seen = look(last, CHOICE)
+        scores, of_lines = seen.scores(), seen.straightness()
         units = np.array(self.units, int) if self.units else np.argsort(-scores.score, kind="stable")[: self.number]
         rest = np.setdiff1d(np.arange(layer.units), units)
         straightest = rest[np.argsort(-np.nan_to_num(of_lines[rest]), kind="stable")[: self.number]]
         random = np.random.default_rng([self.seed, DIRECTIONS]).normal(size=(layer.units, self.number))
-        final, *_ = look(last, MEASURE)
+        final = look(last, MEASURE).feature.second
         values = np.full((len(KINDS), len(METRICS), len(refs)), np.nan)
         own = np.full((len(METRICS), len(refs), len(units)), np.nan)
         film = np.full((len(refs), self.orientations), np.nan)
@@ -195,7 +219,8 @@ class PhaseChange(Analysis):
         for at, (step, ref) in enumerate(refs):
             tell(f"{series.name}: {step:,} updates", at)
             model = last if at == len(refs) - 1 else load(ref)
-            curves, straight_responses, line_r2, found = look(model, MEASURE)
+            seen = look(model, MEASURE)
+            curves, found = seen.feature.second, seen.scores()
             film[at] = curves[scores.condition[units[0]], :, units[0]]
             measures = (found.r2, found.index, found.second_peak, _alike(curves, final, every))
             values[0, :, at] = self._means(*(measure[units] for measure in measures))
@@ -203,19 +228,11 @@ class PhaseChange(Analysis):
             tuned = np.nan_to_num(found.r2[units])
             own[:, at] = (tuned, *(measure[units] for measure in measures[1:]), tuned > self.threshold)
             alike = _alike(curves, final, straightest)
-            values[2, :, at] = self._means(line_r2[straightest], np.full(1, np.nan), np.full(1, np.nan), alike)
-            directions = self._directions(curves, straight_responses, random)
-            values[3, :, at] = self._means(*directions, _alike(curves @ random, final @ random, np.arange(self.number)))
+            values[2, :, at] = self._means(seen.straightness()[straightest], np.full(1, np.nan), np.full(1, np.nan), alike)
+            drawn = seen.scores(random)
+            alike = _alike(curves @ random, final @ random, np.arange(self.number))
+            values[3, :, at] = self._means(drawn.r2, drawn.index, drawn.second_peak, alike)
         return values, own, film, units.tolist()
-
-    def _directions(self, curves: Responses, lines: Responses, random: Array) -> tuple[Array, Array, Array]:
-        """Return R2, index and second peak of random directions, each at the condition it answers most."""
-        answers = curves @ random
-        best = answers.max(1).argmax(0)
-        own = answers[best, :, np.arange(answers.shape[2])].T
-        fitted = tuning_curve.fit(own)
-        to_lines = (lines @ random).reshape(-1, answers.shape[2])
-        return fitted.r2, tuning_curve.curve_vs_line(own, to_lines), tuning_curve.second_peak(own)
 
     def _means(self, r2: Array, index: Array, second: Array, alike: Array) -> list[float]:
         """Return the metrics in the order of `METRICS`; a unit that never varies has an R2 of 0."""
@@ -232,6 +249,25 @@ class PhaseChange(Analysis):
     def draw(cls, result: Result) -> dict[str, Figure]:
         """Draw the metrics over time and its logarithm, and what the best unit of each training does at each checkpoint."""
         return {"metrics": _metrics(result), "film": _film(result)}
+
+
+def _files(series: Series) -> list[Any]:
+    """Return what tells the weights of checkpoints from others under the same references: a digest, or size and time of the file."""
+    references = {step: Reference.parse(ref) for step, ref in series.refs.items()}
+    runs = {name: checkpoints(Path(name).expanduser()) for name in {one.name for one in references.values() if one.scheme == "run"}}
+    found: list[Any] = []
+    for step, one in references.items():
+        if one.scheme == "run":
+            file = runs[one.name][step].stat()
+            found.append((file.st_size, file.st_mtime_ns))
+        elif one.scheme == "bundled":
+            found.append(cards()[one.name].early[str(one.get("seed"))].sha256)
+    return found
+
+
+def _losses(series: Series) -> list[tuple[float, float]]:
+    """Return update and loss of a training's log."""
+    return [(entry["step"], entry["loss"]) for entry in series.logged if "loss" in entry]
 
 
 def _alike(now: Responses, final: Responses, units: npt.NDArray[np.int64]) -> Array:

@@ -67,7 +67,8 @@ def _answer(found: Mapping[str, Mapping[str, Result]]) -> Section:
                     by_verdict.setdefault(told["verdict"], []).append(METRICS[metric])
             words = "; ".join(f"{verdict}: {', '.join(metrics)}" for verdict, metrics in by_verdict.items())
             few = f" Fewer than {RUNS} trainings, so this is of these only." if summary["few"] else ""
-            said.append(f"{ref}, {layer}, {trainings} training{'s' * (trainings != 1)}: {words}.{few}")
+            without = "".join(f" {name} is left out: {why}." for name, why in summary["without"].items())
+            said.append(f"{ref}, {layer}, {trainings} training{'s' * (trainings != 1)}: {words}.{few}{without}")
     return Section("Answer", said)
 
 
