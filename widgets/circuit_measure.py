@@ -184,8 +184,7 @@ def _told_how(figures: Mapping[str, Any]) -> list[str]:
     """Say on how many images it was measured, how, and beside which null."""
     said = []
     if isinstance(figures.get("images"), int):
-        held = isinstance(figures.get(CHOSEN_ON), list | tuple)
-        said.append(f"n = {figures['images']} images" + (", of concepts it was not chosen on" if held else ""))
+        said.append(f"n = {figures['images']} images{_held_out(figures)}")
     if isinstance(figures.get("ablation"), str) and isinstance(figures.get("at"), str):
         where = {"strongest": "where it is strongest", "centre": "at the centre", "mean": "mean over positions"}
         whose = f"pre-activation of {figures['target']}" if isinstance(figures.get("target"), str) else "the target's pre-activation"
@@ -195,3 +194,13 @@ def _told_how(figures: Mapping[str, Any]) -> list[str]:
     elif isinstance(figures.get("null_draws"), int):
         said.append(f"{figures['null_draws']} random circuits")
     return said
+
+
+def _held_out(figures: Mapping[str, Any]) -> str:
+    """Say of the images a circuit was measured on that it was not chosen on them; nothing where it was made by hand, or nobody knows."""
+    if not isinstance(figures.get(CHOSEN_ON), list | tuple):
+        return ""
+    if figures.get("not_held_out") != 0:  # a trace measures on its other half, and says nothing of it
+        return ", of concepts it was not chosen on"
+    _, content = Circuit(figures=figures).chosen_from
+    return ", of another set than it was chosen on" if content else ""

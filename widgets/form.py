@@ -154,7 +154,7 @@ class Field:
         if self.kind == "integers" and isinstance(value, Sequence):
             return write_integers(list(value))
         if self.kind == "strings" and isinstance(value, Sequence) and not isinstance(value, str):
-            return ", ".join(value)
+            return write_strings(value)
         if self.kind == "json":
             return json.dumps(value) if not isinstance(value, str) else value
         return str(value)
@@ -212,7 +212,7 @@ def _kind(
 
 _WRITTEN = {
     "integers": "Whole numbers and ranges: 0-7, 12",
-    "strings": "Names, separated by commas",
+    "strings": 'Names, separated by commas; where one holds a comma, a JSON list: ["a cat, noto style", "a dog"]',
     "json": "Written as JSON, such as [[0.5, 1]]",
 }
 
@@ -251,8 +251,27 @@ def write_integers(values: Sequence[int]) -> str:
     return ", ".join(f"{a}-{b}" if b > a + 1 else f"{a}, {b}" if b > a else str(a) for a, b in parts)
 
 
-def _read_strings(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
+def read_strings(text: str) -> list[str]:
+    """Read ``a, b``, or a JSON list of texts, as a list of texts.
+
+    Raises
+    ------
+    ValueError
+        When it begins with ``[`` and is no such list.
+    """
+    if not text.lstrip().startswith("["):
+        return [part.strip() for part in text.split(",") if part.strip()]
+    found = _read_json(text)
+    if not isinstance(found, list) or not all(isinstance(part, str) for part in found):
+        raise ValueError('is no list of texts, such as ["a, b", "c"]')
+    return found
+
+
+def write_strings(values: Sequence[str]) -> str:
+    """Write texts as ``a, b``, or as a JSON list where they would be read otherwise; nothing for one that is empty."""
+    joined = ", ".join(values)
+    plain = all(value and value == value.strip() and "," not in value for value in values) and not joined.startswith("[")
+    return joined if plain or list(values) == [""] else json.dumps(list(values), ensure_ascii=False)
 
 
 def _read_json(text: str) -> Any:
@@ -276,7 +295,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "integer": _number(int, "whole number"),
     "number": _number(float, "number"),
     "integers": read_integers,
-    "strings": _read_strings,
+    "strings": read_strings,
     "json": _read_json,
 }
 

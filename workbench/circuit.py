@@ -20,7 +20,9 @@ from workbench.models.layer import units_of as units_of
 FORMAT = 1
 """Version of the JSON that is written."""
 CHOSEN_ON = "chosen_on"
-"""Figure that outlives every edit: the images a trace chose the circuit on, as indices in the circuit's set."""
+"""Figure that outlives every edit: the images a trace chose the circuit on, as indices in the set of `CHOSEN_FROM`."""
+CHOSEN_FROM = "chosen_from"
+"""Figure that outlives every edit, too: reference (``images``) and content hash (``content``) of the set it was chosen on."""
 MEASURED = ("weight", "attribution", "effect")
 """What may be known of an edge beside its ends."""
 
@@ -69,7 +71,7 @@ class Circuit:
         At most one from a unit to another.
     figures
         What was measured of it as it is now: ``faithfulness``, ``completeness``, ``minimality`` and what a trace adds; empty after an
-        edit, until it is measured again, but for `CHOSEN_ON`.
+        edit, until it is measured again, but for `CHOSEN_ON` and `CHOSEN_FROM`.
     """
 
     name: str = ""
@@ -90,14 +92,51 @@ class Circuit:
     @property
     def lasting(self) -> dict[str, Any]:
         """Those of the figures that hold after an edit, too: a circuit that is edited was still chosen on the same images."""
-        return {name: value for name, value in self.figures.items() if name == CHOSEN_ON}
+        return {name: value for name, value in self.figures.items() if name in (CHOSEN_ON, CHOSEN_FROM)}
 
     @property
     def chosen_on(self) -> tuple[int, ...]:
-        """Indices of the images it was chosen on, in the set `images`; none where it was made by hand."""
+        """Indices of the images it was chosen on, in the set `chosen_from`; none where it was made by hand."""
         found = self.figures.get(CHOSEN_ON)  # a file may hold anything there
         rows = found if isinstance(found, list | tuple) else ()
         return tuple(each for each in rows if isinstance(each, int) and not isinstance(each, bool))
+
+    @property
+    def chosen_from(self) -> tuple[str, str]:
+        """Reference and content hash of the set it was chosen on; older circuits know `images` alone, and no hash."""
+        found = self.figures.get(CHOSEN_FROM)
+        told = found if isinstance(found, Mapping) else {}
+        ref, content = told.get("images"), told.get("content")
+        return ref if isinstance(ref, str) else self.images, content if isinstance(content, str) else ""
+
+    def chosen_in(self, images: str, content: str) -> tuple[int, ...]:
+        """Return indices of the images of a set that it was chosen on; none where it was chosen on another set.
+
+        Sets are the same when their content is, whatever they are called, and when their reference is: a folder's content hash changes
+        with the time at which a file was written. A reference that opens nothing again, as ``array:``, tells only where no hash is known.
+
+        Parameters
+        ----------
+        images, content
+            Reference and content hash of the set.
+        """
+        ref, known = self.chosen_from
+        named = images == ref and not (known and ref.endswith(":"))
+        return self.chosen_on if named or content == known else ()
+
+    def pinned(self, images: str, content: str) -> Circuit:
+        """Return it with its set named beside `CHOSEN_ON`, so that `images` may become another one.
+
+        Parameters
+        ----------
+        images, content
+            Reference and content hash of a set that is open: a circuit that knows no hash is given this one, if it was chosen on this set.
+        """
+        if not self.chosen_on:
+            return self
+        ref, known = self.chosen_from
+        known = known or (content if images == ref else "")
+        return replace(self, figures={**self.figures, CHOSEN_FROM: {"images": ref, "content": known}})
 
     @property
     def ends(self) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import BaseModel, Field
 
-from widgets.form import Form, Preload, read_integers, write_integers
+from widgets.form import Form, Preload, read_integers, read_strings, write_integers, write_strings
 
 Pair = tuple[float, float]
 
@@ -99,6 +99,8 @@ def test_numbers_stay_within_their_bounds(form):
         ("limit", "0", "0 is not allowed: at least 1"),
         ("limit", "many", "'many' is no whole number"),
         ("vectors", "[[1", "is not JSON"),
+        ("names", '["a", ', "is not JSON"),
+        ("names", '["a", 3]', 'is no list of texts, such as ["a, b", "c"]'),
     ],
 )
 def test_what_is_wrong_is_said_at_its_field(form, qtbot, name, typed, said):
@@ -137,6 +139,39 @@ def test_a_complaint_of_the_engine_stands_at_its_field(form):
 def test_ranges_of_integers(text: str, numbers: list[int]):
     assert read_integers(text) == numbers
     assert read_integers(write_integers(numbers)) == numbers
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("", []),
+        ("a", ["a"]),
+        ("a b, c", ["a b", "c"]),
+        ('["turtle, noto style", "a dog"]', ["turtle, noto style", "a dog"]),
+        ('["naïve, \\"quoted\\"", ""]', ['naïve, "quoted"', ""]),
+        ('["[0]"]', ["[0]"]),
+        ('[" a"]', [" a"]),
+    ],
+)
+def test_texts_with_commas_are_a_json_list(text: str, names: list[str]):
+    assert read_strings(text) == names
+    assert write_strings(names) == text
+    assert read_strings(" a , ,b") == ["a", "b"] and write_strings([""]) == ""
+
+
+def test_a_prompt_with_a_comma_stays_one_in_the_form(qtbot):
+    from workbench.analyses.generation import Generation
+
+    prompts = ["turtle, noto style", "a dog"]
+    form = Form(Generation.model_json_schema(), values={"prompts": prompts})
+    qtbot.addWidget(form)
+    assert form.values()["prompts"] == prompts
+    form.set_value("prompts", prompts[1:])
+    assert form._group.child("prompts").value() == "a dog"
+    form._group.child("prompts").setValue(json.dumps(prompts))
+    assert Generation(**form.values()).prompts == tuple(prompts)
+    assert 'a JSON list: ["a cat, noto style", "a dog"]' in form.fields["prompts"].tooltip
+    assert Generation(**Form(Generation.model_json_schema()).values()).prompts == ("",)
 
 
 def test_forms_of_all_analyses_can_be_made(qtbot):

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 import workbench
 import workbench.claims as claims_module
-from workbench.analyses.causal_scrubbing import LETTERS, SCORED, CausalScrubbing
+from workbench.analyses.causal_scrubbing import LETTERS, SCORED, CausalScrubbing, _cross_entropy
 from workbench.hypothesis import Hypothesis, HypothesisError
 from workbench.images.image_set import load_images
 from workbench.input_error import InputError
@@ -215,6 +216,16 @@ def test_a_loss_that_hides_moved_outputs_says_so() -> None:
     kept = kept_result.summary
     assert kept["recovered"] == kept["recovered_distance"] == found["recovered_distance"] and kept["hides"] == ""
     assert "squared distance" in CausalScrubbing.draw(kept_result)["recovered"].get_suptitle()
+
+
+def test_the_cross_entropy_is_taken_where_the_network_is() -> None:
+    classes, data = np.array([2, 0, 1]), np.array([1, 1, 0, 2])
+    value = torch.randn(4, 3, 1, generator=torch.Generator().manual_seed(0))
+    expected = torch.nn.functional.cross_entropy(value[..., 0], torch.tensor([0, 0, 2, 1]), reduction="none")
+    assert torch.equal(_cross_entropy(classes)(value, data), expected)
+    loss = _cross_entropy(classes)
+    with FakeTensorMode(allow_non_fake_inputs=True):  # there is no GPU here, so a tensor without memory says it is on one
+        assert loss(torch.empty(4, 3, 1, device="cuda"), data).device.type == "cuda"
 
 
 def test_a_loss_that_cannot_be_measured_is_refused_at_the_root_before_an_image_is_read() -> None:

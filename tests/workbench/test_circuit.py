@@ -56,6 +56,24 @@ def test_what_does_not_hang_together_is_refused() -> None:
         Circuit.from_json(json.dumps(document | {"units": ["a:1", "b:1", "nowhere"]}))
 
 
+def test_what_a_circuit_was_chosen_on_is_known_by_the_content_of_its_set() -> None:
+    old = Circuit("c", "m", "folder:a", ("x:1",), figures={"chosen_on": [1, 4], "faithfulness": 0.5})
+    assert old.chosen_from == ("folder:a", "") and old.chosen_in("folder:a", "any") == (1, 4) and old.chosen_in("folder:b", "any") == ()
+    elsewhere = replace(old.pinned("folder:b", "bb"), images="folder:b")
+    assert elsewhere.chosen_from == ("folder:a", ""), "nobody knows what was in it"
+    assert elsewhere.chosen_in("folder:b", "bb") == () and elsewhere.chosen_in("folder:a", "aa") == (1, 4)
+    known = Circuit.from_json(elsewhere.pinned("folder:a", "aa").with_units(["x:2"]).to_json())
+    assert known.chosen_from == ("folder:a", "aa") and "faithfulness" not in known.figures
+    assert known.chosen_in("folder:./a", "aa") == (1, 4), "the same images by another name"
+    assert known.chosen_in("folder:a", "a2") == (1, 4), "a folder that was written anew"
+    assert known.chosen_in("folder:b", "bb") == ()
+    pasted = replace(old, images="array:").pinned("array:", "aa")
+    assert pasted.chosen_in("array:", "aa") == (1, 4) and pasted.chosen_in("array:", "bb") == ()
+    assert Circuit(images="folder:a").pinned("folder:a", "aa").figures == {}, "made by hand"
+    odd = replace(old, figures={"chosen_on": [1], "chosen_from": {"images": 3}})
+    assert odd.chosen_from == ("folder:a", "") and replace(odd, figures={"chosen_from": "x"}).chosen_from == ("folder:a", "")
+
+
 def test_addresses_name_units_and_families() -> None:
     assert units_of("blocks.3:add:7") == (Unit("blocks.3:add", 7),)
     assert units_of("mixed3b:1,2") == (Unit("mixed3b", 1), Unit("mixed3b", 2))

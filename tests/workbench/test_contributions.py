@@ -245,6 +245,15 @@ def test_without_a_position_it_is_where_the_unit_is_most_active(blocks: tuple[Bl
     assert Contributions(layer="act@5", unit=6, at="centre").run(model, images()).summary["position"] == [4, 4]
 
 
+def test_the_centre_of_a_transformer_is_its_middle_patch() -> None:
+    model = workbench.load("bundled:vit")
+    shown = images(side=model.preprocessing.size[0])
+    summary = Contributions(layer="blocks.1", unit=5, at="centre", maps=0).run(model, shown).summary
+    assert summary["positions"] == [65] and summary["position"] == [1 + 4 * 8 + 4], "behind the class token, of 8 x 8 patches"
+    (value,) = activations(model, "blocks.1")
+    assert summary["activation"] == pytest.approx(float(value[1 + 4 * 8 + 4, 5]), rel=1e-5)
+
+
 def test_a_max_pooling_is_a_source_and_has_a_table_of_one_place() -> None:
     class Pooled(nn.Module):
         def __init__(self, pool: nn.Module) -> None:

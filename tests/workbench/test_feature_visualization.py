@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from workbench.analyses.analysis import find
+from workbench.analyses.analysis import Analysis, find
 from workbench.analyses.feature_visualization import COARSE, FINE, FeatureVisualization
 from workbench.analyses.feature_visualization.objectives import channel
 from workbench.analyses.feature_visualization.render import fitting_size, suggested_size
@@ -210,6 +210,51 @@ def test_tokens_and_logits_of_a_network_that_takes_one_size_only() -> None:
         assert (result.arrays["scores"] > result.arrays["noise_scores"]).all()
 
 
+class WithClassToken(Patches):
+    """Sixteen patches behind a class token."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.place = nn.Parameter(torch.randn(17, 12))
+        self.first = nn.Parameter(torch.randn(1, 12))
+
+    def forward(self, x: Tensor) -> Tensor:
+        patches = self.patch(x).flatten(2).transpose(1, 2)
+        tokens = torch.cat([self.first.expand(x.shape[0], -1, -1), patches], 1) + self.place
+        return self.head(torch.tanh(self.mix(torch.tanh(tokens)).mean(1)))
+
+
+def test_a_neuron_is_in_the_middle_of_a_transformer_and_of_a_map_of_any_size(net: TracedModel) -> None:
+    torch.manual_seed(0)
+    model = TracedModel.from_module(WithClassToken(), torch.rand(2, 3, 64, 64))
+    result = quick("mix", size=64, objective="neuron").run(model)
+    value = model.activations(model.preprocess(torch.from_numpy(result.arrays["images"][:, 0]).permute(0, 3, 1, 2)), ["mix"])["mix"]
+    middle = 1 + 2 * 4 + 2  # behind the class token, of 4 x 4 patches
+    assert value.shape[1:] == (17, 10)
+    assert [value[unit, middle, unit].item() for unit in (0, 1)] == pytest.approx(result.arrays["scores"][:, 0].tolist(), rel=1e-4)
+    assert result.summary["objective"] == "neuron('mix')"
+    small = quick(size=16, objective="neuron").run(net)
+    assert small.summary["network_size"] == [16, 16]
+    shown = net.normalise(torch.from_numpy(small.arrays["images"][:, 0]).permute(0, 3, 1, 2))
+    (maps,) = net.forward_to(["2"])(shown)
+    assert maps.shape[2:] == (8, 8)
+    assert [maps[unit, unit, 4, 4].item() for unit in (0, 1)] == pytest.approx(small.arrays["scores"][:, 0].tolist(), rel=1e-4)
+
+
+def test_what_was_rendered_otherwise_before_is_rendered_again_and_nothing_else(net: TracedModel) -> None:
+    model = TracedModel.from_module(WithClassToken(), torch.rand(2, 3, 64, 64))
+    directions = ((1.0,) * 6,)
+    for asked, network, again in (
+        (quick("mix", objective="neuron"), model, True),
+        (quick("mix", objective="neuron(position=(11,))"), model, False),
+        (quick("mix"), model, False),
+        (quick(objective="neuron"), net, False),
+        (quick(directions=directions), net, True),
+        (quick(directions=directions, objective="direction"), net, False),
+    ):
+        assert (asked.key(network) != Analysis.key(asked, network)) == again
+
+
 # --- how it behaves --------------------------------------------------------------------------------------------------------------
 
 
@@ -293,6 +338,8 @@ def test_a_network_in_double_precision() -> None:
         ({"objective": "chanel"}, "chanel"),
         ({"objective": "neuron(position=(40, 0))"}, "position"),
         ({"directions": ((1.0, 2.0),), "objective": "direction"}, "needs 6 numbers"),
+        ({"directions": ((1.0,) * 6,)}, "the objective 'channel' reads none of `directions`"),
+        ({"directions": ((1.0,) * 6,), "objective": "direction('2', (1, 0, 0, 0, 0, 0))"}, "reads none of `directions`"),
         ({"steps": 0}, "steps"),
     ],
 )

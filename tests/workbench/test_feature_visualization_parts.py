@@ -49,6 +49,11 @@ def test_each_term_is_its_formula() -> None:
     assert torch.allclose(caricature("l", 1).value(pictured), dot * (dot / a.norm(dim=1)).clamp(min=0.1), atol=1e-5)
 
 
+def test_neurons_without_a_position_can_be_placed() -> None:
+    objective = neuron("l", 2) - 0.5 * neuron("l", 1, (0, 0)) + channel("l") + neuron("v")
+    assert objective.placed({"l": (2, 3)}) == neuron("l", 2, (2, 3)) - 0.5 * neuron("l", 1, (0, 0)) + channel("l") + neuron("v")
+
+
 def test_diversity_is_the_cosine_of_gram_matrices_within_a_unit() -> None:
     grams = [sample.flatten(1) @ sample.flatten(1).T for sample in LAYER]
     expected = [

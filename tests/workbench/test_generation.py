@@ -7,8 +7,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from workbench.analyses.generation import BATCH, Generation
+import workbench
+from workbench.analyses.generation import BATCH, LETTERS, Generation
 from workbench.input_error import InputError
+from workbench.models.caption_tokenizer import CONTEXT, caption_tokenizer, in_style, tokens_of
 from workbench.models.diffusion import DiffusionStep, Sampling, kept_of, unchanged
 from workbench.models.further_input import timestep_input
 from workbench.models.preprocessing import Preprocessing
@@ -128,6 +130,26 @@ def test_what_does_not_fit_is_refused(painter: TracedModel) -> None:
     with pytest.raises(InputError, match="Conv2d draws nothing; open a diffusion network"):
         Generation(prompts=("red",)).run(classifier)
     assert Generation(prompts=()).prompts == Generation(prompts="").prompts == ("",)
+
+
+def test_a_prompt_whose_style_would_be_cut_off_is_refused_before_anything_is_drawn() -> None:
+    class Untouched(Task):
+        def step(self, done: float, total: float, partial: object = None, note: str = "") -> None:
+            raise AssertionError("something was drawn")
+
+    model = workbench.load("bundled:diffusion")
+    tokenizer = caption_tokenizer()
+    words = next(number for number in range(1, 99) if tokens_of(tokenizer, in_style("cat " * number, "noto")) > CONTEXT)
+    fits, too_long = (in_style(("cat " * number).strip(), "noto") for number in (words - 1, words))
+    assert tokens_of(tokenizer, fits) <= CONTEXT < tokens_of(tokenizer, too_long)
+    assert not torch.equal(tokenizer(fits), tokenizer(in_style(("cat " * (words - 1)).strip(), "openmoji"))), "its style is read"
+    said = rf"'(cat )*cat, noto style' has {tokens_of(tokenizer, too_long)} tokens, .* reads {CONTEXT} at most"
+    with pytest.raises(InputError, match=said):
+        Generation(prompts=("a cat", too_long), images=1, steps=1).run(model, task=Untouched())
+    with pytest.raises(InputError, match=rf"'[cat ]{{{LETTERS - 1}}}…' has"):
+        Generation(prompts=("cat " * 1000,), images=1, steps=1).run(model, task=Untouched())
+    assert Generation(prompts=(fits,), images=1, steps=1).run(model).arrays["images"].shape[:2] == (1, 1)
+    assert tokens_of(tokenize, "red") is None, "one that does not say how many it would cut"
 
 
 @pytest.mark.parametrize("steps", [61, 1000])

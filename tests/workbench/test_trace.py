@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 import main
@@ -292,6 +293,16 @@ def test_where_a_target_is_read(branches: tuple[Branches, TracedModel, str]) -> 
         assert torch.allclose(runs.full, value, atol=1e-5)
 
 
+def test_the_centre_of_a_transformer_is_its_middle_patch() -> None:
+    model = load("bundled:vit")
+    middle = 1 + 4 * 8 + 4  # behind the class token, of 8 x 8 patches
+    shown = noise(4, model.preprocessing.size[0])
+    value = model.activations(Pictures(model, shown, np.arange(4), Task()).x, ["blocks.1"])["blocks.1"]
+    assert value.shape[1] == 65
+    runs, _ = made(model, shown, "blocks.1:5", ("blocks.0",), "centre")
+    assert torch.allclose(runs.full, value[:, middle, 5].double(), atol=1e-5)
+
+
 # --- the form of a circuit -------------------------------------------------------------------------------------------------------
 
 
@@ -366,6 +377,33 @@ def test_a_circuit_is_not_measured_on_what_it_was_chosen_on(branches: tuple[Bran
         measure(model, images, all_known)
     elsewhere = replace(all_known, images="another set")
     assert CircuitMeasures(circuit=elsewhere.to_json(), limit=0).run(model, images).summary["images"] == 12
+
+
+def test_the_images_it_was_chosen_on_stay_those_of_their_set(
+    branches: tuple[Branches, TracedModel, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, model, mix = branches
+    for folder, seed in (("one", 0), ("two", 1)):
+        (tmp_path / folder).mkdir()
+        for place, pixels in enumerate(np.random.default_rng(seed).integers(0, 255, (12, 8, 8, 3), dtype=np.uint8)):
+            Image.fromarray(pixels).save(tmp_path / folder / f"{place:02}.png")
+    monkeypatch.chdir(tmp_path)
+    sets = {ref: load_images(ref) for ref in ("folder:one", f"folder:{tmp_path / 'one'}", "folder:two")}
+
+    def measured(circuit: Circuit, ref: str) -> tuple[Circuit, list[int]]:
+        result = CircuitMeasures(circuit=circuit.to_json(), target=f"{mix}:7", limit=0).run(model, sets[ref])
+        assert result.summary["not_held_out"] == 12 - len(result.arrays["image"])
+        return circuit_of(result), result.arrays["image"].tolist()
+
+    found = circuit_of(Trace(target=f"{mix}:7", candidates=3, limit=8).run(model, sets["folder:one"]))
+    held = [place for place in range(12) if place not in found.chosen_on]
+    assert found.chosen_on and held
+    elsewhere, every = measured(found, "folder:two")
+    assert every == list(range(12)) and elsewhere.images == "folder:two" and elsewhere.chosen_from[0] == "folder:one"
+    again, left = measured(elsewhere.with_units(["act:5"]).without_units(["act:5"]), "folder:one")
+    assert left == held, "back on its own set after it was measured on another and edited"
+    assert measured(again, f"folder:{tmp_path / 'one'}")[1] == held, "the same images by another name"
+    assert measured(again, "folder:two")[1] == list(range(12))
 
 
 def test_a_target_that_is_no_number_is_refused(branches: tuple[Branches, TracedModel, str]) -> None:

@@ -209,7 +209,11 @@ class CausalScrubbing(Analysis):
 def _cross_entropy(classes: npt.NDArray[np.int64]) -> Loss:
     """Return the loss of the task, given the class of each datum."""
     of = torch.from_numpy(classes)
-    return lambda value, data: torch.nn.functional.cross_entropy(value.reshape(len(value), -1), of[data], reduction="none")
+
+    def loss(value: Tensor, data: npt.NDArray[np.int64]) -> Tensor:
+        return torch.nn.functional.cross_entropy(value.reshape(len(value), -1), of[data].to(value.device), reduction="none")
+
+    return loss
 
 
 def _units(root: Claim) -> list[tuple[str, frozenset[str]]]:

@@ -17,6 +17,7 @@ from workbench.analyses.analysis import Analysis, Result, register
 from workbench.figure_colours import ACCENT, INK, LIGHT
 from workbench.input_error import InputError
 from workbench.models.affine import affine_sources, before_activation, is_affine, is_real, layer_of, varying
+from workbench.models.expanded import centre
 from workbench.models.layer import Layer, Unit
 from workbench.models.nodes import is_tensor
 from workbench.task import Task
@@ -72,7 +73,7 @@ class Contributions(Analysis):
     """
 
     title: ClassVar[str] = "Contributions"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 3
     needs_images: ClassVar[bool] = True
 
     layer: str = Field(description="Layer of the unit, before or after its non-linearity.")
@@ -114,7 +115,7 @@ class Contributions(Analysis):
         task.step(1, 3, note="adding it up")
         values = [clean[name].detach().requires_grad_() for name in (*names, *others)]
         actual, linear = of_unit(clean[target.layer]), of_unit(cut(values, frozen)[0])
-        position = self._position(actual)
+        position = self._position(actual, layer)
         gradients = torch.autograd.grad(linear[position], values, allow_unused=True)
         task.step(2, 3, note="what is left without any source")
         with torch.no_grad():
@@ -165,11 +166,11 @@ class Contributions(Analysis):
         held = [node for node in behind if node in moving and not is_affine(node, moving)]
         return names, others, [graph.name(node) if is_tensor(node) else node.name for node in held]
 
-    def _position(self, actual: Tensor) -> tuple[int, ...]:
-        """Return the position asked for; `actual` is the unit's pre-activation on the image, ``*position``."""
+    def _position(self, actual: Tensor, layer: Layer) -> tuple[int, ...]:
+        """Return the position asked for; `actual` is the unit's pre-activation on the image, ``*position``, in `layer`."""
         shape, wanted = tuple(actual.shape), self.position
         if not wanted and self.at == "centre":
-            return tuple(size // 2 for size in shape)
+            return centre(layer)
         if not wanted:
             return tuple(int(place) for place in np.unravel_index(int(actual.argmax()), shape)) if shape else ()
         if len(wanted) != len(shape) or not all(0 <= place < size for place, size in zip(wanted, shape, strict=True)):

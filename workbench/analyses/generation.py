@@ -17,6 +17,7 @@ from torch import Tensor
 
 from workbench.analyses.analysis import Analysis, Result, register
 from workbench.input_error import InputError
+from workbench.models.caption_tokenizer import tokens_of
 from workbench.models.diffusion import NOISY, TEXT, Predict, Sampling, denoise, guided
 from workbench.task import Task
 
@@ -30,6 +31,8 @@ BATCH, PIXELS = 16, 16 * 64**2
 """Images drawn together at most, and the pixels they may have together."""
 SHOWN = 9
 """Steps of a trajectory that a figure shows."""
+LETTERS = 200
+"""Of a prompt that is refused."""
 
 
 @register
@@ -49,7 +52,7 @@ class Generation(Analysis):
     """
 
     title: ClassVar[str] = "Generate images"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     prompts: tuple[str, ...] = Field(("",), max_length=64, description="What is drawn, one text each; none: anything.")
     images: int = Field(4, ge=1, le=256, description="Images of each prompt.")
@@ -77,6 +80,7 @@ class Generation(Analysis):
             raise InputError(f"{model.name} draws nothing; open a diffusion network, such as diffusers:PATH_OR_ID")
         if any(self.prompts) and model.tokenize is None:
             raise InputError(f"{model.name} reads no prompt; leave it empty, and the style as well")
+        self._check_lengths(model)
         levels = len(sampling.scheduler().alphas_cumprod)
         if self.steps > levels:
             raise InputError(f"steps = {self.steps}: {model.name} has {levels} noise levels")
@@ -108,6 +112,17 @@ class Generation(Analysis):
         }
         seeds = [self.seed + image for image in range(self.images)]
         return arrays, {"prompts": list(self.prompts), "seeds": seeds, "guidance": guidance}
+
+    def _check_lengths(self, model: TracedModel) -> None:
+        """Refuse a prompt whose end, where the style stands, the tokenizer would cut off."""
+        if model.tokenize is None:
+            return
+        most = model.tokenize([""]).shape[1]
+        for prompt in self.prompts:
+            tokens = tokens_of(model.tokenize, prompt)
+            if tokens is not None and tokens > most:
+                named = prompt if len(prompt) <= LETTERS else f"{prompt[: LETTERS - 1]}…"
+                raise InputError(f"the prompt {named!r} has {tokens} tokens, {model.name} reads {most} at most; make it shorter")
 
     def _noise(self, sampling: Sampling, image: int) -> Float[Tensor, "1 c y x"]:
         return torch.randn((1, *sampling.shape), generator=torch.Generator().manual_seed(self.seed + image))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from workbench.models.shelf import FOLDER
+
+if TYPE_CHECKING:
+    from workbench.models.further_input import Tokenize
 
 MERGES = 1_024
 """Pairs joined by the vocabulary; with 512 bytes (inside and at the end of a word) and 2 marks it has 1,538 entries."""
@@ -20,6 +23,12 @@ def caption_tokenizer() -> Any:
     from open_clip import SimpleTokenizer
 
     return SimpleTokenizer(bpe_path=str(VOCABULARY), context_length=CONTEXT)
+
+
+def tokens_of(tokenize: Tokenize, text: str) -> int | None:
+    """Return how many tokens a text has before any is cut, the marks at both ends included; None for a tokenizer that does not say."""
+    encode = getattr(tokenize, "encode", None)  # open_clip's, in whatever vocabulary, gives what stands between the marks
+    return None if encode is None else len(encode(text)) + 2
 
 
 def in_style(text: str, style: str) -> str:

@@ -366,9 +366,16 @@ def nothing(source: Layer, units: int) -> Window:
     return Window(torch.zeros(units, source.units, *(1 for _ in middle)), middle)
 
 
-def centre(layer: Layer) -> tuple[int, ...]:
-    """Return the position in the middle of the image: of a sequence of patches, or of windows, that of the middle row and column."""
-    windows, inside = (layer.positions[:1], layer.positions[1:]) if layer.rows > 1 else ((), layer.positions)
+def centre(layer: Layer, positions: Sequence[int] | None = None) -> tuple[int, ...]:
+    """Return the position in the middle of the image: of a sequence of patches, or of windows, that of the middle row and column.
+
+    Parameters
+    ----------
+    positions
+        Sizes of the axes of its positions where the network reads images of another size than its own.
+    """
+    sizes = layer.positions if positions is None else tuple(positions)
+    windows, inside = (sizes[:1], sizes[1:]) if layer.rows > 1 else ((), sizes)
     tokens = [*windows, *(inside if len(inside) == 1 else ())]
     middle = [_in_the_middle(layer, number) for number in tokens]
     return (*middle, *(() if len(inside) == 1 else (size // 2 for size in inside)))

@@ -9,6 +9,7 @@ Sources: Olah, Mordvintsev and Schubert, "Feature Visualization", Distill 2017, 
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -37,6 +38,7 @@ from workbench.analyses.feature_visualization.parameterization import (
     Pixel,
 )
 from workbench.analyses.feature_visualization.render import (
+    GREY,
     Ascent,
     Scene,
     Subjects,
@@ -46,6 +48,7 @@ from workbench.analyses.feature_visualization.render import (
 from workbench.analyses.feature_visualization.transforms import Robustness
 from workbench.input_error import InputError
 from workbench.models.device import computes_bf16
+from workbench.models.expanded import centre
 from workbench.task import Task
 from workbench.visualization_levels import COARSE, FINE
 
@@ -148,6 +151,19 @@ class FeatureVisualization(Analysis):
         """Add the objective's full name."""
         return super().provenance(model, images) | {"objective": str(self.composed(model.layer(self.layer).name))}
 
+    def key(self, model: TracedModel, images: ImageSet | None = None) -> str:
+        """Set apart what was once rendered otherwise; a higher version would set apart the images that come with networks, too."""
+        key = super().key(model, images)
+        read = [model.layer(name) for name in _without_position(parse(self.objective, self.layer))]
+        moved = any(centre(layer) != tuple(size // 2 for size in layer.positions) for layer in read)
+        refused = bool(self.directions) and not self._reads_directions
+        return hashlib.sha256(f"{key} 2".encode()).hexdigest()[:32] if moved or refused else key
+
+    @property
+    def _reads_directions(self) -> bool:
+        """Whether a term of the objective is a direction that each row gives."""
+        return any(isinstance(term, Direction) and term.vector is None for _, term in parse(self.objective, self.layer).terms)
+
     def compute(
         self, model: TracedModel, images: ImageSet | None, task: Task
     ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -156,9 +172,11 @@ class FeatureVisualization(Analysis):
         objective = self.composed(layer.name)
         units = self._units(model, layer, objective, images)
         size = (self.size, self.size) if self.size else suggested_size(model, layer, objective)
+        network_size = fitting_size(model, objective, size)
         stage = _Stage(
             size=size,
-            network_size=fitting_size(model, objective, size),
+            network_size=network_size,
+            middles=_middles(model, objective, network_size),
             statistics=self._statistics(model, images, size),
             bf16=self.precision == "bf16" or (self.precision == "auto" and computes_bf16(model.device)),
         )
@@ -185,7 +203,8 @@ class FeatureVisualization(Analysis):
         layer = model.layer(self.layer).name
         subjects = self._subjects(model, images, units, stage.size)
         parameterization = self._parameterization(units, stage, model.device)
-        scene = Scene(model, self.composed(layer), subjects, stage.network_size, optimising=True, bf16=stage.bf16)
+        increased = self.composed(layer).placed(stage.middles)
+        scene = Scene(model, increased, subjects, stage.network_size, optimising=True, bf16=stage.bf16)
         ascent = Ascent(
             self.steps,
             self.learning_rate,
@@ -206,7 +225,7 @@ class FeatureVisualization(Analysis):
         history, attention = ascent.run(scene, parameterization, step)
         with torch.no_grad():
             image = parameterization.image()
-        plain = Scene(model, self._scored(layer), subjects, stage.network_size)
+        plain = Scene(model, self._scored(layer).placed(stage.middles), subjects, stage.network_size)
         missing = self.steps - len(history)
         rows = {
             "channels": image.permute(0, 2, 3, 1),
@@ -229,9 +248,11 @@ class FeatureVisualization(Analysis):
             unit = term.unit if isinstance(term, Channel | Neuron) else None
             if unit is not None:
                 named.check((unit,))
+        if self.directions and not self._reads_directions:
+            raise InputError(f"the objective {self.objective!r} reads none of `directions`; choose direction, or leave `directions` empty")
         if self.directions:
             return list(range(len(self.directions)))
-        if any(isinstance(term, Direction) and term.vector is None for _, term in objective.terms):
+        if self._reads_directions:
             raise InputError(f"the objective {self.objective!r} needs `directions`, each of {layer.units} numbers")
         if any(isinstance(term, Caricature) for _, term in objective.terms):
             if images is None:
@@ -324,8 +345,28 @@ class _Stage:
 
     size: tuple[int, int]
     network_size: tuple[int, int]
+    middles: dict[str, tuple[int, ...]]
     statistics: ImageStatistics
     bf16: bool
+
+
+def _without_position(objective: Objective) -> list[str]:
+    """Return the layers of the neurons that name no position, each once."""
+    found = (term.layer for _, term in objective.terms if isinstance(term, Neuron) and term.position is None)
+    return list(dict.fromkeys(found))
+
+
+def _middles(model: TracedModel, objective: Objective, size: tuple[int, int]) -> dict[str, tuple[int, ...]]:
+    """Return where the neurons that name no position are read, by layer, when the network reads images of a size."""
+    names = _without_position(objective)
+    if not names:
+        return {}
+    blank = torch.full((2, model.preprocessing.channels, *size), GREY, device=model.device, dtype=model.dtype)
+    layers = [model.layer(name) for name in names]
+    with torch.no_grad():
+        values = model.forward_to([layer.name for layer in layers])(model.normalise(blank))
+    arranged = (layer.arrange(value) for layer, value in zip(layers, values, strict=True))
+    return {name: centre(layer, value.shape[2:]) for name, layer, value in zip(names, layers, arranged, strict=True)}
 
 
 def noise_seed(seed: int, unit: int, number: int) -> int:

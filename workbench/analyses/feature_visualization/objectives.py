@@ -99,7 +99,10 @@ class Channel(Term):
 
 @dataclass(frozen=True)
 class Neuron(Term):
-    """One unit at one position: by default the centre, of an even number of positions the later of the two middle ones."""
+    """One unit at one position: by default the middle of a map, of an even number of positions the later of the two middle ones.
+
+    In a layer of patches the middle patch is elsewhere: see `Objective.placed`.
+    """
 
     unit: int | None = None
     position: tuple[int, ...] | None = None
@@ -225,6 +228,17 @@ class Objective:
     def without(self, kind: type[Term]) -> Objective:
         """Return the objective without its terms of one kind."""
         return Objective(tuple(pair for pair in self.terms if not isinstance(pair[1], kind)))
+
+    def placed(self, middles: Mapping[str, tuple[int, ...]]) -> Objective:
+        """Return the objective with the neurons that name no position put in the middle of their layers, as far as these are given."""
+        return Objective(
+            tuple(
+                (weight, replace(term, position=middles.get(term.layer)))
+                if isinstance(term, Neuron) and term.position is None
+                else (weight, term)
+                for weight, term in self.terms
+            )
+        )
 
     def at(self, layer: str, name: str) -> Objective:
         """Return the objective with one layer called by another name."""

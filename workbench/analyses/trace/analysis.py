@@ -90,7 +90,7 @@ class Trace(Analysis):
     """
 
     title: ClassVar[str] = "Trace a circuit"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     needs_images: ClassVar[bool] = True
 
     target: str = Field(description="What is explained: a unit (layer:index), a family (layer:1,2), or class:NAME.")

@@ -43,15 +43,15 @@ class CircuitMeasures(Analysis):
     Nodes are units or families (``layer:1,2``). A unit that reads nobody in the circuit is taken as it is on the image, for the circuit
     claims nothing of what it is built from. A circuit without edges has all there can be between its units. Layers of the circuit are
     those of its units; name further ones where circuits of different layers are compared, since an edge is what passes through none of
-    them. Images that `Trace` chose the circuit on, and all others of their concepts, are left out; the summary says how many of the set
-    those are (`not_held_out`).
+    them. Images that `Trace` chose the circuit on, and all others of their concepts, are left out, whatever the set is called and on
+    whichever other sets it was measured since; the summary says how many of the set those are (`not_held_out`).
 
     The summary and the arrays ``image``, ``full``, ``empty``, ``circuit``, ``edge_drop``, ``null_faithfulness`` and ``null_explained`` are
     as those of `Trace`; ``edge_faithfulness`` and ``edge_explained`` are the scores without each edge, in the order of the circuit.
     """
 
     title: ClassVar[str] = "Measure a circuit"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 4
     needs_images: ClassVar[bool] = True
 
     circuit: str = Field(description="The circuit as JSON, as Trace writes it.")
@@ -79,12 +79,12 @@ class CircuitMeasures(Analysis):
     ) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
         """Run the circuit, the whole network without it, and the circuit without each edge."""
         assert images is not None
-        given = Circuit.from_json(self.circuit)
+        given = Circuit.from_json(self.circuit).pinned(images.ref, images.content_hash)
         address = self.target or sink(given)
         if address not in given.units:
             raise InputError(f"the target {address} is not in the circuit")
         target = Target.of(model, address, self.at)
-        without = given.chosen_on if given.images == images.ref else ()
+        without = given.chosen_in(images.ref, images.content_hash)
         held, scale, pictures = self._runs(model, images, target, given, without, task)
         wiring, ends = wired(held.paths, given)
         task.step(1, 3, note="measuring the circuit")

@@ -12,7 +12,9 @@ from torch import Tensor
 
 from workbench.circuit import layer_of, units_of
 from workbench.input_error import InputError
+from workbench.models import affine
 from workbench.models.affine import before_activation
+from workbench.models.expanded import centre
 from workbench.models.layer import Unit
 
 if TYPE_CHECKING:
@@ -36,12 +38,15 @@ class Target:
         Their pre-activations: what their non-linearity reads, in the branch of a concatenation they come from. A class has its logit.
     at
         ``strongest``: where the clean pre-activation is largest on this image; ``centre``; ``mean`` over all positions.
+    middle
+        The position in the middle of their layer (`workbench.models.expanded.centre`).
     """
 
     address: str
     asked: tuple[Unit, ...]
     units: tuple[Unit, ...]
     at: At
+    middle: tuple[int, ...]
 
     @classmethod
     def of(cls, model: TracedModel, text: str, at: At) -> Target:
@@ -63,7 +68,9 @@ class Target:
         layer = model.layer(layer_of(address))
         asked = tuple(Unit(layer.name, unit.index) for unit in units_of(address))
         layer.check(unit.index for unit in asked)
-        return cls(address, asked, tuple(before_activation(model.graph, unit) for unit in asked), at)
+        units = tuple(before_activation(model.graph, unit) for unit in asked)
+        middle = centre(affine.layer_of(model.graph, model.graph.node(units[0].layer)))
+        return cls(address, asked, units, at, middle)
 
     @property
     def layers(self) -> dict[str, list[int]]:
@@ -80,7 +87,7 @@ class Target:
             return None
         if self.at == "centre":
             shape = clean.shape[2:]
-            place = sum(size // 2 * math.prod(shape[axis + 1 :]) for axis, size in enumerate(shape))
+            place = sum(at * math.prod(shape[axis + 1 :]) for axis, at in enumerate(self.middle))
             return torch.full((len(flat),), place, device=clean.device)
         return flat.argmax(1)
 
