@@ -18,7 +18,7 @@ from widgets.session import Session
 from workbench.jobs.requests import ImageSetCard, LoadModel
 from workbench.jobs.runner import Runner
 from workbench.jobs.runs import RunCard
-from workbench.jobs.training_requests import DescribeRecipes, ListRuns, RecipeCard, Train
+from workbench.jobs.training_requests import DescribeRecipes, ListRuns, RecipeCard, Train, Trained
 from workbench.training.recipe import schema_of
 from workbench.training.trainer import Progress
 
@@ -66,6 +66,12 @@ def started(panel, runner) -> int:
     panel.start.click()
     job = max(runner.requests)
     runner.tell(job, "running")
+    return job
+
+
+def begun(panel, runner) -> int:
+    job = started(panel, runner)
+    runner.tell(job, "progress", done=10, total=100, partial=Progress(10, CURVES, 10.0))
     return job
 
 
@@ -131,19 +137,51 @@ def test_curves_step_speed_and_time_left_are_shown_while_it_trains(panel, runner
     np.testing.assert_array_equal(view.data()["accuracy_steps"], [10, 20])
     assert view.provenance()["settings"]["steps"] == 100 and view.title == "Training small-1"
     assert "loss 1.00" in view.accessibleDescription()
-    runner.tell(job, "done", result=card(Path("small-1"), 100))
-    qtbot.waitUntil(lambda: panel.said.text().startswith("Finished: loss 1.00, accuracy 0.500"))
+    runner.tell(job, "progress", done=100, total=100, note="measuring on the test part")
+    qtbot.waitUntil(lambda: panel.state.full_text == "small-1: measuring on the test part")
+    measured = {"train_top1": 0.75, "test_top1": 0.625, "test_images": 1200}
+    runner.tell(job, "done", result=Trained(card(Path("small-1"), 100), measured, "skipped 1 unreadable image: a.png (is empty (0 bytes))"))
+    qtbot.waitUntil(lambda: panel.said.text().startswith("Finished after 100 updates. On training batches: loss 1.00, accuracy 0.500.\n"))
+    told = panel.said.text().splitlines()[1:]
+    assert told == [
+        "Measured: train top1 0.750, test top1 0.625, test images 1,200.",
+        "Skipped 1 unreadable image: a.png (is empty (0 bytes)).",
+    ]
     assert panel.start.isEnabled() and not panel.bar.isVisible()
 
 
-def test_pause_and_resume_ask_for_the_same_run_again_and_stop_lets_go_of_it(panel, runner, qtbot):
+def test_what_was_cancelled_before_it_began_is_not_called_paused(panel, runner, qtbot, tmp_path):
+    for place, button in enumerate((panel.pause, panel.stop), 1):
+        job = started(panel, runner)
+        runner.tell(job, "progress", done=40, total=40, note="40 images found in birds")
+        button.click()
+        qtbot.waitUntil(lambda place=place: panel.said.text() == f"small-{place}: cancelled before it began; nothing was kept.")
+        assert not panel.pause.isEnabled() and panel.start.isEnabled() and panel.state.full_text == ""
     started(panel, runner)
+    folder = runner.asked(Train)[-1].folder
+    folder.mkdir()
+    (folder / "recipe.json").touch()  # an update was done, and no point of the curves is there yet
+    panel.pause.click()
+    qtbot.waitUntil(lambda: panel.said.text().startswith("Paused. Resume goes on from here"))
+
+
+def test_what_was_cancelled_while_it_was_measured_is_finished(panel, runner, qtbot):
+    job = started(panel, runner)
+    runner.tell(job, "progress", done=100, total=100, partial=Progress(100, CURVES, 10.0))
+    runner.tell(job, "cancelled", done=100, total=100, note="measuring on the test part")
+    qtbot.waitUntil(lambda: panel.said.text() == "Finished after 100 updates; cancelled before it was measured.")
+    assert panel.state.full_text == "small-1: finished"
+
+
+def test_pause_and_resume_ask_for_the_same_run_again_and_stop_lets_go_of_it(panel, runner, qtbot):
+    begun(panel, runner)
     panel.pause.click()
     qtbot.waitUntil(lambda: panel.said.text().startswith("Paused."))
     assert panel.pause.text() == "Resume" and panel.pause.isEnabled() and not panel.stop.isEnabled()
     panel.pause.click()
     first, second = runner.asked(Train)
     assert first == second
+    runner.tell(max(runner.requests), "progress", done=20, total=100, partial=Progress(20, CURVES, 10.0))
     panel.stop.click()
     qtbot.waitUntil(lambda: panel.said.text() == "Stopped. Choose small-1 in the list to go on with it.")
     assert not panel.pause.isEnabled() and panel.start.isEnabled()
@@ -243,6 +281,9 @@ def test_commands_do_what_the_buttons_do(make_window, runner, qtbot):
     action = {name: window.findChild(QAction, f"training.{name}") for name in ("start", "pause", "stop")}
     action["start"].trigger()
     assert len(runner.asked(Train)) == 1 and made.stop.isEnabled()
+    job = max(job for job, request in runner.requests.items() if isinstance(request, Train))
+    runner.tell(job, "progress", done=10, total=100, partial=Progress(10, CURVES, 1.0))
+    qtbot.waitUntil(lambda: made._progress is not None)
     action["stop"].trigger()
     qtbot.waitUntil(lambda: made.said.text().startswith("Stopped."))
     assert not window.registry.find("training.stop").is_enabled()

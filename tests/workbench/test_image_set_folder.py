@@ -54,6 +54,30 @@ def test_sub_folders_are_labels_and_the_order_is_that_of_names(tmp_path: Path, s
     assert images.skipped == []
 
 
+def test_folders_that_are_parts_of_a_data_set_are_no_labels(tmp_path: Path, scene: Image.Image) -> None:
+    def opened(*names: str) -> dict[str, list[str]]:
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        for name in names:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            scene.save(folder / name)
+        images = load_images(f"folder:{folder}")
+        assert list(images.ids) == sorted(names), "each is called as ever"
+        return {name: list(column) for name, column in images.columns.items()}
+
+    parted = opened("train/cat/1.png", "train/dog/big/1.png", "val/cat/1.png")
+    assert parted == {"label": ["cat", "dog/big", "cat"], "split": ["train", "train", "val"]}
+    assert opened("test/n02123045/1.png", "train/n02123045/1.png", "validation/n02123045/1.png") == {
+        "label": ["n02123045"] * 3,
+        "split": ["test", "train", "validation"],
+        "synset": ["n02123045"] * 3,
+        "class": ["tabby"] * 3,
+    }
+    assert opened("test/1.png", "train/cat/1.png") == {"label": ["test", "train/cat"]}, "the labels of one part are not known"
+    assert opened("train/cat/1.png", "train/dog/1.png") == {"label": ["train/cat", "train/dog"]}
+    assert opened("train/cat/1.png", "val/cat/1.png", "zebra/1.png") == {"label": ["train/cat", "val/cat", "zebra"]}
+    assert opened("1.png", "train/cat/1.png", "val/cat/1.png") == {"label": ["", "train/cat", "val/cat"]}
+
+
 def test_a_flat_folder_has_no_label(tmp_path: Path, scene: Image.Image) -> None:
     scene.save(tmp_path / "one.png")
     assert dict(load_images(f"folder:{tmp_path}").columns) == {}

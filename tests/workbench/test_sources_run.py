@@ -10,8 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
+from workbench.models.checkpoint_series import series_of
 from workbench.models.loading import LoadError, load
-from workbench.task import Task
+from workbench.models.sources.run import checkpoints, newest_weights
+from workbench.task import Cancelled, Task
 from workbench.training import trainer
 from workbench.training.recipe import recipe
 
@@ -48,6 +50,41 @@ def test_an_earlier_moment_is_another_network(run: Path) -> None:
     assert first.weight_hash != last.weight_hash
     images = torch.rand(2, 3, 32, 32)
     assert not torch.equal(first(images), last(images))
+
+
+@pytest.mark.parametrize("average", [0.9, 0.0])
+def test_a_paused_run_opens_as_it_was_left(run: Path, tmp_path: Path, average: float) -> None:
+    class Paused(Task):
+        def step(self, done: float, total: float, partial: object = None, note: str = "") -> None:
+            if (done, total) == (3, 4):
+                raise Cancelled
+
+    settings = json.loads((run / "recipe.json").read_text())["parameters"] | {"checkpoints": 2, "average": average}
+    folder = tmp_path / "paused"
+    with pytest.raises(Cancelled):
+        trainer.train(recipe("Classifier", settings), folder, Paused(), device="cpu", precision="fp32", threads=1)
+    assert set(checkpoints(folder)) == {0}
+    model = load(f"run:{folder}")
+    assert model.name == "paused, 3 updates" and "after 3 of 4 updates" in model.origin
+    saved, _ = trainer.read_tensors(folder / "state.safetensors")
+    kept = {tuple(value.shape): value for name, value in saved.items() if name.startswith("average." if average else "module.")}
+    own = [value for value in model.graph.root.parameters() if value.ndim == 2]
+    assert own and all(torch.equal(value, kept[tuple(value.shape)]) for value in own), "the weights that count"
+    first = load(f"run:{folder}?step=0")
+    assert first.weight_hash != model.weight_hash == load(f"run:{folder}?step=3").weight_hash
+    assert list(series_of(f"run:{folder}")[0].refs) == [0], "a state is no checkpoint: it is gone with the next update"
+    with pytest.raises(LoadError, match=r"no checkpoint after 4 updates .* the nearest is step=3"):
+        load(f"run:{folder}?step=4")
+    whole = (folder / "state.safetensors").read_bytes()
+    (folder / "state.safetensors").write_bytes(whole[:100])
+    with pytest.raises(LoadError, match=r"state\.safetensors is damaged .* remove it"):
+        load(f"run:{folder}")
+    assert load(f"run:{folder}?step=0").weight_hash == first.weight_hash
+    (folder / "state.safetensors").write_bytes(whole)
+    trainer.train(recipe("Classifier", settings), folder, Task(), device="cpu", precision="fp32", threads=1)
+    step, weights = newest_weights(folder)
+    last, _ = trainer.read_tensors(folder / "checkpoints" / "00000004.safetensors")
+    assert step == 4 and all(torch.equal(weights[name], value) for name, value in last.items())
 
 
 def test_what_cannot_be_opened_is_said(run: Path, tmp_path: Path) -> None:

@@ -100,6 +100,51 @@ def test_a_pause_loses_no_update(noise: str, tmp_path: Path) -> None:
     assert trainer.read_tensors(tmp_path / "state.safetensors")[1]["step"] == str(int(paused.done)) == "3"
 
 
+def test_reading_lets_others_in_and_a_pause_there_loses_no_update(noise: str, tmp_path: Path) -> None:
+    chosen = small(noise, steps=20, batch=1024)
+    stretch = chosen.prepare(torch.device("cpu"), Task())._updates
+    assert 1 < stretch < 10
+    whole = trainer.train(chosen, tmp_path / "whole", Task(), device="cpu", precision="fp32")
+    heard: list[float] = []
+
+    class PausedWhileReading(Task):
+        def step(self, done: float, total: float, partial: object = None, note: str = "") -> None:
+            if note == "reading relu" and total == 20:
+                assert not torch.is_autocast_enabled("cpu"), "who is let in computes as ever"
+                heard.append(done)
+                if done == 2 * stretch:
+                    raise Cancelled
+
+    with pytest.raises(Cancelled):
+        trainer.train(chosen, tmp_path / "halves", PausedWhileReading(), device="cpu", precision="fp32")
+    assert set(heard) == {stretch, 2 * stretch} and heard.count(stretch) == 2, "a step each 32 of the 48 images, with the updates done"
+    assert trainer.read_tensors(tmp_path / "halves" / "state.safetensors")[1]["step"] == str(2 * stretch)
+    halves = trainer.train(chosen, tmp_path / "halves", Task(), device="cpu", precision="fp32")
+    for name, weight in whole.module.state_dict().items():
+        assert torch.equal(weight, halves.module.state_dict()[name]), name
+    with pytest.raises(Cancelled):  # before anything is there
+        chosen.prepare(torch.device("cpu"), Unwanted())
+
+
+class Unwanted(Task):
+    """Cancels at the first image that is read."""
+
+    def step(self, done: float, total: float, partial: object = None, note: str = "") -> None:
+        if note == "reading relu":
+            raise Cancelled
+
+
+def test_every_stretch_is_read_in_the_numbers_it_is_measured_in(noise: str, tmp_path: Path) -> None:
+    chosen = small(noise, steps=5, batch=1024)
+    course = trainer.train(chosen, tmp_path, Task(), device="cpu", precision="bf16")
+    assert course._stretch == 1
+    fresh = chosen.prepare(torch.device("cpu"), Task())
+    assert torch.equal(course._rows, fresh._read(1, Task()))
+    with torch.autocast("cpu", torch.bfloat16):
+        fresh.loss(0)
+    assert fresh._stretch == 0 and torch.equal(fresh._rows, chosen.prepare(torch.device("cpu"), Task())._rows)
+
+
 def test_killed_it_loses_at_most_one_interval(noise: str, tmp_path: Path) -> None:
     code = (
         "import sys, torch\n"

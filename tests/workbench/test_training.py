@@ -22,11 +22,12 @@ from pydantic import Field
 from workbench import settings_text
 from workbench.images.emoji import EmojiSet
 from workbench.input_error import InputError
-from workbench.jobs.runs import read_run
+from workbench.jobs.runs import find_runs, read_run
 from workbench.models import card
 from workbench.models.caption_tokenizer import VOCABULARY, caption_tokenizer
 from workbench.models.loading import LoadError, load
 from workbench.models.older_recipes import as_trained
+from workbench.models.small_networks import SMALL_NETWORKS
 from workbench.models.small_text_networks import build_clip
 from workbench.task import Cancelled, Task
 from workbench.training import commands, publish, short_texts, trainer
@@ -34,10 +35,12 @@ from workbench.training.captions import caption, drawn_caption, plain_keywords, 
 from workbench.training.drawings import Drawings, generator, held_out_concepts, held_out_variants, order
 from workbench.training.log import curves_of
 from workbench.training.plain_norms import norm_plainly
+from workbench.training.ranks import ranks
 from workbench.training.recipe import NAMED, Course, Recipe, RecipeError, discover, recipe
 from workbench.training.recipes import contrastive
 from workbench.training.recipes.classifier import moved, split
 from workbench.training.recipes.language_model import trigram_perplexity
+from workbench.training.run_lock import alone
 
 ROOT = Path(__file__).parents[2]
 
@@ -254,6 +257,54 @@ def test_a_run_that_was_killed_goes_on_from_its_last_state(colours: Path, tmp_pa
     assert (tmp_path / "checkpoints" / "00000000.safetensors").exists()
 
 
+def test_what_is_not_told_apart_is_not_right_and_no_number_is_refused(colours: Path) -> None:
+    scores = torch.tensor([[3.0, 2.0, 2.0], [3.0, 2.0, 2.0], [1.0, 1.0, 1.0], [0.0, 5.0, -1.0]])
+    assert ranks(scores, torch.tensor([0, 2, 1, 1])).tolist() == [0, 2, 2, 0]
+    course = small(colours).prepare(torch.device("cpu"), Task())
+    with torch.no_grad():
+        for weight in course.module.parameters():
+            weight.zero_()
+    figures = course.evaluate(course.module.eval(), Task())
+    assert figures["test_top1"] == figures["train_top1"] == 0, "it says the same of every class"
+    with torch.no_grad():
+        next(course.module.parameters()).fill_(torch.nan)
+    with pytest.raises(RecipeError, match="gives values that are no numbers"):
+        course.evaluate(course.module, Task())
+    towers = recipe("clip", {"batch": 4}).prepare(torch.device("cpu"), Task())
+    towers._look = lambda module, indices, task: (torch.full((2, 128), torch.nan), indices[:2].tolist())
+    with pytest.raises(RecipeError, match="gives values that are no numbers"):
+        towers.evaluate(towers.module.eval(), Task())
+
+
+def test_one_program_at_a_time_trains_in_a_folder(colours: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from workbench.training.run_lock import alone\n"
+        "with alone(Path(sys.argv[1])):\n"
+        "    print('mine', flush=True)\n"
+        "    time.sleep(600)\n"
+    )
+    chosen, folder = small(colours, steps=2, checkpoints=2), tmp_path / "run"
+
+    def train() -> None:
+        trainer.train(chosen, folder, Task(), device="cpu", precision="fp32", threads=1)
+
+    other = subprocess.Popen([sys.executable, "-c", code, str(folder)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    try:
+        assert other.stdout is not None and other.stdout.readline() == "mine\n"
+        with pytest.raises(RecipeError, match="run is being trained by another program; wait for its end, or give a new folder"):
+            train()
+        assert not (folder / "recipe.json").exists(), "nothing was written over"
+    finally:
+        other.kill()
+        other.communicate()
+    train()
+    assert read_run(folder).step == 2 and [run.folder for run in find_runs(tmp_path)] == [folder]
+    with alone(folder), pytest.raises(RecipeError, match="by another program"):
+        train()
+
+
 def test_a_classifier_learns_what_can_be_learned(colours: Path, tmp_path: Path) -> None:
     chosen = small(colours, steps=60, batch=32, mix=0.0, erase=0.0)
     course = trainer.train(chosen, tmp_path, Task(), device="cpu", precision="bf16", threads=1)
@@ -268,6 +319,19 @@ def test_any_architecture_of_timm_can_be_trained(colours: Path, tmp_path: Path) 
     chosen = small(colours, network="timm:resnet10t", steps=2, checkpoints=2)
     trainer.train(chosen, tmp_path, Task(), device="cpu", precision="fp32", threads=1)
     assert len(log(tmp_path)) == 1
+
+
+def test_a_vision_transformer_is_trained_at_any_size_and_opens_again(colours: Path, tmp_path: Path) -> None:
+    chosen = small(colours, network="vit", size=32, steps=2, checkpoints=2)
+    trainer.train(chosen, tmp_path / "run", Task(), device="cpu", precision="fp32", threads=1)
+    assert load(f"run:{tmp_path / 'run'}").preprocessing.size == (32, 32)
+    with pytest.raises(RecipeError, match="does not run"):
+        trainer.train(small(colours, network="torchvision:alexnet"), tmp_path / "none", Task(), device="cpu", precision="fp32", threads=1)
+    assert not (tmp_path / "none").exists(), "no run is left that could never go on"
+    torch.manual_seed(0)
+    bundled = SMALL_NETWORKS["vit"](2).state_dict()
+    own = small(colours, network="vit", size=64).prepare(torch.device("cpu"), Task()).module
+    assert own.training and all(torch.equal(bundled[name], value) for name, value in own.state_dict().items()), "at 64 as ever"
 
 
 def test_checkpoints_are_dense_early() -> None:
@@ -367,6 +431,7 @@ def test_a_wrong_recipe_is_refused_by_name(name: str, settings: dict[str, object
         ({"network": "resnett"}, "no network is named 'resnett'"),
         ({"network": "lucid:inceptionv1"}, "no network is named 'lucid:inceptionv1'"),
         ({"network": "timm:resnet18x"}, "resnet18"),
+        ({"network": "torchvision:alexnet"}, r"alexnet does not run on images of 32 x 32 pixels \(.*too small\); choose another size"),
         ({"images": "folder:/nowhere"}, "/nowhere"),
     ],
 )
@@ -423,6 +488,17 @@ def test_a_published_run_is_measured_as_kept_and_a_damaged_file_refused(
         card.cards.cache_clear()
 
 
+def test_a_paused_run_is_measured_as_it_was_left(colours: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    chosen = small(colours, steps=400, batch=32, checkpoints=2, mix=0.0, erase=0.0)
+    with pytest.raises(Cancelled):
+        trainer.train(chosen, tmp_path, StopAt(60), device="cpu", precision="fp32", threads=1)
+    commands.evaluate(str(tmp_path), True, Task())
+    told = json.loads(capsys.readouterr().out)
+    assert (told["updates"], told["of"]) == (60, 400) and told["measured"]["test_top1"] >= 0.95, "not that of a network without training"
+    commands.evaluate(str(tmp_path), False, Task())
+    assert capsys.readouterr().out.startswith("after 60 of 400 updates\ntrain_top1 ")
+
+
 def test_a_network_that_is_made_anew_is_told_beside_the_one_before(
     colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -438,6 +514,43 @@ def test_a_network_that_is_made_anew_is_told_beside_the_one_before(
     measured = of_card["figures"]["test_top1"]
     assert f", test_top1 {measured:g} (before: 0.125), " in capsys.readouterr().out
     assert json.loads((box / "colours.json").read_text()) == of_card
+
+
+def test_a_finished_run_is_not_taken_for_a_network_made_anew(
+    colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs, chosen = tmp_path / "runs", small(colours, steps=4)
+    monkeypatch.setitem(NAMED, "colours", (type(chosen), chosen.model_dump()))
+    monkeypatch.setattr(publish, "runs_folder", lambda: runs)
+    trainer.train(chosen, runs / "colours", Task(), device="cpu", precision="fp32", threads=1, until=3)
+    publish.make("colours", tmp_path / "box")
+    assert capsys.readouterr().out.startswith(f"colours: going on with the run in {runs / 'colours'}, after 3 of 4 updates\n")
+    (runs / "colours" / "notes.txt").write_text("mine")
+    for number in (1, 2):
+        publish.make("colours", tmp_path / "box")
+        aside = runs / f"colours.before-{number}"
+        assert capsys.readouterr().out.startswith(f"colours: the run there was finished and is now in {aside}; beginning anew\n")
+        assert read_run(aside).step == read_run(runs / "colours").step == 4
+        assert (aside / "notes.txt").exists() == (number == 1) and not (runs / "colours" / "notes.txt").exists()
+
+
+def test_the_parts_of_a_folder_say_what_is_held_out(colours: Path, tmp_path: Path) -> None:
+    def course(*parts: str) -> tuple[Course, dict[str, set[str]]]:
+        folder = tmp_path / "-".join(parts)
+        for place, part in enumerate(parts):
+            for kind in ("red", "blue"):
+                (folder / part / kind).mkdir(parents=True)
+                for file in sorted((colours / kind).iterdir())[place::4]:
+                    shutil.copy(file, folder / part / kind)
+        made = small(folder).prepare(torch.device("cpu"), Task())
+        used = {side: {made.images.ids[index].partition("/")[0] for index in getattr(made, side).tolist()} for side in ("train", "test")}
+        return made, used
+
+    for parts, held in ((("train", "val"), {"val"}), (("training", "validation", "test"), {"test"}), (("train", "test"), {"test"})):
+        made, used = course(*parts)
+        assert made.labels == ("blue", "red") and used == {"train": {parts[0]}, "test": held}
+    made, used = course("test", "val")
+    assert made.labels == ("blue", "red") and used["train"] == {"test", "val"}, "none is called what one trains on: a fifth at random"
 
 
 def test_no_concept_is_on_both_sides() -> None:

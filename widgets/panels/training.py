@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,6 +59,12 @@ NOTHING = (
     "Choose a recipe and press Start: the curves appear here while the network is trained. "
     "A run in the list below can be looked at, and gone on with."
 )
+
+
+def _told(figures: Mapping[str, float]) -> str:
+    """Say figures in words."""
+    told = {name.replace("_", " "): f"{value:,}" if isinstance(value, int) else number(value) for name, value in figures.items()}
+    return ", ".join(f"{name} {value}" for name, value in told.items())
 
 
 class TrainingPanel(Panel):
@@ -121,7 +128,7 @@ class TrainingPanel(Panel):
         self.list.itemSelectionChanged.connect(self._choose)
         self.list.itemActivated.connect(lambda _item: self.open_network())
         self.open_run = self._button(
-            "Open network", "model_loader", "Open the network of the chosen run as it is at its newest checkpoint", self.open_network
+            "Open network", "model_loader", "Open the network of the chosen run as it is after its last update", self.open_network
         )
 
         self._lay_out(browse)
@@ -230,6 +237,10 @@ class TrainingPanel(Panel):
 
     def _is_request(self, folder: Path | None) -> bool:
         return self._request is not None and self._request.folder == folder
+
+    def _is_begun(self, folder: Path) -> bool:
+        """Whether anything of a run was kept."""
+        return self._progress is not None or folder in self._runs or (folder / "recipe.json").exists()
 
     def _say_where(self, card: RunCard) -> None:
         self.state.show_text(f"{card.folder.name}: {self._updates(card)} updates")
@@ -347,6 +358,8 @@ class TrainingPanel(Panel):
                 self.list_runs()  # it has a folder by now
         if self._progress is None:
             said = [event.note or "waiting for its turn"]
+        elif event.total and event.done >= event.total:
+            said = [event.note or "measuring"]
         else:
             said = [f"update {int(event.done):,} of {int(event.total):,}"]
             said.append(f"{self._progress.images_per_second:,.0f} examples/s")
@@ -364,10 +377,21 @@ class TrainingPanel(Panel):
             self.state.show_text(f"{name}: failed")
         elif event.state == "done":
             self._paused = False
-            figures = ", ".join(
-                f"{figure.replace('_', ' ')} {number(value)}" for figure, value in event.result.figures.items()
-            )
-            self._say(f"Finished: {figures} at the last of {event.result.steps:,} updates.")
+            trained = event.result
+            said = [f"Finished after {trained.run.steps:,} updates. On training batches: {_told(trained.run.figures)}."]
+            said += [f"Measured: {_told(trained.measured)}."] * bool(trained.measured)
+            said += [f"{trained.skipped[:1].upper()}{trained.skipped[1:]}."] * bool(trained.skipped)
+            self._say("\n".join(said))
+        elif not self._is_begun(self._request.folder):
+            self._paused = False
+            self._chosen = None if self._is_request(self._chosen) else self._chosen
+            self._say(f"{name}: cancelled before it began; nothing was kept.")
+            self.state.show_text("")
+            self._draw()
+        elif self._progress is not None and event.total and event.done >= event.total:
+            self._paused = False
+            self._say(f"Finished after {int(event.total):,} updates; cancelled before it was measured.")
+            self.state.show_text(f"{name}: finished")
         elif self._paused:
             self._chosen = self._request.folder  # whatever was looked at meanwhile: it is what Resume is about
             self._draw()

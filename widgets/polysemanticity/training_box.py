@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 KIND = "SparseAutoencoder"
 SHOWN = ("loss", "explained", "dead")
+MEASURED = ("explained", "unused")
 
 
 class TrainingBox(QFrame):
@@ -225,7 +226,13 @@ class TrainingBox(QFrame):
         if event.state == "failed":
             say(self.said, f"{name}: {event.error}", True)
         elif event.state == "done":
-            say(self.said, f"{name}: finished. Open latents makes its latents units of the network.", False)
+            measured, skipped = event.result.measured, event.result.skipped
+            figures = ", ".join(f"{figure} {value:.3g}" for figure, value in measured.items() if figure in MEASURED)
+            said = [f"{name}: finished; on {measured['held_out_images']:,} held-out images {figures}."]
+            said += [f"{skipped[:1].upper()}{skipped[1:]}."] * bool(skipped)
+            say(self.said, " ".join([*said, "Open latents makes its latents units of the network."]), False)
+        elif self._begun and event.total and event.done >= event.total:
+            say(self.said, f"{name}: finished, and cancelled before it was measured. Open latents measures it.", False)
         elif self._begun or name in self._runs:
             say(self.said, f"{name}: paused. Resume goes on from here.", False)
         else:

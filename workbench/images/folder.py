@@ -13,6 +13,9 @@ from workbench.images.image_file import ENDINGS, read_image
 from workbench.images.image_set import ImageSet, ImageSetError, Pixels, Reference, Size, register
 from workbench.task import Task
 
+SPLITS = ("train", "training", "val", "valid", "validation", "test")
+"""Names of folders that say what images are for and not what they show."""
+
 
 class ImageFiles(ImageSet):
     """Files below one folder; their ids are paths relative to it.
@@ -48,6 +51,9 @@ class ImageFiles(ImageSet):
 def open_folder(reference: Reference, task: Task) -> ImageFiles:
     """Open every image file below a folder, in the order of their names; sub-folders become the column ``label``.
 
+    Where the folders on top are parts of a data set (two or more of `SPLITS`, each with folders in it), these become the column ``split``,
+    and ``label`` is what is below them.
+
     Where folders have ImageNet's names (``n02123045``), there are the columns ``synset`` and ``class``, which says it in words, too; both
     are empty for images in other folders. `workbench.imagenet.class_indices` says which output of a network is the right one.
     """
@@ -74,11 +80,21 @@ def open_folder(reference: Reference, task: Task) -> ImageFiles:
     task.step(len(ids), len(ids), note=f"{len(ids):,} images found in {root.name}")
     if not ids:
         raise ImageSetError(f"no image in {root}: looked for {' '.join(ENDINGS)}, found {others:,} other files")
-    columns: dict[str, Sequence[str]] = {"label": labels} if any(labels) else {}
+    columns: dict[str, Sequence[str]] = _parts(labels) or ({"label": labels} if any(labels) else {})
     if any(synsets):
         columns |= {"synset": synsets, "class": [imagenet.name(synset) for synset in synsets]}
     depicts = "photographs" if all(synsets) else ""
     return ImageFiles(reference.text, root.name, root, ids, columns, digest.hexdigest()[:32], depicts)
+
+
+def _parts(folders: Sequence[str]) -> dict[str, Sequence[str]]:
+    """Return the columns ``label`` and ``split`` of images in these folders; nothing where the first are not all of `SPLITS`."""
+    parted = {folder: folder.partition("/") for folder in dict.fromkeys(folders)}
+    first = {part for part, _, _ in parted.values()}
+    deeper = {part for part, _, rest in parted.values() if rest}
+    if len(first) < 2 or first != deeper or not first.issubset(SPLITS):
+        return {}
+    return {"label": [parted[folder][2] for folder in folders], "split": [parted[folder][0] for folder in folders]}
 
 
 def _files(root: Path) -> Iterator[tuple[str, int, int]]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from workbench.jobs.collector import collector_at_rest
 from workbench.jobs.job import Lane, Request
 from workbench.jobs.runs import RunCard, find_runs, read_run
-from workbench.task import Task
+from workbench.task import Part, Task
 
 if TYPE_CHECKING:
     from workbench.jobs.engine import Engine
@@ -64,7 +64,10 @@ class DescribeRecipes(Request):
 
 @dataclass(frozen=True)
 class ListRuns(Request):
-    """List the training runs in a folder -> tuple of `RunCard`, the one written last first."""
+    """List the training runs in a folder -> tuple of `RunCard`, the one written last first.
+
+    It has no key: two panels that ask at once are both answered.
+    """
 
     folder: Path
     lane: ClassVar[Lane] = "interactive"
@@ -74,22 +77,37 @@ class ListRuns(Request):
         """What the jobs panel calls it."""
         return f"List the runs in {self.folder}"
 
-    @property
-    def key(self) -> str:
-        """The folder looked at now wins."""
-        return "list runs"
-
     def run(self, engine: Engine, task: Task) -> tuple[RunCard, ...]:
         """Read them."""
         return find_runs(self.folder)
 
 
 @dataclass(frozen=True)
+class Trained:
+    """What became of a training.
+
+    Attributes
+    ----------
+    run
+        What its folder holds.
+    measured
+        Figures of the finished network by name, on what it was trained on and on what was held out; empty before its last update.
+    skipped
+        Which images could not be read, in one line; empty where there were none.
+    """
+
+    run: RunCard
+    measured: Mapping[str, float]
+    skipped: str
+
+
+@dataclass(frozen=True)
 class Train(Request):
-    """Train a network, or go on with the run in `folder` -> `RunCard`. Everything else runs inside its steps.
+    """Train a network, or go on with the run in `folder`, and measure it -> `Trained`. Everything else runs inside its steps.
 
     Partial results are `workbench.training.trainer.Progress`. When it is cancelled its state is kept in the folder, and the same
-    request goes on from there; when it is cancelled before the first update was begun, nothing is.
+    request goes on from there; when it is cancelled before the first update was begun, nothing is. Measuring counts as no update: who
+    cancels there has a finished run.
 
     Attributes
     ----------
@@ -117,15 +135,19 @@ class Train(Request):
         """Two runs of one folder would write over one another."""
         return f"train {self.folder.absolute()}"
 
-    def run(self, engine: Engine, task: Task) -> RunCard:
-        """Run or resume it."""
+    def run(self, engine: Engine, task: Task) -> Trained:
+        """Run or resume it; measure it where it came to its last update."""
         engine.warm_up()
         with collector_at_rest():
+            from workbench.images.image_set import say_skipped
             from workbench.models.loading import agreed
             from workbench.training.recipe import recipe
             from workbench.training.trainer import train
 
             chosen = recipe(self.recipe, self.settings)
         with agreed(engine.allowed):  # a recipe may read a network
-            train(chosen, self.folder, task, device=self.device, precision=self.precision, until=self.until)
-        return read_run(self.folder)
+            course = train(chosen, self.folder, task, device=self.device, precision=self.precision, until=self.until)
+        card, measured = read_run(self.folder), {}
+        if card.step == card.steps:
+            measured = course.evaluate(course.module.eval(), Part(task, card.steps, 0, card.steps))
+        return Trained(card, measured, say_skipped(len(course.unreadable), course.unreadable) if course.unreadable else "")

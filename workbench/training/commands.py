@@ -81,7 +81,7 @@ def train(
 
 
 def evaluate(name: str, as_json: bool, task: Task) -> None:
-    """Measure a bundled network, or the last checkpoint of a run's folder, beside what its card says.
+    """Measure a bundled network beside what its card says, or the newest weights of a run's folder.
 
     Raises
     ------
@@ -92,12 +92,13 @@ def evaluate(name: str, as_json: bool, task: Task) -> None:
 
     from workbench.models.card import cards
     from workbench.models.loading import suggestion
+    from workbench.models.sources.run import newest_weights
     from workbench.training import publish
     from workbench.training.recipe import recipe
     from workbench.training.trainer import agree, read_tensors
 
     known = cards()
-    card = known.get(name.removeprefix("bundled:"))
+    card, kept = known.get(name.removeprefix("bundled:")), {}
     if card is not None:
         card.check()
         course = recipe(card.recipe, card.parameters).prepare(torch.device("cpu"), task)
@@ -106,19 +107,20 @@ def evaluate(name: str, as_json: bool, task: Task) -> None:
         weights, _ = read_tensors(card.weights)
     elif Path(name).is_dir():
         chosen = publish.read_recipe(Path(name))
-        checkpoints = sorted((Path(name) / "checkpoints").glob("*.safetensors"))
-        if not checkpoints:
-            raise InputError(f"{name} holds no checkpoint yet")
+        step, weights = newest_weights(Path(name))
+        kept = {"updates": step, "of": chosen.steps}
         course = chosen.prepare(torch.device("cpu"), task)
         agree(Path(name), chosen, course)
-        weights, _ = read_tensors(checkpoints[-1])
     else:
         near = suggestion(name, list(known)) or f"; there are {', '.join(known)}"
         raise InputError(f"there is no bundled network and no folder {name!r}{near}")
     figures = publish.evaluate(course, weights, task)
     if as_json:
-        sys.stdout.write(json.dumps({"measured": figures, "card": dict(card.figures) if card else None}, indent=2) + "\n")
+        told = {**kept, "measured": figures, "card": dict(card.figures) if card else None}
+        sys.stdout.write(json.dumps(told, indent=2) + "\n")
         return
+    if kept:
+        sys.stdout.write(f"after {kept['updates']:,} of {kept['of']:,} updates\n")
     for figure, value in figures.items():
         said = f"   card {card.figures[figure]:g}" if card is not None and figure in card.figures else ""
         sys.stdout.write(f"{figure:<24} {value:>8g}{said}\n")

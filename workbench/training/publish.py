@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from workbench.input_error import InputError
 from workbench.models.card import Card, EarlySteps, halved, in_single
 from workbench.models.inception import EARLY
 from workbench.models.shelf import FOLDER, digest
-from workbench.models.sources.run import read_log
+from workbench.models.sources.run import checkpoints, newest_weights, read_log
 from workbench.models.tensors import write_tensors
 from workbench.task import Cancelled, Task
 from workbench.training.commands import runs_folder
@@ -129,13 +130,34 @@ def evaluate(course: Course, weights: Mapping[str, Tensor], task: Task) -> dict[
     return course.evaluate(module, task)
 
 
+def clear_for(run: Path, steps: int) -> None:
+    """Move the run in a folder aside where all its updates are done, so that it is trained anew; say so, and say where one is gone on with.
+
+    Raises
+    ------
+    InputError
+        When its files are damaged.
+    """
+    if not (run / "recipe.json").exists():
+        return
+    done = newest_weights(run)[0] if checkpoints(run) else 0
+    if done < steps:
+        sys.stdout.write(f"{run.name}: going on with the run in {run}, after {done:,} of {steps:,} updates\n")
+        return
+    aside = next(place for number in count(1) if not (place := run.with_name(f"{run.name}.before-{number}")).exists())
+    run.rename(aside)
+    sys.stdout.write(f"{run.name}: the run there was finished and is now in {aside}; beginning anew\n")
+
+
 def make(name: str, target: Path = FOLDER) -> None:
     """Train and publish a network; of `inception` further seeds as well, up to where its first layers have formed.
 
-    Its figures are printed beside those of the card that it takes the place of.
+    Its figures are printed beside those of the card that it takes the place of. A run that was broken off is gone on with, one that was
+    finished is not taken for a new one.
     """
-    run, card = runs_folder() / name, target / f"{name}.json"
-    train(recipe(name), run, Task())
+    run, card, followed = runs_folder() / name, target / f"{name}.json", recipe(name)
+    clear_for(run, followed.steps)
+    train(followed, run, Task())
     before = Card.model_validate_json(card.read_bytes()).figures if card.exists() else {}
     figures = publish(run, name, Task(), target).figures
     told = (f"{figure} {value:g}" + (f" (before: {before[figure]:g})" if figure in before else "") for figure, value in figures.items())
@@ -145,6 +167,7 @@ def make(name: str, target: Path = FOLDER) -> None:
     publish_early(run, name, target)
     for seed in EARLY_SEEDS:
         further = runs_folder() / f"{name}-seed{seed}"
+        clear_for(further, EARLY_UPDATES)
         with suppress(Cancelled):
             train(recipe(name, {"seed": seed}), further, Until(EARLY_UPDATES))
         publish_early(further, name, target)

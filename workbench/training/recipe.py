@@ -59,6 +59,12 @@ class Course(ABC):
         """The images that could not be read and were left out."""
         return ()
 
+    def fetch(self, step: int, task: Task) -> None:  # noqa: B027 - most have all at hand
+        """Read what the update after so many needs and takes long to read, telling `task`.
+
+        Called between two updates: others are let in, and whoever pauses here loses none.
+        """
+
     @abstractmethod
     def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss of one batch, with gradients, and further figures of it, all scalars."""

@@ -5,7 +5,8 @@ A run's folder holds
 * ``recipe.json``: kind, parameters and what the network's classes are;
 * ``log.jsonl``: one line every few updates: step, loss, learning rate, further figures;
 * ``state.safetensors``: weights, their running average and the optimizer's moments after the last interval;
-* ``checkpoints/00001234.safetensors``: weights after so many updates, at logarithmically spaced steps.
+* ``checkpoints/00001234.safetensors``: weights after so many updates, at logarithmically spaced steps;
+* ``.lock``: empty, held while a program trains there.
 
 Files are written beside their place and moved there, so a kill at any moment leaves the last whole one.
 """
@@ -14,8 +15,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -28,9 +29,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from workbench.models.device import computes_bf16, pick_device, processor_threads
 from workbench.models.older_recipes import as_trained
 from workbench.models.tensors import write_tensors
-from workbench.task import Task
+from workbench.task import Part, Task
 from workbench.training.log import curves_of
 from workbench.training.recipe import Course, Recipe, RecipeError, update_seed
+from workbench.training.run_lock import alone
 from workbench.whole_file import write_whole
 
 Precision = Literal["auto", "fp32", "bf16"]
@@ -86,7 +88,7 @@ def train(
     Raises
     ------
     RecipeError
-        When the folder holds another recipe's run, or the loss is no longer a number.
+        When the folder holds another recipe's run, another program trains in it, or the loss is no longer a number.
     workbench.task.Cancelled
         When `task` was cancelled; the state was written just before, so that the run goes on from there.
     """
@@ -94,13 +96,14 @@ def train(
     with processor_threads(threads):
         task.step(0, recipe.steps, note="opening the data")
         course = recipe.prepare(chosen, task)
-        precision = pick_precision(precision, chosen, folder)
-        agree(folder, recipe, course, precision)
-        run = _Run(recipe, course, folder)
-        if chosen.type != "mps":
-            course.module.to(memory_format=torch.channels_last)  # on a processor up to twice as fast, in fp32 too
-        run.resume()
-        run.go(task, chosen, precision, recipe.steps if until is None else min(until, recipe.steps))
+        with alone(folder):
+            precision = pick_precision(precision, chosen, folder)
+            agree(folder, recipe, course, precision)
+            run = _Run(recipe, course, folder)
+            if chosen.type != "mps":
+                course.module.to(memory_format=torch.channels_last)  # on a processor up to twice as fast, in fp32 too
+            run.resume()
+            run.go(task, chosen, precision, recipe.steps if until is None else min(until, recipe.steps))
     course.module.load_state_dict(run.final())
     return course
 
@@ -150,6 +153,8 @@ class _Run:
             self.keep()
         began, first = time.monotonic(), self.step
         while self.step < last:
+            with self._kept():
+                self.course.fetch(self.step, Part(task, self.step, 0, last))
             for group in self.optimizer.param_groups:
                 group["lr"] = recipe.rate(self.step)
             torch.manual_seed(update_seed(recipe.seed, self.step))
@@ -177,12 +182,20 @@ class _Run:
                 self.save()
             speed = (self.step - first) * recipe.batch / max(1e-9, time.monotonic() - began)
             partial = self.progress(speed) if self.step % LOGGED == 0 else None
-            try:
+            with self._kept():
                 task.step(self.step, last, partial, self._note(speed))
-            except BaseException:
-                # Between two updates everything belongs together; what breaks off inside one goes on from the last state.
-                self.save()
-                raise
+
+    @contextmanager
+    def _kept(self) -> Iterator[None]:
+        """Write the state where this is broken off: between two updates everything belongs together.
+
+        What breaks off inside one goes on from the last state.
+        """
+        try:
+            yield
+        except BaseException:
+            self.save()
+            raise
 
     def progress(self, speed: float) -> Progress:
         """Return the curves so far."""

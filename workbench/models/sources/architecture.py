@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -14,6 +15,8 @@ from workbench.models.small_networks import SMALL_NETWORKS
 from workbench.models.sources.tracing import class_names
 
 State = Mapping[str, Tensor]
+SIZE = 64
+"""Pixels of a side that the bundled networks are built for."""
 
 
 class Architecture(ABC):
@@ -91,13 +94,19 @@ def find_architecture(ref: str) -> Architecture:
 def classifier(network: str, classes: int, size: int) -> nn.Module:
     """Build an image classifier, by the name of a bundled one or as ``timm:NAME`` or ``torchvision:NAME``.
 
+    The bundled ones are built for 64 pixels; one that knows places in an image by number gets as many as there are at `size`.
+
     Raises
     ------
     LoadError
         When there is none of that name, or its library refuses these sizes.
     """
     if network in SMALL_NETWORKS:
-        return SMALL_NETWORKS[network](classes)
+        module: Any = SMALL_NETWORKS[network](classes)
+        if size != SIZE and hasattr(module, "set_input_size"):
+            module.set_input_size(size)
+        built: nn.Module = module
+        return built
     if not network.startswith(("timm:", "torchvision:")):
         raise LoadError(f"no network is named {network!r}; there are {', '.join(SMALL_NETWORKS)}, timm:NAME and torchvision:NAME")
     return find_architecture(network).build(classes=classes, channels=3, size=size)

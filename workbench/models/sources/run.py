@@ -1,4 +1,4 @@
-"""``run:FOLDER?step=N``: a network trained here, as it was after any of the updates whose checkpoint was kept."""
+"""``run:FOLDER?step=N``: a network trained here, as it is now or was after any of the updates whose checkpoint was kept."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
 
 from workbench.models.card import Card
 from workbench.models.loading import LoadError, Reference, Source, SourceEntry, register_source
@@ -23,27 +25,26 @@ from workbench.task import Task
 class Run(Source):
     """The folder of a training run; see `workbench.training`."""
 
-    options: ClassVar[dict[str, str]] = FURTHER | {"step": "the network after so many updates; the newest checkpoint when left out"}
+    options: ClassVar[dict[str, str]] = FURTHER | {"step": "the network after so many updates; after the last ones kept when left out"}
 
     def entries(self) -> Iterable[SourceEntry]:
         """List nothing: the panel Training lists runs."""
         return ()
 
     def load(self, reference: Reference, *, allow_code: bool, task: Task) -> TracedModel:
-        """Build the recipe's network and fill it from a checkpoint."""
+        """Build the recipe's network and fill it from a checkpoint, or with the newest weights."""
         folder = Path(reference.name).expanduser()
         card = read_card(folder)
         kept = checkpoints(folder)
-        if not kept:
-            raise LoadError(f"{folder} has no checkpoint yet; the first is written when the training begins")
-        step = reference.whole("step", None)
-        if step is None:
-            step = max(kept)
-        if step not in kept:
-            nearest = min(kept, key=lambda known: abs(known - step))
-            raise LoadError(f"there is no checkpoint after {step} updates in {folder}; the nearest is step={nearest}")
-        task.step(0, 0, note=f"reading {kept[step].name}")
-        state, _ = read_state(kept[step])
+        task.step(0, 0, note=f"reading the weights in {folder.name}")
+        asked = reference.whole("step", None)
+        if asked in kept:
+            step, state = asked, dict(read_state(kept[asked])[0])
+        else:
+            step, state = newest_weights(folder)
+            if asked not in (None, step):
+                nearest = min([*kept, step], key=lambda known: abs(known - asked))
+                raise LoadError(f"there is no checkpoint after {asked} updates in {folder}; the nearest is step={nearest}")
         total = card.parameters.get("steps", step)
         seed = card.parameters.get("seed", 0)
         model = trace_card(
@@ -63,6 +64,41 @@ class Run(Source):
 def checkpoints(folder: Path) -> dict[int, Path]:
     """Return the checkpoints of a run by the number of updates."""
     return {int(path.stem): path for path in sorted((folder / "checkpoints").glob("*.safetensors")) if path.stem.isdecimal()}
+
+
+def newest_weights(folder: Path) -> tuple[int, dict[str, Tensor]]:
+    """Return the newest weights of a run that count, and after how many updates they are.
+
+    Those of its last checkpoint, unless the state that a pause or a kill left is beyond it: then that one's running average, or its
+    weights themselves where no average is kept.
+
+    Raises
+    ------
+    LoadError
+        When there are none yet, or the file is damaged.
+    """
+    kept = checkpoints(folder)
+    last = max(kept, default=-1)
+    if (state := _weights_beyond(last, folder / "state.safetensors")) is not None:
+        return state
+    if not kept:
+        raise LoadError(f"{folder} has no checkpoint yet; the first is written when the training begins")
+    return last, dict(read_state(kept[last])[0])
+
+
+def _weights_beyond(last: int, path: Path) -> tuple[int, dict[str, Tensor]] | None:
+    """Return the updates and weights of a state, as `newest_weights` does; None where there is none of more than `last` updates."""
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, "pt") as file:
+            step, names = int(file.metadata()["step"]), list(file.keys())
+            prefix = "average." if any(name.startswith("average.") for name in names) else "module."
+            if step <= last:
+                return None
+            return step, {name.removeprefix(prefix): file.get_tensor(name) for name in names if name.startswith(prefix)}
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise LoadError(f"{path} is damaged ({error}); remove it, and the last checkpoint counts") from None
 
 
 def read_log(folder: Path) -> tuple[dict[str, float], ...]:

@@ -17,6 +17,7 @@ from workbench.images.emoji import EmojiSet
 from workbench.images.image_set import ImageSet, ImageSetError, UnreadableImage, load_images
 from workbench.models.loading import LoadError
 from workbench.models.sources.architecture import classifier
+from workbench.models.sources.tracing import brief
 from workbench.task import Task
 from workbench.training.drawings import (
     GROUNDS,
@@ -31,9 +32,12 @@ from workbench.training.drawings import (
     signed,
     split_emoji,
 )
+from workbench.training.ranks import ranks
 from workbench.training.recipe import Course, Figures, Recipe, RecipeError, register
 
 TEST_SHARE = 0.2
+TRAINED, HELD_OUT = ("train", "training"), (("test",), ("val", "valid", "validation"))
+"""What a column ``split`` calls the images to train on, and those that are held out: the first of these that there are."""
 JUDGE_STYLE: dict[str, Any] = {
     "network": "inception",
     "column": "style",
@@ -117,10 +121,22 @@ class _Classification(Course):
         self._stream: Iterator[tuple[Tensor, Tensor]] | None = None
 
     def _build(self) -> nn.Module:
+        """Build the network, and see whether it runs: a run that breaks off in its first update could never go on."""
+        network, size, classes = self.recipe.network, self.recipe.size, len(self.labels)
         try:
-            return classifier(self.recipe.network, len(self.labels), self.recipe.size)
+            module = classifier(network, classes, size).eval()
         except LoadError as error:
             raise RecipeError(str(error)) from None
+        try:
+            with torch.no_grad():
+                logits = module(torch.zeros(2, 3, size, size))
+        except Exception as error:  # each library has its own
+            raise RecipeError(
+                f"{network} does not run on images of {size} x {size} pixels ({brief(error)}); choose another size or another network"
+            ) from None
+        if not isinstance(logits, Tensor) or logits.shape != (2, classes):
+            raise RecipeError(f"{network} does not give one number a class; choose a network that classifies images")
+        return module.train()
 
     @property
     def unreadable(self) -> list[UnreadableImage]:
@@ -196,20 +212,19 @@ class _Classification(Course):
         total = len(self.train) + len(self.test)
         done = 0
         for part, indices in (("train", self.train), ("test", self.test)):
-            ranks: list[Tensor] = []
+            found: list[Tensor] = []
             places: list[int] = []
             for batch in images.batches(size, 256, indices.numpy()):
                 shown = network_input(in_unit_range(batch.images, self.device))
                 with torch.inference_mode():
                     logits = module(shown)
-                wanted = self.targets[torch.from_numpy(batch.indices)].to(self.device)
-                ranks.append((logits > logits.gather(1, wanted[:, None])).sum(1).cpu())
+                found.append(ranks(logits, self.targets[torch.from_numpy(batch.indices)]))
                 places += batch.indices.tolist()
                 done += len(batch.indices)
                 task.step(done, total, note=f"measuring on the {part} part")
-            if not ranks:
+            if not found:
                 raise RecipeError(f"none of the {len(indices)} images of the {part} part of {images.name} can be read")
-            rank = torch.cat(ranks)
+            rank = torch.cat(found)
             figures[f"{part}_top1"] = round((rank == 0).double().mean().item(), 4)
             if part == "test":
                 figures["test_top5"] = round((rank < 5).double().mean().item(), 4)
@@ -224,20 +239,24 @@ class _Classification(Course):
 def split(images: ImageSet, seed: int) -> tuple[Int64[Tensor, " train"], Int64[Tensor, " test"]]:
     """Return the indices to train on and those held out.
 
-    Emoji are split by concept, as fixed in a file; other sets by their column ``split`` where it tells train from the rest, else at
-    random, by ``concept`` where there is one, a fifth held out.
+    Emoji are split by concept, as fixed in a file; other sets by their column ``split`` where it tells train from test, or from val where
+    there is no test (beside a test, val is neither trained nor measured on); else at random, by ``concept`` where there is one, a fifth
+    held out.
     """
     if isinstance(images, EmojiSet):
         return split_emoji(images)
-    if {"train", "test"} <= set(images.columns.get("split", ())):
-        out = np.array([name != "train" for name in images.columns["split"]])
+    parts = images.columns.get("split", ())
+    held = next((names for names in HELD_OUT if not set(names).isdisjoint(parts)), ())
+    if held and not set(TRAINED).isdisjoint(parts):
+        trained, out = (np.isin(parts, names) for names in (TRAINED, held))
     else:
         groups = images.concepts
         known = sorted(set(groups))
         random = np.random.default_rng(seed)
         chosen = set(random.choice(known, max(1, round(TEST_SHARE * len(known))), replace=False).tolist())
         out = np.array([group in chosen for group in groups])
-    return torch.from_numpy(np.flatnonzero(~out)), torch.from_numpy(np.flatnonzero(out))
+        trained = ~out
+    return torch.from_numpy(np.flatnonzero(trained)), torch.from_numpy(np.flatnonzero(out))
 
 
 def moved(

@@ -28,6 +28,7 @@ from workbench.training.drawings import (
     random_boxes,
     split_emoji,
 )
+from workbench.training.ranks import ranks
 from workbench.training.recipe import Course, Figures, Recipe, register
 from workbench.training.short_texts import read_short
 
@@ -189,8 +190,7 @@ class _Pairing(Course):
         }
         figures: Figures = {"test_images": len(indices), "test_names": len(unseen)}
         for name, (texts, wanted, within) in targets.items():
-            similar = features @ texts.T
-            rank = (similar > similar.gather(1, torch.tensor(wanted, device=self.device)[:, None])).sum(1)
+            rank = ranks(features @ texts.T, torch.tensor(wanted))
             figures[name] = round((rank < within).double().mean().item(), 4)
         family = [style.partition("_")[0] for style in styles]
         named = (features @ of_styles.T).argmax(1).tolist()

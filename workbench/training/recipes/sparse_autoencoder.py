@@ -21,12 +21,13 @@ from workbench.images.image_set import ImageSet, ImageSetError, UnreadableImage,
 from workbench.input_error import InputError
 from workbench.models.layer import Layer
 from workbench.models.loading import LoadError, load
+from workbench.models.sources.run import newest_weights
 from workbench.models.traced_model import TracedModel
 from workbench.task import Task
 from workbench.training.drawings import generator, order
 from workbench.training.recipe import Course, Figures, Recipe, RecipeError, register
 from workbench.training.recipes.classifier import split
-from workbench.training.trainer import read_document, read_tensors
+from workbench.training.trainer import read_document
 
 READ_AT_ONCE = 32
 IMAGES, PLACES, PASSES = 256, 16, 4
@@ -135,7 +136,7 @@ class _Autoencoding(Course):
         latents, kept = recipe.sizes(self.layer.units)
         torch.manual_seed(recipe.seed)
         self.module: TopK = TopK(self.layer.units, latents, kept).to(device)
-        first = self._read(0)
+        first = self._read(0, task)
         with torch.no_grad():
             self.module.centre.copy_(first.mean(0))
             self.module.scale.copy_((first - first.mean(0)).square().sum(1).mean().sqrt().clamp_min(1e-12))
@@ -146,30 +147,26 @@ class _Autoencoding(Course):
         """The images that could not be read."""
         return self.images.skipped
 
-    def _of(self, indices: Tensor, random: torch.Generator, task: Task | None = None) -> Float[Tensor, "row unit"]:
-        """Return the layer's activations at some random positions of some images.
-
-        Inside an update there is no task to tell: whoever pauses there would lose all updates since the last state.
-        """
+    def _of(self, indices: Tensor, random: torch.Generator, task: Task) -> Float[Tensor, "row unit"]:
+        """Return the layer's activations at some random positions of some images, in the same numbers whatever it is trained in."""
         forward = self.model.forward_to([self.layer.name])
         found: list[Tensor] = []
         for batch in self.images.batches(self.model.preprocessing.size, READ_AT_ONCE, indices.numpy()):
-            with torch.no_grad():
+            with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
                 (activation,) = forward(*self.model.inputs(self.model.preprocess(batch.images)))
             arranged = self.layer.arrange(activation).flatten(2) if self.layer.positions else self.layer.arrange(activation)[..., None]
             places = torch.rand(len(arranged), arranged.shape[2], generator=random).argsort(1)[:, :PLACES].to(self.device)
             found.append(arranged.gather(2, places[:, None].expand(-1, arranged.shape[1], -1)).permute(0, 2, 1).flatten(0, 1).float())
-            if task is not None:
-                task.step(0, 0, note=f"reading {self.layer.name}")
+            task.step(0, 0, note=f"reading {self.layer.name}")
         if not found:
             raise RecipeError(f"no image of {self.images.name} can be read; choose another set")
         return torch.cat(found)
 
-    def _read(self, stretch: int) -> Float[Tensor, "row unit"]:
+    def _read(self, stretch: int, task: Task) -> Float[Tensor, "row unit"]:
         """Return the activations of one stretch of the stream, which depend on the seed and its number alone."""
         if stretch != self._stretch:
             places = order(len(self.train), self.recipe.seed, stretch * self._images, self._images)
-            rows = self._of(self.train[places], generator(self.recipe.seed + 1, stretch))
+            rows = self._of(self.train[places], generator(self.recipe.seed + 1, stretch), task)
             self._stretch, self._rows = stretch, rows
         return self._rows
 
@@ -184,9 +181,13 @@ class _Autoencoding(Course):
         places = min(PLACES, max(1, torch.Size(self.layer.positions).numel()))
         return max(1, PASSES * self._images * places // self.recipe.batch)
 
+    def fetch(self, step: int, task: Task) -> None:
+        """Read the stretch that the update is from, where the one before was from another."""
+        self._read(step // self._updates, task)
+
     def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the squared error of one batch beside its distance from the mean, and the auxiliary loss."""
-        rows = self._read(step // self._updates)
+        rows = self._read(step // self._updates, Task())
         x = rows[torch.randint(len(rows), (self.recipe.batch,), generator=generator(self.recipe.seed, step)).to(self.device)]
         module = self.module
         before = module.before(x)
@@ -219,7 +220,7 @@ class _Autoencoding(Course):
         everywhere.
         """
         assert isinstance(module, TopK)
-        trained, rows = self._read(0), self.held_out(task)
+        trained, rows = self._read(0, task), self.held_out(task)
         mean = trained.mean(0)
         spread = float((rows - mean).square().sum())
         with torch.inference_mode():
@@ -251,14 +252,13 @@ def directions_of(folder: Path, name: str, task: Task) -> DirectionSet:
     document = read_document(folder)
     if document["kind"] != SparseAutoencoder.__name__:
         raise RecipeError(f"{folder} holds a run of {document['kind']}, no sparse autoencoder")
-    state = folder / "state.safetensors"
-    if not state.exists():
+    updates, weights = newest_weights(folder)
+    if not updates:
         raise RecipeError(f"{folder} holds no state yet; train first")
     recipe = SparseAutoencoder(**document["parameters"])
     course = recipe.prepare(torch.device("cpu"), task)
-    saved, told = read_tensors(state)
     module = course.module
-    module.load_state_dict({key.removeprefix("module."): value for key, value in saved.items() if key.startswith("module.")})
+    module.load_state_dict(weights)
     module.eval().requires_grad_(False)
     figures = course.evaluate(module, task)
     rows = course.held_out(task)
@@ -280,7 +280,7 @@ def directions_of(folder: Path, name: str, task: Task) -> DirectionSet:
             "model": recipe.network,
             "weights": course.model.weight_hash,
             "images": recipe.images,
-            "updates": int(told["step"]),
+            "updates": updates,
             **figures,
         },
     )
