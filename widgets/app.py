@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import threading
 import traceback
@@ -14,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QElapsedTimer, QObject, QSize, QTimer
+from PySide6.QtCore import QCoreApplication, QElapsedTimer, QObject, QSize, QTimer
 from PySide6.QtWidgets import QApplication
 
 from widgets.garbage import GarbageCollector
@@ -24,9 +25,10 @@ from widgets.session import Session
 from widgets.settings import Settings
 from widgets.theme import Theme
 from workbench.address import SCHEME, Address
+from workbench.terminal import INTERRUPTED
 
 if TYPE_CHECKING:
-    from types import TracebackType
+    from types import FrameType, TracebackType
 
     from workbench.jobs.engine import Engine
     from workbench.jobs.job import JobEvent
@@ -44,7 +46,7 @@ PATIENCE = 120.0
 
 
 def main(argv: Sequence[str]) -> int:
-    """Open the window and return the exit code when it is closed.
+    """Open the window and return the exit code when it is closed: 130 when that was with Ctrl+C in the terminal.
 
     Parameters
     ----------
@@ -75,8 +77,15 @@ def main(argv: Sequence[str]) -> int:
         window.resize(PICTURE)
     elif isinstance(options.file, Path):
         window.ready.connect(lambda: window.reception.take([options.file]))
-    window.show()
-    code = application.exec()
+    interrupt = Interrupt(window)
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        window.show()
+        code = application.exec()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if interrupt.came:
+        return INTERRUPTED
     return camera.code if options.screenshot else code
 
 
@@ -170,6 +179,33 @@ def make_engine() -> Engine:
     from workbench.jobs.engine import Engine
 
     return Engine()
+
+
+class Interrupt:
+    """Closes the window at Ctrl+C in the terminal, as its own button does, and ends; pressed again it ends the process at once.
+
+    Qt does not know Python's signals: this is called when Python runs next in the main thread, at the latest for the timer of the
+    `GarbageCollector`, and in the middle of whatever runs then. So it only asks for the end.
+
+    Attributes
+    ----------
+    came
+        Whether it was pressed.
+    """
+
+    def __init__(self, window: MainWindow) -> None:
+        self.came = False
+        self._window = window
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        """Take the signal."""
+        signal.signal(number, signal.SIG_DFL)
+        self.came = True
+        QTimer.singleShot(0, self._end)
+
+    def _end(self) -> None:
+        self._window.close()
+        QCoreApplication.exit(INTERRUPTED)  # out of an open dialog, too
 
 
 class Excepthook:

@@ -9,22 +9,27 @@ project files and messages, and opening one of those must not run a stranger's c
 
 from __future__ import annotations
 
-import os
-import shutil
+import json
 import sys
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.input_error import InputError
 from workbench.settings_text import parse_settings
 from workbench.terminal import TerminalTask, open_model
+from workbench.whole_folder import check_writable, filling, names_in
 
 if TYPE_CHECKING:
     from workbench.analyses.analysis import Result
     from workbench.models.device import Arithmetic
     from workbench.reports.report import Budget
+
+RESULT = "result.json"
+PICTURES = ("images", "trajectories")
+"""Folders that `generate` writes beside a result."""
+Further = Callable[["Result", Path], None]
+"""Writes what else belongs to a result into the folder it is given."""
 
 
 def run(
@@ -67,28 +72,34 @@ def generate(
     Raises
     ------
     InputError
-        When anything given is wrong; nothing was computed or written then.
+        When anything given is wrong, or `out` holds such folders that are not an earlier drawing's; nothing was computed or written then.
     """
+    from workbench.models.caption_tokenizer import in_style
+
+    folder = check_folder(Path(out))
+    theirs = [name for name in PICTURES if (folder / name).exists()]
+    if theirs and _analysis_of(folder) != "Generation":
+        raise InputError(f"--out {folder} holds a folder {theirs[0]} that is not of an earlier 'generate'; give a new folder")
+    listed = [style.strip() for told in styles for style in told.split(",") if style.strip()]
+    texts = [in_style(prompt, style) for prompt in prompts for style in listed or [""]]
+    _run("Generation", {"prompts": texts, **settings}, model, None, out, False, ("auto", "fp32"), task, _save_drawn)
+    sys.stdout.write(f"{out}\n")
+
+
+def _save_drawn(result: Result, folder: Path) -> None:
+    """Write the images of a `Generation`, and the strips, into `PICTURES`."""
     import numpy as np
     from PIL import Image
 
-    from workbench.models.caption_tokenizer import in_style
-
-    listed = [style.strip() for told in styles for style in told.split(",") if style.strip()]
-    texts = [in_style(prompt, style) for prompt in prompts for style in listed or [""]]
-    result = _run("Generation", {"prompts": texts, **settings}, model, None, out, False, ("auto", "fp32"), task)
-    for kind in ("images", "trajectories"):  # of an earlier time
-        shutil.rmtree(Path(out) / kind, ignore_errors=True)
     trajectory = result.arrays["trajectory"]
     for row, images in enumerate(result.arrays["images"]):
         for image, seed in enumerate(result.summary["seeds"]):
             strip = np.concatenate(list(trajectory[:, row, image]), axis=1)
             drawn = np.rint(255 * images[image]).astype(np.uint8)
-            for kind, pixels in (("images", drawn), ("trajectories", strip)):
-                path = Path(out) / kind / f"{row:02}-seed{seed}.png"
+            for kind, pixels in zip(PICTURES, (drawn, strip), strict=True):
+                path = folder / kind / f"{row:02}-seed{seed}.png"
                 path.parent.mkdir(exist_ok=True)
                 Image.fromarray(pixels).save(path)
-    sys.stdout.write(f"{out}\n")
 
 
 def answer(
@@ -127,8 +138,9 @@ def _run(
     allow_code: bool,
     computing: tuple[str, Arithmetic],
     task: TerminalTask,
-) -> Result:
-    """Run an analysis, write its result into a folder and return it."""
+    further: Further | None = None,
+) -> None:
+    """Run an analysis and write its result into a folder."""
     from workbench.jobs.engine import Engine, configured
     from workbench.jobs.requests import RunAnalysis, skipped_images
 
@@ -146,42 +158,42 @@ def _run(
         result = RunAnalysis(analysis, parameters, model, images).run(engine, task)
     except KeyboardInterrupt:
         if task.so_far is not None:
-            write(task.so_far, folder)
+            write(task.so_far, folder, further)
             task.say(f"what was found until now is in {out}, marked as incomplete")
         raise
-    write(result, folder)
+    write(result, folder, further)
     if skipped := skipped_images(result.summary):
         task.say(skipped)
-    return result
 
 
 def check_folder(folder: Path) -> Path:
-    """Return `folder` when a result can be written there.
+    """Return `folder`, resolved, when a result can be written there.
 
     Raises
     ------
     InputError
         When it is a file, cannot be written, or holds something that is not a result of ours.
     """
-    if folder.exists():
-        if not folder.is_dir():
-            raise InputError(f"--out {folder} is a file; give a folder")
-        if not (folder / "result.json").exists() and any(folder.iterdir()):
-            raise InputError(f"--out {folder} is not empty and holds no earlier result; give a new folder")
-    parent = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        raise InputError(f"--out {folder} cannot be written: {parent} is not a folder one may write to")
+    folder = folder.resolve()
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"--out {folder} is a file; give a folder")
+    if (there := names_in(folder)) and RESULT not in there:
+        raise InputError(f"--out {folder} is not empty and holds no earlier result; give a new folder")
+    check_writable(folder)
     return folder
 
 
-def write(result: Result, folder: Path) -> None:
-    """Write a result beside its place and move it there, ``result.json`` last; an earlier result is replaced."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
-        new = result.save(Path(temporary) / folder.name)
-        folder.mkdir(exist_ok=True)
-        (folder / "result.json").unlink(missing_ok=True)
-        if (folder / "figures").exists():
-            shutil.rmtree(folder / "figures")
-        for path in sorted(new.iterdir(), key=lambda path: path.name == "result.json"):
-            os.replace(path, folder / path.name)
+def _analysis_of(folder: Path) -> str:
+    """Return which analysis the result in a folder is of; nothing where that cannot be read."""
+    try:
+        return str(json.loads((folder / RESULT).read_text(encoding="utf-8"))["analysis"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return ""
+
+
+def write(result: Result, folder: Path, further: Further | None = None) -> None:
+    """Write a result into a folder, whole or not at all; an earlier result is replaced."""
+    with filling(folder, last=RESULT, old=["figures"]) as new:
+        result.save(new)
+        if further is not None:
+            further(result, new)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from workbench.input_error import InputError
 from workbench.label_table import read_labels, say_merged, write_labels
 from workbench.labels import merge
 from workbench.project import Project
 from workbench.terminal import TerminalTask, open_model
+from workbench.whole_file import write_whole
 
 
 def export_labels(project: str, out: str | None) -> None:
@@ -17,7 +19,7 @@ def export_labels(project: str, out: str | None) -> None:
     Raises
     ------
     InputError
-        When the project cannot be read.
+        When the project cannot be read, or `out` is the project itself.
     OSError
         When `out` cannot be written.
     """
@@ -25,7 +27,13 @@ def export_labels(project: str, out: str | None) -> None:
     if out is None:
         sys.stdout.buffer.write(content)
     else:
-        Path(out).write_bytes(content)
+        path = Path(out)
+        if path.exists() and path.samefile(project):
+            raise InputError(f"--out {out} is the investigation itself, which the table would replace; give another file")
+        if path.is_file() or not path.exists():
+            write_whole(path, content)
+        else:  # a device or a pipe, whose place nothing can take
+            path.write_bytes(content)
         sys.stdout.write(f"{out}\n")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -59,6 +60,67 @@ def test_a_picture_that_cannot_be_written_is_said(tmp_path: Path):
     done = run("--screenshot", str(tmp_path / "no such folder" / "x.png"), "--model", "", "--images", "")
     assert done.returncode == 1
     assert "x.png could not be written" in done.stderr
+
+
+CHILD = """
+import signal, sys, time
+from PySide6.QtCore import QTimer
+from PySide6.QtWidgets import QMessageBox
+from widgets import app
+
+how = sys.argv.pop(1)
+show = app.MainWindow.show
+
+def shown(window):
+    window.ready.connect(lambda: print("ready", flush=True))
+    show(window)
+    if how == "dialog":
+        window.ready.connect(lambda: QTimer.singleShot(0, lambda: QMessageBox.question(window, "", "?")))
+
+def hang(interrupt):
+    print("hangs", flush=True)
+    time.sleep(1000)
+
+app.MainWindow.show = shown
+app.Camera._ready = lambda camera: False
+app.WorkerStart._make_engine = lambda starter: None  # nothing heavy is imported, which closing would wait for
+if how == "hangs":
+    app.Interrupt._end = hang
+signal.signal(signal.SIGINT, signal.default_int_handler)
+code = app.main(sys.argv[1:])
+assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+print("ended", flush=True)
+sys.exit(code)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals as on Unix")
+@pytest.mark.parametrize("how", ["window", "dialog", "screenshot", "hangs"])
+def test_ctrl_c_in_the_terminal_closes_the_window(tmp_path: Path, how: str):
+    picture, data = tmp_path / "window.png", tmp_path / "data"
+    arguments = ["--model", "", "--images", "", "--data", str(data)] + ["--screenshot", str(picture)] * (how == "screenshot")
+    process = subprocess.Popen(
+        [sys.executable, "-c", CHILD, how, *arguments],
+        env=os.environ | {"QT_QPA_PLATFORM": "offscreen", "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None and process.stdout.readline() == "ready\n", process.communicate()
+        process.send_signal(signal.SIGINT)
+        if how == "hangs":
+            assert process.stdout.readline() == "hangs\n"
+            process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert "Traceback" not in err, err
+    if how == "hangs":
+        assert process.returncode == -signal.SIGINT, "the second time at once"
+        return
+    assert process.returncode == 130 and out == "ended\n"
+    assert not picture.exists() and any(data.rglob("*")) == (how != "screenshot"), "it closed as it does by its button"
 
 
 def test_arguments(capsys: pytest.CaptureFixture[str]):

@@ -25,7 +25,7 @@ from workbench.jobs.direction_requests import (
 from workbench.jobs.job import JobEvent
 from workbench.jobs.requests import LoadModel, RunAnalysis
 from workbench.jobs.runs import RunCard
-from workbench.jobs.training_requests import ListRuns, Train
+from workbench.jobs.training_requests import ListRuns, Train, Trained
 from workbench.models.layer import Layer, Unit
 from workbench.project import Project
 from workbench.training.trainer import Progress
@@ -269,8 +269,12 @@ def test_an_autoencoder_is_trained_paused_resumed_and_its_latents_opened(panel, 
     box.pause.click()
     qtbot.waitUntil(lambda: len(runner.asked(Train)) == 2)
     assert runner.asked(Train)[1].folder == asked.folder
-    box.pause.click()
+    again = max(job for job, request in runner.requests.items() if isinstance(request, Train))
+    measured = {"explained": 0.6125, "pca_explained": 0.5, "unused": 0.25, "held_out_images": 1024, "held_out_rows": 16384}
+    skipped = "skipped 1 unreadable image: a.png (is empty (0 bytes))"
+    runner.tell(again, "done", result=Trained(runner.answers[ListRuns][0], measured, skipped))
     qtbot.waitUntil(lambda: box.use.isEnabled())
+    assert "finished; on 1,024 held-out images explained 0.613, unused 0.25. Skipped 1 unreadable image: a.png" in box.said.text()
     runner.answers[KeepAutoencoder] = card
     box.use.click()
     qtbot.waitUntil(lambda: len(runner.asked(LoadModel)) == 2)

@@ -182,6 +182,102 @@ def test_folders_that_will_not_do(tmp_path: Path) -> None:
     cli.check_folder(tmp_path / "empty")
 
 
+def test_a_folder_one_may_not_write_to_is_refused_before_anything_is_computed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "out").mkdir()
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path / "out")
+    for folder in (tmp_path / "out", tmp_path / "out" / "new"):
+        with pytest.raises(InputError, match=f"cannot be written: {tmp_path / 'out'} is not a folder one may write to"):
+            cli.check_folder(folder)
+    cli.check_folder(tmp_path / "other")
+
+
+def test_what_a_killed_run_left_is_no_reason_to_refuse(shapes: None, tmp_path: Path) -> None:
+    (tmp_path / "out" / ".1a2b3c.saving" / "new").mkdir(parents=True)
+    cli.write(result(1), cli.check_folder(tmp_path / "out"))
+    assert (tmp_path / "out" / "result.json").exists()
+
+
+def test_the_folder_around_is_meant_when_it_is_given_by_dots(
+    shapes: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "out"
+    cli.write(result(1), folder)
+    (folder / "sub").mkdir()
+    monkeypatch.chdir(folder / "sub")
+    cli.write(result(2), cli.check_folder(Path("..")))
+    assert json.loads((folder / "result.json").read_text())["summary"] == {"n": 2}
+    assert np.load(folder / "arrays.npz")["a"].tolist() == [2, 2, 2] and not list((folder / "sub").iterdir())
+
+
+# Drawings
+
+
+@pytest.fixture
+def drawing(monkeypatch: pytest.MonkeyPatch) -> list[Result]:
+    """Stand in for a diffusion network: what is drawn last; the list grows by each time that one is asked."""
+    asked: list[Result] = []
+
+    def draw(*_: object) -> Result:
+        arrays = {"images": np.full((1, 2, 4, 4, 3), 0.5, np.float32), "trajectory": np.zeros((3, 1, 2, 4, 4, 3), np.uint8)}
+        summary = {"prompts": ["cat"], "seeds": [7, 8], "n": len(asked)}
+        asked.append(Result("Generation", {}, arrays | {"timesteps": np.arange(3)}, summary, {}))
+        return asked[-1]
+
+    monkeypatch.setattr(cli, "open_model", lambda *_: None)
+    monkeypatch.setattr("workbench.jobs.requests.RunAnalysis.run", draw)
+    return asked
+
+
+DRAWN = {f"{kind}/00-seed{seed}.png" for kind in ("images", "trajectories") for seed in (7, 8)}
+
+
+def pictures_in(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for kind in ("images", "trajectories") for path in (folder / kind).rglob("*.*")}
+
+
+def generate(out: Path) -> list[str]:
+    return ["generate", "cat", "--model", "any", "--out", str(out)]
+
+
+def test_earlier_drawings_are_replaced_and_pictures_of_others_are_not(
+    shapes: None, tmp_path: Path, drawing: list[Result], capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert main.main(generate(out)) == 0 and pictures_in(out) == DRAWN
+    (out / "images" / "03-seed9.png").touch()
+    assert main.main(generate(out)) == 0 and pictures_in(out) == DRAWN and len(drawing) == 2
+    cli.write(result(1), tmp_path / "mine")
+    for kind in ("images", "trajectories"):
+        (tmp_path / "mine" / kind).mkdir()
+        (tmp_path / "mine" / kind / "holiday.png").touch()
+        capsys.readouterr()
+        assert f"holds a folder {kind} that is not of an earlier 'generate'" in refused(capsys, *generate(tmp_path / "mine"))
+        assert len(drawing) == 2 and (tmp_path / "mine" / kind / "holiday.png").exists()
+        (tmp_path / "mine" / kind).rename(tmp_path / kind)
+    assert main.main(generate(tmp_path / "mine")) == 0, "another result is replaced"
+
+
+def test_drawings_that_are_interrupted_while_they_are_written_leave_nothing_that_looks_whole(
+    tmp_path: Path, drawing: list[Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from PIL import Image
+
+    out, save = tmp_path / "out", Image.Image.save
+
+    def interrupted(image: Image.Image, path: Any, *args: Any, **options: Any) -> None:
+        if Path(str(path)).name == "00-seed8.png":
+            raise KeyboardInterrupt
+        save(image, path, *args, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Image.Image, "save", interrupted)
+        assert main.main(generate(out)) == 130 and not out.exists()
+    assert main.main(generate(out)) == 0
+    monkeypatch.setattr(Image.Image, "save", interrupted)
+    assert main.main(generate(out)) == 130 and pictures_in(out) == DRAWN
+    assert json.loads((out / "result.json").read_text())["summary"]["n"] == 1 and not list(out.glob(".*"))
+
+
 # Exit codes, within the process
 
 
@@ -468,6 +564,17 @@ def test_a_closed_pipe_is_no_error() -> None:
     process.stdout.close()  # long before it writes
     assert process.wait(30) == 0 and process.stderr.read() == ""
     process.stderr.close()
+
+
+def test_a_cache_that_cannot_be_written_costs_no_result(
+    tmp_path: Path, network: str, pictures: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path / "file" / "cache"))
+    assert main.main(run_arguments(tmp_path, network, "layer=0", "steps=8", "size=16")) == 0
+    assert np.load(tmp_path / "out" / "arrays.npz")["images"].shape == (6, 1, 16, 16, 3)
+    assert main.main([*run_arguments(tmp_path, network, "layers=0", "k=3", analysis="DatasetExamples"), "--images", pictures]) == 0
+    assert np.load(tmp_path / "out" / "arrays.npz")["0/top_values"].shape == (6, 3)
 
 
 def test_device_and_numbers_are_chosen_and_written_down(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,6 +22,7 @@ from torch import nn
 
 import workbench.analyses.dataset_examples.analysis as analysis
 import workbench.analyses.dataset_examples.reduction as reduction
+import workbench.analyses.dataset_examples.running as running
 from workbench.analyses.dataset_examples import (
     SHEET,
     DatasetExamples,
@@ -549,6 +550,33 @@ def test_a_damaged_state_begins_again(
         result = ask().kept_in(tmp_path).run(model, images, task)
     assert task.steps[0][0] == 8 and "begins again" in caplog.text
     equal(result.arrays, ask().run(model, images).arrays)
+
+
+def test_two_processes_with_the_same_sweep_do_not_end_one_another(
+    model: TracedModel, images: Noise, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each writes while the other one does: the second ends the whole sweep while the first has its state half written."""
+    whole = ask().run(model, images)
+    save_file, seconds = running.save_file, []
+
+    def save(*arguments: Any) -> None:
+        save_file(*arguments)
+        if not seconds:
+            seconds.append(None)
+            seconds.append(ask().kept_in(tmp_path).run(model, images))
+
+    monkeypatch.setattr(running, "save_file", save)
+    first = ask().kept_in(tmp_path).run(model, images)
+    equal(first.arrays, whole.arrays)
+    equal(seconds[1].arrays, whole.arrays)
+    assert [path.name for path in tmp_path.iterdir()] == ["examples.zarr"]
+
+
+def test_what_killed_processes_left_goes_with_the_state(model: TracedModel, images: Noise, tmp_path: Path) -> None:
+    for name in (".state.safetensors", ".state.safetensors.0123abcd.saving"):
+        (tmp_path / name).write_bytes(b"half")
+    ask().kept_in(tmp_path).run(model, images)
+    assert [path.name for path in tmp_path.iterdir()] == ["examples.zarr"]
 
 
 CHILD = """

@@ -68,6 +68,16 @@ def test_examples_and_statistics_are_there_without_a_sweep(engine: Engine) -> No
     assert UnitExamples("bundled:tiny", SET, "layer2:3").run(engine, Task()) is None
 
 
+def test_without_a_place_to_unpack_them_the_examples_are_not_there(
+    shelf: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    engine = Engine(Store(tmp_path / "file"))
+    assert LayerStatistics("bundled:tiny", SET, LAYER).run(engine, Task()) is None
+    assert UnitExamples("bundled:tiny", SET, f"{LAYER}:3").run(engine, Task()) is None
+    assert caplog.text.count("cannot be kept") == 1
+
+
 def test_other_weights_have_no_first_look(shelf: Path, engine: Engine) -> None:
     weights = shelf / "tiny.safetensors"
     content = weights.read_bytes()

@@ -54,6 +54,14 @@ def test_mnist_by_root(tmp_path: Path) -> None:
     assert train.content_hash != test.content_hash
 
 
+def test_without_a_root_they_lie_where_all_data_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORKBENCH_DATA", str(tmp_path))
+    with pytest.raises(ImageSetError, match="datasets"):
+        load_images("torchvision:MNIST")
+    write_mnist(tmp_path / "datasets/MNIST/raw", compressed=False)
+    assert len(load_images("torchvision:MNIST")) == 300
+
+
 def test_a_folder_data_set_with_a_broken_image(tmp_path: Path) -> None:
     folder = tmp_path / "eurosat/2750"
     for name in ("Forest", "River"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,37 @@ def test_export_and_import_give_the_same_labels(project: Path, tmp_path: Path, c
     assert main.main(["labels", "import", str(other), str(tmp_path / "labels.csv")]) == 0
     assert Project.load(other).labels == LABELS
     assert b"labels: 2 new, 0 changed, 0 as they were, 2 not checked (their network is not open)\n" in capfdbinary.readouterr().out
+
+
+def test_a_table_is_written_whole_and_never_over_the_investigation(project: Path, tmp_path: Path, monkeypatch, capfd):
+    before = project.read_bytes()
+    (tmp_path / "link.csv").symlink_to(project)
+    for out in (project, tmp_path / "link.csv"):
+        assert main.main(["labels", "export", str(project), "--out", str(out)]) == 2
+        assert "is the investigation itself" in capfd.readouterr().err and project.read_bytes() == before
+    table = tmp_path / "labels.csv"
+    table.write_text("an earlier one")
+
+    def full(path: Path, content: bytes) -> int:
+        with path.open("wb") as file:
+            file.write(content[:5])
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        assert main.main(["labels", "export", str(project), "--out", str(table)]) == 2
+    assert table.read_text() == "an earlier one" and not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/fd"), reason="pipes with a path as on Unix")
+def test_a_table_goes_into_a_pipe(project: Path, capfd):
+    reads, writes = os.pipe()
+    try:
+        assert main.main(["labels", "export", str(project), "--out", f"/dev/fd/{writes}"]) == 0
+        assert os.read(reads, 10_000) == write_labels(LABELS).encode()
+    finally:
+        os.close(reads)
+        os.close(writes)
 
 
 def test_what_the_network_does_not_have_is_named_by_line(project: Path, tmp_path: Path, capfd):

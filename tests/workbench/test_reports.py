@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,35 @@ def test_a_report_does_not_overwrite_what_is_none(tmp_path: Path) -> None:
     (folder / "notes.txt").write_text("mine as well")
     with pytest.raises(InputError, match="not a report of ours"):
         report.save(folder)
+
+
+def test_a_report_is_refused_where_one_may_not_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"cannot be written: .*file is not a folder"):
+        check_folder(tmp_path / "file" / "below")
+    (tmp_path / "own").mkdir()
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path / "own")
+    for folder in (tmp_path / "own", tmp_path / "own" / "new"):
+        with pytest.raises(InputError, match=f"cannot be written: {tmp_path / 'own'} is not a folder one may write to"):
+            check_folder(folder)
+
+
+def test_a_report_needs_no_place_beside_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "own"
+    (folder / ".killed.saving").mkdir(parents=True)
+    mkdir = os.mkdir
+
+    def inside(path: str, *args: int) -> None:
+        if folder not in Path(path).parents:
+            raise PermissionError(13, "Permission denied", str(path))
+        mkdir(path, *args)
+
+    monkeypatch.setattr(os, "mkdir", inside)
+    monkeypatch.chdir(folder)
+    for figure in (1, 2):
+        assert Report("7.10", (), "emoji", "quick", Findings([], {"n": figure})).save(".") == folder
+        assert json.loads((folder / "report.json").read_text(encoding="utf-8"))["figures"] == {"n": figure}
+    assert {path.name for path in folder.iterdir()} == {"report.html", "report.json", ".killed.saving"}
 
 
 def test_a_report_can_be_cancelled(engine: Engine) -> None:

@@ -467,6 +467,27 @@ def test_a_cancelled_sweep_shows_what_it_has_and_goes_on(engine: Engine, model: 
     assert result.arrays["colour/top_index"][0, :3].tolist() == [11, 10, 9]
 
 
+def test_what_was_computed_is_returned_though_nothing_can_be_kept(
+    tmp_path: Path, model: TracedModel, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    engine = Engine(Store(tmp_path / "file"))
+    dots = Dots()
+    engine._models[model.ref], engine._images[dots.ref] = model, dots
+    visualized = RunAnalysis("FeatureVisualization", {"layer": "colour", "units": [0], "steps": 8, "size": 16, "held_out": 0}, model.ref)
+    assert visualized.run(engine, Task()).arrays["images"].shape == (1, 1, 16, 16, 3)
+    swept = Sweep(model.ref, dots.ref, ("colour",)).run(engine, Task())
+    assert swept.arrays["colour/top_index"][0, :3].tolist() == [11, 10, 9]
+    assert UnitExamples(model.ref, dots.ref, "colour:0").run(engine, Task()) is None
+    shared = RunAnalysis("UnitsOfImage", {"layer": "colour", "image": 5}, model.ref, dots.ref)
+    assert shared.run(engine, Task()).summary["images"] == 12
+    task = Record()
+    found = Thumbnails(model.ref, "colour", (0, 2)).run(engine, task)
+    assert [set(partial) for _, _, partial, _ in task.steps if isinstance(partial, dict)] == [{0, 2}] and set(found) == {0, 2}
+    said = [record for record in caplog.records if record.name.startswith("workbench")]
+    assert len(said) == 1 and "cannot be kept" in said[0].getMessage()
+
+
 def test_a_damaged_sweep_is_done_again(engine: Engine, model: TracedModel, caplog: pytest.LogCaptureFixture) -> None:
     dots = Dots()
     engine._images[dots.ref] = dots

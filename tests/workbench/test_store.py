@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import signal
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 
 from workbench.analyses.analysis import Result
+from workbench.jobs import store as store_module
 from workbench.jobs.store import Store
 
 
@@ -103,6 +105,55 @@ def test_a_damaged_thumbnail_is_dropped(store: Store, caplog: pytest.LogCaptureF
     path.write_bytes(path.read_bytes()[:-9])
     assert store.load_thumbnail("ab12", 1) is None
     assert "damaged" in caplog.text and not path.exists()
+
+
+def full(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("why", ["the disk is full", "no folder can be made"])
+def test_what_cannot_be_kept_is_said_once_and_does_no_harm(
+    why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    store = Store(tmp_path / ("file" if why == "no folder can be made" else "cache"))
+    if why == "the disk is full":
+        monkeypatch.setattr(store_module, "replacing", full)
+    for key in ("one", "two"):
+        store.save(key, result())
+        store.save_thumbnail(key, np.zeros((1, 8, 8, 3), np.uint8))
+        assert store.load(key) is None and store.load_thumbnail(key, 1) is None
+    (said,) = caplog.messages
+    assert str(store.root) in said and "cannot be kept" in said
+    assert (store.writable_folder("sweep") is None) == (why == "no folder can be made")
+    assert store.newest_in("nowhere") == [] and len(caplog.messages) == 1
+
+
+def test_what_another_user_keeps_is_neither_read_nor_deleted(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.save("k", result())
+    folder = store.folder("sweep")
+
+    def refused(path: Path, *_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "load", refused)
+        assert store.load("k") is None and not caplog.messages
+        patch.setattr(os, "access", lambda path, mode: Path(path) != folder)
+        assert store.writable_folder("sweep") is None and "cannot be kept" in caplog.text
+    assert store.load("k") is not None and store.writable_folder("sweep") == folder
+
+
+def test_damage_that_cannot_be_deleted_is_no_error(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.save("k", result())
+    path = store.root / "results" / "k.npz"
+    path.write_bytes(b"nothing")
+    monkeypatch.setattr(Path, "unlink", full)
+    assert store.load("k") is None and "dropped the damaged" in caplog.text and path.exists()
 
 
 def test_size_and_clear(store: Store) -> None:

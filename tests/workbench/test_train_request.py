@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from workbench.jobs.engine import Engine
-from workbench.jobs.job import JobEvent
+from workbench.jobs.job import JobEvent, Request
 from workbench.jobs.requests import FetchImages, RunAnalysis
 from workbench.jobs.runner import Runner
 from workbench.jobs.runs import RunCard, find_runs, read_run
@@ -104,12 +105,45 @@ def test_every_recipe_is_described_and_a_named_one_needs_nothing_more(engine: En
 
 def test_a_run_gives_curves_and_its_last_figures(engine: Engine, drawings: str, tmp_path: Path) -> None:
     task, folder = Record(), tmp_path / "runs" / "one"
-    card = request(drawings, folder).run(engine, task)
+    card = request(drawings, folder).run(engine, task).run
     assert (card.folder, card.recipe, card.step, card.steps) == (folder, "Classifier", 24, 24)
     assert set(card.figures) == {"loss", "accuracy"} and card.figures["loss"] > 0
     assert card.curves["loss"][0] == [10, 20, 24]
     assert [p.step for p in task.partials if isinstance(p, Progress)] == [10, 20]
     assert ListRuns(tmp_path / "runs").run(engine, Task()) == (card,)
+
+
+def test_a_finished_run_is_measured_and_says_what_could_not_be_read(engine: Engine, drawings: str, tmp_path: Path) -> None:
+    broken = tmp_path / "drawings" / "a" / "0.png"
+    broken.write_bytes(b"")
+    notes: list[tuple[float, str]] = []
+    task = Record(lambda done, note: notes.append((done, note)) is not None)
+    trained = request(drawings, tmp_path / "run", steps=4).run(engine, task)
+    assert {"train_top1", "test_top1", "test_images"} <= set(trained.measured)
+    assert trained.measured["train_images"] + trained.measured["test_images"] == 23
+    assert trained.skipped == "skipped 1 unreadable image: a/0.png (is empty (0 bytes))"
+    assert {done for done, note in notes if note.startswith("measuring")} == {4}, "it is no update more"
+    with pytest.raises(Cancelled):
+        request(drawings, tmp_path / "other", steps=4).run(engine, Record(lambda done, note: note.startswith("measuring")))
+    assert read_run(tmp_path / "other").step == 4
+    part = replace(request(drawings, tmp_path / "part"), until=3).run(engine, Task())
+    assert part.run.step == 3 and part.measured == {}
+
+
+def test_two_panels_that_list_runs_at_once_are_both_answered(worker: Worker, tmp_path: Path) -> None:
+    held = threading.Event()
+
+    @dataclass(frozen=True)
+    class Wait(Request):
+        title: ClassVar[str] = "Wait"
+
+        def run(self, engine: Engine, task: Task) -> None:
+            held.wait(60)
+
+    worker.runner.submit(Wait())
+    asked = [worker.runner.submit(ListRuns(tmp_path / name)) for name in ("one", "two")]
+    held.set()
+    assert [worker.end(job).state for job in asked] == ["done", "done"]
 
 
 def test_what_was_stopped_goes_on_from_there_under_the_kind_it_is_listed_as(
@@ -121,8 +155,8 @@ def test_what_was_stopped_goes_on_from_there_under_the_kind_it_is_listed_as(
     assert card.step == 13 and card.curves["loss"][0] == [10]
     task = Record()
     done = Train(card.recipe, card.settings, card.folder, "cpu", "fp32").run(engine, task)
-    assert task.done[-11:] == list(range(14, 25))
-    assert done.step == 24
+    assert list(dict.fromkeys(task.done[task.done.index(14) :])) == list(range(14, 25)), "measured at the last"
+    assert done.run.step == 24
 
 
 def test_nothing_is_kept_of_what_was_cancelled_before_it_began(engine: Engine, drawings: str, tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -187,6 +189,19 @@ def test_a_cancelled_pass_leaves_nothing(model: TracedModel, tmp_path: Path) -> 
     assert len(list(tmp_path.iterdir())) == 1
     with pytest.raises(Cancelled):  # another reduction is another thing
         unit_activations(model, ["conv"], images(), Stop(), reduction=Mean(), folder=tmp_path)
+
+
+def test_activations_that_cannot_be_kept_are_returned(
+    model: TracedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(path: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    expected = unit_activations(model, ["conv", "tokens"], images(), Task())
+    monkeypatch.setattr("workbench.analyses.unit_activations.replacing", full)
+    found = unit_activations(model, ["conv", "tokens"], images(), Task(), folder=tmp_path)
+    assert all(np.array_equal(found.values[layer], values) for layer, values in expected.values.items())
+    assert caplog.text.count("cannot be kept") == 1 and not list(tmp_path.iterdir())
 
 
 def test_patches_are_folded_into_the_image() -> None:

@@ -14,9 +14,9 @@ from typing import Any
 from urllib.error import URLError
 
 import numpy as np
-import platformdirs
 from PIL import Image
 
+from workbench.data_folder import data_folder
 from workbench.images.framing import cover, on_white
 from workbench.images.image_set import (
     ImageSet,
@@ -115,9 +115,7 @@ def open_torchvision(reference: Reference, task: Task) -> TorchvisionSet:
     if reference.options.get("root") == "PATH":
         raise ImageSetError(f"write the folder of the data set in place of PATH in {reference.text!r}, or leave root out")
     known = inspect.signature(kind.__init__).parameters
-    root = Path(
-        reference.options.get("root") or platformdirs.user_data_path("circuit-workbench") / "datasets"
-    ).expanduser()
+    root = Path(reference.options.get("root") or data_folder("datasets")).expanduser()
     arguments: dict[str, Any] = {"root": str(root)}
     split = reference.options.get("split")
     if split is not None and "split" in known:

@@ -280,7 +280,7 @@ class Engine:
         return self._images[ref]
 
     def run(self, analysis: Analysis, model: str, images: str | None, task: Task) -> Result:
-        """Return an analysis' result: from the store when it is there, else computed and kept.
+        """Return an analysis' result: from the store when it is there, else computed, and kept where the store can be written.
 
         Raises
         ------
@@ -302,12 +302,13 @@ class Engine:
                     if isinstance(error, Cancelled):
                         raise
                     self.store.drop_folder(place, error)
-            result = analysis.kept_in(self.store.folder(place)).run(network, image_set, task)
+            folder = self.store.writable_folder(place)
+            result = (analysis.kept_in(folder) if folder is not None else analysis).run(network, image_set, task)
             self.store.save(key, replace(result, arrays={}))
             return result
         if known is None:
-            if isinstance(analysis, Sharing):
-                analysis = analysis.sharing(self.store.folder(ACTIVATIONS))
+            if isinstance(analysis, Sharing) and (shared := self.store.writable_folder(ACTIVATIONS)) is not None:
+                analysis = analysis.sharing(shared)
             if isinstance(analysis, Remembering):
                 of = (type(analysis).__name__, network.ref, network.weight_hash)
                 analysis = analysis.remembering(lambda key, make: self.kept((*of, *key), make))
@@ -369,8 +370,7 @@ class Engine:
         self, model: TracedModel, about: str, layer: str, read: Callable[[Path, str], dict[str, Any]]
     ) -> dict[str, Any] | None:
         known = model.layer(layer)
-        folders = self.store.folder(about).iterdir()
-        for folder in sorted(folders, key=lambda folder: folder.stat().st_mtime_ns, reverse=True):
+        for folder in self.store.newest_in(about):
             for name in dict.fromkeys((layer, known.name, *known.aliases)):
                 try:
                     return read(folder, name)

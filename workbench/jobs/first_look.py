@@ -127,22 +127,24 @@ def first_looks() -> dict[str, FirstLook]:
 
 
 def unpack_sweep(store: Store, subject: str) -> bool:
-    """Put the sweep of a network and images (see `workbench.jobs.engine.subject`) into the store; return whether there is one."""
+    """Put the sweep of a network and images (see `workbench.jobs.engine.subject`) into the store; return whether it came there."""
     inside = f"{SWEEPS}/{subject}/"
     look = next((look for look in first_looks().values() if any(name.startswith(inside) for name in look.members)), None)
     if look is None:
         return False
     members = [name for name in look.members if name.startswith(inside)]
-    target = store.folder(subject) / PurePosixPath(members[0]).parts[2]
-    if target.exists():
-        return False
-    with tempfile.TemporaryDirectory(dir=target.parent.parent) as beside:
-        with zipfile.ZipFile(look.path) as opened:
-            opened.extractall(beside, members)
-        unpacked = Path(beside) / SWEEPS / subject / target.name
-        os.utime(unpacked, (0, 0))  # of several sweeps the newest is read: one of the user's own goes before this one
-        shutil.move(unpacked, target)
-    return True
+    with store.optional():
+        target = store.folder(subject) / PurePosixPath(members[0]).parts[2]
+        if target.exists():
+            return False
+        with tempfile.TemporaryDirectory(dir=target.parent.parent) as beside:
+            with zipfile.ZipFile(look.path) as opened:
+                opened.extractall(beside, members)
+            unpacked = Path(beside) / SWEEPS / subject / target.name
+            os.utime(unpacked, (0, 0))  # of several sweeps the newest is read: one of the user's own goes before this one
+            shutil.move(unpacked, target)
+        return True
+    return False
 
 
 def shown_layers(model: TracedModel) -> list[Layer]:

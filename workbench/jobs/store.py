@@ -8,11 +8,13 @@ folders/activations/       what units do on each image of a set, which several a
 ```
 
 Files are written beside their place and moved there, so a reader (or a second process) finds all of one or nothing. An entry that
-cannot be read is dropped with a warning: everything here can be computed again. Nothing is ever unpickled.
+cannot be read is dropped with a warning: everything here can be computed again. So nothing that was computed is lost either where the
+disk is full or the store may not be written: the log says so, and work goes on. Nothing is ever unpickled.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 DOCUMENT = "result.json"
 PARTS = {"results": "results", "thumbnails": "thumbnails", "sweeps": "folders"}
 """What is kept, and the folder of each."""
+MISSING = (FileNotFoundError, NotADirectoryError, PermissionError)
+"""What reading raises where nothing is kept, or nothing that this user may read."""
 
 logger = logging.getLogger(__name__)
 
@@ -50,9 +54,10 @@ class Store:
 
     def __init__(self, root: str | Path | None = None) -> None:
         self.root = Path(root or os.environ.get("WORKBENCH_CACHE") or user_cache_dir("circuit-workbench"))
+        self._said = False
 
     def save(self, key: str, result: Result) -> None:
-        """Keep a result under its `Analysis.key`."""
+        """Keep a result under its `Analysis.key`, where that can be written."""
         document = {
             "analysis": result.analysis,
             "parameters": dict(result.parameters),
@@ -60,7 +65,7 @@ class Store:
             "provenance": dict(result.provenance),
         }
         members = {**result.arrays, DOCUMENT: np.frombuffer(json.dumps(document).encode(), np.uint8)}
-        with self._writing(self._result(key)) as file:
+        with self.optional(), self._writing(self._result(key)) as file:
             write_arrays(file, members)
 
     def load(self, key: str) -> Result | None:
@@ -75,21 +80,21 @@ class Store:
             return Result(
                 document["analysis"], document["parameters"], arrays, document["summary"], document["provenance"]
             )
-        except FileNotFoundError:
+        except MISSING:
             return None
         except Exception as error:  # a damaged archive fails in as many ways as there are bytes in it
             self._drop(path, error)
             return None
 
     def save_thumbnail(self, key: str, images: np.ndarray) -> None:
-        """Keep the images of one unit: uint8 ``seed y x 3``."""
+        """Keep the images of one unit, uint8 ``seed y x 3``, where that can be written."""
         from PIL import Image
 
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3:
             raise ValueError(f"thumbnails are uint8 [seed, y, x, 3], got {images.dtype} {list(images.shape)}")
         seeds, height, width, _ = images.shape
         strip = Image.fromarray(images.reshape(seeds * height, width, 3))
-        with self._writing(self._thumbnail(key)) as file:
+        with self.optional(), self._writing(self._thumbnail(key)) as file:
             strip.save(file, "WEBP", lossless=True, quality=20, method=2)
 
     def load_thumbnail(self, key: str, seeds: int) -> np.ndarray | None:
@@ -101,7 +106,7 @@ class Store:
             with Image.open(path) as strip:
                 pixels = np.asarray(strip.convert("RGB"))
             return pixels.reshape(seeds, len(pixels) // seeds, *pixels.shape[1:])
-        except FileNotFoundError:
+        except MISSING:
             return None
         except Exception as error:  # the same: whatever is wrong with it, it is drawn again
             self._drop(path, error)
@@ -112,6 +117,33 @@ class Store:
         path = self.root / "folders" / key
         path.mkdir(parents=True, exist_ok=True)
         return path
+
+    def writable_folder(self, key: str) -> Path | None:
+        """Return `folder`, or None where it cannot be written: what would be kept there is then done without."""
+        with self.optional():
+            path = self.folder(key)
+            if not os.access(path, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+            return path
+        return None
+
+    def newest_in(self, key: str) -> list[Path]:
+        """Return the folders that are kept under `key`, the newest first."""
+        try:
+            folders = (self.root / "folders" / key).iterdir()
+            return sorted(folders, key=lambda folder: folder.stat().st_mtime_ns, reverse=True)
+        except MISSING:
+            return []
+
+    @contextmanager
+    def optional(self) -> Iterator[None]:
+        """Surround what is only kept to save time: what the system refuses there is said once in the log, and work goes on."""
+        try:
+            yield
+        except OSError as error:
+            if not self._said:
+                logger.warning("what is computed cannot be kept in %s, so it will be computed again (%s)", self.root, error)
+                self._said = True
 
     def drop_folder(self, key: str, error: Exception) -> None:
         """Delete a folder whose content proved damaged, and say so."""
@@ -141,10 +173,11 @@ class Store:
 
     def _drop(self, path: Path, error: Exception) -> None:
         logger.warning("dropped the damaged cache entry %s (%s: %s)", path, type(error).__name__, error)
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+        with self.optional():
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def _bytes_in(folder: Path) -> int:

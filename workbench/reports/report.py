@@ -10,11 +10,9 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
-import os
 import pkgutil
 import re
 import shlex
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +23,7 @@ from workbench import problems
 from workbench.input_error import InputError
 from workbench.report_page import Details, Section, report_page
 from workbench.task import Part, Task
+from workbench.whole_folder import check_writable, filling, names_in
 
 if TYPE_CHECKING:
     from workbench.analyses.analysis import Analysis, Result
@@ -97,13 +96,10 @@ class Report:
         Raises
         ------
         InputError
-            When the folder holds something that is not a report of ours.
+            When the folder holds something that is not a report of ours, or cannot be written.
         """
         folder = check_folder(Path(folder))
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
-            new = Path(temporary) / "new"
-            new.mkdir()
+        with filling(folder, last="report.json", old=OURS) as new:
             for name, result in self.results.items():
                 result.save(new / "results" / name)
             document = {
@@ -117,34 +113,24 @@ class Report:
             }
             (new / "report.html").write_text(self.page(), encoding="utf-8")
             (new / "report.json").write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-            old = Path(temporary) / "old"
-            if folder.exists():
-                os.replace(folder, old)
-            try:
-                os.replace(new, folder)
-            except OSError:
-                if old.exists():
-                    os.replace(old, folder)
-                raise
         return folder
 
 
 def check_folder(folder: Path) -> Path:
-    """Return `folder`, absolute, when a report can be written there: it is not there, empty, or holds an earlier report and nothing else.
+    """Return `folder`, resolved, when a report can be written there: it is not there, empty, or holds an earlier report and nothing else.
 
     Raises
     ------
     InputError
-        Otherwise.
+        Otherwise, or when this user may not write there.
     """
-    folder = folder.absolute().resolve()
+    folder = folder.resolve()
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file; give a folder for the report")
-    there = {path.name for path in folder.iterdir()} if folder.exists() else set()
+    there = names_in(folder)
     if there - OURS or (there and not _is_report(folder / "report.json")):
         raise InputError(f"{folder} holds something that is not a report of ours; give a new folder")
-    if folder == Path.cwd():
-        raise InputError(f"{folder} is the folder this runs in and cannot be replaced as a whole; give a folder in it")
+    check_writable(folder)
     return folder
 
 

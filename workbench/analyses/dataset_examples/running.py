@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from safetensors.numpy import save_file
 from workbench.analyses.dataset_examples.histogram import Grid, UnitHistogram, finite_range
 from workbench.analyses.dataset_examples.reduction import LayerBatch
 from workbench.input_error import InputError
+from workbench.whole_file import replacing
 
 if TYPE_CHECKING:
     from workbench.images.image_set import UnreadableImage
@@ -263,9 +264,9 @@ class Running:
             "shapes": self.shapes,
         }
         metadata = {"plan": json.dumps(asdict(self.plan)), "progress": json.dumps(progress)}
-        written = self.folder / f".{STATE}"
-        save_file({**self.arrays, "sampled": self.sampled}, written, metadata)
-        os.replace(written, self.folder / STATE)
+        # Another process that went on with the same sweep may end it and clear up meanwhile; this one goes on with what it has.
+        with suppress(FileNotFoundError), replacing(self.folder / STATE) as beside:
+            save_file({**self.arrays, "sampled": self.sampled}, beside, metadata)
 
     def _resume(self, folder: Path) -> bool:
         """Take up what an earlier run of the same plan left; what cannot be read is named in the log and done again."""
@@ -320,8 +321,9 @@ def read_unit(folder: Path, layer: str, unit: int) -> tuple[Plan, UnitState]:
 
 
 def remove_state(folder: Path) -> None:
-    """Delete the running state, once the finished results are on disk."""
-    for name in (STATE, SAMPLE_VALUES, SAMPLE_PLACES):
+    """Delete the running state, once the finished results are on disk, with what processes left that were killed while they wrote it."""
+    killed = [path.name for path in folder.glob(f".{STATE}*")]
+    for name in (STATE, SAMPLE_VALUES, SAMPLE_PLACES, *killed):
         (folder / name).unlink(missing_ok=True)
 
 
