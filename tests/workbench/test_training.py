@@ -534,6 +534,28 @@ def test_a_finished_run_is_not_taken_for_a_network_made_anew(
         assert (aside / "notes.txt").exists() == (number == 1) and not (runs / "colours" / "notes.txt").exists()
 
 
+def test_networks_that_were_made_before_all_were_are_not_made_again_until_all_are(tmp_path: Path, monkeypatch, capsys) -> None:
+    made: list[str] = []
+
+    def make(name: str) -> None:
+        if made == ["inception", "vit"]:
+            made.append("stopped")
+            raise KeyboardInterrupt
+        made.append(name)
+
+    monkeypatch.setattr(publish, "runs_folder", lambda: tmp_path / "runs")
+    monkeypatch.setattr(publish, "make", make)
+    names = ["inception", "vit", "clip"]
+    with pytest.raises(KeyboardInterrupt):
+        publish.make_all(names)
+    publish.make_all(names)
+    assert made == ["inception", "vit", "stopped", "clip"] and "vit: made before this was stopped" in capsys.readouterr().out
+    publish.make_all(names)
+    assert made[4:] == names, "all are made anew once all were made"
+
+
+
+
 def test_the_parts_of_a_folder_say_what_is_held_out(colours: Path, tmp_path: Path) -> None:
     def course(*parts: str) -> tuple[Course, dict[str, set[str]]]:
         folder = tmp_path / "-".join(parts)

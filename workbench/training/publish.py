@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -173,6 +174,26 @@ def make(name: str, target: Path = FOLDER) -> None:
         publish_early(further, name, target)
 
 
-if __name__ == "__main__":
-    for name in sys.argv[1:]:
+def make_all(names: Sequence[str]) -> None:
+    """Train and publish networks one after the other; asked for the same again after it was stopped, it goes on where it was.
+
+    Which are done stands in a file beside the runs until all are.
+    """
+    noted = runs_folder() / "making.json"
+    done: list[str] = []
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        found = json.loads(noted.read_text(encoding="utf-8"))
+        done = list(found["done"]) if found["of"] == list(names) else []
+    for name in names:
+        if name in done:
+            sys.stdout.write(f"{name}: made before this was stopped; without {noted} all would be trained anew\n")
+            continue
         make(name)
+        done.append(name)
+        noted.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(noted, json.dumps({"of": list(names), "done": done}).encode())
+    noted.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    make_all(sys.argv[1:])
