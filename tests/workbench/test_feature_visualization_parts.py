@@ -41,6 +41,7 @@ def test_each_term_is_its_formula() -> None:
     vector = (3.0, 0.0, 0.0, 0.0, 4.0)
     dot = 0.6 * LAYER[:, 0] + 0.8 * LAYER[:, 4]
     assert torch.allclose(direction("l", vector, 0).value(ROWS), dot.mean((1, 2)), atol=1e-6)
+    assert torch.allclose(direction("l", (3, 0, 0, 0, 4), 0).value(ROWS), dot.mean((1, 2)), atol=1e-6), "whole numbers as well"
     weighted = dot * (dot / LAYER.norm(dim=1)).clamp(min=0.1) ** 2
     assert torch.allclose(direction("l", vector, 2).value(ROWS), weighted.mean((1, 2)), atol=1e-5)
     pictured = Rows(ROWS.activations, ROWS.units, 2, None, {"l": LAYER.flip(0)})

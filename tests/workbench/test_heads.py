@@ -12,6 +12,7 @@ from workbench.analyses.activation_maps import ActivationMaps
 from workbench.analyses.patching.parts import cells_inside
 from workbench.analyses.unit_activations import Largest, as_map
 from workbench.images.array_set import ArraySet
+from workbench.models.expanded import centre
 from workbench.models.layer import on_grid
 from workbench.models.patching import grid_of, patches_of
 from workbench.models.traced_model import TracedModel
@@ -46,6 +47,7 @@ def test_heads_are_told_from_maps(vit: TracedModel) -> None:
     layer = vit.layer(Z)
     assert layer.positions == (1 + SIDE * SIDE, WIDTH) and not layer.is_map and layer.features == 1
     assert vit.layer("patch_embed.proj").is_map
+    assert centre(layer) == (1 + 2 * SIDE + 2, WIDTH // 2), "the middle patch, behind the class token"
     written_out = vit.graph.expose_attention()
     assert written_out.layer(Z).features == 1 and not written_out.layer(Z).is_map
     assert not written_out.layer("blocks.0.attn:pattern").is_map and written_out.layer("blocks.0.attn:pattern").features == 0

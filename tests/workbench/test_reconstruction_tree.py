@@ -68,6 +68,7 @@ def test_a_planted_tree_is_found_and_suffices(model: TracedModel, images: ArrayS
     assert summary["null_highest"] < 0.7 and summary["p"] == pytest.approx(1 / 21)
     circuit = Circuit.from_document(summary["circuit"])
     assert len(circuit.units) == 9 and len(circuit.edges) == 8
+    assert circuit.chosen_from == (images.ref, images.content_hash)
     assert circuit.chosen_on and not set(circuit.chosen_on) & set(result.arrays["image"].tolist())
     assert ReconstructionTree.draw(result)["tree"].axes[0].texts
 

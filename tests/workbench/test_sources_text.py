@@ -20,6 +20,8 @@ from open_clip import factory, pretrained
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
+from workbench.analyses.generation import Generation
+from workbench.input_error import InputError
 from workbench.models.loading import LoadError, Reference, list_models, load
 from workbench.models.sources.diffusers import schedule_of
 from workbench.models.sources.model_folder import ModelFolder
@@ -359,6 +361,9 @@ def test_a_step_of_a_latent_pipeline_is_what_its_library_computes(pipelines: dic
         decoded = vae.decode(latents[:2] / vae.config.scaling_factor).sample
         assert torch.allclose(model.sampling.decode(latents[:2]), decoded, atol=1e-5)
     assert not model.sampling.scheduler().config.clip_sample, "latents have no bounds"
+    with pytest.raises(InputError, match=r"the prompt '(cat )*dog' has 13 tokens, .* reads 12 at most"):
+        Generation(prompts=("cat " * 10 + "dog",), images=1, steps=1).run(model)
+    assert Generation(prompts=("cat " * 9 + "dog",), images=1, steps=1).run(model).summary["seeds"] == [0]
     for option, value in (("prompt", "dog"), ("timestep", "700"), ("noise", "6")):
         before = model(images[:1])
         model.choose(option, value)

@@ -368,7 +368,7 @@ def test_a_circuit_is_not_measured_on_what_it_was_chosen_on(branches: tuple[Bran
     held = [place for place in range(12) if of[place] not in known]
     assert known and held and found.figures["null_draws"] == 20
     edited = found.without_edges([found.edges[0].ends]) if len(found.edges) > 1 else found.with_units(["act:5"])
-    assert edited.chosen_on == found.chosen_on and set(edited.figures) == {"chosen_on"}
+    assert edited.chosen_on == found.chosen_on and set(edited.figures) == {"chosen_on", "chosen_from"}
     result = CircuitMeasures(circuit=edited.to_json(), target=f"{mix}:7", limit=0).run(model, images)
     assert result.arrays["image"].tolist() == held and result.summary["not_held_out"] == 12 - len(held)
     assert circuit_of(result).chosen_on == found.chosen_on
@@ -398,6 +398,7 @@ def test_the_images_it_was_chosen_on_stay_those_of_their_set(
     found = circuit_of(Trace(target=f"{mix}:7", candidates=3, limit=8).run(model, sets["folder:one"]))
     held = [place for place in range(12) if place not in found.chosen_on]
     assert found.chosen_on and held
+    assert measured(found, f"folder:{tmp_path / 'one'}")[1] == held, "the same images by another name, fresh from the trace"
     elsewhere, every = measured(found, "folder:two")
     assert every == list(range(12)) and elsewhere.images == "folder:two" and elsewhere.chosen_from[0] == "folder:one"
     again, left = measured(elsewhere.with_units(["act:5"]).without_units(["act:5"]), "folder:one")

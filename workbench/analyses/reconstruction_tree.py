@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -171,7 +171,7 @@ class ReconstructionTree(Analysis):
             "groups": "concept" if "concept" in images.columns else "image",
             "layers": [{"layer": layer, "units": model.layer(layer).units, "kept": len(units)} for layer, units in uses.items()],
             "tree": [_said(node) for node in nodes.values()],
-            "circuit": Circuit(circuit.name, circuit.model, circuit.images, circuit.units, circuit.edges, figures).document(),
+            "circuit": replace(circuit, figures=figures).pinned(images.ref, images.content_hash).document(),
         }
 
     def _root(self, model: TracedModel) -> Node:

@@ -376,9 +376,9 @@ def centre(layer: Layer, positions: Sequence[int] | None = None) -> tuple[int, .
     """
     sizes = layer.positions if positions is None else tuple(positions)
     windows, inside = (sizes[:1], sizes[1:]) if layer.rows > 1 else ((), sizes)
-    tokens = [*windows, *(inside if len(inside) == 1 else ())]
-    middle = [_in_the_middle(layer, number) for number in tokens]
-    return (*middle, *(() if len(inside) == 1 else (size // 2 for size in inside)))
+    in_a_row = 1 if len(inside) - layer.features == 1 else 0  # of tokens; a head's features come behind them
+    middle = [_in_the_middle(layer, number) for number in (*windows, *inside[:in_a_row])]
+    return (*middle, *(size // 2 for size in inside[in_a_row:]))
 
 
 def _in_the_middle(layer: Layer, tokens: int) -> int:

@@ -41,9 +41,9 @@ def _is_of_heads(node: fx.Node, known: set[fx.Node], unit_axes: dict[fx.Node, in
     source = max(read, key=lambda one: one.meta["val"].dim(), default=None)
     if source is None:
         return False
-    of = source.meta["val"].shape
-    if name in VIEWS and len(of) == 3:
-        return not _stays(of, unit_axes[source], node.meta["val"].shape)
+    of, axis = source.meta["val"].shape, unit_axes.get(source)  # None of a constant
+    if name in VIEWS and len(of) == 3 and axis is not None:
+        return not _stays(of, axis, node.meta["val"].shape)
     return any(one in known for one in read)
 
 

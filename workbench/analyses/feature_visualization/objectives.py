@@ -135,7 +135,7 @@ class Direction(Term):
         """Return the mean over positions of the projection, weighted by the cosine."""
         activation = rows.activations[self.layer].float()
         if self.vector is not None:
-            vector = torch.tensor(self.vector, device=activation.device).expand(len(activation), -1)
+            vector = torch.tensor(self.vector, dtype=activation.dtype, device=activation.device).expand(len(activation), -1)
         elif rows.directions is not None:
             vector = rows.directions
         else:

@@ -171,7 +171,7 @@ class Trace(Analysis):
                 "at": self.at,
                 CHOSEN_ON: pictures[0].indices.tolist(),
             },
-        )
+        ).pinned(images.ref, images.content_hash)
         return arrays, {
             "target": target.address,
             "pre": [str(unit) for unit in target.units],

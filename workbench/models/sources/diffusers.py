@@ -19,7 +19,7 @@ from workbench.models.further_input import Tokenize, step_inputs
 from workbench.models.loading import LoadError, Reference, Source, SourceEntry, register_source
 from workbench.models.preprocessing import Preprocessing
 from workbench.models.sources.choosing import FURTHER, choose_inputs
-from workbench.models.sources.model_folder import ModelFolder, filled, padded, read_tokenizer
+from workbench.models.sources.model_folder import ModelFolder, Padded, filled, read_tokenizer
 from workbench.models.sources.tracing import brief, trace
 from workbench.models.traced_model import TracedModel
 from workbench.task import Task
@@ -277,4 +277,4 @@ def _tokenize(folder: ModelFolder, text_encoder: Part) -> Tokenize:
     tokenizer = read_tokenizer(folder, "tokenizer/", folder.find(f"{text_encoder.prefix}config.json"))
     context = min(int(settings.get("max_position_embeddings", 77)), tokenizer.model_max_length)
     padding = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
-    return padded(tokenizer, context, int(padding or 0))
+    return Padded(tokenizer, context, int(padding or 0))

@@ -14,13 +14,13 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from workbench.models.further_input import Tokenize
 from workbench.models.loading import LoadError
 from workbench.models.sources.checkpoint import read_state
 from workbench.models.sources.download import NoSuchFile, fetch_from_hub, find_in_hub_cache
@@ -252,14 +252,23 @@ def read_tokenizer(folder: ModelFolder, prefix: str = "", config: Path | None = 
         raise LoadError(f"the tokenizer in {folder.path or folder.name} could not be made: {brief(error)}") from error
 
 
-def padded(tokenizer: Any, context: int, padding: int) -> Tokenize:
-    """Return a function from texts to tokens, ``texts context``: longer texts are cut, shorter ones padded at the end."""
+@dataclass(frozen=True)
+class Padded:
+    """From texts to tokens, ``texts context``: longer texts are cut, shorter ones padded at the end."""
 
-    def tokenize(texts: Sequence[str]) -> Tensor:
-        tokens = torch.full((len(texts), context), padding)
+    tokenizer: Any
+    context: int
+    padding: int
+
+    def __call__(self, texts: Sequence[str]) -> Tensor:
+        """Return the tokens of some texts."""
+        tokens = torch.full((len(texts), self.context), self.padding)
         for row, text in enumerate(texts):
-            found = torch.tensor(tokenizer(text, truncation=True, max_length=context)["input_ids"], dtype=torch.long)
-            tokens[row, : len(found)] = found
+            found = self.tokenizer(text, truncation=True, max_length=self.context)["input_ids"]
+            tokens[row, : len(found)] = torch.tensor(found, dtype=torch.long)
         return tokens
 
-    return tokenize
+    def encode(self, text: str) -> list[int]:
+        """Return all tokens of a text but the marks at both ends, as open_clip's tokenizers do."""
+        tokens: list[int] = self.tokenizer(text, verbose=False)["input_ids"]
+        return tokens[1:-1]

@@ -9,7 +9,7 @@ import torch
 
 from workbench.models.loading import LoadError, Reference, Source, SourceEntry, register_source
 from workbench.models.sources.language_model import NextToken
-from workbench.models.sources.model_folder import ModelFolder, filled, padded, quiet, read_tokenizer, shown
+from workbench.models.sources.model_folder import ModelFolder, Padded, filled, quiet, read_tokenizer, shown
 from workbench.models.sources.tracing import brief, trace
 from workbench.models.traced_model import TracedModel
 from workbench.task import Task
@@ -44,7 +44,7 @@ class Transformers(Source):
         if context > most:
             raise LoadError(f"context={context} in {reference}: {reference.name} reads {most} tokens at most")
         padding = _padding(tokenizer, sizes.vocab_size)
-        tokenize = padded(tokenizer, context, padding)
+        tokenize = Padded(tokenizer, context, padding)
         weights = folder.weights("", "model")
         task.step(0, 0, note=f"reading {', '.join(weights)}")
         module = filled(
