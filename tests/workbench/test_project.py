@@ -442,8 +442,12 @@ from workbench.project import Project
 imported = time.process_time() - start
 Project.load({str(path)!r})
 heavy = {{"torch", "numpy", "pydantic", "PySide6"}} & set(sys.modules)
-print(imported, sorted(heavy))
+start = time.process_time()
+import pydantic
+class Model(pydantic.BaseModel):
+    field: int = 0
+print(imported / (time.process_time() - start), sorted(heavy))
 """
     outputs = [subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True) for _ in range(5)]
     assert all(run.stdout.rstrip().endswith("[]") for run in outputs), outputs[0].stdout + outputs[0].stderr
-    assert min(float(run.stdout.split()[0]) for run in outputs) < 0.06  # pydantic alone would take .15
+    assert min(float(run.stdout.split()[0]) for run in outputs) < 0.4, "of what pydantic alone takes, on a machine of any speed"
