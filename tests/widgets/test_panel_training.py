@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -343,3 +344,8 @@ def test_the_chosen_run_opens_as_a_network(panel, runner, qtbot, tmp_path):
     panel.open_run.click()
     qtbot.waitUntil(lambda: bool(runner.asked(LoadModel)))
     assert runner.asked(LoadModel)[-1] == LoadModel(f"run:{tmp_path / 'old'}")
+    panel._runs[panel._chosen] = replace(panel._runs[panel._chosen], recipe="SparseAutoencoder")
+    panel._refresh()
+    assert not panel.open_run.isEnabled() and "Open latents in the panel Mixtures" in panel.open_run.toolTip()
+    panel.list.itemActivated.emit(panel.list.currentItem(), 0)
+    assert len(runner.asked(LoadModel)) == 1

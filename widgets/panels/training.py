@@ -32,7 +32,7 @@ from widgets.file_dialogs import ask_for_folder
 from widgets.recipe_setup import RecipeSetup
 from widgets.scrolled import scrolled
 from widgets.session import Session
-from widgets.theme import set_icon, signal_colour
+from widgets.theme import say, set_icon
 from widgets.views.axes import number
 from widgets.views.curve_plot import CurvePlot
 from workbench.amounts import rough_duration
@@ -59,6 +59,11 @@ NOTHING = (
     "Choose a recipe and press Start: the curves appear here while the network is trained. "
     "A run in the list below can be looked at, and gone on with."
 )
+
+
+AUTOENCODER = "SparseAutoencoder"
+OPENS = "Open the network of the chosen run as it is after its last update"
+OPENS_LATENTS = "An autoencoder is looked into with the network that it reads: Open latents in the panel Mixtures"
 
 
 def _told(figures: Mapping[str, float]) -> str:
@@ -127,9 +132,7 @@ class TrainingPanel(Panel):
         self.list.setMinimumHeight(76)
         self.list.itemSelectionChanged.connect(self._choose)
         self.list.itemActivated.connect(lambda _item: self.open_network())
-        self.open_run = self._button(
-            "Open network", "model_loader", "Open the network of the chosen run as it is after its last update", self.open_network
-        )
+        self.open_run = self._button("Open network", "model_loader", OPENS, self.open_network)
 
         self._lay_out(browse)
         self.setFocusProxy(self.setup)
@@ -406,8 +409,13 @@ class TrainingPanel(Panel):
 
     def open_network(self) -> None:
         """Look into the network of the chosen run."""
-        if self._chosen in self._runs:
+        if self._opens:
             self.session.open_model(f"run:{self._chosen}")
+
+    @property
+    def _opens(self) -> bool:
+        """Whether the chosen run is of a network that is looked into by itself."""
+        return self._chosen in self._runs and self._runs[self._chosen].recipe != AUTOENCODER
 
     # What can be done now
 
@@ -438,15 +446,12 @@ class TrainingPanel(Panel):
         )
         self.pause.setEnabled(running or can_resume)
         self.stop.setEnabled(running)
-        self.open_run.setEnabled(self._chosen in self._runs)
+        self.open_run.setEnabled(self._opens)
+        self.open_run.setToolTip(OPENS if self._opens or self._chosen not in self._runs else OPENS_LATENTS)
         self.bar.setVisible(running)
 
     def _say(self, text: str, error: bool = False) -> None:
-        palette = self.palette()
-        if error:
-            palette.setColor(palette.ColorRole.WindowText, signal_colour("error", palette))
-        self.said.setPalette(palette)
-        self.said.setText(text)
+        say(self.said, text, error)
         self.said.setVisible(bool(text))
 
     def views(self) -> list[View]:
