@@ -6,12 +6,10 @@ column``. Only where it comes from tells them apart: the units of tokens were cu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from torch import fx
 
 from workbench.models.nodes import VIEWS, is_tensor, kind
-from workbench.models.unit_axes import CHANNELS_FIRST
+from workbench.models.unit_axes import CHANNELS_FIRST, same_axis
 
 _PRODUCTS = frozenset("matmul bmm baddbmm einsum".split())
 
@@ -43,18 +41,5 @@ def _is_of_heads(node: fx.Node, known: set[fx.Node], unit_axes: dict[fx.Node, in
         return False
     of, axis = source.meta["val"].shape, unit_axes.get(source)  # None of a constant
     if name in VIEWS and len(of) == 3 and axis is not None:
-        return not _stays(of, axis, node.meta["val"].shape)
+        return same_axis(of, axis, node.meta["val"].shape) is None
     return any(one in known for one in read)
-
-
-def _stays(of: Sequence[object], axis: int, shape: Sequence[object]) -> bool:
-    """Whether an axis of `of` is one of `shape`, too: of the same size, with as many numbers behind it."""
-
-    def behind(sizes: Sequence[object], place: int) -> int:
-        product = 1
-        for size in sizes[place + 1 :]:
-            product *= size if isinstance(size, int) else 1
-        return product
-
-    wanted = of[axis], behind(of, axis)
-    return any(isinstance(size, int) and (size, behind(shape, place)) == wanted for place, size in enumerate(shape))

@@ -78,8 +78,8 @@ def _order(node: fx.Node, rank: int) -> list[int]:
     return order
 
 
-def _axis_of_same_place(before: Any, axis: int, after: Any) -> int | None:
-    """Find the axis of `after` with the same size and as many elements behind it as `axis` has in `before`."""
+def same_axis(before: Any, axis: int, after: Any) -> int | None:
+    """Return the axis of the shape `after` that is one of `before`: of the same size, with as many numbers behind it."""
 
     def stride(shape: Any, place: int) -> int:
         product = 1
@@ -87,9 +87,16 @@ def _axis_of_same_place(before: Any, axis: int, after: Any) -> int | None:
             product = product * (size if isinstance(size, int) else 1)
         return product
 
-    for place, size in enumerate(after):
-        if isinstance(size, int) and size == before[axis] and size > 1 and stride(after, place) == stride(before, axis):
-            return place
+    wanted = stride(before, axis)
+    places = (place for place, size in enumerate(after) if isinstance(size, int) and size == before[axis])
+    return next((place for place in places if stride(after, place) == wanted), None)
+
+
+def _axis_of_same_place(before: Any, axis: int, after: Any) -> int | None:
+    """Find the axis of `after` that is one of `before`, else one of the same size; none of size 1."""
+    found = same_axis(before, axis, after)
+    if found is not None and after[found] > 1:
+        return found
     for place, size in enumerate(after):
         if isinstance(size, int) and size == before[axis] and size > 1:
             return place
