@@ -7,7 +7,7 @@ from PySide6.QtWidgets import QCompleter, QLabel, QWidget
 
 from widgets.overlay import Overlay
 from widgets.session import Session
-from widgets.theme import signal_colour
+from widgets.theme import say
 from workbench.address import Address
 
 
@@ -39,13 +39,8 @@ class AddressBox(Overlay):
         self.field.selectAll()
 
     def _say(self, complaint: str) -> None:
-        palette = self.palette()
-        if complaint:
-            palette.setColor(self.complaint.foregroundRole(), signal_colour("error", palette))
-        self.complaint.setPalette(palette)
-        self.complaint.setText(
-            complaint or f"Type an address such as {self._session.layer or 'layer1'}:12, or paste one that was copied (Ctrl+Shift+C)"
-        )
+        hint = f"Type an address such as {self._session.layer or 'layer1'}:12, or paste one that was copied (Ctrl+Shift+C)"
+        say(self.complaint, complaint or hint, wrong=bool(complaint))
         self.place()
 
     def _go(self) -> None:

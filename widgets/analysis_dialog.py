@@ -21,7 +21,7 @@ from PySide6.QtWidgets import (
 from widgets.form import Form, Preload
 from widgets.result_window import ResultWindow
 from widgets.session import Session
-from widgets.theme import signal_colour
+from widgets.theme import say
 from workbench.circuit_weights import source_for
 
 if TYPE_CHECKING:
@@ -158,14 +158,7 @@ class AnalysisDialog(QDialog):
         self.stop.setVisible(running)
         self.show_result.setVisible(self._result is not None)
         if not running and self._result is None:
-            self._say(missing, error=bool(missing))
-
-    def _say(self, text: str, error: bool = False) -> None:
-        self.said.setText(text)
-        palette = self.palette()
-        if error:
-            palette.setColor(palette.ColorRole.WindowText, signal_colour("error", palette))
-        self.said.setPalette(palette)
+            say(self.said, missing, wrong=bool(missing))
 
     def start(self) -> None:
         """Run the chosen analysis with the values of the form."""
@@ -186,7 +179,7 @@ class AnalysisDialog(QDialog):
         if event.total:
             self.bar.setValue(round(1000 * event.done / event.total))
         if not event.ended:
-            self._say(event.note or {"queued": "waiting for its turn"}.get(event.state, "running"))
+            say(self.said, event.note or {"queued": "waiting for its turn"}.get(event.state, "running"))
             return
         self._job = 0
         self._result = event.result if event.state == "done" else None
@@ -194,9 +187,9 @@ class AnalysisDialog(QDialog):
         if event.state == "failed":
             if self.form is not None:
                 self.form.show_complaint(event.error)
-            self._say(event.error, error=True)
+            say(self.said, event.error, wrong=True)
         else:
-            self._say("Done. The result is also in the jobs panel." if event.state == "done" else "Cancelled.")
+            say(self.said, "Done. The result is also in the jobs panel." if event.state == "done" else "Cancelled.")
 
     def open_result(self) -> None:
         """Show what was found."""

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QObject, QSize, Qt, QTimer, Signal
+from PySide6.QtCore import QEvent, QObject, QSize, Qt, QTimer, Signal
 from PySide6.QtWidgets import QHeaderView, QLabel, QVBoxLayout, QWidget
 
 from widgets.theme import set_icon, signal_colour
@@ -331,6 +331,7 @@ class Form(QWidget):
         }
         self._suggestions = suggestions or {}
         self._errors: dict[str, str] = {}
+        self._marked: set[str] = set()  # fields in the colour of errors: those, and what the engine complained of
         given = values or {}
         shown = [self._declare(field, given.get(name, field.default)) for name, field in self.fields.items()]
         self._group = Parameter.create(name="parameters", type="group", children=shown)
@@ -479,6 +480,18 @@ class Form(QWidget):
             title=self._title(field) + (f" – {error}" if error else ""),
             tip=f"{error}\n{field.tooltip}" if error else field.tooltip,
         )
-        colour = signal_colour("error", self.palette()) if error else self.palette().text().color()
-        for item in parameter.items:
-            item.setForeground(0, colour)
+        (self._marked.add if error else self._marked.discard)(name)
+        self._colour(name)
+
+    def _colour(self, name: str) -> None:
+        """Write a field's title in the colour of errors, or in that of any text, which follows the scheme by itself."""
+        colour = signal_colour("error", self.palette()) if name in self._marked else None
+        for item in self._group.child(name).items:
+            item.setData(0, Qt.ItemDataRole.ForegroundRole, colour)
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Draw the errors in the colours of the new scheme."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.PaletteChange:
+            for name in self._marked:
+                self._colour(name)

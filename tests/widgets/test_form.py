@@ -10,8 +10,10 @@ from typing import Annotated, Literal
 
 import pytest
 from pydantic import BaseModel, Field
+from PySide6.QtCore import Qt
 
 from widgets.form import Form, Preload, read_integers, read_strings, write_integers, write_strings
+from widgets.theme import Theme, palette, signal_colour
 
 Pair = tuple[float, float]
 
@@ -67,6 +69,23 @@ def test_every_field_can_be_set(form):
         form.set_value(name, value)
     assert form.errors == {}
     assert form.values() == new
+
+
+def test_errors_and_titles_can_be_read_in_either_scheme(qapp, form):
+    theme = Theme(qapp, "light")
+    titles = {name: next(iter(form._group.child(name).items)) for name in ("steps", "rate", "layer")}
+    form.show_complaint("steps: fewer would do")
+    form.show_complaint("rate: too large for these images")
+    for scheme in ("light", "dark", "light"):
+        theme.choose(scheme)
+        qapp.processEvents()
+        wrong = signal_colour("error", palette(theme.dark))
+        for name, title in titles.items():
+            colour = title.data(0, Qt.ItemDataRole.ForegroundRole)
+            assert colour is None if name == "layer" else colour == wrong, name
+    form.set_value("steps", 10)
+    assert not any(title.data(0, Qt.ItemDataRole.ForegroundRole) for title in titles.values()), "as any text, whatever the scheme"
+    theme.choose("system")
 
 
 def test_bounds_help_and_units_are_in_the_tooltip(form):

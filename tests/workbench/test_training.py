@@ -24,14 +24,14 @@ from workbench.images.emoji import EmojiSet
 from workbench.input_error import InputError
 from workbench.jobs.runs import find_runs, read_run
 from workbench.models import card
-from workbench.models.caption_tokenizer import VOCABULARY, caption_tokenizer
+from workbench.models.caption_tokenizer import CONTEXT, VOCABULARY, caption_tokenizer
 from workbench.models.loading import LoadError, load
 from workbench.models.older_recipes import as_trained
 from workbench.models.small_networks import SMALL_NETWORKS
 from workbench.models.small_text_networks import build_clip
 from workbench.task import Cancelled, Task
 from workbench.training import commands, publish, short_texts, trainer
-from workbench.training.captions import caption, drawn_caption, plain_keywords, write_vocabulary
+from workbench.training.captions import Captions, caption, drawn_caption, plain_keywords, write_vocabulary
 from workbench.training.drawings import Drawings, generator, held_out_concepts, held_out_variants, order
 from workbench.training.log import curves_of
 from workbench.training.plain_norms import norm_plainly
@@ -271,7 +271,7 @@ def test_what_is_not_told_apart_is_not_right_and_no_number_is_refused(colours: P
     with pytest.raises(RecipeError, match="gives values that are no numbers"):
         course.evaluate(course.module, Task())
     towers = recipe("clip", {"batch": 4}).prepare(torch.device("cpu"), Task())
-    towers._look = lambda module, indices, task: (torch.full((2, 128), torch.nan), indices[:2].tolist())
+    towers._look = lambda module, indices, task, note: (torch.full((2, 128), torch.nan), indices[:2].tolist())
     with pytest.raises(RecipeError, match="gives values that are no numbers"):
         towers.evaluate(towers.module.eval(), Task())
 
@@ -654,6 +654,17 @@ def test_the_vocabulary_is_learned_from_what_is_trained_on(tmp_path: Path) -> No
     )
     assert learned[0] == kept[0]
     assert sorted(learned) == sorted(kept)  # the library breaks ties between equally frequent pairs anew each time
+
+
+def test_plain_captions_need_no_mending() -> None:
+    from open_clip import SimpleTokenizer
+
+    captions = Captions(EmojiSet())
+    texts = [captions.full(index) for index in range(0, 7_850, 10)]
+    texts += ["caf\u00e9 &amp; cr\u00e8me", "\u017f\u212a", "a\tb\nc", "\u201ca\u201d, noto style"]
+    texts += ["A Cat ,  it's  'll-made. :x", "", " ", "1 2-3 'S"]
+    ours, thorough = caption_tokenizer(), SimpleTokenizer(bpe_path=str(VOCABULARY), context_length=CONTEXT)
+    assert [ours.encode(text) for text in texts] == [thorough.encode(text) for text in texts]
 
 
 def test_a_figure_that_a_line_lacks_has_a_shorter_curve() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from workbench.models.shelf import FOLDER
@@ -17,12 +18,22 @@ CONTEXT = 32
 VOCABULARY = FOLDER / "captions.txt.gz"
 """The merges in the form in which CLIP's own vocabulary is kept: a line of heading, then a pair a line."""
 
+_PLAIN = re.compile(r"[A-Za-z0-9 ,.:'-]*")
+"""Texts in which there is nothing to mend, nearly all captions: looking for it takes open_clip as long as all else."""
+
 
 def caption_tokenizer() -> Any:
     """Return open_clip's tokenizer with the small vocabulary; called with texts it gives int64 ``[texts, CONTEXT]``, padded with 0."""
     from open_clip import SimpleTokenizer
 
-    return SimpleTokenizer(bpe_path=str(VOCABULARY), context_length=CONTEXT)
+    tokenizer = SimpleTokenizer(bpe_path=str(VOCABULARY), context_length=CONTEXT)
+    thorough = tokenizer.clean_fn
+
+    def clean(text: str) -> str:
+        return " ".join(text.lower().split()) if _PLAIN.fullmatch(text) else thorough(text)
+
+    tokenizer.clean_fn = clean
+    return tokenizer
 
 
 def tokens_of(tokenize: Tokenize, text: str) -> int | None:

@@ -16,7 +16,7 @@ from torch.nn.functional import cross_entropy, normalize, one_hot
 from workbench.images.emoji import EmojiSet
 from workbench.models.caption_tokenizer import caption_tokenizer
 from workbench.models.small_text_networks import Tower, build_clip
-from workbench.task import Task
+from workbench.task import Part, Task
 from workbench.training.captions import Captions, caption
 from workbench.training.drawings import (
     Drawings,
@@ -34,6 +34,7 @@ from workbench.training.short_texts import read_short
 
 STYLE_WEIGHT = 4.0
 """What finding an image's style weighs beside finding its caption, from `styles_first_from` on."""
+KIND: Final = {"test": "held-out", "train": "seen"}
 _BOTH: Final = {"styles_from": 4_000, "covered_from": 8_000, "average": 0.998, "likeness": 3.0, "recolour": 0}
 
 
@@ -160,43 +161,53 @@ class _Pairing(Course):
         return concepts, torch.stack([known[int(torch.randint(len(known), (), generator=random))] for known in drawings])
 
     def evaluate(self, module: nn.Module, task: Task) -> Figures:
-        """Measure on drawings of held-out concepts, on random grounds none of which was used in training.
+        """Measure on drawings of held-out concepts and on those trained on, all on random grounds none of which was used in training.
 
         * ``test_subgroup_top1``: the subgroup named, each one described by the captions of its *seen* names (mean of their embeddings);
         * ``test_name_recall5``: the image's own name is among the five nearest of all held-out names;
         * ``test_style_top1``: the style named of five, each described by the seen names in it, and ``test_style_family_top1`` with the two
           Fluent styles, nearly the same drawings, as one.
+
+        ``train_…`` are the same of one drawing of each concept trained on; a name is found among all seen ones, four times as many.
         """
         columns = self.images.columns
-        task.step(0, 3, note="reading the captions")
+        task.step(0, 1, note="reading the captions")
         styles = list(dict.fromkeys(columns["style"]))
-        names = list(dict.fromkeys(columns["concept"][i] for i in self.train.tolist()))
-        group = dict(zip(columns["concept"], columns["subgroup"], strict=True))
-        seen = torch.stack([self._read(module, [caption(name, style) for name in names]) for style in styles])
-        groups = sorted(set(columns["subgroup"]))
-        member = torch.tensor([[float(group[name] == one) for name in names] for one in groups], device=self.device)
-        of_groups = normalize(member @ normalize(seen.mean(0), dim=-1), dim=-1)
-        of_styles = normalize(seen.mean(1), dim=-1)
-        unseen = list(dict.fromkeys(columns["concept"][i] for i in self.test.tolist()))
-        of_names = normalize(
-            torch.stack([self._read(module, [caption(n, style) for n in unseen]) for style in styles]).mean(0), dim=-1
-        )
-        task.step(1, 3, note="looking at the held-out images")
-        features, indices = self._look(module, self.test, task)
-        targets = {
-            "test_subgroup_top1": (of_groups, [groups.index(columns["subgroup"][i]) for i in indices], 1),
-            "test_name_recall5": (of_names, [unseen.index(columns["concept"][i]) for i in indices], 5),
-            "test_style_top1": (of_styles, [styles.index(columns["style"][i]) for i in indices], 1),
+        names = {part: list(dict.fromkeys(columns["concept"][i] for i in indices.tolist())) for part, indices in self._parts.items()}
+        read = {
+            part: torch.stack([self._read(module, [caption(name, style) for name in of]) for style in styles])
+            for part, of in names.items()
         }
-        figures: Figures = {"test_images": len(indices), "test_names": len(unseen)}
-        for name, (texts, wanted, within) in targets.items():
-            rank = ranks(features @ texts.T, torch.tensor(wanted))
-            figures[name] = round((rank < within).double().mean().item(), 4)
-        family = [style.partition("_")[0] for style in styles]
-        named = (features @ of_styles.T).argmax(1).tolist()
-        right = [family[n] == columns["style"][i].partition("_")[0] for n, i in zip(named, indices, strict=True)]
-        figures["test_style_family_top1"] = round(sum(right) / len(right), 4)
+        group = dict(zip(columns["concept"], columns["subgroup"], strict=True))
+        groups = sorted(set(columns["subgroup"]))
+        member = torch.tensor([[float(group[name] == one) for name in names["train"]] for one in groups], device=self.device)
+        of_groups = normalize(member @ normalize(read["train"].mean(0), dim=-1), dim=-1)
+        of_styles = normalize(read["train"].mean(1), dim=-1)
+        figures: Figures = {}
+        whole, before = sum(map(len, self._parts.values())), 0
+        for part, chosen in self._parts.items():
+            features, indices = self._look(module, chosen, Part(task, before, len(chosen), whole), f"looking at the {KIND[part]} images")
+            before += len(chosen)
+            targets = {
+                "subgroup_top1": (of_groups, [groups.index(columns["subgroup"][i]) for i in indices], 1),
+                "name_recall5": (normalize(read[part].mean(0), dim=-1), [names[part].index(columns["concept"][i]) for i in indices], 5),
+                "style_top1": (of_styles, [styles.index(columns["style"][i]) for i in indices], 1),
+            }
+            figures |= {f"{part}_images": len(indices), f"{part}_names": len(names[part])}
+            for name, (texts, wanted, within) in targets.items():
+                rank = ranks(features @ texts.T, torch.tensor(wanted))
+                figures[f"{part}_{name}"] = round((rank < within).double().mean().item(), 4)
+            family = [style.partition("_")[0] for style in styles]
+            named = (features @ of_styles.T).argmax(1).tolist()
+            right = [family[n] == columns["style"][i].partition("_")[0] for n, i in zip(named, indices, strict=True)]
+            figures[f"{part}_style_family_top1"] = round(sum(right) / len(right), 4)
         return figures
+
+    @property
+    def _parts(self) -> dict[str, Int64[Tensor, " n"]]:
+        """Drawings that are measured, by what their figures' names begin with: of those trained on one of each concept, by turns."""
+        by_turns = [int(known[place % len(known)]) for place, known in enumerate(self.concepts)]
+        return {"test": self.test, "train": torch.tensor(by_turns)}
 
     @torch.inference_mode()
     def _read(self, module: nn.Module, texts: Sequence[str]) -> Float[Tensor, "texts width"]:
@@ -206,14 +217,14 @@ class _Pairing(Course):
 
     @torch.inference_mode()
     def _look(
-        self, module: nn.Module, indices: Int64[Tensor, " n"], task: Task
+        self, module: nn.Module, indices: Int64[Tensor, " n"], task: Task, note: str
     ) -> tuple[Float[Tensor, "n width"], list[int]]:
         encode: Any = module.encode_image
         parts, places = [], []
         for batch in EmojiSet(background="random").batches((64, 64), 256, indices.numpy()):
             parts.append(encode(network_input(in_unit_range(batch.images, self.device)), normalize=True))
             places += batch.indices.tolist()
-            task.step(1 + 2 * len(places) / len(indices), 3)
+            task.step(len(places), len(indices), note=note)
         return torch.cat(parts), places
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from typing import ClassVar
 
+import numpy as np
 import torch
+from jaxtyping import Int64
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
@@ -15,7 +16,7 @@ from torch.nn.functional import cross_entropy
 from workbench.images.emoji import EmojiSet
 from workbench.models.caption_tokenizer import VOCABULARY_SIZE, caption_tokenizer
 from workbench.models.small_text_networks import build_language_model
-from workbench.task import Task
+from workbench.task import Part, Task
 from workbench.training.captions import Captions, Dictionary
 from workbench.training.drawings import emoji_data, generator, split_emoji
 from workbench.training.recipe import Course, Figures, Recipe, register
@@ -82,28 +83,24 @@ class _Captions(Course):
     def evaluate(self, module: nn.Module, task: Task) -> Figures:
         """Measure perplexity a token on captions of held-out concepts, beside that of a trigram model of the texts trained on.
 
+        ``train_perplexity`` is that on captions of the concepts trained on, drawn anew.
+
         The trigram model mixes relative frequencies of orders 3, 2, 1 and a uniform share, with the weights that suit the held-out
         captions best: an advantage it would not have in use. It has read both kinds of text, in the parts they are trained on; what one
         has to say that read the captions of emoji only is ``caption_trigram_perplexity``.
         """
         random = torch.Generator().manual_seed(self.recipe.seed)
         texts = [text for _ in range(MEASURED) for text in self._texts(self.unseen, random)]
-        total, count = 0.0, 0
-        with torch.inference_mode():
-            for at in range(0, len(texts), 256):
-                part = texts[at : at + 256]
-                tokens = int((self.tokenize(part)[:, 1:] != 0).sum())
-                total += float(self._surprise(module, part)) * tokens
-                count += tokens
-                task.step(at, len(texts), note="measuring perplexity")
-        own = math.exp(total / count)
+        own, count = self._perplexity(module, texts, Part(task, 0, 4, 5))
         learned = [text for _ in range(20) for text in self._texts(self.seen, random)]
         defined = round(len(learned) * self.recipe.dictionary / max(1 - self.recipe.dictionary, 0.1))
         more = [self.dictionary.draw(self.styles, random) for _ in range(defined)]
-        measured = self._tokens(texts)
-        of_captions = trigram_perplexity(self._tokens(learned), measured)
-        trigram = trigram_perplexity(self._tokens([*learned, *more]), measured) if more else of_captions
+        measured, told = self._tokens(texts), self._tokens(learned)
+        of_captions = trigram_perplexity(told, measured)
+        trigram = trigram_perplexity([*told, *self._tokens(more)], measured) if more else of_captions
+        seen, _ = self._perplexity(module, self._texts(self.seen[::MEASURED], random), Part(task, 4, 1, 5))
         return {
+            "train_perplexity": round(seen, 3),
             "test_perplexity": round(own, 3),
             "trigram_perplexity": round(trigram, 3),
             "caption_trigram_perplexity": round(of_captions, 3),
@@ -111,33 +108,56 @@ class _Captions(Course):
             "test_tokens": count,
         }
 
+    @torch.inference_mode()
+    def _perplexity(self, module: nn.Module, texts: Sequence[str], task: Task) -> tuple[float, int]:
+        """Return perplexity a token, and the number of tokens."""
+        total, count = 0.0, 0
+        for at in range(0, len(texts), 256):
+            part = texts[at : at + 256]
+            tokens = int((self.tokenize(part)[:, 1:] != 0).sum())
+            total += float(self._surprise(module, part)) * tokens
+            count += tokens
+            task.step(at, len(texts), note="measuring perplexity")
+        return math.exp(total / count), count
+
     def _tokens(self, texts: Sequence[str]) -> list[list[int]]:
         return [[token for token in row if token] for row in self.tokenize(list(texts)).tolist()]
 
 
 def trigram_perplexity(learned: Sequence[Sequence[int]], measured: Sequence[Sequence[int]]) -> float:
     """Return the perplexity a token of an interpolated trigram model (Jelinek & Mercer 1980) with the best weights for `measured`."""
-    counts: list[Counter[tuple[int, ...]]] = [Counter(), Counter(), Counter()]
-    contexts: list[Counter[tuple[int, ...]]] = [Counter(), Counter(), Counter()]
-    for row in learned:
-        for at in range(1, len(row)):
-            for order in range(3):
-                context = tuple(row[max(0, at - order) : at])
-                if len(context) == order:
-                    counts[order][(*context, row[at])] += 1
-                    contexts[order][context] += 1
-    parts = []
-    for row in measured:
-        for at in range(1, len(row)):
-            shares = []
-            for order in range(3):
-                context = tuple(row[max(0, at - order) : at])
-                seen = contexts[order][context] if len(context) == order else 0
-                shares.append(counts[order][(*context, row[at])] / seen if seen else 0.0)
-            parts.append([1 / VOCABULARY_SIZE, *shares])
-    table = torch.tensor(parts, dtype=torch.float64)
+    read, asked = _Rows(learned), _Rows(measured)
+    shares = [np.full(len(asked.places), 1 / VOCABULARY_SIZE)]
+    for order in range(3):
+        of, all_of = read.grams(order, order + 1), read.grams(order, order)
+        found, seen = _counts(of, asked.grams(order, order + 1)), _counts(all_of, asked.grams(order, order))
+        shares.append(found / np.maximum(seen, 1))
+    table = torch.from_numpy(np.stack(shares, 1))
     weights = torch.full((4,), 0.25, dtype=torch.float64)
     for _ in range(100):  # expectation maximization
         mixed = table * weights
         weights = (mixed / mixed.sum(1, keepdim=True)).mean(0)
     return math.exp(-float((table @ weights).log().mean()))
+
+
+class _Rows:
+    """Texts as one row of tokens, and the places that are guessed: all but each text's first."""
+
+    def __init__(self, rows: Sequence[Sequence[int]]) -> None:
+        self.tokens = np.array([token for row in rows for token in row], dtype=np.int64)
+        self.at = np.concatenate([np.arange(len(row)) for row in rows])
+        self.places = np.flatnonzero(self.at)
+
+    def grams(self, before: int, length: int) -> Int64[np.ndarray, " places"]:
+        """Return, as one number each, the `length` tokens from `before` ahead of every place on; -1 where the text has not begun there."""
+        number = np.zeros(len(self.places), dtype=np.int64)
+        for step in range(length):
+            number = number * VOCABULARY_SIZE + self.tokens[self.places - before + step]
+        return np.where(self.at[self.places] >= before, number, -1)
+
+
+def _counts(values: Int64[np.ndarray, " n"], wanted: Int64[np.ndarray, " m"]) -> Int64[np.ndarray, " m"]:
+    """Return how often each of `wanted` is among `values`; -1 is never."""
+    known, often = np.unique(values, return_counts=True)
+    place = np.searchsorted(known, wanted).clip(max=len(known) - 1)
+    return np.where((known[place] == wanted) & (wanted >= 0), often[place], 0)
