@@ -62,6 +62,45 @@ def test_a_picture_that_cannot_be_written_is_said(tmp_path: Path):
     assert "x.png could not be written" in done.stderr
 
 
+FIRST = """
+import sys
+from widgets import app
+
+class Window(app.MainWindow):
+    def __init__(self, session, *rest, **options):
+        super().__init__(session, *rest, **options)
+        self.layers = 0
+        session.relay.event.connect(self.told)
+
+    def told(self, event):
+        if type(event.request).__name__ != "Thumbnails" or event.request.level != "coarse" or event.state != "done":
+            return
+        print(event.request.layer, len(event.result) > 0, "timm.models" in sys.modules, flush=True)
+        self.layers += 1
+        if self.layers == 1:
+            self.session.select_layer("mixed3b")
+        elif event.request.layer == "mixed3b":
+            self.close()
+
+app.MainWindow = Window
+sys.exit(app.main(sys.argv[1:]))
+"""
+
+
+def test_the_pictures_of_a_bundled_network_are_there_before_the_libraries_are_imported(tmp_path: Path):
+    done = subprocess.run(
+        [sys.executable, "-c", FIRST, "--data", str(tmp_path), "--model", "bundled:inception"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    told = [line.split() for line in done.stdout.splitlines()]
+    assert told[-1][0] == "mixed3b" != told[0][0]
+    assert {tuple(line[1:]) for line in told} == {("True", "False")}, "of the first layer, and of one chosen while they are imported"
+
+
 CHILD = """
 import signal, sys, time
 from PySide6.QtCore import QTimer

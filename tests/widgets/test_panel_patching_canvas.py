@@ -80,7 +80,7 @@ def panel(session: Session, runner: Any, qtbot: Any) -> PatchingCanvasPanel:
         CorruptPicture: inverted,
         ReadPicture: read,
         InkOf: lambda request: ink_of(request.stimulus, request.size),
-        DescribeStimuli: lambda request: request.run(SimpleNamespace(warm_up=lambda: None), Task()),
+        DescribeStimuli: lambda request: request.run(SimpleNamespace(warm_up=lambda task: None), Task()),
     }
     made = PatchingCanvasPanel(session)
     qtbot.addWidget(made)

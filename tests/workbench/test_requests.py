@@ -259,6 +259,16 @@ def test_the_collector_rests_and_comes_back() -> None:
     assert gc.isenabled()
 
 
+def test_the_collector_rests_until_the_last_of_several_threads_lets_it() -> None:
+    first, second = collector_at_rest(), collector_at_rest()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)  # they overlap, neither is inside the other
+    assert not gc.isenabled() and at_rest()
+    second.__exit__(None, None, None)
+    assert gc.isenabled() and not at_rest()
+
+
 def test_what_is_imported_is_frozen_and_later_collections_are_short() -> None:
     code = (
         "import gc, time; from workbench.jobs.engine import Engine; "

@@ -175,6 +175,27 @@ def test_a_failing_engine_fails_the_job_and_is_tried_again() -> None:
         assert log.wait(runner.retry(job)).state == "done"
 
 
+def test_what_is_asked_for_while_the_engine_is_made_goes_by_its_precedence() -> None:
+    begun, go = threading.Event(), threading.Event()
+
+    def factory() -> FakeEngine:
+        begun.set()
+        assert go.wait(10)
+        return FakeEngine()
+
+    with running(factory) as (runner, log):
+        runner.submit(Long(lambda task: None, "first, but not urgent"))
+        unwanted = runner.submit(Long(lambda task: None, "cancelled meanwhile"))
+        assert begun.wait(10)
+        last = runner.submit(Click(lambda task: None, "at once"))
+        runner.cancel(unwanted)
+        assert log.wait(unwanted).state == "cancelled", "without waiting for the engine"
+        go.set()
+        log.wait(last)
+        log.wait(1)
+    assert log.order("running") == ["at once", "first, but not urgent"]
+
+
 def test_long_jobs_in_order_interactive_first() -> None:
     with running() as (runner, log):
         gate = hold(runner, log)

@@ -129,7 +129,7 @@ class PairOnNetwork(Request):
 
     def run(self, engine: Engine, task: Task) -> dict[str, Any]:
         """Run the network once."""
-        engine.warm_up()
+        engine.warm_up(task)
         import torch
 
         from workbench.classes import has_classes
@@ -221,7 +221,7 @@ class PartsOnPair(Request):
 
     def run(self, engine: Engine, task: Task) -> dict[str, Any]:
         """Patch every part of every block, one block at a time."""
-        engine.warm_up()
+        engine.warm_up(task)
         import torch
 
         model = engine.model(self.model, task=task)

@@ -42,7 +42,7 @@ class DescribeTrainings(Request):
 
     def run(self, engine: Engine, task: Task) -> tuple[Series, ...]:
         """Read cards, folders and logs."""
-        engine.warm_up()
+        engine.warm_up(task)
         from workbench.models.checkpoint_series import series_of
 
         return tuple(series_of(self.model, self.further))

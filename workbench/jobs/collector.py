@@ -6,25 +6,31 @@ The window switches the collector off and collects in its own thread (see `widge
 from __future__ import annotations
 
 import gc
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+_lock = threading.Lock()
 _resting = 0
+_enabled = False
 
 
 @contextmanager
 def collector_at_rest() -> Iterator[None]:
-    """Keep the garbage collector from stopping all threads meanwhile; it may be nested."""
-    global _resting
-    enabled = gc.isenabled()
-    gc.disable()
-    _resting += 1
+    """Keep the garbage collector from stopping all threads meanwhile; blocks may be nested, and overlap in several threads."""
+    global _resting, _enabled
+    with _lock:
+        if _resting == 0:
+            _enabled = gc.isenabled()
+        gc.disable()
+        _resting += 1
     try:
         yield
     finally:
-        _resting -= 1
-        if enabled:
-            gc.enable()
+        with _lock:
+            _resting -= 1
+            if _resting == 0 and _enabled:
+                gc.enable()
 
 
 def at_rest() -> bool:

@@ -95,7 +95,7 @@ class KeepAutoencoder(Request):
     def run(self, engine: Engine, task: Task) -> DirectionCard:
         """Measure the autoencoder on held-out images, and write its latents."""
         check_name(self.name)
-        engine.warm_up()
+        engine.warm_up(task)
         from workbench.training.recipes.sparse_autoencoder import directions_of
 
         with agreed(engine.allowed):

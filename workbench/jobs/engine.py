@@ -1,8 +1,8 @@
 """The engine: what the worker thread keeps between jobs: the open networks, the open image sets, the store.
 
-It imports torch with the first network that is opened, in the worker thread, so a window has long been on the screen by then. The stops
-that an import of this size causes are full passes of the garbage collector: it rests while something is imported or exported, and what
-was imported is frozen, so that later passes do not visit it.
+Torch is imported with the first network or image set that is opened, beside the worker thread (see `workbench.jobs.imports`), so a window
+has long been on the screen by then. The stops that an import of this size causes are full passes of the garbage collector: it rests while
+something is imported or exported, and what was imported is frozen, so that later passes do not visit it.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 from workbench.input_error import InputError
 from workbench.jobs.collector import collector_at_rest
 from workbench.jobs.first_look import SWEEP, first_looks, unpack_sweep
+from workbench.jobs.imports import Imports
 from workbench.jobs.store import Store
-from workbench.jobs.torch_libraries import load_torch_libraries
 from workbench.task import Cancelled, Task
 
 if TYPE_CHECKING:
@@ -113,29 +113,18 @@ class Engine:
         self._images: OrderedDict[str, ImageSet] = OrderedDict()
         self.allowed: set[str] = set()
         self._glanced: tuple[str, TracedModel] | None = None  # its graph serves other checkpoints of its training
+        self._imports = Imports()
         self._warm = False
         self._device = "auto"
         self._arithmetic: Arithmetic = "fp32"
         self._fields: dict[tuple[object, ...], ReceptiveField] = {}
         self._kept: OrderedDict[tuple[object, ...], Any] = OrderedDict()
 
-    def warm_up(self) -> None:
-        """Import torch, the libraries of networks, and all analyses, if that was not done yet.
-
-        What they bring is frozen as it is: to collect 400,000 objects once would stop all threads for a third of a second, and frees
-        nothing to speak of.
-        """
+    def warm_up(self, task: Task | None = None) -> None:
+        """Import torch, the libraries of networks, and all analyses, if that was not done yet; `task` takes its steps meanwhile."""
         if self._warm:
             return
-        if "timm" not in sys.modules:
-            with collector_at_rest():
-                load_torch_libraries()
-                import timm  # noqa: F401 - it brings torch and torchvision
-
-                from workbench.analyses.analysis import discover
-
-                discover()
-                gc.freeze()
+        self._imports.wait(task or Task(), for_all=True)
 
         from tqdm import tqdm  # type: ignore[import-untyped]
 
@@ -158,12 +147,12 @@ class Engine:
         workbench.models.loading.LoadError
             When it cannot be loaded; one line says why.
         """
+        self.warm_up(task)
         from workbench.models.loading import code_of
 
         if allow_code:
             self.allowed.add(code_of(ref))
         if ref not in self._models:
-            self.warm_up()
             with collector_at_rest():
                 from workbench.models.loading import load, network_of_twin
 
@@ -194,15 +183,13 @@ class Engine:
         workbench.models.loading.LoadError
             When it cannot be loaded.
         """
-        from workbench.models.loading import code_of
-
         if ref in self._models:
             return self._models[ref]
         if self._glanced is not None and self._glanced[0] == ref:
             return self._glanced[1]
-        self.warm_up()
+        self.warm_up(task)
         with collector_at_rest():
-            from workbench.models.loading import load
+            from workbench.models.loading import code_of, load
 
             model = self._placed(load(ref, allow_code=code_of(ref) in self.allowed, task=task))
         self._glanced = ref, model
@@ -271,6 +258,7 @@ class Engine:
             When it cannot be opened; one line says why.
         """
         if ref not in self._images:
+            self._imports.wait(task or Task(), for_all=False)  # every kind of image set computes with torch
             from workbench.images.image_set import load_images
 
             self._images[ref] = load_images(ref, task or Task())
@@ -432,6 +420,7 @@ class Engine:
 
     def close(self) -> None:
         """Let go of everything."""
+        self._imports.finish()
         self._models.clear()
         self._images.clear()
         self._kept.clear()

@@ -61,7 +61,7 @@ class PrepareLabelling(Request):
 
     def run(self, engine: Engine, task: Task) -> tuple[Labelling, npt.NDArray[np.uint8]]:
         """Read the labelling or draw one, then cut out the pictures."""
-        engine.warm_up()
+        engine.warm_up(task)
         from workbench.analyses.evidence import draw_labelling
         from workbench.blind_labels import Labelling, labelling_key, place_of
         from workbench.images.scaling import cover_all

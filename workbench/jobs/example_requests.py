@@ -76,7 +76,7 @@ class UnitExamples(Request):
 
     def run(self, engine: Engine, task: Task) -> dict[str, Any] | None:
         """Read the unit's part of the sweep, then decode and crop the images."""
-        engine.warm_up()
+        engine.warm_up(task)
         model, images = engine.model(self.model, task=task), engine.images(self.images, task)
         unit = Unit.parse(self.unit)
         layer = model.layer_of(unit)
@@ -135,7 +135,7 @@ class StrongestImages(Request):
 
     def run(self, engine: Engine, task: Task) -> dict[str, Any] | None:
         """Read the units' part of the sweep, then decode and crop one image each."""
-        engine.warm_up()
+        engine.warm_up(task)
         model, images = engine.model(self.model, task=task), engine.images(self.images, task)
         layer = model.layer_of(Unit(self.layer, max(self.units)))
         found = [engine.unit_examples(model, images, self.layer, unit) for unit in self.units]
@@ -185,7 +185,7 @@ class PreActivation(Request):
 
     def run(self, engine: Engine, task: Task) -> dict[str, Any] | None:
         """Go back to it in the graph, then read its part of the sweep."""
-        engine.warm_up()
+        engine.warm_up(task)
         from workbench.models.affine import before_activation
 
         model, images = engine.model(self.model, task=task), engine.images(self.images, task)
@@ -222,7 +222,7 @@ class LayerStatistics(Request):
 
     def run(self, engine: Engine, task: Task) -> dict[str, Any] | None:
         """Read them from the sweep."""
-        engine.warm_up()
+        engine.warm_up(task)
         model, images = engine.model(self.model, task=task), engine.images(self.images, task)
         return engine.layer_statistics(model, images, self.layer)
 

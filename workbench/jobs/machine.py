@@ -62,7 +62,7 @@ class DescribeMachine(Request):
 
     def run(self, engine: Engine, task: Task) -> MachineCard:
         """Ask torch and the disk."""
-        engine.warm_up()
+        engine.warm_up(task)
         from workbench.models.device import devices
 
         return MachineCard(devices(), *engine.computes_on, engine.store.sizes(), str(engine.store.root))
@@ -88,7 +88,7 @@ class ComputeOn(Request):
 
     def run(self, engine: Engine, task: Task) -> MachineCard:
         """Choose."""
-        engine.warm_up()
+        engine.warm_up(task)
         engine.compute_on(self.device, self.arithmetic)
         return DescribeMachine().run(engine, task)
 

@@ -108,7 +108,7 @@ class MapsOnImage(Request):
 
     def run(self, engine: Engine, task: Task) -> Result:
         """Run the network once."""
-        engine.warm_up()
+        engine.warm_up(task)
         from workbench.analyses.activation_maps import ActivationMaps
         from workbench.images.array_set import ArraySet
 
@@ -155,10 +155,10 @@ class UnitsOnImage(Request):
 
     def run(self, engine: Engine, task: Task) -> Result:
         """Run it, from the store when it was computed before."""
+        engine.warm_up(task)
         from workbench.analyses.units_of_image import UnitsOfImage
         from workbench.jobs.engine import configured
 
-        engine.warm_up()
         analysis = configured("UnitsOfImage", {"layer": self.layer, "region": self.region, **self.parameters})
         assert isinstance(analysis, UnitsOfImage)
         return engine.run(analysis.of(self.image), self.model, self.images, task)
@@ -195,7 +195,7 @@ class ContributionsOnImage(Request):
 
     def run(self, engine: Engine, task: Task) -> Result:
         """Run the analysis on that one image."""
-        engine.warm_up()
+        engine.warm_up(task)
         from workbench.analyses.contributions import Contributions
         from workbench.images.array_set import ArraySet
 

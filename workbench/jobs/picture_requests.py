@@ -183,7 +183,7 @@ class CorruptPicture(Request):
 
     def run(self, engine: Engine, task: Task) -> Picture:
         """Take another image where one is needed, and corrupt."""
-        engine.warm_up()
+        engine.warm_up(task)
         from workbench.images.corruptions import corrupt
 
         size = self.pixels.shape[0], self.pixels.shape[1]
@@ -229,7 +229,7 @@ class DescribeStimuli(Request):
 
     def run(self, engine: Engine, task: Task) -> dict[str, tuple[Parameter, ...]]:
         """Import them."""
-        engine.warm_up()
+        engine.warm_up(task)
         import workbench.images.stimuli  # noqa: F401  its families register themselves
         from workbench.images.stimulus import FAMILIES
 
@@ -252,7 +252,7 @@ class InkOf(Request):
 
     def run(self, engine: Engine, task: Task) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
         """Draw it."""
-        engine.warm_up()
+        engine.warm_up(task)
         from workbench.images.raster import ink_of
 
         return ink_of(self.stimulus, self.size)

@@ -46,7 +46,7 @@ class DescribeReports(Request):
 
     def run(self, engine: Engine, task: Task) -> dict[str, str]:
         """Import and describe them."""
-        engine.warm_up()
+        engine.warm_up(task)
         from workbench.reports.report import discover
 
         return {number: entry.title for number, entry in discover().items()}
@@ -79,7 +79,7 @@ class AnswerProblem(Request):
 
     def run(self, engine: Engine, task: Task) -> str:
         """Compute what is not in the store yet, and write."""
-        engine.warm_up()
+        engine.warm_up(task)
         from workbench.reports.report import write_report
 
         report = write_report(engine, self.problem, self.models, self.images, self.budget, task)

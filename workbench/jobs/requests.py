@@ -56,7 +56,7 @@ class ListSources(Request):
 
     def run(self, engine: Engine, task: Task) -> tuple[SourceEntry, ...]:
         """Ask every source."""
-        engine.warm_up()
+        engine.warm_up(task)
         return tuple(entries(self.pattern))
 
 
@@ -139,7 +139,6 @@ class LoadModel(Request):
         look = first_look.first_looks().get(self.ref)
         if look is not None:
             return look.card()  # the network itself is loaded with the first thing that is asked of it
-        task.step(0, 0, note="importing torch")
         return describe(engine.model(self.ref, allow_code=self.allow_code, task=task))
 
 
@@ -325,11 +324,11 @@ class DescribeAnalyses(Request):
 
     def run(self, engine: Engine, task: Task) -> tuple[AnalysisCard, ...]:
         """Import and describe them."""
+        engine.warm_up(task)
         import inspect
 
         from workbench.analyses.analysis import discover
 
-        engine.warm_up()
         return tuple(
             AnalysisCard(name, kind.title, inspect.getdoc(kind) or "", kind.model_json_schema(), kind.needs_images)
             for name, kind in discover().items()

@@ -206,13 +206,24 @@ class Runner:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: bool(self._queue) or self._closing)
+            failure = self._start_engine() if self._queue else None
+            with self._changed:
                 job = self._take()
             if job is not None:
-                self._run(job, nullcontext())
+                self._run(job, nullcontext(), failure)
             elif self._closing:
                 break
         if self._engine is not None:
             self._engine.close()
+
+    def _start_engine(self) -> BaseException | None:
+        """Make the engine if there is none, before a job is chosen: what is asked for meanwhile may go first. Return why it failed."""
+        try:
+            if self._engine is None:
+                self._engine = self._engine_factory()
+        except BaseException as error:
+            return error
+        return None
 
     def _take(self, below: float = float("inf")) -> Job | None:
         """Take the job to do next out of the queue, of a precedence smaller than `below`; the lock is held."""
@@ -237,7 +248,8 @@ class Runner:
             assert self._engine is not None
             self._run(job, self._engine.isolated())
 
-    def _run(self, job: Job, surroundings: AbstractContextManager[object]) -> None:
+    def _run(self, job: Job, surroundings: AbstractContextManager[object], failure: BaseException | None = None) -> None:
+        """Do a job from its beginning to its end; with a `failure` it fails for that reason."""
         task = JobTask(job, self)
         state: State
         news: dict[str, Any] = {}
@@ -245,8 +257,9 @@ class Runner:
             if job.cancelled.is_set():
                 raise Cancelled(job.request.title)
             self._tell(job, "running")
-            if self._engine is None:
-                self._engine = self._engine_factory()
+            if failure is not None:
+                raise failure
+            assert self._engine is not None
             with surroundings:
                 result = job.request.run(self._engine, task)
                 seal(result)

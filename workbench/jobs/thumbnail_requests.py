@@ -91,7 +91,7 @@ class Thumbnails(Request):
         shipped = self._shipped()
         if shipped is not None:
             return shipped
-        engine.warm_up()
+        engine.warm_up(task)
         model = engine.model(self.model, task=task)
         total = len(self.units)
         keys = {unit: self.analysis((unit,)).key(model) for unit in self.units}

@@ -52,7 +52,7 @@ class DescribeRecipes(Request):
         """Import and describe them."""
         import inspect
 
-        engine.warm_up()
+        engine.warm_up(task)
         with collector_at_rest():
             from workbench.training.recipe import discover, schema_of
 
@@ -137,7 +137,7 @@ class Train(Request):
 
     def run(self, engine: Engine, task: Task) -> Trained:
         """Run or resume it; measure it where it came to its last update."""
-        engine.warm_up()
+        engine.warm_up(task)
         with collector_at_rest():
             from workbench.images.image_set import say_skipped
             from workbench.models.loading import agreed

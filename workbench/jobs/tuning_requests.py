@@ -69,7 +69,7 @@ class UnitOnStimulus(Request):
 
     def run(self, engine: Engine, task: Task) -> dict[str, Any]:
         """Draw it and run the network as far as the layer."""
-        engine.warm_up()
+        engine.warm_up(task)
         import torch
 
         import workbench.images.stimuli  # noqa: F401  its families register themselves
