@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 SWITCH = 0.0005
 """Seconds a thread may keep the interpreter while another waits: the worker's Python code must not make the window stutter."""
+FILLING = 0.3
+"""Seconds in which the panels fill with what comes with a bundled network, before the worker imports anything."""
 START_BY = 3.0
 """Seconds after which the worker begins even if the panels are not built."""
 PICTURE = QSize(1600, 1000)
@@ -178,7 +180,7 @@ def make_engine() -> Engine:
     """Make the engine, in the worker thread."""
     from workbench.jobs.engine import Engine
 
-    return Engine()
+    return Engine(import_after=FILLING)
 
 
 class Interrupt:

@@ -94,3 +94,24 @@ def test_it_goes_on_when_the_one_who_waited_leaves(nothing_imported: None, monke
     made.wait(Task(), for_all=True)
     made.finish()
     assert len(begun) == 1
+
+
+def test_a_window_has_its_panels_filled_first(nothing_imported: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[None] = []
+    monkeypatch.setattr(imports, "load_torch_libraries", lambda: begun.append(None))
+
+    class Looks(Task):
+        steps = 0
+
+        def step(self, done: float, total: float, partial: object = None, note: str = "") -> None:
+            self.steps += 1
+            if self.steps == 3:
+                raise Cancelled
+
+    with pytest.raises(Cancelled):
+        Imports(after=60).wait(Looks(), for_all=True)
+    assert not begun
+    made = Imports(after=0.01)
+    made.wait(Task(), for_all=True)
+    made.finish()
+    assert len(begun) == 1

@@ -100,6 +100,8 @@ class Engine:
     ----------
     store
         Where results are kept; the user's own by default.
+    import_after
+        Seconds to let pass before libraries are imported (see `Imports`).
 
     Attributes
     ----------
@@ -107,13 +109,13 @@ class Engine:
         Networks whose code the user agreed to run (`workbench.models.loading.code_of`).
     """
 
-    def __init__(self, store: Store | None = None) -> None:
+    def __init__(self, store: Store | None = None, *, import_after: float = 0.0) -> None:
         self.store = store or Store()
         self._models: OrderedDict[str, TracedModel] = OrderedDict()
         self._images: OrderedDict[str, ImageSet] = OrderedDict()
         self.allowed: set[str] = set()
         self._glanced: tuple[str, TracedModel] | None = None  # its graph serves other checkpoints of its training
-        self._imports = Imports()
+        self._imports = Imports(import_after)
         self._warm = False
         self._device = "auto"
         self._arithmetic: Arithmetic = "fp32"

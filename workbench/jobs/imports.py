@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import sys
 import threading
+import time
 
 from workbench.jobs.collector import collector_at_rest
 from workbench.jobs.torch_libraries import load_torch_libraries
@@ -23,9 +24,16 @@ class Imports:
 
     What was imported is frozen as it is: to collect 400,000 objects once would stop all threads for a third of a second, and frees nothing
     to speak of.
+
+    Parameters
+    ----------
+    after
+        Seconds that the first who waits takes steps before anything is imported: a window fills its panels meanwhile, which takes a few
+        times as long beside an import.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, after: float = 0.0) -> None:
+        self._after = after
         self._thread: threading.Thread | None = None
         self._torch, self._all = threading.Event(), threading.Event()
         self._failure: BaseException | None = None
@@ -42,6 +50,10 @@ class Imports:
         for event, name in ((self._torch, "torch"), (self._all, "timm")):
             if self._thread is None and name in sys.modules:  # a script has imported it, or another engine
                 event.set()
+        begun = time.monotonic()
+        while self._thread is None and not wanted.is_set() and time.monotonic() - begun < self._after:
+            task.step(0, 0, note="importing libraries")
+            time.sleep(STEP)
         if self._thread is None and not wanted.is_set():
             self._thread = threading.Thread(target=self._run, name="workbench imports", daemon=False)
             self._thread.start()
