@@ -1,6 +1,7 @@
 """Starting the window, on a screen or without one.
 
-Only Qt's core, gui and widgets modules are imported before the window shows; torch comes in the worker thread with the first network.
+Only Qt's core, gui and widgets modules are imported before the window shows; torch comes beside the worker thread, with the first network
+or image set.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 SWITCH = 0.0005
 """Seconds a thread may keep the interpreter while another waits: the worker's Python code must not make the window stutter."""
 FILLING = 0.3
-"""Seconds in which the panels fill with what comes with a bundled network, before the worker imports anything."""
+"""Seconds in which the panels fill with what comes with a bundled network, before torch is imported."""
 START_BY = 3.0
 """Seconds after which the worker begins even if the panels are not built."""
 PICTURE = QSize(1600, 1000)

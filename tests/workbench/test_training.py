@@ -24,7 +24,7 @@ from workbench.images.emoji import EmojiSet
 from workbench.input_error import InputError
 from workbench.jobs.runs import find_runs, read_run
 from workbench.models import card
-from workbench.models.caption_tokenizer import CONTEXT, VOCABULARY, caption_tokenizer
+from workbench.models.caption_tokenizer import CONTEXT, VOCABULARY, VOCABULARY_SIZE, caption_tokenizer
 from workbench.models.loading import LoadError, load
 from workbench.models.older_recipes import as_trained
 from workbench.models.small_networks import SMALL_NETWORKS
@@ -670,6 +670,20 @@ def test_plain_captions_need_no_mending() -> None:
 def test_a_figure_that_a_line_lacks_has_a_shorter_curve() -> None:
     lines = [{"step": 10, "rate": 0.1, "loss": 2.0}, {"step": 20, "rate": 0.1, "loss": 1.0, "error": 0.5}]
     assert curves_of(lines) == {"loss": ([10, 20], [2.0, 1.0]), "error": ([20], [0.5])}
+
+
+def test_a_trigram_model_does_not_read_across_texts() -> None:
+    learned = [[5, 6], [7, 8], [5, 5], [7, 9]]  # 7 after the first: half of the time 8 follows; 6, 7, 8 is in no text
+    best = max(
+        -((a / VOCABULARY_SIZE) * (a / VOCABULARY_SIZE + b / 4 + (1 - a - b) / 2)) ** -0.5
+        for a, b in [(a / 200, b / 200) for a in range(1, 200) for b in range(0, 200 - a)]
+    )
+    assert trigram_perplexity(learned, [[6, 7, 8]]) == pytest.approx(-best, rel=0.01)
+
+
+@pytest.mark.parametrize("learned", [[], [[]], [[1], [1]]])
+def test_a_trigram_model_that_read_nothing_knows_nothing(learned: list[list[int]]) -> None:
+    assert trigram_perplexity(learned, [[1, 2, 3], [1]]) == pytest.approx(VOCABULARY_SIZE)
 
 
 def test_a_trigram_model_knows_what_two_tokens_tell() -> None:

@@ -65,6 +65,7 @@ class MakeDirections(Request):
     def run(self, engine: Engine, task: Task) -> DirectionCard:
         """Find them, and write them."""
         check_name(self.name)
+        engine.warm_up(task)
         from workbench.jobs.engine import configured
 
         result = engine.run(configured("Directions", self.parameters), self.model, self.images, task)

@@ -11,7 +11,6 @@ import gc
 import hashlib
 import json
 import logging
-import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -101,7 +100,7 @@ class Engine:
     store
         Where results are kept; the user's own by default.
     import_after
-        Seconds to let pass before libraries are imported (see `Imports`).
+        Seconds after which libraries are imported, in a thread of their own; None: when they are needed, in this one (see `Imports`).
 
     Attributes
     ----------
@@ -109,14 +108,13 @@ class Engine:
         Networks whose code the user agreed to run (`workbench.models.loading.code_of`).
     """
 
-    def __init__(self, store: Store | None = None, *, import_after: float = 0.0) -> None:
+    def __init__(self, store: Store | None = None, *, import_after: float | None = None) -> None:
         self.store = store or Store()
         self._models: OrderedDict[str, TracedModel] = OrderedDict()
         self._images: OrderedDict[str, ImageSet] = OrderedDict()
         self.allowed: set[str] = set()
         self._glanced: tuple[str, TracedModel] | None = None  # its graph serves other checkpoints of its training
         self._imports = Imports(import_after)
-        self._warm = False
         self._device = "auto"
         self._arithmetic: Arithmetic = "fp32"
         self._fields: dict[tuple[object, ...], ReceptiveField] = {}
@@ -124,17 +122,7 @@ class Engine:
 
     def warm_up(self, task: Task | None = None) -> None:
         """Import torch, the libraries of networks, and all analyses, if that was not done yet; `task` takes its steps meanwhile."""
-        if self._warm:
-            return
         self._imports.wait(task or Task(), for_all=True)
-
-        from tqdm import tqdm  # type: ignore[import-untyped]
-
-        from workbench.models.device import exact_by_default
-
-        exact_by_default()
-        tqdm.monitor_interval = 0  # the libraries' progress bars would start a thread of their own
-        self._warm = True
 
     def model(self, ref: str, *, allow_code: bool = False, task: Task | None = None) -> TracedModel:
         """Return a network, loaded when it is not open.
@@ -406,7 +394,7 @@ class Engine:
     @contextmanager
     def isolated(self) -> Iterator[None]:
         """Surround a job that runs inside another one's step: its inference mode, random numbers and shorter numbers are not its own."""
-        if "torch" not in sys.modules:
+        if not self._imports.has_torch:
             yield
             return
         import torch

@@ -20,7 +20,7 @@ STEP = 0.02
 
 
 class Imports:
-    """One import of all libraries, begun when somebody first waits for it; what failed is tried again by the next one.
+    """One import of all libraries, begun when somebody first waits for it; what failed is tried again by who waits next.
 
     What was imported is frozen as it is: to collect 400,000 objects once would stop all threads for a third of a second, and frees nothing
     to speak of.
@@ -28,15 +28,15 @@ class Imports:
     Parameters
     ----------
     after
-        Seconds that the first who waits takes steps before anything is imported: a window fills its panels meanwhile, which takes a few
-        times as long beside an import.
+        Seconds that are let pass before anything is imported in a thread of its own: a window fills its panels meanwhile, which takes a few
+        times as long beside an import. None: whoever waits imports, at once, as a program without a window does.
     """
 
-    def __init__(self, after: float = 0.0) -> None:
+    def __init__(self, after: float | None = None) -> None:
         self._after = after
-        self._thread: threading.Thread | None = None
-        self._torch, self._all = threading.Event(), threading.Event()
-        self._failure: BaseException | None = None
+        self._first: float | None = None  # when somebody first waited
+        self._fresh = "timm" not in sys.modules  # else a script has imported what it wants
+        self._attempt: _Attempt | None = None
 
     def wait(self, task: Task, *, for_all: bool) -> None:
         """Return when torch is there, or all libraries are; a step of `task` is taken every `STEP` seconds until then.
@@ -46,48 +46,95 @@ class Imports:
         workbench.task.Cancelled
             When the job is not wanted any more; the import goes on for the next one.
         """
-        wanted = self._all if for_all else self._torch
-        for event, name in ((self._torch, "torch"), (self._all, "timm")):
-            if self._thread is None and name in sys.modules:  # a script has imported it, or another engine
-                event.set()
-        begun = time.monotonic()
-        while self._thread is None and not wanted.is_set() and time.monotonic() - begun < self._after:
-            task.step(0, 0, note="importing libraries")
-            time.sleep(STEP)
-        if self._thread is None and not wanted.is_set():
-            self._thread = threading.Thread(target=self._run, name="workbench imports", daemon=False)
-            self._thread.start()
+        if self._after is not None and self._attempt is None and "torch" not in sys.modules:
+            self._first = self._first or time.monotonic()
+            while self._attempt is None and time.monotonic() - self._first < self._after:
+                task.step(0, 0, note="importing libraries")
+                time.sleep(STEP)
+        if self._attempt is None or self._attempt.failed:
+            self._attempt = _Attempt(self._after is not None, self._fresh)
+        attempt = self._attempt
+        wanted = attempt.all if for_all else attempt.torch
         while not wanted.wait(STEP):
             task.step(0, 0, note="importing libraries")
-        if self._failure is not None:
-            failure = self._failure
-            self.finish()
-            self._failure = None
-            self._torch.clear()
-            self._all.clear()
-            raise failure
+        if attempt.failure is not None and (for_all or not attempt.has_torch):
+            raise attempt.failure
+
+    @property
+    def has_torch(self) -> bool:
+        """Whether torch is there as a whole; while it is imported, to import it as well is to wait for its end."""
+        return "torch" in sys.modules if self._attempt is None else self._attempt.has_torch
 
     def finish(self) -> None:
         """Wait until nothing is imported any more."""
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
+        if self._attempt is not None and self._attempt.thread is not None:
+            self._attempt.thread.join()
+
+
+class _Attempt:
+    """One go at it; several jobs may wait for the same, one inside the other.
+
+    Parameters
+    ----------
+    beside
+        Whether it is done in a thread of its own.
+    fresh
+        Whether timm and the analyses are imported, too.
+
+    Attributes
+    ----------
+    torch, all
+        Set when the import of torch, or of everything, has ended, one way or the other.
+    has_torch
+        Whether torch is there.
+    failure
+        Why it was not finished.
+    thread
+        In which it is done; None when that is the one that waits.
+    """
+
+    def __init__(self, beside: bool, fresh: bool) -> None:
+        self._fresh = fresh
+        self.torch, self.all = threading.Event(), threading.Event()
+        self.has_torch = False
+        self.failure: BaseException | None = None
+        self.thread = threading.Thread(target=self._run, name="workbench imports", daemon=False) if beside else None
+        if self.thread is None:
+            self._run()
+        else:
+            self.thread.start()
+
+    @property
+    def failed(self) -> bool:
+        """Whether it has ended without everything."""
+        return self.all.is_set() and self.failure is not None
 
     def _run(self) -> None:
         try:
             with collector_at_rest():
                 load_torch_libraries()
-                import torch  # noqa: F401
+                _tell_torch()
+                self.has_torch = True
+                self.torch.set()
+                if self._fresh:
+                    import timm  # noqa: F401 - it brings torchvision
 
-                self._torch.set()
-                import timm  # noqa: F401 - it brings torchvision
+                    from workbench.analyses.analysis import discover
 
-                from workbench.analyses.analysis import discover
-
-                discover()
-                gc.freeze()
+                    discover()
+                    gc.freeze()
         except BaseException as error:  # raised where it is waited for
-            self._failure = error
+            self.failure = error
         finally:
-            self._torch.set()
-            self._all.set()
+            self.torch.set()
+            self.all.set()
+
+
+def _tell_torch() -> None:
+    """Import torch, and forbid what would make it compute less exactly."""
+    from tqdm import tqdm  # type: ignore[import-untyped]
+
+    from workbench.models.device import exact_by_default
+
+    exact_by_default()
+    tqdm.monitor_interval = 0  # the libraries' progress bars would start a thread of their own

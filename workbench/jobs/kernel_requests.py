@@ -70,6 +70,7 @@ class KernelOf(Request):
 
     def run(self, engine: Engine, task: Task) -> KernelCard:
         """Find it; what is read is measured with stimuli, once for a layer."""
+        engine.warm_up(task)
         import torch
 
         from workbench.analyses.hand_coding.ground import measured_ground
@@ -138,6 +139,7 @@ class TryKernel(Request):
 
     def run(self, engine: Engine, task: Task) -> Trial:
         """Convolve what was kept with the new kernel."""
+        engine.warm_up(task)
         import torch
 
         from workbench.analyses.hand_coding.trial import Table, try_kernel
@@ -179,6 +181,7 @@ class RecoverLive(Request):
 
     def run(self, engine: Engine, task: Task) -> dict[str, Any]:
         """Run the network from the first edited layer on."""
+        engine.warm_up(task)
         from workbench.analyses.hand_coding import HandCoding
         from workbench.analyses.hand_coding.live import LiveBench
         from workbench.kernel_edits import KernelEdit
@@ -234,6 +237,7 @@ class ExportNetwork(Request):
 
     def run(self, engine: Engine, task: Task) -> Exported:
         """Fit the kernels, and write it."""
+        engine.warm_up(task)
         from workbench.analyses.hand_coding import HandCoding
         from workbench.kernel_edits import KernelEdit
         from workbench.models.kernel_export import AS_WRITTEN, export_network

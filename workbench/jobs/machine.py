@@ -147,6 +147,7 @@ class EstimateSweep(Request):
 
     def run(self, engine: Engine, task: Task) -> SweepCost:
         """Measure one batch, after one that warms up."""
+        engine.warm_up(task)
         import torch
 
         from workbench.analyses.dataset_examples import DatasetExamples

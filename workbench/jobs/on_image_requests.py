@@ -54,6 +54,7 @@ class UnitOnImage(Request):
 
     def run(self, engine: Engine, task: Task) -> dict[str, Any]:
         """Run the network once, read the layer and the output."""
+        engine.warm_up(task)
         from workbench.analyses.activation_maps import ActivationMaps
         from workbench.images.array_set import ArraySet
 
@@ -108,6 +109,7 @@ class MapsOnImage(Request):
 
     def run(self, engine: Engine, task: Task) -> Result:
         """Run the network once."""
+        engine.warm_up(task)
         engine.warm_up(task)
         from workbench.analyses.activation_maps import ActivationMaps
         from workbench.images.array_set import ArraySet

@@ -132,6 +132,11 @@ class LoadModel(Request):
         """The network chosen last wins."""
         return "load model"
 
+    @property
+    def precedence(self) -> float:
+        """The description of a bundled network is shown also while others wait for libraries."""
+        return -2 if self.ref in first_look.first_looks() else self.rank
+
     def run(self, engine: Engine, task: Task) -> ModelCard:
         """Load, capture, and describe it; of a bundled network the description is there at once."""
         if not self.ref.startswith(("bundled:", "timm:", "torchvision:")):  # may be on this machine
@@ -354,6 +359,7 @@ class RunAnalysis(Request):
 
     def run(self, engine: Engine, task: Task) -> Result:
         """Check the parameters, then compute."""
+        engine.warm_up(task)
         from workbench.jobs.engine import configured
 
         return engine.run(configured(self.analysis, self.parameters), self.model, self.images, task)

@@ -119,8 +119,8 @@ class Runner:
         Called with every `JobEvent`: in the worker thread, or for ``queued`` and for the cancelling of a job that does not
         run at the moment in the thread that submitted or cancelled. It must not block.
     engine_factory
-        Makes the engine; called in the worker thread before the first job, so that this thread imports torch. When it fails
-        so does the job, and the next job tries again.
+        Makes the engine; called in the worker thread before the first job is chosen. When it fails so does that job, and the next one
+        tries again.
     """
 
     def __init__(self, deliver: Callable[[JobEvent], None], engine_factory: Callable[[], Engine]) -> None:

@@ -34,7 +34,7 @@ from workbench.training.short_texts import read_short
 
 STYLE_WEIGHT = 4.0
 """What finding an image's style weighs beside finding its caption, from `styles_first_from` on."""
-KIND: Final = {"test": "held-out", "train": "seen"}
+_KIND: Final = {"test": "held-out", "train": "seen"}
 _BOTH: Final = {"styles_from": 4_000, "covered_from": 8_000, "average": 0.998, "likeness": 3.0, "recolour": 0}
 
 
@@ -186,7 +186,7 @@ class _Pairing(Course):
         figures: Figures = {}
         whole, before = sum(map(len, self._parts.values())), 0
         for part, chosen in self._parts.items():
-            features, indices = self._look(module, chosen, Part(task, before, len(chosen), whole), f"looking at the {KIND[part]} images")
+            features, indices = self._look(module, chosen, Part(task, before, len(chosen), whole), f"looking at the {_KIND[part]} images")
             before += len(chosen)
             targets = {
                 "subgroup_top1": (of_groups, [groups.index(columns["subgroup"][i]) for i in indices], 1),

@@ -54,6 +54,10 @@ class _Captions(Course):
         self.captions = Captions(images)
         train, test = split_emoji(images)
         self.seen, self.unseen = train.tolist(), test.tolist()
+        concepts: dict[str, list[int]] = {}
+        for index in self.seen:
+            concepts.setdefault(images.columns["concept"][index], []).append(index)
+        self.by_turns = [known[place % len(known)] for place, known in enumerate(concepts.values())]
         self.styles = list(dict.fromkeys(images.columns["style"]))
         self.dictionary = Dictionary()
         self.data = emoji_data(images) | {"dictionary": self.dictionary.digest}
@@ -83,7 +87,7 @@ class _Captions(Course):
     def evaluate(self, module: nn.Module, task: Task) -> Figures:
         """Measure perplexity a token on captions of held-out concepts, beside that of a trigram model of the texts trained on.
 
-        ``train_perplexity`` is that on captions of the concepts trained on, drawn anew.
+        ``train_perplexity`` is that on captions drawn anew, one of each concept trained on.
 
         The trigram model mixes relative frequencies of orders 3, 2, 1 and a uniform share, with the weights that suit the held-out
         captions best: an advantage it would not have in use. It has read both kinds of text, in the parts they are trained on; what one
@@ -98,7 +102,7 @@ class _Captions(Course):
         measured, told = self._tokens(texts), self._tokens(learned)
         of_captions = trigram_perplexity(told, measured)
         trigram = trigram_perplexity([*told, *self._tokens(more)], measured) if more else of_captions
-        seen, _ = self._perplexity(module, self._texts(self.seen[::MEASURED], random), Part(task, 4, 1, 5))
+        seen, _ = self._perplexity(module, self._texts(self.by_turns, random), Part(task, 4, 1, 5))
         return {
             "train_perplexity": round(seen, 3),
             "test_perplexity": round(own, 3),
@@ -145,7 +149,7 @@ class _Rows:
 
     def __init__(self, rows: Sequence[Sequence[int]]) -> None:
         self.tokens = np.array([token for row in rows for token in row], dtype=np.int64)
-        self.at = np.concatenate([np.arange(len(row)) for row in rows])
+        self.at = np.array([at for row in rows for at in range(len(row))], dtype=np.int64)
         self.places = np.flatnonzero(self.at)
 
     def grams(self, before: int, length: int) -> Int64[np.ndarray, " places"]:
@@ -159,5 +163,7 @@ class _Rows:
 def _counts(values: Int64[np.ndarray, " n"], wanted: Int64[np.ndarray, " m"]) -> Int64[np.ndarray, " m"]:
     """Return how often each of `wanted` is among `values`; -1 is never."""
     known, often = np.unique(values, return_counts=True)
+    if not len(known):
+        return np.zeros_like(wanted)
     place = np.searchsorted(known, wanted).clip(max=len(known) - 1)
     return np.where((known[place] == wanted) & (wanted >= 0), often[place], 0)
