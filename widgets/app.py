@@ -180,7 +180,9 @@ class WorkerStart:
 def make_engine() -> Engine:
     """Make the engine, in the worker thread."""
     from workbench.jobs.engine import Engine
+    from workbench.jobs.first_look import first_looks
 
+    first_looks()  # opened now: requests are put in order by what there is, while the window cannot ask for more
     return Engine(import_after=FILLING)
 
 

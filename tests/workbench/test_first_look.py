@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -110,10 +111,16 @@ def test_one_that_is_interrupted_leaves_the_earlier_one_and_nothing_else(shelf: 
 
 def test_a_damaged_archive_harms_nothing(shelf: Path, engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
     broken = first_look.FOLDER / "broken.zip"
-    broken.write_bytes(b"version https://git-lfs")
-    first_look.first_looks.cache_clear()
+    whole = bytearray((first_look.FOLDER / "tiny.zip").read_bytes())
+    with zipfile.ZipFile(first_look.FOLDER / "tiny.zip") as archive:
+        at = archive.getinfo("index.json").header_offset + 60
+    cut_up = whole[:at] + bytes(8) + whole[at + 8 :]  # what is compressed does not fit together any more
     try:
-        assert set(first_look.first_looks()) == {"bundled:tiny"} and "broken.zip" in caplog.text
+        for damaged in (b"version https://git-lfs", bytes(cut_up)):
+            broken.write_bytes(damaged)
+            caplog.clear()
+            first_look.first_looks.cache_clear()
+            assert set(first_look.first_looks()) == {"bundled:tiny"} and "broken.zip" in caplog.text
     finally:
         broken.unlink()
         first_look.first_looks.cache_clear()

@@ -115,7 +115,7 @@ def test_requests_wait_for_the_libraries_before_they_import_what_needs_them() ->
                         names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
                         names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
                         found += [f"{kind.name}: {name}" for name in names if heavy.match(name) and name not in light and not waited]
-                    waited |= bool(re.search(r"engine\.(warm_up|model|images|run)\(", ast.unparse(statement)))
+                    waited |= bool(re.search(r"engine\.(warm_up|model|run)\(", ast.unparse(statement)))
     assert not found
 
 
@@ -196,5 +196,41 @@ def test_a_program_without_a_window_imports_at_once_where_it_is(nothing_imported
     made = Imports()
     with pytest.raises(KeyboardInterrupt):
         made.wait(Task(), for_all=True)
+    monkeypatch.setitem(sys.modules, "timm", None)  # whoever imports it fails
+    made.wait(Task(), for_all=False)
+    assert imported_in == [threading.current_thread()] * 2 and made.torch_is_there()
+    with pytest.raises(ImportError):
+        made.wait(Task(), for_all=True)
+    monkeypatch.undo()
     made.wait(Task(), for_all=True)
-    assert imported_in == [threading.current_thread()] * 2
+
+
+def test_who_waited_for_what_failed_is_content_when_it_was_tried_again_meanwhile(
+    nothing_imported: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go, times = threading.Event(), []
+
+    def load() -> None:
+        times.append(None)
+        if len(times) == 1:
+            assert go.wait(10)
+            raise OSError("the first time")
+
+    monkeypatch.setattr(imports, "load_torch_libraries", load)
+    made = Imports(after=0.0)
+
+    class LetsIn(Task):
+        inside = False
+
+        def step(self, done: float, total: float, partial: object = None, note: str = "") -> None:
+            if self.inside or not times:
+                return
+            self.inside = True
+            go.set()
+            with pytest.raises(OSError, match="the first time"):
+                made.wait(Task(), for_all=True)
+            made.wait(Task(), for_all=True)
+
+    made.wait(LetsIn(), for_all=True)
+    made.finish()
+    assert len(times) == 2

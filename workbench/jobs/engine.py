@@ -394,7 +394,7 @@ class Engine:
     @contextmanager
     def isolated(self) -> Iterator[None]:
         """Surround a job that runs inside another one's step: its inference mode, random numbers and shorter numbers are not its own."""
-        if not self._imports.has_torch:
+        if not self._imports.torch_is_there():
             yield
             return
         import torch

@@ -121,7 +121,7 @@ def first_looks() -> dict[str, FirstLook]:
             look = FirstLook(path)
             if look.fits:
                 found[look.ref] = look
-        except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
+        except Exception as error:  # a damaged archive may raise anything, and requests are put in order by what there is
             logger.warning("cannot read %s (%s: %s); make resources makes it anew", path, type(error).__name__, error)
     return found
 

@@ -36,6 +36,7 @@ class Imports:
         self._after = after
         self._first: float | None = None  # when somebody first waited
         self._fresh = "timm" not in sys.modules  # else a script has imported what it wants
+        self._told = self._all = False
         self._attempt: _Attempt | None = None
 
     def wait(self, task: Task, *, for_all: bool) -> None:
@@ -46,38 +47,54 @@ class Imports:
         workbench.task.Cancelled
             When the job is not wanted any more; the import goes on for the next one.
         """
-        if self._after is not None and self._attempt is None and "torch" not in sys.modules:
+        if self._after is None:
+            self._import_here(for_all)
+            return
+        if self._attempt is None and "torch" not in sys.modules:
             self._first = self._first or time.monotonic()
             while self._attempt is None and time.monotonic() - self._first < self._after:
                 task.step(0, 0, note="importing libraries")
                 time.sleep(STEP)
         if self._attempt is None or self._attempt.failed:
-            self._attempt = _Attempt(self._after is not None, self._fresh)
+            self._attempt = _Attempt(self._fresh)
         attempt = self._attempt
         wanted = attempt.all if for_all else attempt.torch
         while not wanted.wait(STEP):
             task.step(0, 0, note="importing libraries")
         if attempt.failure is not None and (for_all or not attempt.has_torch):
+            if self._attempt is not attempt:  # a job inside a step tries again, or has
+                self.wait(task, for_all=for_all)
+                return
             raise attempt.failure
 
-    @property
-    def has_torch(self) -> bool:
+    def _import_here(self, for_all: bool) -> None:
+        if not self._told:
+            _import_torch()
+            self._told = True
+        if for_all and not self._all:
+            if self._fresh:
+                _import_the_rest()
+            self._all = True
+
+    def torch_is_there(self) -> bool:
         """Whether torch is there as a whole; while it is imported, to import it as well is to wait for its end."""
-        return "torch" in sys.modules if self._attempt is None else self._attempt.has_torch
+        if self._attempt is not None:
+            return self._attempt.has_torch
+        if "torch" in sys.modules:
+            self._import_here(for_all=False)
+        return self._told
 
     def finish(self) -> None:
         """Wait until nothing is imported any more."""
-        if self._attempt is not None and self._attempt.thread is not None:
+        if self._attempt is not None:
             self._attempt.thread.join()
 
 
 class _Attempt:
-    """One go at it; several jobs may wait for the same, one inside the other.
+    """One go at it in a thread of its own; several jobs may wait for the same, one inside the other.
 
     Parameters
     ----------
-    beside
-        Whether it is done in a thread of its own.
     fresh
         Whether timm and the analyses are imported, too.
 
@@ -89,20 +106,15 @@ class _Attempt:
         Whether torch is there.
     failure
         Why it was not finished.
-    thread
-        In which it is done; None when that is the one that waits.
     """
 
-    def __init__(self, beside: bool, fresh: bool) -> None:
+    def __init__(self, fresh: bool) -> None:
         self._fresh = fresh
         self.torch, self.all = threading.Event(), threading.Event()
         self.has_torch = False
         self.failure: BaseException | None = None
-        self.thread = threading.Thread(target=self._run, name="workbench imports", daemon=False) if beside else None
-        if self.thread is None:
-            self._run()
-        else:
-            self.thread.start()
+        self.thread = threading.Thread(target=self._run, name="workbench imports", daemon=False)
+        self.thread.start()
 
     @property
     def failed(self) -> bool:
@@ -111,18 +123,11 @@ class _Attempt:
 
     def _run(self) -> None:
         try:
-            with collector_at_rest():
-                load_torch_libraries()
-                _tell_torch()
-                self.has_torch = True
-                self.torch.set()
-                if self._fresh:
-                    import timm  # noqa: F401 - it brings torchvision
-
-                    from workbench.analyses.analysis import discover
-
-                    discover()
-                    gc.freeze()
+            _import_torch()
+            self.has_torch = True
+            self.torch.set()
+            if self._fresh:
+                _import_the_rest()
         except BaseException as error:  # raised where it is waited for
             self.failure = error
         finally:
@@ -130,11 +135,23 @@ class _Attempt:
             self.all.set()
 
 
-def _tell_torch() -> None:
+def _import_torch() -> None:
     """Import torch, and forbid what would make it compute less exactly."""
-    from tqdm import tqdm  # type: ignore[import-untyped]
+    with collector_at_rest():
+        load_torch_libraries()
+        from tqdm import tqdm  # type: ignore[import-untyped]
 
-    from workbench.models.device import exact_by_default
+        from workbench.models.device import exact_by_default
 
-    exact_by_default()
-    tqdm.monitor_interval = 0  # the libraries' progress bars would start a thread of their own
+        exact_by_default()
+        tqdm.monitor_interval = 0  # the libraries' progress bars would start a thread of their own
+
+
+def _import_the_rest() -> None:
+    with collector_at_rest():
+        import timm  # noqa: F401 - it brings torchvision
+
+        from workbench.analyses.analysis import discover
+
+        discover()
+        gc.freeze()

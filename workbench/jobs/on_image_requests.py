@@ -110,7 +110,6 @@ class MapsOnImage(Request):
     def run(self, engine: Engine, task: Task) -> Result:
         """Run the network once."""
         engine.warm_up(task)
-        engine.warm_up(task)
         from workbench.analyses.activation_maps import ActivationMaps
         from workbench.images.array_set import ArraySet
 

@@ -206,13 +206,13 @@ class Runner:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: bool(self._queue) or self._closing)
-            failure = self._start_engine() if self._queue else None
+                if not self._queue:
+                    break
+            failure = self._start_engine()
             with self._changed:
                 job = self._take()
             if job is not None:
                 self._run(job, nullcontext(), failure)
-            elif self._closing:
-                break
         if self._engine is not None:
             self._engine.close()
 
