@@ -34,7 +34,7 @@ class CaptionModel(Recipe):
 
     title: ClassVar[str] = "Language model of captions"
 
-    steps: int = Field(3_000, ge=1, description="weight updates")
+    steps: int = Field(6_000, ge=1, description="weight updates")
     batch: int = Field(128, ge=2, description="captions an update")
     learning_rate: float = Field(2e-3, gt=0, description="at its largest, after the warm-up")
     weight_decay: float = Field(0.1, ge=0, description="of matrices and kernels (AdamW)")
