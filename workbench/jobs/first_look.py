@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+AT_ONCE = -2
+"""Precedence of requests that are answered from here: before answers to gestures, and inside them while they wait for the network."""
 FOLDER = Path(__file__).parents[2] / "resources" / "first_look"
 SIDE = 32
 """Pixels of a small image; the grid replaces them by finer ones."""

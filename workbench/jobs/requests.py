@@ -135,7 +135,7 @@ class LoadModel(Request):
     @property
     def precedence(self) -> float:
         """The description of a bundled network is shown also while others wait for libraries."""
-        return -2 if self.ref in first_look.first_looks() else self.rank
+        return first_look.AT_ONCE if self.ref in first_look.first_looks() else self.rank
 
     def run(self, engine: Engine, task: Task) -> ModelCard:
         """Load, capture, and describe it; of a bundled network the description is there at once."""

@@ -79,7 +79,7 @@ class Thumbnails(Request):
         Fine ones that stand beside numbers come after analyses: those are what one looks for there, and the coarse ones tell units apart.
         """
         if self._comes_with_network:
-            return -2  # before answers to gestures, and inside them while they wait for the network
+            return first_look.AT_ONCE
         fine = self.level == "fine"
         if fine and self.purpose.partition(" ")[0] in BESIDE_NUMBERS:
             return Request.rank + 0.5

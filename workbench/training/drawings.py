@@ -56,6 +56,19 @@ def split_emoji(images: EmojiSet) -> tuple[Int64[Tensor, " train"], Int64[Tensor
     return torch.from_numpy(np.flatnonzero(~out)), torch.from_numpy(np.flatnonzero(out))
 
 
+def by_concept(images: EmojiSet, indices: Int64[Tensor, " n"]) -> list[Int64[Tensor, " drawings"]]:
+    """Return the drawings of each concept among `indices`, in the order in which concepts come first."""
+    found: dict[str, list[int]] = {}
+    for index in indices.tolist():
+        found.setdefault(images.columns["concept"][index], []).append(index)
+    return [torch.tensor(drawings) for drawings in found.values()]
+
+
+def one_of_each(concepts: Sequence[Int64[Tensor, " drawings"]]) -> Int64[Tensor, " concepts"]:
+    """Return one drawing of each concept, the first, second, … by turns, so that all styles are among them."""
+    return torch.stack([drawings[place % len(drawings)] for place, drawings in enumerate(concepts)])
+
+
 def in_unit_range(images: Pixels, device: torch.device) -> Float[Tensor, "n 3 y x"]:
     """Return decoded images, uint8 ``n y x 3``, as a tensor in [0, 1]."""
     return torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float().div_(255)

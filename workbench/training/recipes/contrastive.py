@@ -20,10 +20,12 @@ from workbench.task import Part, Task
 from workbench.training.captions import Captions, caption
 from workbench.training.drawings import (
     Drawings,
+    by_concept,
     emoji_data,
     generator,
     in_unit_range,
     network_input,
+    one_of_each,
     order,
     random_boxes,
     split_emoji,
@@ -86,8 +88,7 @@ class _Pairing(Course):
         self.recipe, self.device = recipe, device
         self.images = EmojiSet()
         self.train, self.test = split_emoji(self.images)
-        names = [self.images.columns["concept"][index] for index in self.train.tolist()]
-        self.concepts = [self.train[[place for place, known in enumerate(names) if known == name]] for name in dict.fromkeys(names)]
+        self.concepts = by_concept(self.images, self.train)
         self.styles = list(dict.fromkeys(self.images.columns["style"]))
         of = self.images.columns["style"]
         self.drawings_of = [{of[index]: index for index in known.tolist()} for known in self.concepts]
@@ -171,9 +172,10 @@ class _Pairing(Course):
         ``train_…`` are the same of one drawing of each concept trained on; a name is found among all seen ones, four times as many.
         """
         columns = self.images.columns
+        parts = {"test": self.test, "train": one_of_each(self.concepts)}
         task.step(0, 1, note="reading the captions")
         styles = list(dict.fromkeys(columns["style"]))
-        names = {part: list(dict.fromkeys(columns["concept"][i] for i in indices.tolist())) for part, indices in self._parts.items()}
+        names = {part: list(dict.fromkeys(columns["concept"][i] for i in indices.tolist())) for part, indices in parts.items()}
         read = {
             part: torch.stack([self._read(module, [caption(name, style) for name in of]) for style in styles])
             for part, of in names.items()
@@ -184,8 +186,8 @@ class _Pairing(Course):
         of_groups = normalize(member @ normalize(read["train"].mean(0), dim=-1), dim=-1)
         of_styles = normalize(read["train"].mean(1), dim=-1)
         figures: Figures = {}
-        whole, before = sum(map(len, self._parts.values())), 0
-        for part, chosen in self._parts.items():
+        whole, before = sum(map(len, parts.values())), 0
+        for part, chosen in parts.items():
             features, indices = self._look(module, chosen, Part(task, before, len(chosen), whole), f"looking at the {_KIND[part]} images")
             before += len(chosen)
             targets = {
@@ -202,12 +204,6 @@ class _Pairing(Course):
             right = [family[n] == columns["style"][i].partition("_")[0] for n, i in zip(named, indices, strict=True)]
             figures[f"{part}_style_family_top1"] = round(sum(right) / len(right), 4)
         return figures
-
-    @property
-    def _parts(self) -> dict[str, Int64[Tensor, " n"]]:
-        """Drawings that are measured, by what their figures' names begin with: of those trained on one of each concept, by turns."""
-        by_turns = [int(known[place % len(known)]) for place, known in enumerate(self.concepts)]
-        return {"test": self.test, "train": torch.tensor(by_turns)}
 
     @torch.inference_mode()
     def _read(self, module: nn.Module, texts: Sequence[str]) -> Float[Tensor, "texts width"]:

@@ -18,7 +18,7 @@ from workbench.models.caption_tokenizer import VOCABULARY_SIZE, caption_tokenize
 from workbench.models.small_text_networks import build_language_model
 from workbench.task import Part, Task
 from workbench.training.captions import Captions, Dictionary
-from workbench.training.drawings import emoji_data, generator, split_emoji
+from workbench.training.drawings import by_concept, emoji_data, generator, one_of_each, split_emoji
 from workbench.training.recipe import Course, Figures, Recipe, register
 
 MEASURED = 4
@@ -50,14 +50,10 @@ class CaptionModel(Recipe):
 class _Captions(Course):
     def __init__(self, recipe: CaptionModel, device: torch.device) -> None:
         self.recipe, self.device = recipe, device
-        images = EmojiSet()
+        self.images = images = EmojiSet()
         self.captions = Captions(images)
         train, test = split_emoji(images)
         self.seen, self.unseen = train.tolist(), test.tolist()
-        concepts: dict[str, list[int]] = {}
-        for index in self.seen:
-            concepts.setdefault(images.columns["concept"][index], []).append(index)
-        self.by_turns = [known[place % len(known)] for place, known in enumerate(concepts.values())]
         self.styles = list(dict.fromkeys(images.columns["style"]))
         self.dictionary = Dictionary()
         self.data = emoji_data(images) | {"dictionary": self.dictionary.digest}
@@ -102,7 +98,8 @@ class _Captions(Course):
         measured, told = self._tokens(texts), self._tokens(learned)
         of_captions = trigram_perplexity(told, measured)
         trigram = trigram_perplexity([*told, *self._tokens(more)], measured) if more else of_captions
-        seen, _ = self._perplexity(module, self._texts(self.by_turns, random), Part(task, 4, 1, 5))
+        known = one_of_each(by_concept(self.images, torch.tensor(self.seen))).tolist()
+        seen, _ = self._perplexity(module, self._texts(known, random), Part(task, 4, 1, 5))
         return {
             "train_perplexity": round(seen, 3),
             "test_perplexity": round(own, 3),
